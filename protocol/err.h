@@ -1,0 +1,22 @@
+/* The one error value of the project: an HTTP status and a sentence for the client. */
+#ifndef WARMCELL_PROTOCOL_ERR_H
+#define WARMCELL_PROTOCOL_ERR_H
+
+#include <stdbool.h>
+
+/* status: 4xx the caller's fault, 500 a bug, 502 the kernel's fault, 503 ours for now.
+ * text: one sentence that names the field or thing and the remedy, UTF-8, without a newline. */
+struct err {
+    int status;
+    char text[400];
+};
+
+/* Fills e (which may be NULL) and returns false, so that `return fail(e, 404, ...)` reads well. A
+ * text that is too long is cut at a whole character and ends in "...". */
+__attribute__((format(printf, 3, 4))) bool fail(struct err *e, int status, const char *format, ...);
+
+/* The same with ": <strerror(errno)>" appended; errno is kept. */
+__attribute__((format(printf, 3, 4))) bool fail_errno(struct err *e, int status, const char *format,
+                                                      ...);
+
+#endif
