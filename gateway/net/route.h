@@ -1,0 +1,36 @@
+/* The one route table: dispatch, 405, OPTIONS, the API description and the docs come from it. */
+#ifndef WARMCELL_GATEWAY_NET_ROUTE_H
+#define WARMCELL_GATEWAY_NET_ROUTE_H
+
+#include "gateway/net/exchange.h"
+
+enum route_access {
+    ACCESS_TOKEN, /* the default: a principal is needed */
+    ACCESS_OPEN,  /* anybody: health, the version */
+};
+
+enum route_errors { ERRORS_JUPYTER, ERRORS_PROBLEM };
+
+/* handler gets `context`, the pointer that was given to the server for this table (the core). */
+struct route {
+    enum method method;
+    const char *pattern; /* "/api/kernels/{id}"; a last "{path*}" takes the rest with its slashes */
+    void (*handler)(struct exchange *x, void *context);
+    const char *summary; /* one line for the API description */
+    const char *reply;   /* name of the reply's schema, or NULL: empty */
+    int errors[6];       /* statuses besides 401, 0-terminated */
+    enum route_access access;
+    enum route_errors error_form;
+    bool upgrade; /* a WebSocket route: the handler calls websocket_accept or fails the exchange */
+};
+
+/* Each dialect exports its rows; main hands all tables to the server. */
+struct route_table {
+    const struct route *routes;
+    size_t count;
+};
+
+extern const struct route_table jupyter_routes; /* dialect/jupyter*.c */
+extern const struct route_table v1_routes;      /* dialect/v1*.c */
+
+#endif
