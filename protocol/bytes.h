@@ -31,16 +31,17 @@ static inline bool bytes_is(struct bytes a, const char *text)
     return bytes_equal(a, bytes_of(text));
 }
 
-/* Owned; {0} is a valid empty buffer. data is not NUL-terminated unless buffer_text() was called. */
+/* Owned; {0} is a valid empty buffer. data ends in a NUL only after buffer_text(). */
 struct buffer {
     char *data;
     size_t len;
     size_t capacity;
 };
 
-void buffer_free(struct buffer *b); /* releases the content; b is then empty and usable again */
+void buffer_free(struct buffer *b);  /* releases the content; b is then empty and usable again */
 void buffer_clear(struct buffer *b); /* forgets the content, keeps the memory */
-char *buffer_reserve(struct buffer *b, size_t extra); /* room for extra bytes at the end; borrowed */
+/* Makes room for extra bytes at the end (len stays) and returns where they go; borrowed. */
+char *buffer_reserve(struct buffer *b, size_t extra);
 void buffer_add(struct buffer *b, const void *data, size_t len);
 void buffer_add_text(struct buffer *b, const char *text);
 void buffer_add_bytes(struct buffer *b, struct bytes view);

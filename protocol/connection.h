@@ -9,23 +9,25 @@
 enum port { PORT_SHELL, PORT_IOPUB, PORT_STDIN, PORT_CONTROL, PORT_HB, PORT_COUNT };
 
 /* All strings owned, never NULL after connection_read or connection_default ("" when absent), but
- * for the two curve keys (NULL when absent). */
+ * for the two curve keys (NULL when absent). An absent transport is "tcp", an absent ip 127.0.0.1.
+ */
 struct connection {
-    char *transport;        /* "tcp" or "ipc" */
-    char *ip;               /* an address, "*", or for ipc a path prefix */
-    int ports[PORT_COUNT];  /* 0: to be picked */
+    char *transport;       /* "tcp" or "ipc" */
+    char *ip;              /* an address, "*", or for ipc a path prefix */
+    int ports[PORT_COUNT]; /* 0: to be picked */
     char *key;
     char *signature_scheme; /* default "hmac-sha256" */
     char *kernel_name;
     char *jupyter_session;
-    char *curve_publickey;  /* Z85, 40 characters */
+    char *curve_publickey; /* Z85, 40 characters */
     char *curve_secretkey;
-    void *extra;            /* the parsed file: unknown members are kept when it is rewritten */
+    void *extra; /* the parsed file: unknown members are kept when it is rewritten */
 };
 
 #define CONNECTION_LIMIT_BYTES (64 * 1024)
 
-/* Reads and checks a connection file. 404: no such file; 400 names the member. Absent ports count as 0. */
+/* Reads and checks a connection file. 404: no such file; 400 names the member; 413: beyond
+ * CONNECTION_LIMIT_BYTES. Absent ports count as 0. */
 bool connection_read(const char *path, struct connection *out, struct err *e);
 bool connection_parse(struct bytes text, struct connection *out, struct err *e);
 
@@ -37,11 +39,13 @@ static inline void connection_scoped(struct connection *c)
     connection_free(c);
 }
 
-/* Writes the file whole (temporary file, mode 0600, rename), unknown members kept. */
+/* Writes the file whole (temporary file, mode 0600, rename), unknown members kept. 500: it cannot
+ * be written; 400: a member is not UTF-8. */
 bool connection_write(const struct connection *c, const char *path, struct err *e);
 
-/* "tcp://127.0.0.1:5555", "ipc:///path-1"; a port of 0 gives the form ZeroMQ picks one for ("tcp://ip:*"); "*"
- * becomes 0.0.0.0. Given to the caller. */
+/* "tcp://127.0.0.1:5555", "tcp://[::1]:5555", "ipc:///path-1"; ip "*" becomes 0.0.0.0. A port of 0
+ * gives for tcp the form with which ZeroMQ picks one ("tcp://ip:*"), for ipc 1 to 5 in the order of
+ * enum port. Given to the caller. */
 char *connection_endpoint(const struct connection *c, enum port port);
 
 #endif

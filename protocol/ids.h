@@ -16,8 +16,8 @@ void uuid_make(char out[UUID_TEXT]);
 /* `count` random bytes as 2*count hexadecimal digits and a NUL. */
 void random_hex(char *out, size_t count);
 
-/* True when id is five groups of word characters joined by hyphens, at most 100 long: what Jupyter accepts as a
- * kernel or session id. */
+/* True when id is five groups of word characters joined by hyphens, at most 100 long: what Jupyter
+ * accepts as a kernel or session id. */
 bool id_valid(const char *id);
 
 /* UTC with microseconds and a final Z, always with the fraction: jupyter_server's gateway client

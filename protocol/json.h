@@ -15,14 +15,14 @@ enum presence { REQUIRED, OPTIONAL };
 
 SCOPED(json, json_t *, json_decref)
 
-/* Parses a whole body that must be an object. 400: "what: not valid JSON (line, column)" or "what: must be an
- * object"; 413 beyond limit_bytes. Returns a value the caller owns, or NULL with e filled. what names
- * the thing in the sentence ("body", "connection file"). */
+/* Parses a whole body that must be an object. 400: "what: not valid JSON (line, column)" or "what:
+ * must be an object"; 413 beyond limit_bytes. Returns a value the caller owns, or NULL with e
+ * filled. what names the thing in the sentence ("body", "connection file"). */
 json_t *json_parse_object(struct bytes text, const char *what, size_t limit_bytes, struct err *e);
 
-/* Members of an object. An absent OPTIONAL member (or null) leaves *out as it was; an absent REQUIRED one is
- * 400 "name: is required"; a wrong type is 400 "name: must be a string". Strings are borrowed from
- * body and refused (400) if they contain NUL. */
+/* Members of an object. An absent OPTIONAL member (or null) leaves *out as it was; an absent
+ * REQUIRED one is 400 "name: is required"; a wrong type is 400 "name: must be a string". Strings
+ * are borrowed from body and refused (400) if they contain NUL. */
 bool field_str(json_t *body, const char *name, enum presence presence, const char **out,
                struct err *e);
 bool field_int(json_t *body, const char *name, enum presence presence, int64_t low, int64_t high,
@@ -31,20 +31,22 @@ bool field_bool(json_t *body, const char *name, enum presence presence, bool *ou
 bool field_object(json_t *body, const char *name, enum presence presence, json_t **out,
                   struct err *e); /* borrowed */
 
-/* One member of a JSON object to look for, and where it was found: value is the raw JSON text of the
- * value inside the text given, without surrounding white space; data == NULL: absent. */
+/* One member of a JSON object to look for, and where it was found: value is the raw JSON text of
+ * the value inside the text given, without surrounding white space; data == NULL: absent. */
 struct slice {
     const char *name;
     struct bytes value;
 };
 
-/* Finds the raw values of top-level members of the JSON object in text. The whole text is checked to be
- * one well-formed JSON object (RFC 8259; depth at most 200; lone surrogate escapes are accepted, invalid UTF-8 is
- * not); a duplicate of a wanted member is an error; others are passed over. 400 with the byte offset. */
+/* Finds the raw values of top-level members of the JSON object in text. The whole text is checked
+ * to be one well-formed JSON object (RFC 8259; depth at most 200; lone surrogate escapes are
+ * accepted, invalid UTF-8 is not); a duplicate of a wanted member is an error; others are passed
+ * over. 400 with the byte offset. */
 bool json_slices(struct bytes text, struct slice *slices, size_t count, struct err *e);
 
-/* Decodes a raw JSON string slice (with its quotes) to UTF-8; lone surrogates become U+FFFD. The result is
- * given to the caller, NUL-terminated, its length in *len (a string may hold NUL). NULL: not a string. */
+/* Decodes a raw JSON string slice (with its quotes) to UTF-8; lone surrogates become U+FFFD. The
+ * result is given to the caller, NUL-terminated, its length in *len (a string may hold NUL). NULL:
+ * not a string. */
 char *json_slice_string(struct bytes raw, size_t *len);
 bool json_slice_is_object(struct bytes raw);
 bool json_slice_bool(struct bytes raw, bool fallback);

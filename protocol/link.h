@@ -1,16 +1,16 @@
-/* The link: small framed messages over a Unix stream socket, between a host and its interpreter, and
- * between a gateway and a host. docs/link.md is the specification; this is its codec.
+/* The link: small framed messages over a Unix stream socket, between a host and its interpreter,
+ * and between a gateway and a host. docs/link.md is the specification; this is its codec.
  *
- * Frame, little-endian:  u32 length | u8 kind | u8 flags | u16 parts | u64 number | parts x u32 part length
- * | the parts. length counts what follows the 16-byte head. */
+ * Frame, little-endian:  u32 length | u8 kind | u8 flags | u16 parts | u64 number | parts x u32
+ * part length | the parts. length counts what follows the 16-byte head. */
 #ifndef WARMCELL_PROTOCOL_LINK_H
 #define WARMCELL_PROTOCOL_LINK_H
 
 #include "protocol/bytes.h"
 #include "protocol/err.h"
 
-#define LINK_VERSION 1
-#define LINK_HEAD_BYTES 16
+#define LINK_VERSION     1
+#define LINK_HEAD_BYTES  16
 #define LINK_PARTS_LIMIT 1100
 #define LINK_LIMIT_BYTES (1024u * 1024 * 1024)
 
@@ -39,15 +39,16 @@ enum link_kind {
     LINK_STOP = 69,           /* likewise; [json {"reason": ""}]; the host ends after the answer */
     LINK_ADOPT_KERNEL = 70,   /* likewise; [json {"env": {}, "cwd": ""}] */
     /* host to gateway */
-    LINK_STATE = 80,          /* number: last sequence given out; [json] */
-    LINK_RESULT = 81,         /* number: the caller's; [json {"ok": bool, "status": n, "message": ""}] */
+    LINK_STATE = 80,  /* number: last sequence given out; [json] */
+    LINK_RESULT = 81, /* number: the caller's; [json {"ok": bool, "status": n, "message": ""}] */
     LINK_KERNEL_MESSAGE = 82, /* number: sequence; [identity ("": everybody), msg_type, v1 frame] */
     LINK_DEATH = 83,          /* [json {"reason": "", ...}] the host's last word */
 };
 
 enum link_flag {
     LINK_FLAG_ABORT_QUEUE = 1, /* LINK_REPLY: execution failed and stop_on_error was set */
-    LINK_FLAG_PIPES_FIRST = 2, /* LINK_STREAM, LINK_PUBLISH, LINK_REPLY: bytes in the stdout/stderr pipes precede this frame */
+    LINK_FLAG_PIPES_FIRST = 2, /* LINK_STREAM, LINK_PUBLISH, LINK_REPLY: bytes in the stdout/stderr
+                                  pipes precede this frame */
 };
 
 /* One frame; parts are borrowed. */
@@ -77,8 +78,8 @@ char *link_reader_space(struct link_reader *r, size_t *len);
 void link_reader_filled(struct link_reader *r, size_t len);
 
 /* The next whole frame; its parts are borrowed until the next call of a link_reader function.
- * Returns 1: a frame, 0: more bytes are needed, -1: the peer broke the protocol, e says how (400; 413 too
- * large): the connection is of no use any more. */
+ * Returns 1: a frame, 0: more bytes are needed, -1: the peer broke the protocol, e says how (400;
+ * 413 too large): the connection is of no use any more. */
 int link_reader_next(struct link_reader *r, struct link_frame *out, struct err *e);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-/* Each returns memory that the caller owns; none returns NULL. A size of 0 gives a unique pointer. */
+/* Each returns memory that the caller owns, never NULL. A size of 0 gives a unique pointer. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *old, size_t size);
@@ -20,19 +20,19 @@ __attribute__((format(printf, 1, 2))) char *xasprintf(const char *format, ...);
 /* scoped(kernel) struct kernel *k = ...;  calls kernel_free(k) when k leaves its block.
  * SCOPED(kernel, struct kernel *, kernel_free) declares it; the release must accept NULL. */
 #define scoped(name) __attribute__((cleanup(name##_scoped)))
-#define SCOPED(name, type, release)                                                               \
-    static inline void name##_scoped(type *place)                                                 \
-    {                                                                                             \
-        release(*place);                                                                          \
+#define SCOPED(name, type, release)                                                                \
+    static inline void name##_scoped(type *place)                                                  \
+    {                                                                                              \
+        release(*place);                                                                           \
     }
 
 /* Moves a pointer out of its variable, which becomes NULL and is then not released. */
-#define take(place)                                                                               \
-    __extension__({                                                                               \
-        __typeof__(place) take_from_ = (place);                                                   \
-        __typeof__(*(place)) taken_ = *take_from_;                                                \
-        *take_from_ = NULL;                                                                       \
-        taken_;                                                                                   \
+#define take(place)                                                                                \
+    __extension__({                                                                                \
+        __typeof__(place) take_from_ = (place);                                                    \
+        __typeof__(*(place)) taken_ = *take_from_;                                                 \
+        *take_from_ = NULL;                                                                        \
+        taken_;                                                                                    \
     })
 
 static inline void string_scoped(char **place)

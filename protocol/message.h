@@ -10,7 +10,7 @@
 #include "protocol/ids.h"
 
 #define MESSAGE_DELIMITER "<IDS|MSG>"
-#define SIGNATURE_TEXT 129 /* room for the hex of the widest digest and a NUL */
+#define SIGNATURE_TEXT    129 /* room for the hex of the widest digest and a NUL */
 
 enum channel { CHANNEL_SHELL, CHANNEL_CONTROL, CHANNEL_STDIN, CHANNEL_IOPUB, CHANNEL_COUNT };
 
@@ -18,7 +18,7 @@ enum channel { CHANNEL_SHELL, CHANNEL_CONTROL, CHANNEL_STDIN, CHANNEL_IOPUB, CHA
 const char *channel_name(enum channel channel);
 bool channel_parse(struct bytes name, enum channel *out); /* false: none of them */
 
-/* All borrowed. metadata may be empty on input ("{}" is then meant); content is JSON text. */
+/* All borrowed. parent, metadata and content are JSON texts; one that is empty means {}. */
 struct message {
     enum channel channel;
     const struct bytes *identities;
@@ -31,14 +31,17 @@ struct message {
     size_t buffer_count;
 };
 
+/* m with "{}" for each of parent, metadata and content that is empty: what is sent in its place. */
+struct message message_completed(const struct message *m);
+
 /* The members of a header that we use, decoded. Owned; {0} is empty. */
 struct header {
-    char *msg_id;   /* never NULL after header_parse */
-    char *msg_type; /* never NULL after header_parse */
-    char *session;  /* "" when absent */
-    char *username; /* "" when absent */
-    char *date;     /* "" when absent: some agents send none */
-    char *version;  /* "" when absent */
+    char *msg_id;      /* never NULL after header_parse */
+    char *msg_type;    /* never NULL after header_parse */
+    char *session;     /* "" when absent */
+    char *username;    /* "" when absent */
+    char *date;        /* "" when absent: some agents send none */
+    char *version;     /* "" when absent */
     char *subshell_id; /* NULL when absent or null */
 };
 
@@ -55,21 +58,22 @@ static inline void header_scoped(struct header *h)
 }
 
 /* Appends a new header: {"msg_id":"<session>_<pid>_<n>","msg_type":...,"username":...,
- * "session":...,"date":...,"version":"5.5"}. n counts up in the process (atomic), so that no two headers are alike. */
+ * "session":...,"date":...,"version":"5.5"}. n counts up in the process (atomic), so that no two
+ * headers are alike. */
 void header_build(struct buffer *out, const char *msg_type, const char *session,
                   const char *username);
 
 /* The signing key of a connection. */
 struct key;
 
-/* scheme "hmac-sha256" (any hmac-<digest OpenSSL knows>); an empty secret means: no signatures. 400: scheme
- * not known. The key is owned by the caller. Not thread-safe: one key a thread. */
+/* scheme "hmac-sha256" (any hmac-<digest OpenSSL knows>); an empty secret means: no signatures.
+ * 400: scheme not known. The key is owned by the caller. Not thread-safe: one key a thread. */
 struct key *key_new(const char *scheme, struct bytes secret, struct err *e);
 void key_free(struct key *key);
 SCOPED(key, struct key *, key_free)
 
-/* Writes the lower-case hex signature over header, parent, metadata and content ("" for an empty secret). Buffers are
- * not signed (jupyter_client session.py). */
+/* Writes the lower-case hex signature over header, parent, metadata and content ("" for an empty
+ * secret). Buffers are not signed (jupyter_client session.py). */
 void key_sign(struct key *key, const struct message *m, char out[SIGNATURE_TEXT]);
 
 /* Constant-time comparison of two byte runs; lengths may differ (then false). */

@@ -1,0 +1,161 @@
+/* Quoting text as a JSON string, and back. Runs of plain ASCII are found eight bytes at a time and
+ * copied whole: outputs of tens of megabytes pass through here. */
+#include "protocol/json_string.h"
+
+#include "protocol/json.h"
+#include "protocol/utf8.h"
+
+#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
+
+/* Nonzero when a byte of word is zero. Only a byte above a zero byte can be reported wrongly. */
+static uint64_t zero_byte(uint64_t word)
+{
+    return (word - EACH_BYTE(1)) & ~word & EACH_BYTE(0x80);
+}
+
+static bool word_is_plain(uint64_t word)
+{
+    uint64_t control = (word - EACH_BYTE(0x20)) & ~word;
+    return (((control | word) & EACH_BYTE(0x80)) | zero_byte(word ^ EACH_BYTE('"')) |
+            zero_byte(word ^ EACH_BYTE('\\'))) == 0;
+}
+
+static bool byte_is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+size_t json_plain_run(struct bytes text)
+{
+    size_t at = 0;
+    for (uint64_t word; at + sizeof(word) <= text.len; at += sizeof(word)) {
+        memcpy(&word, text.data + at, sizeof(word));
+        if (!word_is_plain(word))
+            break;
+    }
+    while (at < text.len && byte_is_plain((unsigned char)text.data[at]))
+        at++;
+    return at;
+}
+
+int json_hex4(const char digits[4])
+{
+    int value = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = digits[i];
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
+        if (digit < 0)
+            return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+/* The character after a backslash and what it stands for, \u apart (RFC 8259, section 7). */
+static const struct {
+    char letter, means;
+} escapes[] = {{'"', '"'},  {'\\', '\\'}, {'/', '/'},  {'b', '\b'},
+               {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'}};
+
+static void add_escaped(struct buffer *out, unsigned char c)
+{
+    for (size_t i = 0; i < countof(escapes); i++)
+        if ((unsigned char)escapes[i].means == c) {
+            buffer_add(out, (char[]){'\\', escapes[i].letter}, 2);
+            return;
+        }
+    buffer_printf(out, "\\u%04x", c);
+}
+
+void json_quote(struct buffer *out, struct bytes text)
+{
+    buffer_reserve(out, text.len + 2);
+    buffer_add(out, "\"", 1);
+    for (size_t at = 0; at < text.len;) {
+        struct bytes rest = {text.data + at, text.len - at};
+        size_t plain = json_plain_run(rest);
+        buffer_add(out, rest.data, plain);
+        at += plain;
+        if (at == text.len)
+            break;
+        rest = (struct bytes){text.data + at, text.len - at};
+        size_t whole = utf8_character(rest);
+        if (whole > 1)
+            buffer_add(out, rest.data, whole);
+        else if (whole == 1)
+            add_escaped(out, (unsigned char)*rest.data);
+        else
+            buffer_add_text(out, UTF8_REPLACEMENT);
+        at += whole ? whole : 1;
+    }
+    buffer_add(out, "\"", 1);
+}
+
+/* The code unit of "\uXXXX" at the start of text; -1: it does not start so. */
+static int unicode_escape(struct bytes text)
+{
+    return text.len >= 6 && text.data[0] == '\\' && text.data[1] == 'u' ? json_hex4(text.data + 2)
+                                                                        : -1;
+}
+
+/* Appends what the escape sequence at the start of text means and returns its length; 0: it is
+ * none. Two escapes that form a surrogate pair are taken together. */
+static size_t unescape(struct buffer *out, struct bytes text)
+{
+    for (size_t i = 0; i < countof(escapes) && text.len >= 2; i++)
+        if (escapes[i].letter == text.data[1]) {
+            buffer_add(out, &escapes[i].means, 1);
+            return 2;
+        }
+    int first = unicode_escape(text);
+    if (first < 0)
+        return 0;
+    if (first >= 0xD800 && first <= 0xDBFF) {
+        int second = unicode_escape((struct bytes){text.data + 6, text.len - 6});
+        if (second >= 0xDC00 && second <= 0xDFFF) {
+            utf8_add(out,
+                     0x10000u + ((uint32_t)(first - 0xD800) << 10) + (uint32_t)(second - 0xDC00));
+            return 12;
+        }
+    }
+    utf8_add(out, (uint32_t)first);
+    return 6;
+}
+
+char *json_slice_string(struct bytes raw, size_t *len)
+{
+    if (raw.len < 2 || raw.data[0] != '"' || raw.data[raw.len - 1] != '"')
+        return NULL;
+    struct bytes inner = {raw.data + 1, raw.len - 2};
+    scoped(buffer) struct buffer out = {0};
+    buffer_reserve(&out, inner.len + 1);
+    for (size_t at = 0; at < inner.len;) {
+        struct bytes rest = {inner.data + at, inner.len - at};
+        size_t step = json_plain_run(rest);
+        if (step > 0) {
+            buffer_add(&out, rest.data, step);
+        } else if (*rest.data == '\\') {
+            step = unescape(&out, rest);
+        } else if ((unsigned char)*rest.data >= 0x80) {
+            step = utf8_character(rest);
+            buffer_add(&out, rest.data, step);
+        }
+        if (step == 0)
+            return NULL;
+        at += step;
+    }
+    return buffer_take(&out, len);
+}
+
+bool json_slice_is_object(struct bytes raw)
+{
+    return raw.len >= 2 && raw.data[0] == '{';
+}
+
+bool json_slice_bool(struct bytes raw, bool fallback)
+{
+    return bytes_is(raw, "true") || (fallback && !bytes_is(raw, "false"));
+}
