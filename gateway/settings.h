@@ -1,0 +1,82 @@
+/* What a gateway was told to do: every option of `warmcell serve`, decoded and checked.
+ *
+ * gateway/options.c fills it from flags, environment, the ini file and the defaults of its table; it
+ * is read-only afterwards and outlives the core and the server. */
+#ifndef WARMCELL_GATEWAY_SETTINGS_H
+#define WARMCELL_GATEWAY_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Owned strings; item[count] is NULL. */
+struct string_list {
+    char **item;
+    size_t count;
+};
+
+/* Where to listen and whom to believe: read by net/. */
+struct settings_net {
+    char *ip;         /* "127.0.0.1"; a literal address, "localhost" or "*" */
+    int64_t port;     /* 0: any free one */
+    int64_t port_retries;
+    char *socket;     /* path of a Unix socket to listen at instead of TCP; "" for none */
+    char *base_url;   /* "" or "/prefix", without a final slash */
+    char *port_file;  /* written atomically when listening; "" for none */
+    char *token;      /* "" : none is needed; never NULL after options_resolve */
+    bool token_given; /* the operator chose it, so it is not printed */
+    char *token_file;
+    bool insecure_http; /* plain HTTP beyond loopback was asked for */
+    bool trust_xheaders;
+    char *certfile; /* "" without TLS */
+    char *keyfile;
+    char *client_ca; /* "" : clients need no certificate */
+    struct string_list allowed_hosts;
+    char *allow_origin;
+    char *allow_origin_pat;
+    char *allow_credentials;
+    char *allow_headers;
+    char *allow_methods;
+    char *expose_headers;
+    char *max_age;
+    int64_t ws_ping_interval_s; /* 0: no pings */
+    int64_t ws_message_limit_bytes;
+    int64_t body_limit_bytes;
+    int64_t connections_limit;
+    int64_t drain_s; /* how long a graceful end may take */
+};
+
+/* Read by core/, store/, launch/ and dialect/. */
+struct settings_core {
+    char *state_dir;   /* database, blobs, logs: survives restarts */
+    char *runtime_dir; /* sockets and connection files */
+    char *default_kernel_name;
+    char *force_kernel_name; /* "" for none */
+    bool list_kernels;       /* false: GET /api/kernels and /api/sessions answer 403 */
+    int64_t max_kernels;     /* 0: no limit */
+    int64_t prespawn_count;  /* kernels of the default kind kept ready */
+    int64_t cull_idle_timeout_s; /* 0: never */
+    int64_t cull_interval_s;
+    bool cull_connected;
+    bool cull_busy;
+    int64_t lease_s;   /* how long kernels outlive their gateway */
+    int64_t log_bytes; /* bound of one kernel's replay log on disk */
+    int64_t kernel_start_s;    /* how long a kernel may take to become ready */
+    int64_t kernel_shutdown_s; /* grace before a kernel is killed */
+    struct string_list env_whitelist;         /* names a client may set, besides KERNEL_* */
+    struct string_list env_process_whitelist; /* names a kernel inherits from the gateway */
+    struct string_list kernel_dirs; /* further folders that hold kernelspecs, searched first */
+    char *python;   /* absolute path: the Python that warmcell kernels serve; "" when none was found */
+    char *seed_uri; /* a notebook whose code cells run in every new kernel; "" for none */
+};
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+struct settings {
+    struct settings_net net;
+    struct settings_core core;
+    enum log_level log_level;
+    bool log_json;
+};
+
+#endif
