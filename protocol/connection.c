@@ -156,9 +156,7 @@ void connection_free(struct connection *c)
     *c = (struct connection){0};
 }
 
-/* The file's text: what was read, with our members in place of the old ones. Given to the caller;
- * NULL: a member is not UTF-8. */
-static char *to_text(const struct connection *c)
+char *connection_text(const struct connection *c)
 {
     scoped(json) json_t *body = c->extra ? json_copy(c->extra) : json_object();
     for (size_t i = 0; i < countof(members); i++) {
@@ -187,7 +185,7 @@ static bool write_all(int fd, const char *text, size_t len)
 
 bool connection_write(const struct connection *c, const char *path, struct err *e)
 {
-    scoped(string) char *text = to_text(c);
+    scoped(string) char *text = connection_text(c);
     if (!text)
         return fail(e, 400, "connection file %s: a member is not UTF-8", path);
     scoped(string) char *temporary = xasprintf("%s.XXXXXX", path);

@@ -39,6 +39,10 @@ static inline void connection_scoped(struct connection *c)
     connection_free(c);
 }
 
+/* The text of the file: what was read, with our members in the place of the old ones. Given to the
+ * caller; NULL: a member is not UTF-8. */
+char *connection_text(const struct connection *c);
+
 /* Writes the file whole (temporary file, mode 0600, rename), unknown members kept. 500: it cannot
  * be written; 400: a member is not UTF-8. */
 bool connection_write(const struct connection *c, const char *path, struct err *e);

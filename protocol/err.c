@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/utf8.h"
+
 #define ELLIPSIS "..."
 
 /* Cuts text (of `room` bytes, not terminated within them) so that the ellipsis fits after a whole
@@ -25,9 +27,12 @@ static void fill(struct err *e, int status, const char *text, size_t wanted)
     memcpy(e->text, text, sizeof(e->text));
     if (wanted >= sizeof(e->text))
         shorten(e->text, sizeof(e->text));
-    for (char *p = e->text; *p; p++)
-        if ((unsigned char)*p < ' ')
-            *p = ' ';
+    for (char *p = e->text; *p;) {
+        size_t len = utf8_character(bytes_of(p));
+        if (len <= 1 && (!len || (unsigned char)*p < ' '))
+            *p = len ? ' ' : '?';
+        p += len ? len : 1;
+    }
 }
 
 __attribute__((format(printf, 3, 0))) static size_t print(char *text, size_t room,

@@ -12,7 +12,8 @@ struct err {
 };
 
 /* Fills e (which may be NULL) and returns false, so that `return fail(e, 404, ...)` reads well. A
- * text that is too long is cut at a whole character and ends in "...". */
+ * text that is too long is cut at a whole character and ends in "..."; control characters become
+ * spaces, and bytes that are not UTF-8 '?'. */
 __attribute__((format(printf, 3, 4))) bool fail(struct err *e, int status, const char *format, ...);
 
 /* The same with ": <strerror(errno)>" appended; errno is kept. */

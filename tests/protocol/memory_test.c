@@ -94,6 +94,7 @@ static void fail_fills_and_returns_false(void **state)
     assert_fails(fail(&e, 404, "kernel %s does not exist", "k"), e, 404, "kernel k does not exist");
     assert_fails(fail(&e, 400, "body: %s", e.text), e, 400, "body: kernel k does not exist");
     assert_fails(fail(&e, 400, "a\nb\tc"), e, 400, "a b c");
+    assert_fails(fail(&e, 400, "x\xFF\xC3(%s\xC3", "\xC3\xA9"), e, 400, "x?\?(\xC3\xA9?");
 }
 
 static void long_texts_are_cut_at_a_character(void **state)
