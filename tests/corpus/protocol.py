@@ -18,7 +18,8 @@ HEADER = (
     b' "date": "2026-01-31T23:59:59.123456Z", "version": "5.4"}'
 )
 CONTENT = (
-    b'{"code": "print(0.1)\\n\\u00e9\\ud83d\\ude00\\ud800", "silent": false, "n": [1, -0.5e+3, null]}'
+    b'{"code": "print(0.1)\\n\\u00e9\\ud83d\\ude00\\ud800",'
+    b' "silent": false, "n": [1, -0.5e+3, null]}'
 )
 PUBLIC = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
 SECRET = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
@@ -79,7 +80,7 @@ def header() -> dict[str, bytes]:
 
 
 def connection() -> dict[str, bytes]:
-    ports = {f"{name}_port": 5000 + i for i, name in enumerate("shell iopub stdin".split())}
+    ports = {f"{name}_port": 5000 + i for i, name in enumerate(["shell", "iopub", "stdin"])}
     full = {
         "transport": "tcp",
         "ip": "127.0.0.1",
