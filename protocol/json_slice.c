@@ -73,7 +73,7 @@ static bool pass_string(struct scan *s)
                 return false;
             continue;
         }
-        size_t whole = c < 0x80 ? 0 : utf8_character(rest_of(s));
+        size_t whole = utf8_beyond_ascii(rest_of(s));
         if (whole == 0)
             return broken(s, c < 0x80 ? "control character in a string" : "not UTF-8");
         s->at += whole;

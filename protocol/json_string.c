@@ -60,37 +60,40 @@ static const struct {
 } escapes[] = {{'"', '"'},  {'\\', '\\'}, {'/', '/'},  {'b', '\b'},
                {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'}};
 
-static void add_escaped(struct buffer *out, unsigned char c)
+static void add_escaped(struct buffer *out, char c)
 {
     for (size_t i = 0; i < countof(escapes); i++)
-        if ((unsigned char)escapes[i].means == c) {
+        if (escapes[i].means == c) {
             buffer_add(out, (char[]){'\\', escapes[i].letter}, 2);
             return;
         }
-    buffer_printf(out, "\\u%04x", c);
+    buffer_printf(out, "\\u%04x", (unsigned)c);
+}
+
+/* Appends what text starts with, up to a whole run of what needs no escape, and returns its length.
+ */
+static size_t quote_next(struct buffer *out, struct bytes text)
+{
+    size_t run = json_plain_run(text);
+    if (run == 0)
+        run = utf8_beyond_ascii(text);
+    if (run > 0) {
+        buffer_add(out, text.data, run);
+        return run;
+    }
+    if ((unsigned char)*text.data < 0x80)
+        add_escaped(out, *text.data);
+    else
+        buffer_add_text(out, UTF8_REPLACEMENT);
+    return 1;
 }
 
 void json_quote(struct buffer *out, struct bytes text)
 {
     buffer_reserve(out, text.len + 2);
     buffer_add(out, "\"", 1);
-    for (size_t at = 0; at < text.len;) {
-        struct bytes rest = {text.data + at, text.len - at};
-        size_t plain = json_plain_run(rest);
-        buffer_add(out, rest.data, plain);
-        at += plain;
-        if (at == text.len)
-            break;
-        rest = (struct bytes){text.data + at, text.len - at};
-        size_t whole = utf8_character(rest);
-        if (whole > 1)
-            buffer_add(out, rest.data, whole);
-        else if (whole == 1)
-            add_escaped(out, (unsigned char)*rest.data);
-        else
-            buffer_add_text(out, UTF8_REPLACEMENT);
-        at += whole ? whole : 1;
-    }
+    for (size_t at = 0; at < text.len;)
+        at += quote_next(out, (struct bytes){text.data + at, text.len - at});
     buffer_add(out, "\"", 1);
 }
 
@@ -139,8 +142,8 @@ char *json_slice_string(struct bytes raw, size_t *len)
             buffer_add(&out, rest.data, step);
         } else if (*rest.data == '\\') {
             step = unescape(&out, rest);
-        } else if ((unsigned char)*rest.data >= 0x80) {
-            step = utf8_character(rest);
+        } else {
+            step = utf8_beyond_ascii(rest);
             buffer_add(&out, rest.data, step);
         }
         if (step == 0)

@@ -19,26 +19,21 @@ static size_t ascii_run(struct bytes text)
     return at;
 }
 
-/* The lead bytes of longer characters: how long they are and which second bytes they may have (RFC
- * 3629, section 4). Further bytes are always 0x80..0xBF. */
-struct lead {
-    unsigned char first, last;
+/* By its first byte: how long a character is beyond ASCII, 0 where none starts so, and which second
+ * bytes it may have (RFC 3629, section 4). Further bytes are always 0x80..0xBF. */
+static const struct lead {
     unsigned char length;
     unsigned char second_low, second_high;
+} leads[256] = {
+    [0xC2 ... 0xDF] = {2, 0x80, 0xBF}, [0xE0] = {3, 0xA0, 0xBF},
+    [0xE1 ... 0xEC] = {3, 0x80, 0xBF}, [0xED] = {3, 0x80, 0x9F},
+    [0xEE ... 0xEF] = {3, 0x80, 0xBF}, [0xF0] = {4, 0x90, 0xBF},
+    [0xF1 ... 0xF3] = {4, 0x80, 0xBF}, [0xF4] = {4, 0x80, 0x8F},
 };
 
-static const struct lead leads[] = {
-    {0xC2, 0xDF, 2, 0x80, 0xBF}, {0xE0, 0xE0, 3, 0xA0, 0xBF}, {0xE1, 0xEC, 3, 0x80, 0xBF},
-    {0xED, 0xED, 3, 0x80, 0x9F}, {0xEE, 0xEF, 3, 0x80, 0xBF}, {0xF0, 0xF0, 4, 0x90, 0xBF},
-    {0xF1, 0xF3, 4, 0x80, 0xBF}, {0xF4, 0xF4, 4, 0x80, 0x8F},
-};
-
-static const struct lead *lead_of(unsigned char byte)
+static const struct lead *lead_of(char first)
 {
-    for (size_t i = 0; i < countof(leads); i++)
-        if (byte >= leads[i].first && byte <= leads[i].last)
-            return &leads[i];
-    return NULL;
+    return &leads[(unsigned char)first];
 }
 
 /* How many bytes of text belong to the character that lead begins, as far as text goes; 0: a byte
@@ -60,11 +55,22 @@ size_t utf8_character(struct bytes text)
 {
     if (text.len == 0)
         return 0;
-    unsigned char first = (unsigned char)text.data[0];
-    if (first < 0x80)
+    if ((unsigned char)*text.data < 0x80)
         return 1;
-    const struct lead *lead = lead_of(first);
-    return lead && matched(lead, text) == lead->length ? lead->length : 0;
+    const struct lead *lead = lead_of(*text.data);
+    return lead->length && matched(lead, text) == lead->length ? lead->length : 0;
+}
+
+size_t utf8_beyond_ascii(struct bytes text)
+{
+    size_t at = 0;
+    while (at < text.len && (unsigned char)text.data[at] >= 0x80) {
+        size_t whole = utf8_character((struct bytes){text.data + at, text.len - at});
+        if (whole == 0)
+            break;
+        at += whole;
+    }
+    return at;
 }
 
 /* How many bytes at the start of text are whole, valid characters. */
@@ -73,7 +79,7 @@ static size_t valid_run(struct bytes text)
     size_t at = 0;
     while (at < text.len) {
         struct bytes rest = {text.data + at, text.len - at};
-        size_t step = (unsigned char)*rest.data < 0x80 ? ascii_run(rest) : utf8_character(rest);
+        size_t step = (unsigned char)*rest.data < 0x80 ? ascii_run(rest) : utf8_beyond_ascii(rest);
         if (step == 0)
             break;
         at += step;
@@ -90,8 +96,8 @@ size_t utf8_tail(struct bytes text)
 {
     for (size_t back = 1; back <= 3 && back <= text.len; back++) {
         struct bytes end = {text.data + text.len - back, back};
-        const struct lead *lead = lead_of((unsigned char)*end.data);
-        if (lead)
+        const struct lead *lead = lead_of(*end.data);
+        if (lead->length)
             return lead->length > back && matched(lead, end) == back ? back : 0;
         if (((unsigned char)*end.data & 0xC0) != 0x80)
             return 0;

@@ -12,6 +12,9 @@ bool utf8_valid(struct bytes text);
  */
 size_t utf8_character(struct bytes text);
 
+/* How many bytes at the start of text are whole characters beyond ASCII. */
+size_t utf8_beyond_ascii(struct bytes text);
+
 /* How many of the last bytes are the start of a character that is not complete yet (0..3): a stream
  * reader keeps them back until the rest arrives. */
 size_t utf8_tail(struct bytes text);
