@@ -1,6 +1,6 @@
 /* Lines on stderr, each written with one write(2) so that threads and child processes do not mix
- * theirs into it. Called by everything in gateway/; protocol/ does not log. A line that is longer than
- * LINE_LIMIT_BYTES is cut. */
+ * theirs into it. Called by everything in gateway/; protocol/ does not log. A line that is longer
+ * than LINE_LIMIT_BYTES is cut. */
 #include "gateway/log.h"
 
 #include <stdatomic.h>
@@ -80,7 +80,8 @@ void log_event(enum log_level level, const char *message, const struct log_field
     scoped(buffer) struct buffer line = {0};
     (as_json ? format_json : format_text)(&line, level, message, fields, count);
     if (line.len >= LINE_LIMIT_BYTES && !as_json)
-        line.len = LINE_LIMIT_BYTES - 1 - utf8_tail((struct bytes){line.data, LINE_LIMIT_BYTES - 1});
+        line.len =
+            LINE_LIMIT_BYTES - 1 - utf8_tail((struct bytes){line.data, LINE_LIMIT_BYTES - 1});
     buffer_add_text(&line, "\n");
     ssize_t written = write(STDERR_FILENO, line.data, line.len);
     (void)written; /* nobody is left to tell */

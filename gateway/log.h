@@ -3,8 +3,8 @@
  *     log_info("kernel started", F_STR("kernel", id), F_INT("pid", pid));
  *     2026-01-31T23:59:59.123456Z info kernel started kernel=… pid=17
  *
- * error: a person must act; warn: degraded; info: life cycle; debug: the rest. Never tokens, keys, code
- * or outputs. Usable from any thread. */
+ * error: a person must act; warn: degraded; info: life cycle; debug: the rest. Never tokens, keys,
+ * code or outputs. Usable from any thread. */
 #ifndef WARMCELL_GATEWAY_LOG_H
 #define WARMCELL_GATEWAY_LOG_H
 
@@ -16,7 +16,7 @@ struct log_field {
     int64_t number;
 };
 
-#define F_STR(name_, text_) ((struct log_field){.name = (name_), .text = (text_) ? (text_) : ""})
+#define F_STR(name_, text_)   ((struct log_field){.name = (name_), .text = (text_) ? (text_) : ""})
 #define F_INT(name_, number_) ((struct log_field){.name = (name_), .number = (number_)})
 
 /* The level and form of everything after; until then: info, text. */
@@ -25,13 +25,13 @@ bool log_wants(enum log_level level);
 void log_event(enum log_level level, const char *message, const struct log_field *fields,
                size_t count);
 
-#define log_at(level, message, ...)                                                               \
-    do {                                                                                          \
-        if (log_wants(level)) {                                                                   \
-            const struct log_field log_fields_[] = {{0}, ##__VA_ARGS__};                          \
-            log_event(level, message, log_fields_ + 1,                                            \
-                      sizeof log_fields_ / sizeof *log_fields_ - 1);                              \
-        }                                                                                         \
+#define log_at(level, message, ...)                                                                \
+    do {                                                                                           \
+        if (log_wants(level)) {                                                                    \
+            const struct log_field log_fields_[] = {{0}, ##__VA_ARGS__};                           \
+            log_event(level, message, log_fields_ + 1,                                             \
+                      sizeof log_fields_ / sizeof *log_fields_ - 1);                               \
+        }                                                                                          \
     } while (0)
 
 #define log_error(message, ...) log_at(LOG_ERROR, message, ##__VA_ARGS__)

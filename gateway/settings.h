@@ -1,7 +1,7 @@
 /* What a gateway was told to do: every option of `warmcell serve`, decoded and checked.
  *
- * gateway/options.c fills it from flags, environment, the ini file and the defaults of its table; it
- * is read-only afterwards and outlives the core and the server. */
+ * gateway/options.c fills it from flags, environment, the ini file and the defaults of its table;
+ * it is read-only afterwards and outlives the core and the server. */
 #ifndef WARMCELL_GATEWAY_SETTINGS_H
 #define WARMCELL_GATEWAY_SETTINGS_H
 
@@ -17,8 +17,8 @@ struct string_list {
 
 /* Where to listen and whom to believe: read by net/. */
 struct settings_net {
-    char *ip;         /* "127.0.0.1"; a literal address, "localhost" or "*" */
-    int64_t port;     /* 0: any free one */
+    char *ip;     /* "127.0.0.1"; a literal address, "localhost" or "*" */
+    int64_t port; /* 0: any free one */
     int64_t port_retries;
     char *socket;     /* path of a Unix socket to listen at instead of TCP; "" for none */
     char *base_url;   /* "" or "/prefix", without a final slash */
@@ -51,22 +51,23 @@ struct settings_core {
     char *state_dir;   /* database, blobs, logs: survives restarts */
     char *runtime_dir; /* sockets and connection files */
     char *default_kernel_name;
-    char *force_kernel_name; /* "" for none */
-    bool list_kernels;       /* false: GET /api/kernels and /api/sessions answer 403 */
-    int64_t max_kernels;     /* 0: no limit */
-    int64_t prespawn_count;  /* kernels of the default kind kept ready */
+    char *force_kernel_name;     /* "" for none */
+    bool list_kernels;           /* false: GET /api/kernels and /api/sessions answer 403 */
+    int64_t max_kernels;         /* 0: no limit */
+    int64_t prespawn_count;      /* kernels of the default kind kept ready */
     int64_t cull_idle_timeout_s; /* 0: never */
     int64_t cull_interval_s;
     bool cull_connected;
     bool cull_busy;
-    int64_t lease_s;   /* how long kernels outlive their gateway */
-    int64_t log_bytes; /* bound of one kernel's replay log on disk */
-    int64_t kernel_start_s;    /* how long a kernel may take to become ready */
-    int64_t kernel_shutdown_s; /* grace before a kernel is killed */
+    int64_t lease_s;                          /* how long kernels outlive their gateway */
+    int64_t log_bytes;                        /* bound of one kernel's replay log on disk */
+    int64_t kernel_start_s;                   /* how long a kernel may take to become ready */
+    int64_t kernel_shutdown_s;                /* grace before a kernel is killed */
     struct string_list env_whitelist;         /* names a client may set, besides KERNEL_* */
     struct string_list env_process_whitelist; /* names a kernel inherits from the gateway */
     struct string_list kernel_dirs; /* further folders that hold kernelspecs, searched first */
-    char *python;   /* absolute path: the Python that warmcell kernels serve; "" when none was found */
+    char
+        *python; /* absolute path: the Python that warmcell kernels serve; "" when none was found */
     char *seed_uri; /* a notebook whose code cells run in every new kernel; "" for none */
 };
 

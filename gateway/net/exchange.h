@@ -39,6 +39,6 @@ void exchange_fail(struct exchange *x, const struct err *e);
 void exchange_reply_file(struct exchange *x, const char *path, const char *content_type,
                          const char *etag);
 
-/* Ends the exchange by switching to WebSocket; see net/websocket.h. */
+/* A WebSocket route ends its exchange with websocket_accept (net/websocket.h) instead. */
 
 #endif

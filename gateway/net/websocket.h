@@ -19,7 +19,8 @@ struct websocket_events {
 /* Does the client offer this subprotocol? */
 bool websocket_offered(const struct exchange *x, const char *subprotocol);
 
-/* Answers 101 and ends the exchange. subprotocol may be NULL. */
+/* Answers 101 and ends the exchange. subprotocol may be NULL; events are copied. Never NULL: if the client has
+ * gone meanwhile, on_closed follows from the loop. */
 struct websocket *websocket_accept(struct exchange *x, const char *subprotocol,
                                    const struct websocket_events *events, void *user);
 
@@ -37,6 +38,9 @@ struct bytes shared_view(const struct shared *s);
  * socket has its own queue; none delays another. */
 bool websocket_send(struct websocket *w, struct shared *data, struct bytes part, bool binary,
                     void (*on_sent)(void *user, uint64_t cookie), uint64_t cookie);
+
+/* Stops reading from the client, so that it waits, or goes on. Messages that were read already may still come. */
+void websocket_hold(struct websocket *w, bool hold);
 
 size_t websocket_queued_bytes(const struct websocket *w);
 

@@ -1,0 +1,75 @@
+/* The program `warmcell`: finds the subcommand and hands the rest to it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/options.h"
+#include "gateway/serve.h"
+
+static int print(struct buffer *text)
+{
+    fputs(buffer_text(text), stdout);
+    buffer_free(text);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int version_main(char *const *args, size_t count)
+{
+    (void)args;
+    (void)count;
+    return puts("warmcell " WARMCELL_VERSION) < 0;
+}
+
+static int options_main(char *const *args, size_t count)
+{
+    struct buffer text = {0};
+    if (count == 1 && strcmp(args[0], "--markdown") == 0)
+        option_markdown(&serve_options, &text);
+    else
+        option_help(&serve_options, &text);
+    return print(&text);
+}
+
+static int help_main(char *const *args, size_t count);
+
+static const struct command {
+    const char *name;
+    int (*run)(char *const *args, size_t count);
+    const char *help;
+} commands[] = {
+    {"serve", serve_main,
+     "serve kernels over HTTP and WebSocket; this is also what no command does"},
+    {"options", options_main, "list the options of serve; --markdown as docs/options.md"},
+    {"version", version_main, "print the version"},
+    {"help", help_main, "this text"},
+};
+
+static int help_main(char *const *args, size_t count)
+{
+    struct buffer text = {0};
+    (void)args;
+    (void)count;
+    buffer_add_text(&text, "Usage: warmcell [COMMAND] [OPTION]...\n\nCommands:\n");
+    for (size_t i = 0; i < countof(commands); i++)
+        buffer_printf(&text, "  %-12s %s\n", commands[i].name, commands[i].help);
+    buffer_add_text(&text, "\nOptions of serve:\n");
+    option_help(&serve_options, &text);
+    return print(&text);
+}
+
+int main(int argc, char **argv)
+{
+    char *const *args = argv + 1;
+    size_t count = argc > 1 ? (size_t)argc - 1 : 0;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(args[i], "--help") == 0 || strcmp(args[i], "-h") == 0)
+            return help_main(NULL, 0);
+    if (count && strcmp(args[0], "--version") == 0)
+        return version_main(NULL, 0);
+    if (!count || args[0][0] == '-')
+        return serve_main(args, count);
+    for (size_t i = 0; i < countof(commands); i++)
+        if (strcmp(args[0], commands[i].name) == 0)
+            return commands[i].run(args + 1, count - 1);
+    fprintf(stderr, "warmcell: unknown command %s; see warmcell help\n", args[0]);
+    return 2;
+}

@@ -1,0 +1,35 @@
+/* Who is calling: the one token of a gateway, in every form that Jupyter's clients send it. */
+#ifndef WARMCELL_GATEWAY_NET_AUTH_H
+#define WARMCELL_GATEWAY_NET_AUTH_H
+
+#include <stdbool.h>
+
+struct auth;
+
+#define AUTH_COOKIE_TEXT 65
+
+/* An empty token lets everybody in. The token itself is not kept, only its hash. */
+struct auth *auth_new(const char *token);
+void auth_free(struct auth *a);
+
+/* What a request showed; all borrowed, NULL: nothing. */
+struct credentials {
+    const char *authorization; /* "token X", "Bearer X" in any case, or "Basic base64(user:X)" */
+    const char *query_token;   /* ?token=X */
+    const char *cookie;        /* the Cookie header */
+    const char *cookie_name;   /* which of its cookies is ours */
+    bool cookie_counts;        /* the request cannot have been made by another site */
+    bool same_uid;             /* a Unix peer with the gateway's own uid */
+};
+
+enum credential { CREDENTIAL_NONE, CREDENTIAL_HEADER, CREDENTIAL_QUERY, CREDENTIAL_COOKIE, CREDENTIAL_PEER };
+
+/* The first credential that is right; CREDENTIAL_NONE: none is. Each is compared by hash, in constant
+ * time. A wrong one does no harm beside a right one. */
+enum credential auth_check(const struct auth *a, const struct credentials *c);
+bool auth_required(const struct auth *a);
+
+/* The cookie that stands for the token: derived from it, so that it survives a restart with the same token. */
+const char *auth_cookie(const struct auth *a);
+
+#endif

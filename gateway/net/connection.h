@@ -1,0 +1,173 @@
+/* What the files of net/ know of each other's objects. Only they include it.
+ *
+ * connection.c reads bytes and parses requests; exchange.c judges a request and runs its handler;
+ * reply.c writes the answer; websocket.c takes the stream over after an upgrade; server.c owns the
+ * lists. */
+#ifndef WARMCELL_GATEWAY_NET_CONNECTION_H
+#define WARMCELL_GATEWAY_NET_CONNECTION_H
+
+#include <llhttp.h>
+#include <uv.h>
+
+#include "gateway/net/auth.h"
+#include "gateway/net/exchange.h"
+#include "gateway/net/limits.h"
+#include "gateway/net/list.h"
+#include "gateway/net/origin.h"
+#include "gateway/net/router.h"
+#include "gateway/net/server.h"
+#include "gateway/net/stream.h"
+#include "gateway/net/websocket.h"
+
+struct server {
+    const struct settings_net *settings; /* borrowed */
+    uv_loop_t *loop;
+    struct router *router;        /* owned */
+    struct auth *auth;            /* owned */
+    struct origin_policy *origin; /* owned */
+    struct tls *tls;              /* owned; NULL: plain */
+    struct listener *listener;    /* owned; NULL before server_listen and after drain */
+    char *url;                    /* owned */
+    int port;
+    char cookie_name[32];
+    struct list connections; /* struct connection */
+    struct list websockets;  /* struct websocket */
+    struct list
+        orphans; /* struct connection without a client whose exchange has not been replied to */
+    struct list unsent;      /* struct websocket with something queued: flushed once a loop turn */
+    size_t connection_count; /* both lists */
+    uv_timer_t tick;
+    uv_prepare_t flush;
+    uv_idle_t hurry; /* active while unsent is not empty, so that the loop does not sleep before the
+                        flush */
+    bool draining;
+    int64_t drain_deadline_ms;
+    void (*on_drained)(void *user);
+    void *drained_user;
+    int handles_open; /* of the three above while closing */
+    bool closing;
+    void (*on_closed)(void *user);
+    void *closed_user;
+};
+
+/* A place in exchange.text: offsets, because the buffer moves as it grows. */
+struct header_place {
+    uint32_t name;
+    uint32_t value;
+};
+
+struct query_pair {
+    const char *name;
+    const char *value;
+};
+
+struct exchange {
+    struct connection *connection;
+    enum method method;
+    bool head;    /* HEAD: the handler of GET runs, the body stays away */
+    bool options; /* OPTIONS: answered here */
+    bool open;    /* handed to a handler that has not replied */
+    bool head_done;
+    bool has_body; /* bytes follow the head */
+    bool close;    /* no further request on this connection */
+    bool http_1_0;
+    bool upgraded;
+    struct buffer text; /* the target and the headers, each ended by NUL */
+    struct header_place headers[HEADERS_LIMIT];
+    size_t header_count;
+    struct buffer decoded; /* path, parameters and query; reserved once, so that it does not move */
+    const char *path;
+    struct query_pair query[QUERY_LIMIT];
+    size_t query_count;
+    struct {
+        struct bytes name; /* of the pattern */
+        const char *value;
+    } params[PARAMS_LIMIT];
+    size_t param_count;
+    struct buffer body;
+    struct buffer extra_headers;
+    const struct route *route;
+    void *context;
+    char allow[64]; /* of a 405 or an OPTIONS reply */
+    enum route_errors error_form;
+    const char *principal;
+    enum credential credential;
+    struct err verdict; /* status != 0: refused before any handler */
+    int64_t started_us;
+};
+
+enum connection_state {
+    CONNECTION_READING,   /* waiting for a request or in the middle of one */
+    CONNECTION_REPLYING,  /* a handler has it, or a file is being sent */
+    CONNECTION_ENDING,    /* the last reply is on its way to the socket */
+    CONNECTION_LINGERING, /* our side is ended; what comes is thrown away */
+    CONNECTION_CLOSED,    /* the stream is closing or gone */
+};
+
+struct connection {
+    struct list link; /* of server.connections */
+    struct server *server;
+    struct stream *stream; /* NULL: gone, or taken by a WebSocket */
+    enum connection_state state;
+    llhttp_t parser;
+    const char *chunk; /* start of the bytes that llhttp is looking at */
+    bool value_open;   /* in the middle of a header value */
+    bool feeding;      /* in connection_feed: replies are flushed at its end */
+    bool peer_ended;   /* nothing more will come */
+    bool in_message;   /* between the first byte of a request and its last */
+    size_t header_bytes;
+    size_t lingered_bytes;
+    int64_t deadline_ms; /* 0: none */
+    struct exchange exchange;
+    struct buffer held;      /* bytes behind the request being answered */
+    struct buffer out;       /* reply bytes not yet given to the stream */
+    struct buffer sending;   /* reply bytes the stream has */
+    struct file_reply *file; /* the file being sent; owned by file.c */
+};
+
+/* connection.c */
+void connection_accept(struct server *s, uv_stream_t *listener);
+void connection_flush(struct connection *c);      /* gives `out` to the stream */
+void connection_reply_done(struct connection *c); /* the reply is in `out`, whole: what next? */
+void connection_close(struct connection *c);
+void connection_tick(struct connection *c, int64_t now_ms);
+void connection_release(
+    struct connection *c); /* frees it once neither stream nor exchange need it */
+void connection_free(struct connection *c);
+bool connection_idle(const struct connection *c); /* between two requests, with nothing to write */
+/* Takes the stream and the bytes that were read too far; the connection then ends. NULL: the client
+ * has gone. */
+struct stream *connection_detach(struct connection *c, struct buffer *leftover);
+
+/* exchange.c */
+void exchange_reset(struct exchange *x);
+void exchange_free(struct exchange *x); /* releases the content */
+/* Decides from the head alone: fills route, params and principal, or the verdict. */
+void exchange_judge(struct exchange *x);
+/* Runs the handler, or answers the verdict. */
+void exchange_dispatch(struct exchange *x);
+bool header_has_token(const char *value,
+                      const char *token); /* "keep-alive, Upgrade" has "upgrade" */
+
+/* reply.c */
+/* Appends status line and headers; length < 0: no Content-Length. */
+void reply_head(struct exchange *x, int status, const char *content_type, int64_t length);
+const char *reply_reason(int status);
+
+/* file.c */
+void file_reply_continue(struct file_reply *f); /* the last piece has been taken by the socket */
+void file_reply_abort(struct file_reply *f);    /* the client has gone */
+
+/* websocket.c */
+struct websocket *websocket_of_link(struct list *link);   /* of server.websockets */
+struct websocket *websocket_of_unsent(struct list *link); /* of server.unsent */
+void websocket_flush(struct websocket *w);
+void websocket_tick(struct websocket *w, int64_t now_ms);
+void websocket_abort(struct websocket *w);
+
+/* server.c */
+void server_orphan(struct server *s, struct list *link); /* a connection has lost its stream */
+void server_hurry(struct server *s);                     /* something is in `unsent` */
+void server_check_drained(struct server *s);
+
+#endif

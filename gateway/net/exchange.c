@@ -1,0 +1,370 @@
+/* A request is judged from its head, by a row of checks in a fixed order: what is cheap and says
+ * the most about the caller comes first, and nothing of the body is read for a caller who is
+ * refused. connection.c calls exchange_judge once the head is in and exchange_dispatch once the
+ * body is. */
+#include "gateway/net/exchange.h"
+
+#include <assert.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "gateway/log.h"
+#include "gateway/net/connection.h"
+#include "gateway/net/url.h"
+#include "protocol/ids.h"
+
+void exchange_reset(struct exchange *x)
+{
+    struct connection *c = x->connection;
+    struct buffer text = x->text, decoded = x->decoded, body = x->body, extra = x->extra_headers;
+    memset(x, 0, sizeof *x);
+    x->connection = c;
+    x->text = text;
+    x->decoded = decoded;
+    x->body = body;
+    x->extra_headers = extra;
+    buffer_clear(&x->text);
+    buffer_clear(&x->decoded);
+    buffer_clear(&x->body);
+    buffer_clear(&x->extra_headers);
+}
+
+void exchange_free(struct exchange *x)
+{
+    buffer_free(&x->text);
+    buffer_free(&x->decoded);
+    buffer_free(&x->body);
+    buffer_free(&x->extra_headers);
+}
+
+enum method exchange_method(const struct exchange *x)
+{
+    return x->method;
+}
+
+const char *exchange_path(const struct exchange *x)
+{
+    return x->path ? x->path : "";
+}
+
+const char *exchange_param(const struct exchange *x, const char *name)
+{
+    for (size_t i = 0; i < x->param_count; i++)
+        if (bytes_is(x->params[i].name, name))
+            return x->params[i].value;
+    assert(!"a parameter that the pattern does not have");
+    return "";
+}
+
+const char *exchange_query(const struct exchange *x, const char *name)
+{
+    for (size_t i = x->query_count; i > 0; i--)
+        if (strcmp(x->query[i - 1].name, name) == 0)
+            return x->query[i - 1].value;
+    return NULL;
+}
+
+const char *exchange_header(const struct exchange *x, const char *name)
+{
+    for (size_t i = 0; i < x->header_count; i++)
+        if (strcasecmp(x->text.data + x->headers[i].name, name) == 0)
+            return x->text.data + x->headers[i].value;
+    return NULL;
+}
+
+struct bytes exchange_body(const struct exchange *x)
+{
+    return buffer_view(&x->body);
+}
+
+const char *exchange_principal(const struct exchange *x)
+{
+    return x->principal;
+}
+
+const char *exchange_base_url(const struct exchange *x)
+{
+    return x->connection->server->settings->base_url;
+}
+
+bool header_has_token(const char *value, const char *token)
+{
+    size_t wanted = strlen(token);
+    while (value && *value) {
+        value += strspn(value, ", \t");
+        size_t len = strcspn(value, ",");
+        size_t bare = len;
+        while (bare && (value[bare - 1] == ' ' || value[bare - 1] == '\t'))
+            bare--;
+        if (bare == wanted && strncasecmp(value, token, wanted) == 0)
+            return true;
+        value += len;
+    }
+    return false;
+}
+
+static bool check_version(struct exchange *x, struct err *e)
+{
+    const llhttp_t *parser = &x->connection->parser;
+    x->http_1_0 = parser->http_minor == 0;
+    if (parser->http_major != 1 || parser->http_minor > 1)
+        return fail(e, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+    if (x->http_1_0 && (parser->flags & F_TRANSFER_ENCODING))
+        return fail(e, 400, "HTTP/1.0 has no Transfer-Encoding");
+    return true;
+}
+
+static bool check_method(struct exchange *x, struct err *e)
+{
+    static const struct {
+        llhttp_method_t code;
+        enum method method;
+    } methods[] = {
+        {HTTP_GET, GET},     {HTTP_HEAD, GET},      {HTTP_POST, POST},   {HTTP_PUT, PUT},
+        {HTTP_PATCH, PATCH}, {HTTP_DELETE, DELETE}, {HTTP_OPTIONS, GET},
+    };
+    llhttp_method_t code = llhttp_get_method((llhttp_t *)&x->connection->parser);
+    x->head = code == HTTP_HEAD;
+    x->options = code == HTTP_OPTIONS;
+    for (size_t i = 0; i < countof(methods); i++) {
+        if (methods[i].code == code) {
+            x->method = methods[i].method;
+            return true;
+        }
+    }
+    return fail(e, 501, "the method %s is not known here", llhttp_method_name(code));
+}
+
+/* Exactly one Host (HTTP/1.0: at most one), and a name of ours: a page that points its own name at
+ * this machine is not let in. Unix sockets cannot be reached that way. */
+static bool check_host(struct exchange *x, struct err *e)
+{
+    const char *host = NULL;
+    for (size_t i = 0; i < x->header_count; i++) {
+        if (strcasecmp(x->text.data + x->headers[i].name, "host") != 0)
+            continue;
+        if (host)
+            return fail(e, 400, "there is more than one Host header");
+        host = x->text.data + x->headers[i].value;
+    }
+    if (!host)
+        return x->http_1_0 || fail(e, 400, "the Host header is missing");
+    if (stream_is_unix(x->connection->stream) ||
+        origin_host_allowed(x->connection->server->origin, host))
+        return true;
+    return fail(e, 403, "this host name is not allowed; see the option --allowed-hosts");
+}
+
+/* Decodes one part of the target to the end of x->decoded, which has room for all of it. */
+static const char *decode(struct exchange *x, struct bytes raw, bool plus)
+{
+    char *place = x->decoded.data + x->decoded.len;
+    long len = url_decode(raw, plus, place);
+    if (len < 0)
+        return NULL;
+    x->decoded.len += (size_t)len + 1;
+    return place;
+}
+
+static bool decode_query(struct exchange *x, struct bytes query, struct err *e)
+{
+    struct bytes name, value;
+    while (url_query_next(&query, &name, &value)) {
+        if (x->query_count == QUERY_LIMIT)
+            return fail(e, 400, "the query has more than %d parameters", QUERY_LIMIT);
+        struct query_pair *pair = &x->query[x->query_count];
+        pair->name = decode(x, name, true);
+        pair->value = decode(x, value, true);
+        if (!pair->name || !pair->value)
+            return fail(e, 400, "the query is not valid: a broken %%-escape, or not UTF-8");
+        x->query_count++;
+    }
+    return true;
+}
+
+static bool strip_base_url(const struct exchange *x, struct bytes *path)
+{
+    struct bytes base = bytes_of(exchange_base_url(x));
+    if (path->len < base.len || memcmp(path->data, base.data, base.len) != 0)
+        return false;
+    path->data += base.len;
+    path->len -= base.len;
+    if (!path->len)
+        *path = bytes_of("/");
+    return path->data[0] == '/';
+}
+
+static void take_routes(struct exchange *x, const struct router_match *match)
+{
+    static const char *const names[METHOD_COUNT] = {"GET, HEAD", "POST", "PUT", "PATCH", "DELETE"};
+    x->route = match->routes[x->method];
+    x->context = match->contexts[x->method];
+    for (size_t i = 0; i < METHOD_COUNT; i++) {
+        if (!match->routes[i])
+            continue;
+        if (!x->route || x->options)
+            x->error_form = match->routes[i]->error_form;
+        strcat(x->allow, names[i]);
+        strcat(x->allow, ", ");
+    }
+    strcat(x->allow, "OPTIONS");
+    if (x->route)
+        x->error_form = x->route->error_form;
+}
+
+static bool take_params(struct exchange *x, const struct router_match *match, struct err *e)
+{
+    for (size_t i = 0; i < match->param_count; i++) {
+        x->params[i].name = match->params[i].name;
+        x->params[i].value = decode(x, match->params[i].value, false);
+        if (!x->params[i].value)
+            return fail(e, 400, "the path is not valid: a broken %%-escape, or not UTF-8");
+    }
+    x->param_count = match->param_count;
+    return true;
+}
+
+/* Fills path, query, parameters and the route. */
+static bool check_target(struct exchange *x, struct err *e)
+{
+    struct bytes target = bytes_of(x->text.data), path, query;
+    if (x->options && bytes_is(target, "*"))
+        target = bytes_of("/");
+    /* path, its parameters and the query, each with a NUL: at most twice the target and some ends
+     */
+    buffer_reserve(&x->decoded, 2 * target.len + 2 * QUERY_LIMIT + PARAMS_LIMIT + 8);
+    if (!url_split(target, &path, &query, e) || !decode_query(x, query, e))
+        return false;
+    if (path.len > 1 && bytes_is((struct bytes){path.data, path.len < 4 ? path.len : 4}, "/v1/"))
+        x->error_form = ERRORS_PROBLEM;
+    bool ours = strip_base_url(x, &path);
+    x->path = decode(x, path, false);
+    if (!x->path || url_climbs(x->path))
+        return fail(e, 400, "the path is not valid: a broken %%-escape, not UTF-8, or a .. in it");
+    struct router_match match;
+    if (!ours || !router_find(x->connection->server->router, path, &match))
+        return fail(e, 404, "there is nothing at %.200s", x->path);
+    take_routes(x, &match);
+    if (!take_params(x, &match, e))
+        return false;
+    if (!x->route && !x->options)
+        return fail(e, 405, "%.200s does not know this method, only %s", x->path, x->allow);
+    return true;
+}
+
+static bool check_origin(struct exchange *x, struct err *e)
+{
+    const char *origin = exchange_header(x, "origin");
+    if (!origin || stream_is_unix(x->connection->stream) ||
+        origin_allowed(x->connection->server->origin, origin, exchange_header(x, "host")))
+        return true;
+    int status = x->route && x->route->upgrade ? 403 : 404;
+    return fail(e, status, "pages of this origin are not allowed; see the option --allow-origin");
+}
+
+static bool check_principal(struct exchange *x, struct err *e)
+{
+    const struct server *s = x->connection->server;
+    uid_t uid;
+    struct credentials c = {
+        .authorization = exchange_header(x, "authorization"),
+        .query_token = exchange_query(x, "token"),
+        .cookie = exchange_header(x, "cookie"),
+        .cookie_name = s->cookie_name,
+        /* check_origin has seen the Origin, which browsers send with everything that may change
+           something */
+        .cookie_counts =
+            (x->method == GET && !(x->route && x->route->upgrade)) || exchange_header(x, "origin"),
+        .same_uid = stream_peer_uid(x->connection->stream, &uid) && uid == geteuid(),
+    };
+    x->credential = auth_check(s->auth, &c);
+    if (x->credential != CREDENTIAL_NONE)
+        x->principal = "owner";
+    if (x->principal || x->options || (x->route && x->route->access == ACCESS_OPEN))
+        return true;
+    return fail(e, 401,
+                "a token is needed: send it as Authorization: token <token>, or as ?token=");
+}
+
+static bool check_upgrade(struct exchange *x, struct err *e)
+{
+    if (!x->route || !x->route->upgrade)
+        return true;
+    const char *version = exchange_header(x, "sec-websocket-version");
+    const char *key = exchange_header(x, "sec-websocket-key");
+    if (x->http_1_0 || x->head || !x->connection->parser.upgrade ||
+        !header_has_token(exchange_header(x, "upgrade"), "websocket")) {
+        exchange_add_header(x, "Upgrade", "websocket");
+        return fail(e, 426, "this is a WebSocket: ask for Upgrade: websocket");
+    }
+    if (!version || strcmp(version, "13") != 0) {
+        exchange_add_header(x, "Sec-WebSocket-Version", "13");
+        return fail(e, 426, "only WebSocket version 13 is spoken here");
+    }
+    if (!key || strlen(key) != 24 || key[22] != '=' || key[23] != '=')
+        return fail(e, 400, "Sec-WebSocket-Key must be 16 bytes in base64");
+    if (x->has_body)
+        return fail(e, 400, "a WebSocket request has no body");
+    x->close = true; /* the connection ends or becomes a WebSocket */
+    return true;
+}
+
+static bool check_body(struct exchange *x, struct err *e)
+{
+    const llhttp_t *parser = &x->connection->parser;
+    const char *expect = exchange_header(x, "expect");
+    const char *encoding = exchange_header(x, "content-encoding");
+    uint64_t limit = (uint64_t)x->connection->server->settings->body_limit_bytes;
+    if (expect && strcasecmp(expect, "100-continue") != 0)
+        return fail(e, 417, "this expectation cannot be met");
+    if (encoding && strcasecmp(encoding, "identity") != 0)
+        return fail(e, 415, "the body must be sent without Content-Encoding");
+    if (!(parser->flags & F_CHUNKED) && parser->content_length > limit)
+        return fail(e, 413, "the body is longer than %llu bytes", (unsigned long long)limit);
+    return true;
+}
+
+void exchange_judge(struct exchange *x)
+{
+    static bool (*const checks[])(struct exchange *, struct err *) = {
+        check_version, check_method,    check_host,    check_target,
+        check_origin,  check_principal, check_upgrade, check_body,
+    };
+    x->started_us = log_wants(LOG_DEBUG) ? monotonic_us() : 0;
+    for (size_t i = 0; i < countof(checks); i++)
+        if (!checks[i](x, &x->verdict))
+            return;
+}
+
+/* A browser that came with the printed URL is given a cookie, so that its next requests need no
+ * token. */
+static void give_cookie(struct exchange *x)
+{
+    const struct server *s = x->connection->server;
+    const char *accept = exchange_header(x, "accept");
+    if (x->credential != CREDENTIAL_QUERY || x->method != GET || x->route->upgrade || !accept ||
+        !strstr(accept, "text/html") || !auth_required(s->auth))
+        return;
+    scoped(buffer) struct buffer value = {0};
+    buffer_printf(&value, "%s=%s; Path=%s/; HttpOnly; SameSite=Strict%s", s->cookie_name,
+                  auth_cookie(s->auth), s->settings->base_url,
+                  stream_is_tls(x->connection->stream) ? "; Secure" : "");
+    exchange_add_header(x, "Set-Cookie", buffer_text(&value));
+}
+
+void exchange_dispatch(struct exchange *x)
+{
+    x->open = true;
+    if (x->verdict.status) {
+        if (x->has_body)
+            x->close = true;
+        struct err e = x->verdict;
+        exchange_fail(x, &e);
+    } else if (x->options) {
+        exchange_add_header(x, "Allow", x->allow);
+        exchange_reply_empty(x, 204);
+    } else {
+        give_cookie(x);
+        x->route->handler(x, x->context);
+    }
+}

@@ -1,0 +1,192 @@
+/* The ways to reply: each writes a whole head and body into the connection's buffer, or nothing
+ * when the client has gone, and ends the exchange. Every reply carries the CORS lines and forbids
+ * browsers to guess content types. */
+#include <assert.h>
+#include <inttypes.h>
+#include <time.h>
+
+#include "gateway/log.h"
+#include "gateway/net/connection.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+const char *reply_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } reasons[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {302, "Found"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {424, "Failed Dependency"},
+        {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+        {507, "Insufficient Storage"},
+    };
+    for (size_t i = 0; i < countof(reasons); i++)
+        if (reasons[i].status == status)
+            return reasons[i].text;
+    return "Unknown";
+}
+
+/* "Sat, 31 Jan 2026 23:59:59 GMT", made once a second. */
+static const char *date_text(void)
+{
+    static char text[32];
+    static time_t made;
+    time_t now = time(NULL);
+    if (now != made) {
+        struct tm parts;
+        gmtime_r(&now, &parts);
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+        made = now;
+    }
+    return text;
+}
+
+static bool gone(const struct exchange *x)
+{
+    const struct connection *c = x->connection;
+    return !c->stream || c->state == CONNECTION_CLOSED;
+}
+
+void exchange_add_header(struct exchange *x, const char *name, const char *value)
+{
+    assert(!strpbrk(value, "\r\n"));
+    buffer_add_text(&x->extra_headers, name);
+    buffer_add_text(&x->extra_headers, ": ");
+    buffer_add_text(&x->extra_headers, value);
+    buffer_add_text(&x->extra_headers, "\r\n");
+}
+
+static void log_reply(const struct exchange *x, int status)
+{
+    if (x->started_us)
+        log_debug("request", F_STR("method", llhttp_method_name(x->connection->parser.method)),
+                  F_STR("path", exchange_path(x)), F_INT("status", status),
+                  F_INT("us", monotonic_us() - x->started_us));
+}
+
+void reply_head(struct exchange *x, int status, const char *content_type, int64_t length)
+{
+    struct connection *c = x->connection;
+    struct buffer *out = &c->out;
+    if (c->server->draining)
+        x->close = true;
+    buffer_reserve(out, 512);
+    buffer_printf(out, "HTTP/1.1 %d %s\r\nServer: warmcell\r\nDate: %s\r\n", status,
+                  reply_reason(status), date_text());
+    if (content_type)
+        buffer_printf(out, "Content-Type: %s\r\n", content_type);
+    if (length >= 0)
+        buffer_printf(out, "Content-Length: %" PRId64 "\r\n", length);
+    if (x->close)
+        buffer_add_text(out, "Connection: close\r\n");
+    else if (x->http_1_0)
+        buffer_add_text(out, "Connection: keep-alive\r\n");
+    buffer_add_text(out, "X-Content-Type-Options: nosniff\r\n");
+    origin_add_headers(c->server->origin, exchange_header(x, "origin"), out);
+    buffer_add_bytes(out, buffer_view(&x->extra_headers));
+    buffer_add_text(out, "\r\n");
+    log_reply(x, status);
+}
+
+static bool has_content(int status)
+{
+    return status >= 200 && status != 204 && status != 304;
+}
+
+void exchange_reply(struct exchange *x, int status, const char *content_type, struct bytes body)
+{
+    assert(x->open);
+    if (!gone(x)) {
+        reply_head(x, status, content_type, has_content(status) ? (int64_t)body.len : -1);
+        if (!x->head)
+            buffer_add_bytes(&x->connection->out, body);
+    }
+    connection_reply_done(x->connection);
+}
+
+static int append(const char *text, size_t len, void *out)
+{
+    buffer_add(out, text, len);
+    return 0;
+}
+
+/* API replies are data: a browser shall run nothing of them, nor frame them. */
+static void add_api_headers(struct exchange *x)
+{
+    buffer_add_text(&x->extra_headers,
+                    "Content-Security-Policy: default-src 'none'; frame-ancestors 'self'\r\n");
+}
+
+void exchange_reply_json(struct exchange *x, int status, json_t *body)
+{
+    scoped(buffer) struct buffer text = {0};
+    json_dump_callback(body, append, &text, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(body);
+    add_api_headers(x);
+    exchange_reply(x, status, "application/json", buffer_view(&text));
+}
+
+void exchange_reply_empty(struct exchange *x, int status)
+{
+    exchange_reply(x, status, NULL, (struct bytes){0});
+}
+
+static void add_error_headers(struct exchange *x, int status)
+{
+    if (status == 401)
+        exchange_add_header(x, "WWW-Authenticate", "Bearer realm=\"warmcell\"");
+    if (status == 405)
+        exchange_add_header(x, "Allow", x->allow);
+    if (status == 503)
+        exchange_add_header(x, "Retry-After", "1");
+    add_api_headers(x);
+}
+
+void exchange_fail(struct exchange *x, const struct err *e)
+{
+    assert(e->status >= 400 && e->status < 600);
+    scoped(buffer) struct buffer text = {0};
+    bool problem = x->error_form == ERRORS_PROBLEM;
+    if (problem) {
+        buffer_printf(&text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+                      reply_reason(e->status), e->status);
+        json_quote(&text, bytes_of(e->text));
+    } else {
+        buffer_add_text(&text, "{\"message\":");
+        json_quote(&text, bytes_of(e->text));
+        buffer_printf(&text, ",\"reason\":\"%s\"", reply_reason(e->status));
+    }
+    buffer_add_text(&text, "}");
+    add_error_headers(x, e->status);
+    exchange_reply(x, e->status, problem ? "application/problem+json" : "application/json",
+                   buffer_view(&text));
+}

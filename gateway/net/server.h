@@ -1,0 +1,38 @@
+/* The HTTP and WebSocket server: listeners, connections, and what they share. */
+#ifndef WARMCELL_GATEWAY_NET_SERVER_H
+#define WARMCELL_GATEWAY_NET_SERVER_H
+
+#include <uv.h>
+
+#include "gateway/net/route.h"
+#include "gateway/settings.h"
+
+struct server;
+
+/* settings are borrowed. 400: an option that cannot be used (certificate, pattern), or an address
+ * beyond loopback without a token or without TLS. */
+struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, struct err *e);
+
+/* Before server_listen. The table is borrowed; its handlers get context. */
+void server_add_routes(struct server *s, const struct route_table *table, void *context);
+
+/* Binds and listens. 503: the port or path is taken, or may not be used; the sentence names it. */
+bool server_listen(struct server *s, struct err *e);
+
+/* Where it listens: "http://127.0.0.1:8888/" with the base URL, or "unix:/path". Borrowed. */
+const char *server_url(const struct server *s);
+int server_port(const struct server *s); /* 0 for a Unix socket */
+
+/* Connections that are open now: HTTP and WebSocket. */
+size_t server_connections(const struct server *s);
+
+/* Stops listening, closes WebSockets with 1012 and idle connections at once; others when their
+ * reply is out. done is called once all are closed, or after settings' drain_s, when what is left
+ * is cut. */
+void server_drain(struct server *s, void (*done)(void *user), void *user);
+
+/* Closes everything at once; on_closed is called from the loop when no handle is left, and the
+ * server is gone. */
+void server_close(struct server *s, void (*on_closed)(void *user), void *user);
+
+#endif

@@ -1,0 +1,282 @@
+/* The table, and what a table cannot say: defaults that depend on the machine, and checks across
+ * options. */
+#include "gateway/options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/ini.h"
+#include "gateway/place.h"
+#include "protocol/ids.h"
+
+#define NET(field)  offsetof(struct settings, net.field)
+#define CORE(field) offsetof(struct settings, core.field)
+
+#define DAY_S       86400
+#define YEAR_S      (366 * DAY_S)
+#define MIB         (1024 * 1024)
+#define TOKEN_BYTES 24
+
+static const struct option rows[] = {
+    {"config", OPTION_IGNORED, 0, NULL,
+     .help = "an ini file with lines `key = value`; keys are the flags below with `_` for `-` "
+             "(default: $XDG_CONFIG_HOME/warmcell/warmcell.ini)",
+     .flag_only = true},
+
+    {"ip", OPTION_TEXT, NET(ip), "127.0.0.1", .help = "the address to listen at; `*` for all",
+     .also_env = "KG_IP", .also = {"KernelGatewayApp.ip"}},
+    {"port", OPTION_INT, NET(port), "8888", .low = 0, .high = 65535,
+     .help = "the TCP port; 0 for any free one", .also_env = "KG_PORT",
+     .also = {"KernelGatewayApp.port"}},
+    {"port-retries", OPTION_INT, NET(port_retries), "0", .low = 0, .high = 1000,
+     .help = "how many following ports to try when the port is taken",
+     .also_env = "KG_PORT_RETRIES", .also = {"KernelGatewayApp.port_retries"}},
+    {"socket", OPTION_TEXT, NET(socket), "",
+     .help = "the path of a Unix socket to listen at instead of TCP"},
+    {"base-url", OPTION_TEXT, NET(base_url), "", .help = "a prefix of all paths",
+     .also_env = "KG_BASE_URL", .also = {"KernelGatewayApp.base_url"}},
+    {"port-file", OPTION_TEXT, NET(port_file), "",
+     .help = "a file to write the port to once it listens"},
+
+    {"token", OPTION_TEXT, NET(token), NULL,
+     .help = "the token that callers must show; other users of this machine can read command "
+             "lines, so prefer the environment or a file. Empty: none is needed (this machine "
+             "only). Not given: a random one is made and printed",
+     .also_env = "KG_AUTH_TOKEN", .also = {"KernelGatewayApp.auth_token"}},
+    {"token-file", OPTION_TEXT, NET(token_file), "",
+     .help = "a file whose first line is the token"},
+    {"certfile", OPTION_TEXT, NET(certfile), "", .help = "a PEM certificate chain: TLS",
+     .also_env = "KG_CERTFILE", .also = {"KernelGatewayApp.certfile"}},
+    {"keyfile", OPTION_TEXT, NET(keyfile), "", .help = "its PEM key, when not in the same file",
+     .also_env = "KG_KEYFILE", .also = {"KernelGatewayApp.keyfile"}},
+    {"client-ca", OPTION_TEXT, NET(client_ca), "",
+     .help = "PEM certificates: clients must show one that these signed",
+     .also_env = "KG_CLIENT_CA", .also = {"KernelGatewayApp.client_ca"}},
+    {"insecure-http", OPTION_BOOL, NET(insecure_http), "false",
+     .help = "listen beyond this machine without TLS"},
+    {"allowed-hosts", OPTION_LIST, NET(allowed_hosts), "",
+     .help = "further names that requests may call this gateway by"},
+    {"allow-origin", OPTION_TEXT, NET(allow_origin), "",
+     .help = "a web origin whose pages may call; `*` for any; sent as Access-Control-Allow-Origin",
+     .also_env = "KG_ALLOW_ORIGIN", .also = {"KernelGatewayApp.allow_origin"}},
+    {"allow-origin-pat", OPTION_TEXT, NET(allow_origin_pat), "",
+     .help = "a POSIX extended regular expression for such origins, matched from their start",
+     .also_env = "KG_ALLOW_ORIGIN_PAT", .also = {"KernelGatewayApp.allow_origin_pat"}},
+    {"allow-credentials", OPTION_TEXT, NET(allow_credentials), "",
+     .help = "sent as Access-Control-Allow-Credentials", .also_env = "KG_ALLOW_CREDENTIALS",
+     .also = {"KernelGatewayApp.allow_credentials"}},
+    {"allow-headers", OPTION_TEXT, NET(allow_headers), "",
+     .help = "sent as Access-Control-Allow-Headers", .also_env = "KG_ALLOW_HEADERS",
+     .also = {"KernelGatewayApp.allow_headers"}},
+    {"allow-methods", OPTION_TEXT, NET(allow_methods), "",
+     .help = "sent as Access-Control-Allow-Methods", .also_env = "KG_ALLOW_METHODS",
+     .also = {"KernelGatewayApp.allow_methods"}},
+    {"expose-headers", OPTION_TEXT, NET(expose_headers), "",
+     .help = "sent as Access-Control-Expose-Headers", .also_env = "KG_EXPOSE_HEADERS",
+     .also = {"KernelGatewayApp.expose_headers"}},
+    {"max-age", OPTION_TEXT, NET(max_age), "", .help = "sent as Access-Control-Max-Age",
+     .also_env = "KG_MAX_AGE", .also = {"KernelGatewayApp.max_age"}},
+    {"ws-ping-interval", OPTION_INT, NET(ws_ping_interval_s), "30", .low = 0, .high = DAY_S,
+     .help = "seconds between pings of a WebSocket; 0 for none",
+     .also_env = "KG_WS_PING_INTERVAL_SECS",
+     .also = {"KernelGatewayApp.ws_ping_interval_secs", "KernelGatewayApp.ws_ping_interval"}},
+    {"ws-message-limit", OPTION_INT, NET(ws_message_limit_bytes), "104857600", .low = 1024,
+     .high = 1024LL * MIB, .help = "the longest WebSocket message taken from a client, in bytes"},
+    {"body-limit", OPTION_INT, NET(body_limit_bytes), "67108864", .low = 1024, .high = 1024LL * MIB,
+     .help = "the longest request body, in bytes"},
+    {"connections-limit", OPTION_INT, NET(connections_limit), "20000", .low = 1, .high = 1000000,
+     .help = "connections open at the same time"},
+    {"drain-s", OPTION_INT, NET(drain_s), "10", .low = 0, .high = DAY_S,
+     .help = "seconds that replies under way get when the gateway is told to end"},
+
+    {"state-dir", OPTION_TEXT, CORE(state_dir), NULL,
+     .help = "the folder for what survives a restart (default: $XDG_STATE_HOME/warmcell)"},
+    {"runtime-dir", OPTION_TEXT, CORE(runtime_dir), NULL,
+     .help = "the folder for sockets and connection files (default: $XDG_RUNTIME_DIR/warmcell)"},
+    {"python", OPTION_TEXT, CORE(python), NULL,
+     .help = "the Python that warmcell kernels run (default: of the active virtual environment, "
+             "else python3)"},
+    {"kernel-dirs", OPTION_LIST, CORE(kernel_dirs), "",
+     .help = "further folders that hold kernelspecs, searched first"},
+    {"default-kernel-name", OPTION_TEXT, CORE(default_kernel_name), "warmcell",
+     .help = "the kernel that is started when a request names none",
+     .also_env = "KG_DEFAULT_KERNEL_NAME",
+     .also = {"KernelGatewayApp.default_kernel_name", "MappingKernelManager.default_kernel_name",
+              "AsyncMappingKernelManager.default_kernel_name"}},
+    {"force-kernel-name", OPTION_TEXT, CORE(force_kernel_name), "",
+     .help = "the kernel that is started whatever a request names",
+     .also_env = "KG_FORCE_KERNEL_NAME", .also = {"KernelGatewayApp.force_kernel_name"}},
+    {"list-kernels", OPTION_BOOL, CORE(list_kernels), "true",
+     .help = "answer the lists of kernels and sessions", .also_env = "KG_LIST_KERNELS",
+     .also = {"JupyterWebsocketPersonality.list_kernels"}},
+    {"max-kernels", OPTION_INT, CORE(max_kernels), "0", .low = 0, .high = 100000,
+     .help = "kernels that may run at the same time; 0 for no limit", .also_env = "KG_MAX_KERNELS",
+     .also = {"KernelGatewayApp.max_kernels"}},
+    {"prespawn-count", OPTION_INT, CORE(prespawn_count), "0", .low = 0, .high = 1000,
+     .help = "kernels of the default kind that are kept ready", .also_env = "KG_PRESPAWN_COUNT",
+     .also = {"KernelGatewayApp.prespawn_count"}},
+    {"cull-idle-timeout", OPTION_INT, CORE(cull_idle_timeout_s), "0", .low = 0, .high = YEAR_S,
+     .help = "seconds of idleness after which a kernel is ended; 0 for never",
+     .also = {"MappingKernelManager.cull_idle_timeout",
+              "AsyncMappingKernelManager.cull_idle_timeout"}},
+    {"cull-interval", OPTION_INT, CORE(cull_interval_s), "300", .low = 1, .high = DAY_S,
+     .help = "seconds between two looks at idle kernels",
+     .also = {"MappingKernelManager.cull_interval", "AsyncMappingKernelManager.cull_interval"}},
+    {"cull-connected", OPTION_BOOL, CORE(cull_connected), "false",
+     .help = "end idle kernels to which clients are connected too",
+     .also = {"MappingKernelManager.cull_connected", "AsyncMappingKernelManager.cull_connected"}},
+    {"cull-busy", OPTION_BOOL, CORE(cull_busy), "false",
+     .help = "end kernels that run code without any activity too",
+     .also = {"MappingKernelManager.cull_busy", "AsyncMappingKernelManager.cull_busy"}},
+    {"lease", OPTION_INT, CORE(lease_s), "600", .low = 0, .high = YEAR_S,
+     .help = "seconds that kernels outlive a gateway that is gone"},
+    {"log-bytes", OPTION_INT, CORE(log_bytes), "67108864", .low = MIB, .high = 1024LL * 1024 * MIB,
+     .help = "the bound of one kernel's log on disk, for replay to clients that come back"},
+    {"kernel-start-s", OPTION_INT, CORE(kernel_start_s), "60", .low = 1, .high = DAY_S,
+     .help = "seconds that a kernel may take to become ready"},
+    {"kernel-shutdown-s", OPTION_INT, CORE(kernel_shutdown_s), "5", .low = 0, .high = DAY_S,
+     .help = "seconds that a kernel gets to end before it is killed"},
+    {"env-whitelist", OPTION_LIST, CORE(env_whitelist), "",
+     .help = "environment names that clients may set for a kernel, besides KERNEL_*",
+     .also_env = "KG_ENV_WHITELIST",
+     .also = {"JupyterWebsocketPersonality.env_whitelist", "KernelGatewayApp.env_whitelist",
+              "KernelGatewayApp.client_envs"}},
+    {"env-process-whitelist", OPTION_LIST, CORE(env_process_whitelist), "",
+     .help = "environment names that kernels inherit from the gateway when a client sets some",
+     .also_env = "KG_ENV_PROCESS_WHITELIST",
+     .also = {"KernelGatewayApp.env_process_whitelist", "KernelGatewayApp.inherited_envs"}},
+    {"seed-uri", OPTION_TEXT, CORE(seed_uri), "",
+     .help = "the path of a notebook whose code cells run in every new kernel",
+     .also_env = "KG_SEED_URI", .also = {"KernelGatewayApp.seed_uri"}},
+
+    {"log-level", OPTION_LEVEL, offsetof(struct settings, log_level), "info",
+     .help = "error, warn, info or debug",
+     .also = {"KernelGatewayApp.log_level", "JupyterApp.log_level"}},
+    {"log-json", OPTION_BOOL, offsetof(struct settings, log_json), "false",
+     .help = "write the log as JSON lines"},
+
+    {"answer-yes", OPTION_IGNORED, 0, NULL, .help = "without effect",
+     .also = {"JupyterApp.answer_yes", "KernelGatewayApp.answer_yes"}, .flag_only = true},
+    {"api", OPTION_IGNORED, 0, NULL, .help = "without effect", .also_env = "KG_API",
+     .also = {"KernelGatewayApp.api"}, .flag_only = true},
+    {"trust-xheaders", OPTION_IGNORED, 0, NULL, .help = "without effect",
+     .also = {"KernelGatewayApp.trust_xheaders"}, .flag_only = true},
+};
+
+const struct option_table serve_options = {rows, countof(rows)};
+
+char *options_find_python(void)
+{
+    const char *env = getenv("VIRTUAL_ENV");
+    scoped(string) char *active = env && *env ? xasprintf("%s/bin/python", env) : NULL;
+    if (active && access(active, X_OK) == 0)
+        return take(&active);
+    scoped(string) char *root = place_source_root();
+    scoped(string) char *own = root ? xasprintf("%s/.venv/bin/python", root) : NULL;
+    if (own && access(own, X_OK) == 0)
+        return take(&own);
+    return place_on_path("python3");
+}
+
+/* "$NAME/warmcell" where NAME is set to an absolute path, else what fallback_format makes of the
+ * home folder. */
+static char *folder_of(const char *name, const char *fallback)
+{
+    const char *value = getenv(name);
+    const char *home = getenv("HOME");
+    if (value && value[0] == '/')
+        return xasprintf("%s/warmcell", value);
+    return xasprintf("%s%s/warmcell", home && *home ? home : "", fallback);
+}
+
+static char *default_runtime_dir(void)
+{
+    const char *value = getenv("XDG_RUNTIME_DIR");
+    if (value && value[0] == '/' && access(value, W_OK) == 0)
+        return xasprintf("%s/warmcell", value);
+    /* short, because the path of a Unix socket is at most 107 bytes */
+    return xasprintf("/tmp/warmcell-%u", (unsigned)geteuid());
+}
+
+static bool read_token_file(struct settings_net *net, struct err *e)
+{
+    scoped(buffer) struct buffer text = {0};
+    bool found;
+    if (!ini_read(net->token_file, &text, &found, e))
+        return false;
+    if (!found)
+        return fail(e, 400, "token-file: %s does not exist", net->token_file);
+    size_t len = strcspn(buffer_text(&text), "\r\n");
+    if (!len)
+        return fail(e, 400, "token-file: the first line of %s is empty", net->token_file);
+    free(net->token);
+    net->token = xstrndup(text.data, len);
+    return true;
+}
+
+static bool settle_token(struct settings_net *net, struct err *e)
+{
+    char random[2 * TOKEN_BYTES + 1];
+    if (*net->token_file && !read_token_file(net, e))
+        return false;
+    net->token_given = net->token != NULL;
+    if (!net->token) {
+        random_hex(random, TOKEN_BYTES);
+        net->token = xstrdup(random);
+    }
+    for (const char *at = net->token; *at; at++)
+        if ((unsigned char)*at <= ' ' || *at == 0x7f)
+            return fail(e, 400, "token: must not hold blanks or control characters");
+    return true;
+}
+
+/* "prefix/" and "/prefix" become "/prefix", "/" becomes "". */
+static bool settle_base_url(struct settings_net *net, struct err *e)
+{
+    char *text = net->base_url;
+    size_t len = strlen(text);
+    while (len && text[len - 1] == '/')
+        text[--len] = '\0';
+    if (strpbrk(text, " ?#%\"<>\r\n;"))
+        return fail(e, 400, "base-url: %.80s is not a plain path", text);
+    if (len && text[0] != '/') {
+        net->base_url = xasprintf("/%s", text);
+        free(text);
+    }
+    return true;
+}
+
+static bool settle(struct settings *s, struct err *e)
+{
+    if (!s->core.state_dir)
+        s->core.state_dir = folder_of("XDG_STATE_HOME", "/.local/state");
+    if (!s->core.runtime_dir)
+        s->core.runtime_dir = default_runtime_dir();
+    if (!s->core.python)
+        s->core.python = options_find_python();
+    return settle_base_url(&s->net, e) && settle_token(&s->net, e);
+}
+
+bool options_resolve(char *const *args, size_t count, struct settings *out, struct err *e)
+{
+    const char *config = option_peek(args, count, "config");
+    scoped(string) char *usual = config ? NULL : folder_of("XDG_CONFIG_HOME", "/.config");
+    scoped(string) char *path = config ? xstrdup(config) : xasprintf("%s/warmcell.ini", usual);
+    struct option_sources sources = {true, path, config != NULL};
+    size_t word_count;
+    *out = (struct settings){0};
+    bool ok = option_parse(&serve_options, args, count, &sources, out, NULL, 0, &word_count, e) &&
+              settle(out, e);
+    for (size_t i = 0; i < countof(rows); i++)
+        if (rows[i].offset == NET(token) && rows[i].kind == OPTION_TEXT)
+            option_unset_environment(&rows[i]);
+    return ok;
+}
+
+void settings_free(struct settings *s)
+{
+    option_free(&serve_options, s);
+}

@@ -1,0 +1,78 @@
+/* A program in a build tree finds its siblings there (build/NAME/gateway/warmcell,
+ * build/NAME/kernel/host/...), an installed one in the libexec folder that was fixed when it was
+ * configured. */
+#include "gateway/place.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "protocol/memory.h"
+
+/* /x/build/NAME of /x/build/NAME/gateway/warmcell, or NULL. */
+static char *build_root(void)
+{
+    char self[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (len <= 0)
+        return NULL;
+    self[len] = '\0';
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(self, '/');
+        if (!slash || (up == 1 && strcmp(slash, "/gateway") != 0))
+            return NULL;
+        *slash = '\0';
+    }
+    return xstrdup(self);
+}
+
+char *place_source_root(void)
+{
+    scoped(string) char *build = build_root();
+    for (int up = 0; build && up < 2; up++) {
+        char *slash = strrchr(build, '/');
+        if (!slash)
+            return NULL;
+        *slash = '\0';
+    }
+    scoped(string) char *mark = build ? xasprintf("%s/meson.build", build) : NULL;
+    return mark && access(mark, R_OK) == 0 ? take(&build) : NULL;
+}
+
+static bool is_program(const char *path)
+{
+    struct stat found;
+    return access(path, X_OK) == 0 && stat(path, &found) == 0 && S_ISREG(found.st_mode);
+}
+
+char *place_on_path(const char *name)
+{
+    const char *path = getenv("PATH");
+    path = path ? path : "/usr/local/bin:/usr/bin:/bin";
+    while (*path) {
+        size_t len = strcspn(path, ":");
+        scoped(string) char *candidate = xasprintf("%.*s/%s", (int)len, path, name);
+        if (len && path[0] == '/' && is_program(candidate))
+            return take(&candidate);
+        path += len + (path[len] == ':');
+    }
+    return xstrdup("");
+}
+
+char *place_kernel_host(void)
+{
+    const char *told = getenv("WARMCELL_KERNEL");
+    if (told && *told)
+        return is_program(told) ? realpath(told, NULL) : NULL;
+    scoped(string) char *build = build_root();
+    scoped(string) char *sibling =
+        build ? xasprintf("%s/kernel/host/warmcell-kernel", build) : NULL;
+    if (sibling && is_program(sibling))
+        return take(&sibling);
+    return is_program(WARMCELL_LIBEXECDIR "/warmcell-kernel")
+               ? xstrdup(WARMCELL_LIBEXECDIR "/warmcell-kernel")
+               : NULL;
+}

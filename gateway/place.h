@@ -1,0 +1,18 @@
+/* Where things are on this machine: the source tree we were built in, programs on PATH, our
+ * siblings. */
+#ifndef WARMCELL_GATEWAY_PLACE_H
+#define WARMCELL_GATEWAY_PLACE_H
+
+/* All results are absolute paths, given to the caller. */
+
+/* The source tree, when this program runs from a build tree inside of it; NULL otherwise. */
+char *place_source_root(void);
+
+/* An executable on PATH; "" when there is none. */
+char *place_on_path(const char *name);
+
+/* warmcell-kernel: where WARMCELL_KERNEL says, in the build tree, or installed; NULL when it is
+ * nowhere. */
+char *place_kernel_host(void);
+
+#endif

@@ -1,0 +1,153 @@
+/* Starts the server, says where it is, and ends it in order: on the first SIGTERM or SIGINT clients
+ * get their replies, on the second everything is closed at once. */
+#include "gateway/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "gateway/home.h"
+#include "gateway/log.h"
+#include "gateway/net/server.h"
+#include "gateway/options.h"
+
+struct gateway {
+    struct settings settings;
+    uv_loop_t loop;
+    uv_signal_t signals[2];
+    struct server *server;
+    struct home home;
+    bool ending;
+    int waiting; /* for: the server's drain */
+};
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* The port alone on one line, visible only when whole. */
+static bool write_port_file(const char *path, int port, struct err *e)
+{
+    scoped(string) char *partial = xasprintf("%s.%d", path, (int)getpid());
+    FILE *file = fopen(partial, "we");
+    if (!file)
+        return fail_errno(e, 400, "port-file: cannot write %s", path);
+    bool ok = fprintf(file, "%d\n", port) > 0;
+    ok = fclose(file) == 0 && ok;
+    if (ok && rename(partial, path) == 0)
+        return true;
+    fail_errno(e, 400, "port-file: cannot write %s", path);
+    unlink(partial);
+    return false;
+}
+
+/* A token of the operator's own is not printed: they know it, and stdout ends up in logs. */
+static void announce(const struct gateway *g)
+{
+    const struct settings_net *net = &g->settings.net;
+    bool show = *net->token && !net->token_given && !*net->socket;
+    printf("warmcell is ready at %s%s%s\n", server_url(g->server), show ? "?token=" : "",
+           show ? net->token : "");
+    fflush(stdout);
+    log_info("listening", F_STR("url", server_url(g->server)));
+}
+
+static void finish(struct gateway *g)
+{
+    for (size_t i = 0; i < countof(g->signals); i++)
+        uv_close((uv_handle_t *)&g->signals[i], NULL);
+    server_close(g->server, NULL, NULL);
+    g->server = NULL;
+}
+
+static void on_drained(void *user)
+{
+    struct gateway *g = user;
+    if (--g->waiting == 0)
+        finish(g);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct gateway *g = handle->data;
+    log_info(g->ending ? "ending now" : "ending", F_INT("signal", number));
+    if (g->ending) {
+        if (g->server)
+            finish(g);
+        return;
+    }
+    g->ending = true;
+    g->waiting = 1;
+    server_drain(g->server, on_drained, g);
+}
+
+static void watch_signals(struct gateway *g)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < countof(numbers); i++) {
+        uv_signal_init(&g->loop, &g->signals[i]);
+        g->signals[i].data = g;
+        uv_signal_start(&g->signals[i], on_signal, numbers[i]);
+    }
+}
+
+static bool start(struct gateway *g, struct err *e)
+{
+    g->server = server_new(&g->settings.net, &g->loop, e);
+    if (!g->server)
+        return false;
+    g->home = (struct home){g->server};
+    server_add_routes(g->server, &home_routes, &g->home);
+    if (!server_listen(g->server, e))
+        return false;
+    watch_signals(g);
+    if (*g->settings.net.port_file &&
+        !write_port_file(g->settings.net.port_file, server_port(g->server), e)) {
+        finish(g);
+        return false;
+    }
+    announce(g);
+    return true;
+}
+
+static int run(struct gateway *g)
+{
+    struct err e = {0};
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    uv_loop_init(&g->loop);
+    bool ok = start(g, &e);
+    if (!ok) {
+        fprintf(stderr, "warmcell: %s\n", e.text);
+        if (g->server)
+            server_close(g->server, NULL, NULL);
+    }
+    uv_run(&g->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&g->loop);
+    if (ok && *g->settings.net.port_file)
+        unlink(g->settings.net.port_file);
+    return ok ? 0 : 1;
+}
+
+int serve_main(char *const *args, size_t count)
+{
+    struct gateway g = {0};
+    struct err e = {0};
+    int status = 2;
+    if (options_resolve(args, count, &g.settings, &e)) {
+        log_setup(g.settings.log_level, g.settings.log_json);
+        status = run(&g);
+    } else {
+        fprintf(stderr, "warmcell: %s\n", e.text);
+    }
+    settings_free(&g.settings);
+    return status;
+}
