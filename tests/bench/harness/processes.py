@@ -19,6 +19,8 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 
+_STARTED: set[int] = set()  # our own children, which their Popen reaps
+
 
 class BenchError(Exception):
     """A measurement that cannot be trusted: the run ends with this sentence."""
@@ -41,10 +43,12 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Starts a program in a session of its own, its output in `log`."""
     with log.open("ab") as out:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(argv), env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True,
         )  # fmt: skip
+    _STARTED.add(process.pid)
+    return process
 
 
 def children_of(pid: int) -> list[int]:
@@ -113,6 +117,14 @@ def kill(pids: Sequence[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def reap() -> None:
+    """Takes in the orphans that became ours and ended; our own children are left to their Popen."""
+    for pid in children_of(os.getpid()):
+        if pid not in _STARTED:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
 def end_all() -> None:
     """Kills and reaps every descendant of this process, until there is none."""
     deadline = time.monotonic() + 10
@@ -121,9 +133,7 @@ def end_all() -> None:
         if not rest:
             return
         kill(rest)
-        try:
+        with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        except ChildProcessError:
-            return
         time.sleep(0.01)

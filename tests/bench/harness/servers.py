@@ -64,8 +64,13 @@ class Server:
         self.home = home
         self.token = secrets.token_hex(16)
         (self.port,) = free_ports(1)
-        argv = kind.argv(self.port, self.token)
-        self.process = processes.start(argv, home.env(**env), home.log, home.work)
+        self._env = home.env(**env)
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Starts it with the same port, token and home, and waits until it answers."""
+        argv = self.kind.argv(self.port, self.token)
+        self.process = processes.start(argv, self._env, self.home.log, self.home.work)
         self._wait_until_up()
 
     def _wait_until_up(self) -> None:

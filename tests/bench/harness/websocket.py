@@ -44,13 +44,14 @@ class KernelSocket:
         )
         self.socket.sendall(head.encode())
         while b"\r\n\r\n" not in self._data:
-            self._fill()
+            self.fill()
         answer, _, rest = bytes(self._data).partition(b"\r\n\r\n")
         self._data = bytearray(rest)
         if not answer.startswith(b"HTTP/1.1 101") or PROTOCOL.encode() not in answer:
             raise BenchError(f"no WebSocket in v1 framing: {answer[:200]!r}")
 
-    def _fill(self, size: int = 1 << 20) -> None:
+    def fill(self, size: int = 1 << 20) -> None:
+        """Reads once, up to size bytes; receive() takes them apart."""
         try:
             data = self.socket.recv(size)
         except TimeoutError:
@@ -105,7 +106,7 @@ class KernelSocket:
         while True:
             frame = self._take_frame()
             if frame is None:
-                self._fill()
+                self.fill()
                 continue
             opcode, payload = frame
             if opcode == BINARY:
@@ -136,7 +137,7 @@ class KernelSocket:
         searched = 0
         while self._data.find(marker, searched) < 0:
             searched = max(0, len(self._data) - len(marker))
-            self._fill()
+            self.fill()
             if time.monotonic() > deadline:
                 raise BenchError(f"the server took longer than {limit_s:.0f} s")
         ended = time.perf_counter()
