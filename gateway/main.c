@@ -5,6 +5,33 @@
 #include "gateway/options.h"
 #include "gateway/serve.h"
 
+/* Serves the page at / alone, until the core is linked in. */
+static void *nothing_open(const struct settings *settings, uv_loop_t *loop, struct server *server,
+                          struct err *e)
+{
+    (void)settings;
+    (void)loop;
+    (void)e;
+    return server;
+}
+
+static void nothing_drain(void *self, void (*done)(void *user), void *user)
+{
+    (void)self;
+    done(user);
+}
+
+static void nothing_close(void *self)
+{
+    (void)self;
+}
+
+static int serve_main(char *const *args, size_t count)
+{
+    static const struct service nothing = {nothing_open, nothing_drain, nothing_close};
+    return serve_run(args, count, &nothing);
+}
+
 static int print(struct buffer *text)
 {
     fputs(buffer_text(text), stdout);

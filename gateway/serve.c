@@ -19,9 +19,11 @@ struct gateway {
     uv_loop_t loop;
     uv_signal_t signals[2];
     struct server *server;
+    const struct service *service;
+    void *served; /* what service->open returned */
     struct home home;
     bool ending;
-    int waiting; /* for: the server's drain */
+    int waiting; /* for the drains of the server and the service */
 };
 
 static void raise_descriptor_limit(void)
@@ -60,12 +62,17 @@ static void announce(const struct gateway *g)
     log_info("listening", F_STR("url", server_url(g->server)));
 }
 
+/* Leaves nothing in the loop. The server goes first: its last sockets tell the service that they
+ * close. */
 static void finish(struct gateway *g)
 {
     for (size_t i = 0; i < countof(g->signals); i++)
-        uv_close((uv_handle_t *)&g->signals[i], NULL);
-    server_close(g->server, NULL, NULL);
-    g->server = NULL;
+        if (g->signals[i].data)
+            uv_close((uv_handle_t *)&g->signals[i], NULL);
+    if (g->server)
+        server_close(g->server, NULL, NULL);
+    if (g->served)
+        g->service->close(g->served);
 }
 
 static void on_drained(void *user)
@@ -75,18 +82,27 @@ static void on_drained(void *user)
         finish(g);
 }
 
+static void remove_traces(const struct gateway *g)
+{
+    if (*g->settings.net.port_file)
+        unlink(g->settings.net.port_file);
+    if (*g->settings.net.socket)
+        unlink(g->settings.net.socket);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct gateway *g = handle->data;
-    log_info(g->ending ? "ending now" : "ending", F_INT("signal", number));
     if (g->ending) {
-        if (g->server)
-            finish(g);
-        return;
+        log_warn("ending at once", F_INT("signal", number));
+        remove_traces(g);
+        _exit(1);
     }
+    log_info("ending", F_INT("signal", number));
     g->ending = true;
-    g->waiting = 1;
+    g->waiting = 2;
     server_drain(g->server, on_drained, g);
+    g->service->drain(g->served, on_drained, g);
 }
 
 static void watch_signals(struct gateway *g)
@@ -108,12 +124,13 @@ static bool start(struct gateway *g, struct err *e)
     server_add_routes(g->server, &home_routes, &g->home);
     if (!server_listen(g->server, e))
         return false;
-    watch_signals(g);
-    if (*g->settings.net.port_file &&
-        !write_port_file(g->settings.net.port_file, server_port(g->server), e)) {
-        finish(g);
+    g->served = g->service->open(&g->settings, &g->loop, g->server, e);
+    if (!g->served)
         return false;
-    }
+    if (*g->settings.net.port_file &&
+        !write_port_file(g->settings.net.port_file, server_port(g->server), e))
+        return false;
+    watch_signals(g);
     announce(g);
     return true;
 }
@@ -127,19 +144,22 @@ static int run(struct gateway *g)
     bool ok = start(g, &e);
     if (!ok) {
         fprintf(stderr, "warmcell: %s\n", e.text);
-        if (g->server)
-            server_close(g->server, NULL, NULL);
+        g->waiting = 1;
+        if (g->served)
+            g->service->drain(g->served, on_drained, g);
+        else
+            finish(g);
     }
     uv_run(&g->loop, UV_RUN_DEFAULT);
     uv_loop_close(&g->loop);
-    if (ok && *g->settings.net.port_file)
-        unlink(g->settings.net.port_file);
+    if (ok)
+        remove_traces(g);
     return ok ? 0 : 1;
 }
 
-int serve_main(char *const *args, size_t count)
+int serve_run(char *const *args, size_t count, const struct service *service)
 {
-    struct gateway g = {0};
+    struct gateway g = {.service = service};
     struct err e = {0};
     int status = 2;
     if (options_resolve(args, count, &g.settings, &e)) {

@@ -16,6 +16,7 @@ const char *reply_reason(int status)
         int status;
         const char *text;
     } reasons[] = {
+        {101, "Switching Protocols"},
         {200, "OK"},
         {201, "Created"},
         {202, "Accepted"},
@@ -106,7 +107,9 @@ void reply_head(struct exchange *x, int status, const char *content_type, int64_
         buffer_printf(out, "Content-Type: %s\r\n", content_type);
     if (length >= 0)
         buffer_printf(out, "Content-Length: %" PRId64 "\r\n", length);
-    if (x->close)
+    if (status == 101)
+        buffer_add_text(out, "Connection: Upgrade\r\n");
+    else if (x->close)
         buffer_add_text(out, "Connection: close\r\n");
     else if (x->http_1_0)
         buffer_add_text(out, "Connection: keep-alive\r\n");

@@ -1,0 +1,262 @@
+/* The gateway's server in front of handlers that do what tests of net/ need: echo, wait, send much,
+ * close. It takes the options of `warmcell serve`. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/net/websocket.h"
+#include "gateway/serve.h"
+
+#define CLIENTS_LIMIT 20000
+
+struct client {
+    struct place *place;
+    struct websocket *socket;
+    size_t index;        /* in place->clients */
+    struct shared *wave; /* what a flood repeats; owned */
+    int64_t left;        /* of it */
+    uint64_t next, sent, drains;
+    bool hears_all;
+};
+
+struct place {
+    uv_loop_t *loop;
+    struct client *clients[CLIENTS_LIMIT];
+    size_t count;
+};
+
+struct later {
+    uv_timer_t timer;
+    struct exchange *exchange;
+    struct place *place;
+    bool upgrade;
+};
+
+static struct shared *copy_shared(struct bytes data)
+{
+    return shared_new(xmemdup(data.data ? data.data : "", data.len), data.len);
+}
+
+static void client_send(struct client *c, const char *text)
+{
+    struct shared *s = copy_shared(bytes_of(text));
+    websocket_send(c->socket, s, shared_view(s), false, NULL, 0);
+    shared_free(s);
+}
+
+static void on_sent(void *user, uint64_t cookie)
+{
+    struct client *c = user;
+    if (cookie != c->sent)
+        abort(); /* out of order, or twice */
+    c->sent++;
+}
+
+static void flood(struct client *c)
+{
+    while (c->left > 0) {
+        c->left--;
+        if (!websocket_send(c->socket, c->wave, shared_view(c->wave), true, on_sent, c->next++))
+            return;
+    }
+}
+
+static void on_drain(void *user)
+{
+    struct client *c = user;
+    c->drains++;
+    if (c->wave)
+        flood(c);
+}
+
+/* Text commands: "close CODE REASON", "hold", "sent"; all else, and every binary message, is
+ * echoed, or heard by every client of /api/ws/chat. */
+static void on_message(void *user, struct bytes data, bool binary)
+{
+    struct client *c = user;
+    scoped(string) char *text = xstrndup(data.data ? data.data : "", binary ? 0 : data.len);
+    int code, at = 0;
+    if (sscanf(text, "close %d %n", &code, &at) == 1 && at) {
+        websocket_close(c->socket, code, text + at);
+    } else if (strcmp(text, "sent") == 0) {
+        char reply[80];
+        snprintf(reply, sizeof reply, "sent %llu drains %llu", (unsigned long long)c->sent,
+                 (unsigned long long)c->drains);
+        client_send(c, reply);
+    } else {
+        struct shared *s = copy_shared(data);
+        struct place *p = c->place;
+        for (size_t i = 0; i < p->count; i++)
+            if (p->clients[i] == c || (c->hears_all && p->clients[i]->hears_all))
+                websocket_send(p->clients[i]->socket, s, shared_view(s), binary, NULL, 0);
+        shared_free(s);
+    }
+}
+
+static void on_closed(void *user)
+{
+    struct client *c = user;
+    struct place *p = c->place;
+    p->clients[c->index] = p->clients[--p->count];
+    p->clients[c->index]->index = c->index;
+    shared_free(c->wave);
+    free(c);
+}
+
+static const struct websocket_events client_events = {on_message, on_drain, on_closed};
+
+static struct client *client_accept(struct exchange *x, struct place *p)
+{
+    struct client *c = xcalloc(1, sizeof *c);
+    const char *protocol = websocket_offered(x, "v1.test") ? "v1.test" : NULL;
+    if (p->count == CLIENTS_LIMIT)
+        abort();
+    c->place = p;
+    c->index = p->count;
+    p->clients[p->count++] = c;
+    c->hears_all = strcmp(exchange_path(x), "/api/ws/chat") == 0;
+    c->socket = websocket_accept(x, protocol, &client_events, c);
+    return c;
+}
+
+static void open_socket(struct exchange *x, void *context)
+{
+    client_accept(x, context);
+}
+
+static int64_t number_of(struct exchange *x, const char *name, int64_t fallback)
+{
+    const char *text = exchange_query(x, name);
+    return text ? strtoll(text, NULL, 10) : fallback;
+}
+
+/* Sends ?count messages of ?bytes each, as fast as the water marks allow. */
+static void open_flood(struct exchange *x, void *context)
+{
+    size_t len = (size_t)number_of(x, "bytes", 1000);
+    int64_t count = number_of(x, "count", 1);
+    struct client *c = client_accept(x, context);
+    char *data = xmalloc(len);
+    memset(data, 'f', len);
+    c->wave = shared_new(data, len);
+    c->left = count;
+    flood(c);
+}
+
+static void on_later_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void on_later(uv_timer_t *timer)
+{
+    struct later *l = timer->data;
+    if (l->upgrade)
+        client_accept(l->exchange, l->place);
+    else
+        exchange_reply(l->exchange, 200, "text/plain", bytes_of("later"));
+    uv_close((uv_handle_t *)timer, on_later_closed);
+}
+
+static void reply_later(struct exchange *x, void *context)
+{
+    struct place *p = context;
+    struct later *l = xcalloc(1, sizeof *l);
+    l->exchange = x;
+    l->place = p;
+    l->upgrade = strncmp(exchange_path(x), "/api/ws/", 8) == 0;
+    uv_timer_init(p->loop, &l->timer);
+    l->timer.data = l;
+    uv_timer_start(&l->timer, on_later, (uint64_t)number_of(x, "ms", 50), 0);
+}
+
+static void echo(struct exchange *x, void *context)
+{
+    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+    struct bytes body = exchange_body(x);
+    const char *query = exchange_query(x, "q"), *header = exchange_header(x, "x-test");
+    (void)context;
+    exchange_reply_json(x, 200,
+                        json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:i, s:s%, s:s}", "method",
+                                  methods[exchange_method(x)], "path", exchange_path(x), "name",
+                                  exchange_param(x, "name"), "query", query, "header", header,
+                                  "body_bytes", (int)body.len, "body", body.data ? body.data : "",
+                                  body.len < 1000 ? body.len : (size_t)0, "principal",
+                                  exchange_principal(x) ? exchange_principal(x) : ""));
+}
+
+static void send_bytes(struct exchange *x, void *context)
+{
+    size_t len = (size_t)strtoull(exchange_param(x, "count"), NULL, 10);
+    scoped(buffer) struct buffer text = {0};
+    (void)context;
+    memset(buffer_reserve(&text, len), 'b', len);
+    text.len = len;
+    exchange_reply(x, 200, "application/octet-stream", buffer_view(&text));
+}
+
+static void send_file(struct exchange *x, void *context)
+{
+    (void)context;
+    exchange_reply_file(x, exchange_query(x, "path"), "text/plain", exchange_query(x, "etag"));
+}
+
+static void fail_with(struct exchange *x, void *context)
+{
+    struct err e = {0};
+    (void)context;
+    fail(&e, (int)strtol(exchange_param(x, "status"), NULL, 10), "told \"to\" fail");
+    exchange_fail(x, &e);
+}
+
+static void version(struct exchange *x, void *context)
+{
+    (void)context;
+    exchange_reply_json(x, 200, json_pack("{s:s}", "version", WARMCELL_VERSION));
+}
+
+static const struct route routes[] = {
+    {GET, "/api", version, .summary = "", .access = ACCESS_OPEN},
+    {GET, "/api/echo/{name}", echo, .summary = ""},
+    {POST, "/api/echo/{name}", echo, .summary = ""},
+    {PUT, "/api/echo/{name}", echo, .summary = ""},
+    {PATCH, "/api/echo/{name}", echo, .summary = ""},
+    {DELETE, "/api/echo/{name}", echo, .summary = ""},
+    {GET, "/api/tree/{name*}", echo, .summary = ""},
+    {GET, "/api/later", reply_later, .summary = ""},
+    {POST, "/api/later", reply_later, .summary = ""},
+    {GET, "/api/bytes/{count}", send_bytes, .summary = ""},
+    {GET, "/api/file", send_file, .summary = ""},
+    {GET, "/api/fail/{status}", fail_with, .summary = ""},
+    {GET, "/v1/fail/{status}", fail_with, .summary = "", .error_form = ERRORS_PROBLEM},
+    {GET, "/api/ws/echo", open_socket, .summary = "", .upgrade = true},
+    {GET, "/api/ws/chat", open_socket, .summary = "", .upgrade = true},
+    {GET, "/api/ws/flood", open_flood, .summary = "", .upgrade = true},
+    {GET, "/api/ws/late", reply_later, .summary = "", .upgrade = true},
+    {GET, "/api/ws/fail/{status}", fail_with, .summary = "", .upgrade = true},
+};
+
+static const struct route_table table = {routes, countof(routes)};
+
+static void *service_open(const struct settings *settings, uv_loop_t *loop, struct server *server,
+                          struct err *e)
+{
+    struct place *p = xcalloc(1, sizeof *p);
+    (void)settings;
+    (void)e;
+    p->loop = loop;
+    server_add_routes(server, &table, p);
+    return p;
+}
+
+static void service_drain(void *self, void (*done)(void *user), void *user)
+{
+    (void)self;
+    done(user);
+}
+
+static const struct service service = {service_open, service_drain, free};
+
+int main(int argc, char **argv)
+{
+    return serve_run(argv + 1, (size_t)argc - 1, &service);
+}
