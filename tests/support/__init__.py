@@ -1,0 +1,1 @@
+"""What the tests from outside share: programs, processes, clients, gateways."""
