@@ -1,5 +1,5 @@
-"""Shared ground of the tests from outside: a home of their own, the installed kernelspec, gateways, and
-the rule that after each test no process of it is left."""
+"""Shared ground of the tests from outside: a home of their own, the installed kernelspec, gateways,
+and the rule that after each test no process of it is left."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from support import processes
 from support.direct import Kernel
 from support.gateway import Gateway

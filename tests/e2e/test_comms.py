@@ -80,7 +80,8 @@ def test_from_the_kernel(client: DirectClient) -> None:
     run = client.run("from comm import create_comm\n"
                      "c = create_comm(target_name='front', data={'a': 1}, metadata={'m': 2},"
                      " buffers=[b'xyz', memoryview(bytearray(4))])\n"
-                     "c.on_msg(lambda m: print('got', m['content']['data'], bytes(m['buffers'][0])))\n"
+                     "c.on_msg(lambda m: print('got', m['content']['data'],"
+        " bytes(m['buffers'][0])))\n"
                      "c.send({'b': 2}, buffers=[b'q'])")  # fmt: skip
     opened, sent = run.of("comm_open", "comm_msg")
     assert opened.content["target_name"] == "front"
@@ -129,7 +130,7 @@ def test_slider_updates_an_output(client: DirectClient) -> None:
     comm, state = state_of(run, "IntSliderModel")
     assert state["value"] == 3
     views = [m.content["data"] for m in run.of("display_data")]
-    assert [v["application/vnd.jupyter.widget-view+json"]["model_id"] for v in views][0] == comm
+    assert views[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == comm
     output, _ = state_of(run, "OutputModel")
     moved = tell(client, "comm_msg", comm,
                  data={"method": "update", "state": {"value": 8}, "buffer_paths": []})  # fmt: skip

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from support.client import ANSI, Message
 from support.direct import DirectClient, Kernel
-
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("code", "fields", "expected"), ORDERS)
-def test_order(client: DirectClient, code: str, fields: dict[str, bool], expected: list[str]) -> None:
+def test_order(
+    client: DirectClient, code: str, fields: dict[str, Any], expected: list[str]
+) -> None:
     run = client.run(code, **fields)
     assert [shape(m) for m in run.iopub] == expected
 
@@ -126,7 +128,9 @@ def test_user_expressions(client: DirectClient) -> None:
     assert got["bad"]["status"] == "error"
     assert got["bad"]["ename"] == "ZeroDivisionError"
     assert got["syntax"]["ename"] == "SyntaxError"
-    assert client.run("1 / 0", user_expressions=expressions).content.get("user_expressions", {}) == {}
+    assert (
+        client.run("1 / 0", user_expressions=expressions).content.get("user_expressions", {}) == {}
+    )
 
 
 PAYLOADS = [
@@ -160,7 +164,7 @@ def test_exit_is_asked_for(kernelspec: str) -> None:
         assert payload["source"] == "ask_exit"
 
 
-def queue(client: DirectClient, *codes: str, **fields: bool) -> list[str]:
+def queue(client: DirectClient, *codes: str, **fields: Any) -> list[str]:
     return [client.execute(code, **fields) for code in codes]
 
 

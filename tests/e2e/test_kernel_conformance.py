@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Iterator
+from typing import ClassVar
 from unittest import mock
 
-import jupyter_kernel_test as jkt
+import jupyter_kernel_test as jkt  # type: ignore[import-untyped]
 import pytest
 from jupyter_client.manager import KernelManager
 from support import processes
@@ -15,7 +16,7 @@ from support.programs import KERNEL_NAME
 PNG = "from matplotlib import pyplot; pyplot.plot([1, 4, 2]); pyplot.show()"
 
 
-class Conformance(jkt.KernelTests):
+class Conformance(jkt.KernelTests):  # type: ignore[misc]
     __test__ = False
     kernel_name = KERNEL_NAME
     language_name = "python"
@@ -26,21 +27,26 @@ class Conformance(jkt.KernelTests):
     code_generate_error = "raise ValueError('made for the test')"
     code_inspect_sample = "zip"
     code_clear_output = "from IPython.display import clear_output; clear_output()"
-    completion_samples = [
+    completion_samples: ClassVar = [
         {"text": "zi", "matches": {"zip"}},
         {"text": "isins", "matches": {"isinstance"}},
         {"text": "import itertools; itertools.accum", "matches": {"accumulate"}},
     ]
-    complete_code_samples = ["1", "print('hello, world')", "def f(x):\n  return x*2\n\n\n", "%time 1"]
-    incomplete_code_samples = ["print('''hello", "def f(x):\n  x*2", "for i in range(3):"]
-    invalid_code_samples = ["import = 7q", "x = )", "a b"]
-    code_execute_result = [
+    complete_code_samples: ClassVar = [
+        "1",
+        "print('hello, world')",
+        "def f(x):\n  return x*2\n\n\n",
+        "%time 1",
+    ]
+    incomplete_code_samples: ClassVar = ["print('''hello", "def f(x):\n  x*2", "for i in range(3):"]
+    invalid_code_samples: ClassVar = ["import = 7q", "x = )", "a b"]
+    code_execute_result: ClassVar = [
         {"code": "6*7", "result": "42"},
         {"code": "'a' + 'b'", "result": "'ab'"},
         {"code": "1+2+3", "result": "6"},
         {"code": "from IPython.display import HTML; HTML('<b>x</b>')", "mime": "text/html"},
     ]
-    code_display_data = [
+    code_display_data: ClassVar = [
         {"code": "from IPython.display import HTML, display; display(HTML('<b>x</b>'))",
          "mime": "text/html"},
         {"code": "from IPython.display import display_svg; display_svg('<svg/>', raw=True)",
@@ -51,7 +57,7 @@ class Conformance(jkt.KernelTests):
     supported_history_operations = ("tail", "range", "search")
 
 
-class Welcome(jkt.IopubWelcomeTests):
+class Welcome(jkt.IopubWelcomeTests):  # type: ignore[misc]
     __test__ = False
     kernel_name = KERNEL_NAME
     support_iopub_welcome = True
@@ -72,7 +78,9 @@ class Counter(unittest.TestResult):
         super().__init__()
         self.passed = 0
 
-    def addSuccess(self, test: unittest.TestCase) -> None:
+    def addSuccess(  # noqa: N802
+        self, test: unittest.TestCase
+    ) -> None:
         self.passed += 1
         super().addSuccess(test)
 

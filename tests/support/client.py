@@ -1,4 +1,4 @@
-"""One client of one kernel, whatever carries the messages: ZeroMQ, or a WebSocket in either framing.
+"""One client of one kernel, whatever carries the messages: ZeroMQ, or a WebSocket in a framing.
 
 A client keeps every message that nobody asked for yet, so the order in which a test looks at
 channels does not matter. `DirectClient` and `SocketClient` implement the three methods at the end.
@@ -13,7 +13,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 TIMEOUT_S = 30.0
@@ -22,7 +22,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 Content = dict[str, Any]
 
 
-class Silence(AssertionError):
+class SilenceError(AssertionError):
     """What was waited for did not come."""
 
 
@@ -53,7 +53,7 @@ class Message:
 
 @dataclass(slots=True)
 class Run:
-    """One request and what came of it; `iopub` holds it all in order, `busy` and `idle` included."""
+    """One request and what came of it; `iopub` holds all in order, `busy` and `idle` too."""
 
     msg_id: str
     iopub: list[Message] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Client(ABC):
             "msg_type": msg_type,
             "session": self.session,
             "username": "tester",
-            "date": datetime.now(timezone.utc).isoformat().replace("+00:00", "Z"),
+            "date": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             "version": "5.4",
         }
 
@@ -143,6 +143,10 @@ class Client(ABC):
             if wanted(message):
                 return message
             self.pending.append(message)
+
+    def answer(self, msg_id: str) -> Message:
+        """The reply to a request, whatever is published meanwhile."""
+        return self.take(lambda m: m.parent_id == msg_id and m.channel in ("shell", "control"))
 
     def execute(self, code: str, *, channel: str = "shell", **fields: Any) -> str:
         content = {"code": code, "silent": False, "allow_stdin": False, **fields}
@@ -210,7 +214,7 @@ class Client(ABC):
 
     def wait_ready(self, timeout: float = TIMEOUT_S) -> None:
         """Until a request's messages arrive on both shell and iopub. A subscription takes time to
-        arrive and a peer may not greet its subscribers, so this asks again, as every client does."""
+        arrive and not every kernel greets its subscribers, so this asks again as clients do."""
         end = time.monotonic() + timeout
         patience = 0.1
         while True:
@@ -222,7 +226,7 @@ class Client(ABC):
                     min(patience, end - time.monotonic()),
                 )
                 break
-            except Silence:
+            except SilenceError:
                 patience *= 2
                 if time.monotonic() > end:
                     raise
@@ -239,7 +243,7 @@ class Client(ABC):
 
     @abstractmethod
     def receive(self, timeout: float, what: str) -> Message:
-        """The next message of any channel; raises Silence."""
+        """The next message of any channel; raises SilenceError."""
 
     @abstractmethod
     def close(self) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import signal
 from collections.abc import Sequence
 from types import TracebackType
@@ -14,7 +15,7 @@ import zmq
 from jupyter_client.manager import KernelManager
 
 from support import processes
-from support.client import TIMEOUT_S, Client, Message, Silence
+from support.client import TIMEOUT_S, Client, Message, SilenceError
 from support.programs import PEER
 
 DELIMITER = b"<IDS|MSG>"
@@ -77,11 +78,11 @@ class DirectClient(Client):
             self.sockets[channel] = socket
             self.poller.register(socket, zmq.POLLIN)
 
-    def send_frames(self, channel: str, frames: Sequence[bytes], buffers: Sequence[bytes] = ()) -> None:
+    def send_frames(
+        self, channel: str, frames: Sequence[bytes], buffers: Sequence[bytes] = ()
+    ) -> None:
         """Signs four frames of any bytes and sends them."""
-        self.sockets[channel].send_multipart(
-            [DELIMITER, sign(self.key, frames), *frames, *buffers]
-        )
+        self.sockets[channel].send_multipart([DELIMITER, sign(self.key, frames), *frames, *buffers])
 
     def send_message(self, message: Message) -> None:
         frames = [dumps(message.header), dumps(message.parent_header), dumps(message.metadata),
@@ -93,7 +94,8 @@ class DirectClient(Client):
         for channel in ("iopub", "stdin", "shell", "control"):
             if self.sockets[channel] in ready:
                 return self._decode(channel, self.sockets[channel].recv_multipart())
-        raise Silence(f"no {what} within the time; pending: {[str(m) for m in self.pending[-20:]]}")
+        pending = [str(m) for m in self.pending[-20:]]
+        raise SilenceError(f"no {what} within the time; pending: {pending}")
 
     def _decode(self, channel: str, parts: list[bytes]) -> Message:
         at = parts.index(DELIMITER)
@@ -116,7 +118,7 @@ class DirectClient(Client):
             socket.connect(endpoint(self.info, "hb"))
             socket.send(payload)
             if not socket.poll(int(timeout * 1000)):
-                raise Silence("no heartbeat")
+                raise SilenceError("no heartbeat")
             return socket.recv()
 
     def close(self) -> None:
@@ -128,6 +130,9 @@ class Kernel:
 
     def __init__(self, name: str, **start: Any) -> None:
         self.manager = KernelManager(kernel_name=name)
+        # ipykernel captures no descriptors when it believes that its own tests run it
+        env = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+        start.setdefault("env", env)
         self.manager.start_kernel(**start)
         provisioner: Any = self.manager.provisioner
         self.pid: int = provisioner.pid
@@ -136,10 +141,11 @@ class Kernel:
 
     @property
     def info(self) -> dict[str, Any]:
-        info: dict[str, Any] = self.manager.get_connection_info()
-        return info
+        return dict(self.manager.get_connection_info())
 
-    def client(self, session: str | None = None, *, ready: bool = True, **options: Any) -> DirectClient:
+    def client(
+        self, session: str | None = None, *, ready: bool = True, **options: Any
+    ) -> DirectClient:
         client = DirectClient(self.info, session, **options)
         self.clients.append(client)
         if ready:

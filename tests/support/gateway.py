@@ -45,8 +45,8 @@ class _UnixConnection(http.client.HTTPConnection):
 
 @dataclass
 class Gateway:
-    """One `warmcell serve`. With `unix` it listens on that path instead of TCP. `state` and `runtime` are
-    its directories: a second gateway with the same ones is the first one come back."""
+    """One `warmcell serve`; with `unix` it listens on that path instead of TCP. `home` holds its
+    directories: a second gateway with the same ones is the first one come back."""
 
     options: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Gateway:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command(port_file),
-                env=os.environ | self.env,
+                env={k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"} | self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

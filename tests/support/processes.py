@@ -1,8 +1,8 @@
 """The processes that tests start, and the proof that none is left.
 
-pytest makes itself the subreaper, so whatever loses its parent becomes a child of ours: a kernel that
-outlived its gateway, a shell that a dead interpreter had started. A process that is neither known as the
-root of a running fixture nor below one is a leftover.
+pytest makes itself the subreaper, so whatever loses its parent becomes a child of ours: a kernel
+that outlived its gateway, a shell that a dead interpreter had started. A process that is neither
+known as the root of a running fixture nor below one is a leftover.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import psutil
 
@@ -40,11 +41,7 @@ def disown(pid: int) -> None:
 def wait_gone(pids: Iterable[int], timeout: float = LONG_S) -> list[int]:
     """Waits until every process has ended, reaps those that are ours, and returns who is left."""
     end = time.monotonic() + timeout
-    left = []
-    for pid in pids:
-        if not _wait_one(pid, end):
-            left.append(pid)
-    return left
+    return [pid for pid in pids if not _wait_one(pid, end)]
 
 
 def _wait_one(pid: int, end: float) -> bool:
@@ -56,10 +53,8 @@ def _wait_one(pid: int, end: float) -> bool:
         ready, _, _ = select.select([fd], [], [], max(0.0, end - time.monotonic()))
         if not ready:
             return False
-        try:
+        with suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
-        except ChildProcessError:
-            pass
         return True
     finally:
         os.close(fd)

@@ -1,8 +1,8 @@
 """Where the programs under test are, and the peers they are compared with.
 
-WARMCELL_BUILD names the build tree (build/release). With WARMCELL_TEST_PEER=1 the same tests run against
-ipykernel and jupyter_server instead: a test that a correct peer fails is a bad test, unless it
-asks for what only warmcell promises.
+WARMCELL_BUILD names the build tree (build/release). With WARMCELL_TEST_PEER=1 the same tests run
+against ipykernel and jupyter_server instead: a test that a correct peer fails is a bad test, unless
+it asks for what only warmcell promises.
 """
 
 from __future__ import annotations

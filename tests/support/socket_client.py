@@ -6,17 +6,19 @@ import json
 import socket as sockets
 import ssl
 import struct
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import websocket
 
-from support.client import Client, Message, Silence
+from support.client import Client, Message, SilenceError
 from support.direct import dumps
 
 V1 = "v1.kernel.websocket.jupyter.org"
 
 
-class Closed(AssertionError):
+class ClosedError(AssertionError):
     """The server closed the WebSocket."""
 
     def __init__(self, code: int | None, reason: str) -> None:
@@ -42,7 +44,7 @@ def decode_v1(data: bytes) -> Message:
     offsets = struct.unpack_from(f"<{count}Q", data, 8)
     assert offsets[0] == 8 * (1 + count), "the first part follows the offsets"
     assert offsets[-1] == len(data), "the last offset is the length"
-    parts = [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    parts = [data[a:b] for a, b in pairwise(offsets)]
     header, parent, metadata, content = (json.loads(part) for part in parts[1:5])
     return Message(parts[0].decode(), header, parent, metadata, content, parts[5:])
 
@@ -75,7 +77,7 @@ def decode_json(data: str | bytes) -> Message:
     if isinstance(data, bytes):
         (count,) = struct.unpack_from(">I", data)
         offsets = [*struct.unpack_from(f">{count}I", data, 4), len(data)]
-        parts = [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+        parts = [data[a:b] for a, b in pairwise(offsets)]
         members, buffers = json.loads(parts[0]), parts[1:]
     else:
         members = json.loads(data)
@@ -140,7 +142,7 @@ class SocketClient(Client):
         code, data = self.ws.recv_data()
         if code == websocket.ABNF.OPCODE_CLOSE:
             number = struct.unpack(">H", data[:2])[0] if len(data) >= 2 else None
-            raise Closed(number, data[2:].decode("utf-8", "replace"))
+            raise ClosedError(number, data[2:].decode("utf-8", "replace"))
         if code == websocket.ABNF.OPCODE_TEXT:
             return str(data.decode("utf-8", "surrogatepass"))
         return bytes(data)
@@ -150,9 +152,9 @@ class SocketClient(Client):
             data = self.receive_data(timeout)
         except websocket.WebSocketTimeoutException:
             pending = [str(m) for m in self.pending[-20:]]
-            raise Silence(f"no {what} within the time; pending: {pending}") from None
+            raise SilenceError(f"no {what} within the time; pending: {pending}") from None
         except (websocket.WebSocketConnectionClosedException, ConnectionError) as e:
-            raise Closed(None, str(e)) from e
+            raise ClosedError(None, str(e)) from e
         if self.framing == "v1":
             assert isinstance(data, bytes), "v1 messages are binary"
             return decode_v1(data)
@@ -160,10 +162,8 @@ class SocketClient(Client):
 
     def abandon(self) -> None:
         """Ends the connection without a close frame, as a network that breaks does."""
-        self.ws.shutdown()
+        self.ws.shutdown()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        try:
+        with suppress(OSError):
             self.ws.close(timeout=1)
-        except OSError:
-            pass
