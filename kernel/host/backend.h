@@ -1,0 +1,46 @@
+/* What stands behind the uplink: our own interpreter (kernel.c), or another kernel over ZeroMQ (relay.c). */
+#ifndef WARMCELL_KERNEL_HOST_BACKEND_H
+#define WARMCELL_KERNEL_HOST_BACKEND_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "kernel/host/frontend.h"
+
+/* Told exactly once how a command ended. */
+struct outcome {
+    void (*call)(void *data, uint64_t number, bool ok, int status, const char *message);
+    void *data;
+    uint64_t number;
+};
+
+static inline void outcome_tell(struct outcome *outcome, bool ok, int status, const char *message)
+{
+    struct outcome told = *outcome;
+    *outcome = (struct outcome){0};
+    if (told.call)
+        told.call(told.data, told.number, ok, status, message);
+}
+
+/* What STATE says besides the version. */
+struct backend_state {
+    pid_t pid; /* of the interpreter or the kernel; 0: none */
+    const char *execution_state;
+};
+
+struct backend;
+struct backend_class {
+    void (*interrupt)(struct backend *backend, struct outcome outcome);
+    void (*restart)(struct backend *backend, struct outcome outcome);
+    void (*stop)(struct backend *backend, const char *reason, struct outcome outcome);
+    void (*adopt)(struct backend *backend, struct bytes json, struct outcome outcome);
+    void (*state)(struct backend *backend, struct backend_state *out);
+    void (*reaped)(struct backend *backend, pid_t pid); /* pid can be waited for; called before it is */
+};
+
+/* The first member of each implementation. Its receiver takes the client messages. */
+struct backend {
+    const struct backend_class *class;
+};
+
+#endif

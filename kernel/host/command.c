@@ -1,0 +1,167 @@
+/* Finds the interpreter: next to this program in the build tree, in the installed place, or where the
+ * environment says. No Python is run to find out which version it is. */
+#include "kernel/host/command.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *own_directory(void)
+{
+    char path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (len < 0)
+        return xstrdup(".");
+    path[len] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash)
+        *slash = '\0';
+    return xstrdup(path);
+}
+
+/* The first that exists of: the variable's value, a place relative to this program, the installed place. Given; NULL:
+ * none. */
+static char *sibling(const char *variable, const char *relative, const char *installed, int mode)
+{
+    const char *told = getenv(variable);
+    if (told && *told)
+        return xstrdup(told);
+    scoped(string) char *directory = own_directory();
+    char *path = xasprintf("%s/%s", directory, relative);
+    if (access(path, mode) == 0)
+        return path;
+    free(path);
+    return access(installed, mode) == 0 ? xstrdup(installed) : NULL;
+}
+
+static char *search_path(const char *name)
+{
+    const char *path = getenv("PATH");
+    for (const char *at = path ? path : "/usr/local/bin:/usr/bin:/bin"; *at;) {
+        size_t len = strcspn(at, ":");
+        char *candidate = xasprintf("%.*s/%s", (int)len, at, name);
+        if (len && access(candidate, X_OK) == 0)
+            return candidate;
+        free(candidate);
+        at += len + (at[len] == ':');
+    }
+    return NULL;
+}
+
+static char *find_python(const char *given)
+{
+    if (given)
+        return strchr(given, '/') ? xstrdup(given) : search_path(given);
+    const char *venv = getenv("VIRTUAL_ENV");
+    if (venv && *venv) {
+        char *path = xasprintf("%s/bin/python", venv);
+        if (access(path, X_OK) == 0)
+            return path;
+        free(path);
+    }
+    return *WARMCELL_DEFAULT_PYTHON ? xstrdup(WARMCELL_DEFAULT_PYTHON) : search_path("python3");
+}
+
+/* "version = 3.11.7" of the pyvenv.cfg above the executable's directory. */
+static char *venv_version(const char *python)
+{
+    scoped(string) char *path = xstrdup(python);
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return NULL;
+        *slash = '\0';
+    }
+    scoped(string) char *file_name = xasprintf("%s/pyvenv.cfg", path);
+    FILE *file = fopen(file_name, "re");
+    char line[512], version[32] = "";
+    while (file && !*version && fgets(line, sizeof line, file))
+        if (sscanf(line, "version = %31[0-9.]", version) != 1)
+            sscanf(line, "version_info = %31[0-9.]", version);
+    if (file)
+        fclose(file);
+    return *version ? xstrdup(version) : NULL;
+}
+
+/* "3.11" from the name of the file that the executable is a link to, ".../python3.11". */
+static char *name_version(const char *python)
+{
+    char real[PATH_MAX];
+    if (!realpath(python, real))
+        return NULL;
+    const char *name = strrchr(real, '/');
+    name = name ? name + 1 : real;
+    return strncmp(name, "python", 6) == 0 && isdigit((unsigned char)name[6]) && strchr(name, '.')
+               ? xstrdup(name + 6)
+               : NULL;
+}
+
+/* Both begin with the same "3.N". */
+static bool same_minor(const char *a, const char *b)
+{
+    int major[2], minor[2];
+    return sscanf(a, "%d.%d", &major[0], &minor[0]) == 2 &&
+           sscanf(b, "%d.%d", &major[1], &minor[1]) == 2 && major[0] == major[1] &&
+           minor[0] == minor[1];
+}
+
+static char **make_argv(const char *const *words)
+{
+    size_t count = 0;
+    while (words[count])
+        count++;
+    char **argv = xcalloc(count + 1, sizeof *argv);
+    for (size_t i = 0; i < count; i++)
+        argv[i] = xstrdup(words[i]);
+    return argv;
+}
+
+/* `python -m warmcell_kernel` finds the package of the build tree or the installed one. */
+static void set_module_path(void)
+{
+    scoped(string) char *path =
+        sibling("WARMCELL_PYTHONPATH", "../python", WARMCELL_DATADIR "/warmcell/python", R_OK);
+    if (!path)
+        return;
+    const char *old = getenv("PYTHONPATH");
+    scoped(string) char *whole = old && *old ? xasprintf("%s:%s", path, old) : xstrdup(path);
+    setenv("PYTHONPATH", whole, 1);
+}
+
+bool command_find(const struct options *options, struct command *out, struct err *e)
+{
+    *out = (struct command){0};
+    if (options->driver) {
+        out->argv = make_argv((const char *const *)options->argv);
+        return true;
+    }
+    scoped(string) char *python = find_python(options->python);
+    if (!python)
+        return fail(e, 503, "no Python was found: name one with --python");
+    out->python_version = venv_version(python);
+    if (!out->python_version)
+        out->python_version = name_version(python);
+    scoped(string) char *program = sibling("WARMCELL_PYTHON", "../python/warmcell-python",
+                                           WARMCELL_LIBEXECDIR "/warmcell-python", X_OK);
+    const char *version = out->python_version ? out->python_version : WARMCELL_PYTHON_VERSION;
+    if (program && same_minor(version, WARMCELL_PYTHON_VERSION)) {
+        out->argv = make_argv((const char *[]){program, "--python", python, NULL});
+    } else {
+        set_module_path();
+        out->argv = make_argv((const char *[]){python, "-m", "warmcell_kernel", NULL});
+    }
+    if (!out->python_version)
+        out->python_version = xstrdup(WARMCELL_PYTHON_VERSION);
+    return true;
+}
+
+void command_free(struct command *command)
+{
+    for (char **word = command->argv; word && *word; word++)
+        free(*word);
+    free(command->argv);
+    free(command->python_version);
+    *command = (struct command){0};
+}

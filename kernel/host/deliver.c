@@ -1,0 +1,164 @@
+/* From the interpreter to the clients: each frame kind has its row.
+ *
+ * What the interpreter writes is the user's: a frame that makes no sense is passed over with a line on
+ * stderr, and can neither end nor confuse the host. */
+#include "kernel/host/kernel.h"
+
+#include "kernel/host/report.h"
+#include "protocol/json.h"
+
+#define TYPE_LIMIT 60
+
+static struct bytes part(const struct link_frame *frame, size_t n)
+{
+    return n < frame->part_count ? frame->parts[n] : (struct bytes){0};
+}
+
+static struct body body_from(const struct link_frame *frame, size_t first)
+{
+    struct body body = {.metadata = part(frame, first), .content = part(frame, first + 1)};
+    if (frame->part_count > first + 2) {
+        body.buffers = frame->parts + first + 2;
+        body.buffer_count = frame->part_count - first - 2;
+    }
+    return body;
+}
+
+static void on_stream(struct kernel *k, const struct link_frame *frame)
+{
+    const char *name = bytes_is(part(frame, 0), "stderr") ? "stderr" : "stdout";
+    struct bytes text = part(frame, 1);
+    if (text.len)
+        publish_stream(&k->publisher, frame->number, kernel_parent(k, frame->number), name, text);
+}
+
+/* Types that only the host may say. */
+static bool reserved(const char *msg_type)
+{
+    static const char *const names[] = {"status", "iopub_welcome", "shutdown_reply", "stream"};
+    for (size_t i = 0; i < countof(names); i++)
+        if (strcmp(names[i], msg_type) == 0)
+            return true;
+    return false;
+}
+
+static void note_count(struct kernel *k, struct bytes content)
+{
+    struct slice slices[] = {{.name = "execution_count"}};
+    if (!json_slices(content, slices, 1, NULL) || slices[0].value.len == 0 ||
+        slices[0].value.len > 18)
+        return;
+    char digits[20] = {0};
+    memcpy(digits, slices[0].value.data, slices[0].value.len);
+    k->execution_count = strtoll(digits, NULL, 10);
+}
+
+static void on_publish(struct kernel *k, const struct link_frame *frame)
+{
+    char msg_type[TYPE_LIMIT + 1];
+    struct bytes type = part(frame, 0);
+    if (type.len == 0 || type.len > TYPE_LIMIT)
+        return;
+    memcpy(msg_type, type.data, type.len);
+    msg_type[type.len] = '\0';
+    if (strspn(msg_type, "abcdefghijklmnopqrstuvwxyz_") != type.len || reserved(msg_type)) {
+        report_dropped("the interpreter published a type that is not its to publish");
+        return;
+    }
+    struct body body = body_from(frame, 1);
+    if (strcmp(msg_type, "execute_input") == 0)
+        note_count(k, body.content);
+    publish(&k->publisher, kernel_parent(k, frame->number), msg_type, &body);
+}
+
+static bool is_running(const struct kernel *k, const struct link_frame *frame)
+{
+    if (k->running && k->running->number == frame->number)
+        return true;
+    report_dropped("the interpreter answered request %llu, which does not run",
+                   (unsigned long long)frame->number);
+    return false;
+}
+
+static void on_reply(struct kernel *k, const struct link_frame *frame)
+{
+    if (!is_running(k, frame))
+        return;
+    struct body body = body_from(frame, 0);
+    publish_reply(&k->publisher, k->running, &body);
+    k->replied = true;
+    k->abort_wanted = frame->flags & LINK_FLAG_ABORT_QUEUE;
+    kernel_finish(k);
+    if (k->told_to_end)
+        kernel_leave(k, PHASE_ENDING);
+}
+
+static void on_done(struct kernel *k, const struct link_frame *frame)
+{
+    if (is_running(k, frame))
+        kernel_finish(k);
+}
+
+static void on_input_request(struct kernel *k, const struct link_frame *frame)
+{
+    input_ask(k, frame->number, part(frame, 0));
+}
+
+static void on_history(struct kernel *k, const struct link_frame *frame)
+{
+    char digits[20] = {0};
+    struct bytes line = part(frame, 0);
+    if (!k->history || line.len == 0 || line.len >= sizeof digits)
+        return;
+    memcpy(digits, line.data, line.len);
+    history_add(k->history, strtoll(digits, NULL, 10), part(frame, 1), part(frame, 2));
+}
+
+static void on_exit_wanted(struct kernel *k, const struct link_frame *frame)
+{
+    struct slice slices[] = {{.name = "keepkernel"}};
+    if (json_slices(part(frame, 0), slices, 1, NULL) && json_slice_bool(slices[0].value, false))
+        return;
+    k->told_to_end = true;
+    if (!k->running)
+        kernel_leave(k, PHASE_ENDING);
+}
+
+static void on_ready(struct kernel *k, const struct link_frame *frame)
+{
+    kernel_ready(k, part(frame, 0));
+}
+
+static const struct {
+    enum link_kind kind;
+    void (*accept)(struct kernel *k, const struct link_frame *frame);
+} kinds[] = {
+    {LINK_STREAM, on_stream},   {LINK_PUBLISH, on_publish},
+    {LINK_REPLY, on_reply},     {LINK_DONE, on_done},
+    {LINK_HISTORY, on_history}, {LINK_INPUT_REQUEST, on_input_request},
+    {LINK_READY, on_ready},     {LINK_EXIT, on_exit_wanted},
+};
+
+void kernel_on_frame(void *kernel, const struct link_frame *frame)
+{
+    struct kernel *k = kernel;
+    for (size_t i = 0; i < countof(kinds); i++)
+        if (kinds[i].kind == frame->kind) {
+            kinds[i].accept(k, frame);
+            return;
+        }
+    report("the interpreter sent a frame of unknown kind %u and is killed", frame->kind);
+    interpreter_kill(k->interpreter);
+}
+
+void kernel_on_text(void *kernel, const char *name, struct bytes text)
+{
+    struct kernel *k = kernel;
+    publish_stream(&k->publisher, k->text_number, kernel_parent(k, k->text_number), name, text);
+}
+
+bool kernel_congested(void *kernel)
+{
+    const struct kernel *k = kernel;
+    return publisher_congested(&k->publisher);
+}

@@ -1,0 +1,47 @@
+/* One interpreter process: started, spoken to over the link, its output read in order, its end told once.
+ * docs/link.md says what passes. */
+#ifndef WARMCELL_KERNEL_HOST_INTERPRETER_H
+#define WARMCELL_KERNEL_HOST_INTERPRETER_H
+
+#include <sys/types.h>
+
+#include "kernel/host/loop.h"
+#include "protocol/err.h"
+#include "protocol/link.h"
+
+struct interpreter;
+
+struct interpreter_events {
+    /* One frame, in order; borrowed for the call. */
+    void (*on_frame)(void *data, const struct link_frame *frame);
+    /* Text from descriptor 1 or 2: name is the literal "stdout" or "stderr"; whole characters. */
+    void (*on_text)(void *data, const char *name, struct bytes text);
+    /* It has ended, and everything it wrote has been told. wait_status as of waitpid(2). The last
+     * call; it may free the interpreter. */
+    void (*on_end)(void *data, int wait_status);
+    /* True: nothing more is read until interpreter_resume(). */
+    bool (*congested)(void *data);
+    void *data;
+};
+
+/* argv is the command without the link; "--link-fd N" is appended. 503: it cannot be started. */
+struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
+                                      const struct interpreter_events *events, struct err *e);
+void interpreter_free(struct interpreter *i); /* kills its process group if it is still there */
+
+pid_t interpreter_pid(const struct interpreter *i);
+void interpreter_send(struct interpreter *i, const struct link_frame *frame);
+void interpreter_resume(struct interpreter *i);    /* congestion is over */
+void interpreter_interrupt(struct interpreter *i); /* SIGINT to its process group */
+void interpreter_kill(struct interpreter *i);      /* SIGKILL to its process group */
+void interpreter_kill_after(struct interpreter *i, int64_t grace_ms);
+void interpreter_reaped(struct interpreter *i, int wait_status); /* waitpid told its pid */
+
+/* "the interpreter was killed by signal 11 (SIGSEGV)", "the interpreter ended with status 1".
+ * Given to the caller. */
+char *interpreter_end_text(int wait_status);
+
+/* The end of what it wrote to descriptor 2, at most 2 KiB; borrowed. */
+struct bytes interpreter_last_words(const struct interpreter *i);
+
+#endif

@@ -1,0 +1,127 @@
+/* The kernel: takes requests from its frontends, runs them one at a time in the interpreter, and says to everybody
+ * what came of it. This header is shared by kernel.c and the files that each hold one part of its work. */
+#ifndef WARMCELL_KERNEL_HOST_KERNEL_H
+#define WARMCELL_KERNEL_HOST_KERNEL_H
+
+#include "kernel/host/backend.h"
+#include "kernel/host/history.h"
+#include "kernel/host/interpreter.h"
+#include "kernel/host/loop.h"
+#include "kernel/host/publish.h"
+#include "kernel/host/queue.h"
+#include "kernel/host/usage.h"
+#include "protocol/connection.h"
+#include "protocol/json.h"
+
+enum phase {
+    PHASE_STARTING, /* an interpreter is coming up */
+    PHASE_READY,
+    PHASE_RESTARTING, /* it was told to end, a new one follows */
+    PHASE_ENDING,     /* it was told to end, and so does the host */
+    PHASE_BROKEN,     /* it cannot be started: every request is answered with the reason */
+};
+
+/* What the kernel is made from; borrowed for its life. */
+struct kernel_plan {
+    char *const *argv;           /* the interpreter's command */
+    const char *connection_file; /* NULL: none */
+    const char *history_file;    /* NULL: no history */
+    const char *python_version;  /* what kernel_info says before the interpreter does; NULL: not Python */
+    const char *username;
+};
+
+/* Told when the host must end: the exit status of the host and the sentence for the gateway. */
+struct kernel_end {
+    int exit_status;
+    char *reason;
+    int interpreter_status; /* as of waitpid(2); -1: none */
+};
+
+struct kernel {
+    struct backend backend;
+    struct kernel_plan plan;
+    struct loop *loop;
+    struct publisher publisher;
+    const struct connection *connection; /* borrowed; NULL without ZeroMQ */
+
+    enum phase phase;
+    struct interpreter *interpreter; /* NULL between two */
+    bool ever_ready;
+    bool told_to_end; /* it asked for its own end (EXIT) */
+    int64_t started_ms;
+    int quick_deaths; /* in a row */
+    bool hello_sent;
+
+    struct queue queue;
+    struct request_table *requests;
+    struct request *running;
+    bool replied;
+    bool abort_wanted; /* the reply had ABORT_QUEUE */
+    bool aborting;     /* nothing is dispatched meanwhile */
+    uint64_t last_number;
+    uint64_t text_number;    /* whose the bytes of descriptors 1 and 2 are */
+    int64_t execution_count; /* of the last execute_input */
+    char *kernel_info;       /* the content of kernel_info_reply */
+
+    uint64_t input_number; /* the request that waits for input; 0: none */
+    char *input_id;        /* msg_id of the input_request */
+
+    struct history *history; /* NULL: none */
+    int64_t history_session;
+    struct usage *usage;
+    char *adopted; /* the JSON of ADOPT, given to each new interpreter; or NULL */
+
+    char *broken; /* PHASE_BROKEN: why */
+    struct timer *end_timer;
+    struct queue leaving;     /* shutdown requests that are answered when the interpreter has ended */
+    struct outcome restarted; /* likewise a RESTART */
+    struct outcome stopped;
+    struct kernel_end end;
+};
+
+/* Starts the interpreter and publishes `starting`. Frontends must have been added to the publisher. */
+void kernel_open(struct kernel *k, struct loop *loop, const struct kernel_plan *plan);
+void kernel_start(struct kernel *k);
+void kernel_close(struct kernel *k);
+void kernel_take(void *kernel, struct frontend *from, const struct message *m); /* a receiver */
+void kernel_relief(void *kernel);                                                /* likewise */
+void kernel_orderly_end(struct kernel *k, const char *reason); /* SIGTERM, lease, parent gone */
+void kernel_interrupt(struct kernel *k);
+
+/* kernel.c, for the other parts */
+struct bytes kernel_parent(struct kernel *k, uint64_t number); /* a header, or empty */
+void kernel_dispatch(struct kernel *k);                        /* runs what can be run now */
+void kernel_finish(struct kernel *k); /* idle for the running request, then dispatch */
+void kernel_answer_error(struct kernel *k, const struct request *request, const char *name,
+                         const char *text);
+void kernel_abort_queue(struct kernel *k); /* every waiting execute_request is answered `aborted` */
+
+/* deliver.c: frames and text from the interpreter */
+void kernel_on_frame(void *kernel, const struct link_frame *frame);
+void kernel_on_text(void *kernel, const char *name, struct bytes text);
+bool kernel_congested(void *kernel);
+
+/* lifecycle.c */
+void kernel_on_end(void *kernel, int wait_status);
+void kernel_ready(struct kernel *k, struct bytes json);
+void kernel_leave(struct kernel *k, enum phase phase); /* asks the interpreter to end */
+void kernel_hello(struct kernel *k);
+void kernel_die(struct kernel *k, int exit_status, const char *reason);
+extern const struct backend_class kernel_backend;
+
+/* control.c: what the host answers itself. True: it is finished; false: it answers later. */
+bool answer_kernel_info(struct kernel *k, struct request *request);
+bool answer_connect(struct kernel *k, struct request *request);
+bool answer_interrupt(struct kernel *k, struct request *request);
+bool answer_shutdown(struct kernel *k, struct request *request);
+bool answer_usage(struct kernel *k, struct request *request);
+bool answer_history(struct kernel *k, struct request *request); /* history_answer.c */
+char *kernel_info_content(const char *python_version);          /* given to the caller */
+void kernel_info_merge(struct kernel *k, json_t *members);      /* members: borrowed, may be NULL */
+
+/* input.c: stdin */
+void input_ask(struct kernel *k, uint64_t number, struct bytes content);
+void input_take(struct kernel *k, const struct message *m);
+void input_forget(struct kernel *k);
+
+#endif

@@ -1,0 +1,349 @@
+/* The interpreter's life as the clients see it: starting, ready, crashed, restarted, ended.
+ *
+ * Whatever way it ends, on_end comes once, after everything it wrote was published; there the owed reply is
+ * paid, and it is decided what follows: a new interpreter, the host's end, or a kernel that explains itself. */
+#include "kernel/host/kernel.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel/host/report.h"
+#include "kernel/host/spawn.h"
+#include "protocol/json.h"
+
+#define LEAVE_GRACE_MS     2000  /* for exit handlers */
+#define QUICK_DEATH_MS     10000 /* an end sooner than that after the start counts for the crash loop */
+#define QUICK_DEATHS_LIMIT 5
+#define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start answers with the reason */
+#define EXIT_BROKEN        1
+#define EXIT_CRASH_LOOP    3
+
+static void on_end_due(void *data)
+{
+    struct kernel *k = data;
+    loop_stop(k->loop, k->end.exit_status);
+}
+
+/* reason: taken; NULL keeps the one that is there. */
+static void end_soon(struct kernel *k, int exit_status, char *reason, int64_t after_ms)
+{
+    k->end.exit_status = exit_status;
+    if (reason) {
+        free(k->end.reason);
+        k->end.reason = reason;
+    }
+    if (!k->end_timer)
+        k->end_timer = loop_timer(k->loop, on_end_due, k);
+    timer_start(k->end_timer, after_ms);
+}
+
+void kernel_die(struct kernel *k, int exit_status, const char *reason)
+{
+    k->phase = PHASE_ENDING;
+    end_soon(k, exit_status, xstrdup(reason), 0);
+}
+
+static void be_broken(struct kernel *k, const char *cause, struct bytes last_words)
+{
+    struct buffer text = {0};
+    buffer_printf(&text, "%s", cause);
+    if (last_words.len)
+        buffer_printf(&text, "; it wrote: %.*s", (int)last_words.len, last_words.data);
+    k->phase = PHASE_BROKEN;
+    k->broken = buffer_take(&text, &(size_t){0});
+    report("%s", cause);
+    outcome_tell(&k->restarted, false, 502, k->broken);
+    kernel_dispatch(k);
+    end_soon(k, EXIT_BROKEN, xstrdup(k->broken), BROKEN_LINGER_MS);
+}
+
+static void begin(struct kernel *k)
+{
+    static const struct interpreter_events told = {
+        .on_frame = kernel_on_frame,
+        .on_text = kernel_on_text,
+        .on_end = kernel_on_end,
+        .congested = kernel_congested,
+    };
+    struct interpreter_events events = told;
+    struct err e;
+    events.data = k;
+    k->phase = PHASE_STARTING;
+    k->hello_sent = false;
+    k->started_ms = monotonic_ms();
+    k->execution_count = 0;
+    publish_status(&k->publisher, (struct bytes){0}, "starting");
+    k->interpreter = interpreter_start(k->loop, k->plan.argv, &events, &e);
+    if (!k->interpreter)
+        be_broken(k, e.text, (struct bytes){0});
+    else if (!k->history)
+        kernel_hello(k);
+    else
+        history_begin_session(k->history);
+}
+
+void kernel_start(struct kernel *k)
+{
+    begin(k);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text ? json_string(text) : json_null();
+}
+
+void kernel_hello(struct kernel *k)
+{
+    if (k->hello_sent || !k->interpreter)
+        return;
+    k->hello_sent = true;
+    char *cwd = getcwd(NULL, 0);
+    const char *parent = getenv("JPY_PARENT_PID");
+    json_t *hello = json_pack(
+        "{s:i, s:s, s:{s:o, s:I}, s:o, s:i, s:o}", "version", LINK_VERSION, "session",
+        k->publisher.session, "history", "file",
+        text_or_null(k->history ? k->plan.history_file : NULL), "session",
+        (json_int_t)k->history_session, "connection_file", text_or_null(k->plan.connection_file),
+        "parent_pid", parent ? atoi(parent) : (int)getppid(), "cwd", text_or_null(cwd));
+    char *text = hello ? json_dumps(hello, JSON_COMPACT) : xstrdup("{\"version\":1}");
+    struct bytes part = bytes_of(text);
+    interpreter_send(k->interpreter,
+                     &(struct link_frame){.kind = LINK_HELLO, .parts = &part, .part_count = 1});
+    free(text);
+    free(cwd);
+    json_decref(hello);
+}
+
+void kernel_ready(struct kernel *k, struct bytes json)
+{
+    struct err e;
+    scoped(json) json_t *ready = json_parse_object(json, "READY", 1024 * 1024, &e);
+    int64_t version = 0;
+    if (!ready || !field_int(ready, "version", REQUIRED, 0, INT32_MAX, &version, &e) ||
+        version != LINK_VERSION) {
+        report("the interpreter does not speak version %d of the link and is killed", LINK_VERSION);
+        interpreter_kill(k->interpreter);
+        return;
+    }
+    if (k->phase != PHASE_STARTING)
+        return;
+    kernel_info_merge(k, json_object_get(ready, "kernel_info"));
+    k->phase = PHASE_READY;
+    k->ever_ready = true;
+    struct bytes adopted = bytes_of(k->adopted);
+    if (k->adopted)
+        interpreter_send(k->interpreter, &(struct link_frame){
+                                             .kind = LINK_ADOPT, .parts = &adopted, .part_count = 1});
+    publish_status(&k->publisher, (struct bytes){0}, "idle");
+    outcome_tell(&k->restarted, true, 200, "");
+    kernel_dispatch(k);
+}
+
+void kernel_leave(struct kernel *k, enum phase phase)
+{
+    static const char *const parts[] = {"{\"restart\":false}", "{\"restart\":true}"};
+    if (k->phase == PHASE_ENDING)
+        return;
+    k->phase = phase;
+    if (!k->interpreter) {
+        kernel_on_end(k, 0);
+        return;
+    }
+    struct bytes part = bytes_of(parts[phase == PHASE_RESTARTING]);
+    interpreter_send(k->interpreter,
+                     &(struct link_frame){.kind = LINK_SHUTDOWN, .parts = &part, .part_count = 1});
+    if (k->running)
+        interpreter_interrupt(k->interpreter); /* a cell that runs does not hold up the end */
+    interpreter_kill_after(k->interpreter, LEAVE_GRACE_MS);
+}
+
+void kernel_orderly_end(struct kernel *k, const char *reason)
+{
+    free(k->end.reason);
+    k->end.reason = xstrdup(reason);
+    kernel_leave(k, PHASE_ENDING);
+}
+
+/* `error` on iopub, the reply that is owed, idle; and every waiting execution is aborted. */
+static void settle(struct kernel *k, const char *name, const char *text)
+{
+    k->abort_wanted = true;
+    if (!k->running) {
+        kernel_abort_queue(k);
+        return;
+    }
+    struct buffer content = {0};
+    buffer_add_text(&content, "{\"ename\":");
+    json_quote(&content, bytes_of(name));
+    buffer_add_text(&content, ",\"evalue\":");
+    json_quote(&content, bytes_of(text));
+    scoped(string) char *line = xasprintf("%s: %s", name, text);
+    buffer_add_text(&content, ",\"traceback\":[");
+    json_quote(&content, bytes_of(line));
+    buffer_add_text(&content, "]}");
+    publish(&k->publisher, k->running->header, "error",
+            &(struct body){.content = buffer_view(&content)});
+    buffer_free(&content);
+    if (!k->replied)
+        kernel_answer_error(k, k->running, name, text);
+    kernel_finish(k);
+}
+
+static void begin_again(struct kernel *k)
+{
+    publish_status(&k->publisher, (struct bytes){0}, "restarting");
+    publisher_new_session(&k->publisher);
+    k->text_number = 0;
+    begin(k);
+}
+
+/* The reply on control and its copy on iopub, which has a header of its own: clients take a second
+ * message with the same signature for a replay. */
+static void say_goodbye(struct kernel *k)
+{
+    for (struct request *request; (request = queue_next(&k->leaving));) {
+        struct slice slices[] = {{.name = "restart"}};
+        bool restart = json_slices(request->content, slices, 1, NULL) &&
+                       json_slice_bool(slices[0].value, false);
+        scoped(string) char *content =
+            xasprintf("{\"status\":\"ok\",\"restart\":%s}", restart ? "true" : "false");
+        struct body body = {.content = bytes_of(content)};
+        publish_reply(&k->publisher, request, &body);
+        publish(&k->publisher, request->header, "shutdown_reply", &body);
+        publish_status(&k->publisher, request->header, "idle");
+        request_release(request);
+    }
+}
+
+static void end_now(struct kernel *k)
+{
+    spawn_kill_descendants();
+    if (k->running)
+        settle(k, "KernelEnded", "the kernel was shut down while this ran");
+    say_goodbye(k);
+    if (!k->end.reason)
+        k->end.reason = xstrdup(k->told_to_end ? "the code that ran asked the kernel to end"
+                                               : "the kernel was asked to shut down");
+    outcome_tell(&k->stopped, true, 200, "");
+    end_soon(k, k->end.exit_status, NULL, 0);
+}
+
+static void after_crash(struct kernel *k, int wait_status)
+{
+    scoped(string) char *how = interpreter_end_text(wait_status);
+    scoped(string) char *text = xasprintf("%s; its variables are lost", how);
+    bool quick = monotonic_ms() - k->started_ms < QUICK_DEATH_MS;
+    k->quick_deaths = quick ? k->quick_deaths + 1 : 0;
+    report("%s", how);
+    settle(k, "KernelDied", text);
+    if (k->quick_deaths >= QUICK_DEATHS_LIMIT) {
+        scoped(string) char *reason =
+            xasprintf("%s, %d times in a row within %d seconds of its start", how,
+                      QUICK_DEATHS_LIMIT, QUICK_DEATH_MS / 1000);
+        report("the kernel ends: %s", reason);
+        outcome_tell(&k->restarted, false, 502, reason);
+        kernel_die(k, EXIT_CRASH_LOOP, reason);
+        return;
+    }
+    begin_again(k);
+}
+
+void kernel_on_end(void *kernel, int wait_status)
+{
+    struct kernel *k = kernel;
+    struct interpreter *ended = take(&k->interpreter);
+    k->end.interpreter_status = wait_status;
+    publish_flush(&k->publisher);
+    if (k->phase == PHASE_ENDING) {
+        end_now(k);
+    } else if (k->phase == PHASE_RESTARTING) {
+        settle(k, "KernelRestarted", "the kernel was restarted while this ran");
+        begin_again(k);
+    } else if (!k->ever_ready) {
+        scoped(string) char *how = interpreter_end_text(wait_status);
+        scoped(string) char *text = xasprintf("%s before it was ready", how);
+        be_broken(k, text, interpreter_last_words(ended));
+    } else {
+        after_crash(k, wait_status);
+    }
+    interpreter_free(ended);
+}
+
+static void backend_interrupt(struct backend *backend, struct outcome outcome)
+{
+    kernel_interrupt((struct kernel *)backend);
+    outcome_tell(&outcome, true, 200, "");
+}
+
+static void backend_restart(struct backend *backend, struct outcome outcome)
+{
+    struct kernel *k = (struct kernel *)backend;
+    if (k->phase == PHASE_ENDING || k->phase == PHASE_RESTARTING || k->restarted.call) {
+        outcome_tell(&outcome, false, 409, "the kernel is already ending or restarting");
+        return;
+    }
+    k->restarted = outcome;
+    k->quick_deaths = 0;
+    if (k->phase == PHASE_BROKEN) {
+        timer_stop(k->end_timer);
+        free(take(&k->broken));
+        begin_again(k);
+        return;
+    }
+    kernel_leave(k, PHASE_RESTARTING);
+}
+
+static void backend_stop(struct backend *backend, const char *reason, struct outcome outcome)
+{
+    struct kernel *k = (struct kernel *)backend;
+    outcome_tell(&k->stopped, true, 200, "");
+    k->stopped = outcome;
+    kernel_orderly_end(k, reason);
+}
+
+static void backend_adopt(struct backend *backend, struct bytes json, struct outcome outcome)
+{
+    struct kernel *k = (struct kernel *)backend;
+    struct err e;
+    if (!json_slices(json, NULL, 0, &e)) {
+        outcome_tell(&outcome, false, e.status, e.text);
+        return;
+    }
+    free(k->adopted);
+    k->adopted = xstrndup(json.data, json.len);
+    if (k->interpreter && k->phase == PHASE_READY)
+        interpreter_send(k->interpreter, &(struct link_frame){
+                                             .kind = LINK_ADOPT, .parts = &json, .part_count = 1});
+    outcome_tell(&outcome, true, 200, "");
+}
+
+static void backend_state(struct backend *backend, struct backend_state *out)
+{
+    static const char *const names[] = {
+        [PHASE_STARTING] = "starting", [PHASE_READY] = "idle", [PHASE_RESTARTING] = "restarting",
+        [PHASE_ENDING] = "dead",       [PHASE_BROKEN] = "dead",
+    };
+    const struct kernel *k = (struct kernel *)backend;
+    out->pid = k->interpreter ? interpreter_pid(k->interpreter) : 0;
+    out->execution_state = k->running ? "busy" : names[k->phase];
+}
+
+static void backend_reaped(struct backend *backend, pid_t pid)
+{
+    struct kernel *k = (struct kernel *)backend;
+    int status = 0;
+    if (!k->interpreter || interpreter_pid(k->interpreter) != pid)
+        return;
+    interpreter_kill(k->interpreter); /* what is left of its group, while its number is still taken */
+    if (waitpid(pid, &status, 0) == pid)
+        interpreter_reaped(k->interpreter, status);
+}
+
+const struct backend_class kernel_backend = {
+    .interrupt = backend_interrupt,
+    .restart = backend_restart,
+    .stop = backend_stop,
+    .adopt = backend_adopt,
+    .state = backend_state,
+    .reaped = backend_reaped,
+};

@@ -1,0 +1,203 @@
+/* warmcell-kernel: reads the command line, opens the frontends, starts the interpreter, runs the loop, and
+ * leaves nothing behind. */
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel/host/command.h"
+#include "kernel/host/kernel.h"
+#include "kernel/host/options.h"
+#include "kernel/host/parent.h"
+#include "kernel/host/report.h"
+#include "kernel/host/sockets.h"
+#include "kernel/host/spawn.h"
+#include "protocol/json.h"
+
+struct host {
+    struct loop *loop;
+    struct options options;
+    struct command command;
+    struct connection connection;
+    char *history_file;
+    struct kernel kernel;
+    struct sockets *sockets;
+    struct parent *parent;
+    int signal_fd;
+    struct watch *signals;
+};
+
+static void end_orderly(struct host *host, const char *reason)
+{
+    kernel_orderly_end(&host->kernel, reason);
+}
+
+static void on_parent_gone(void *data)
+{
+    end_orderly(data, "the process that started the kernel is gone");
+}
+
+/* Every child that has ended: the interpreter is told before it is waited for, strays are just reaped. */
+static void reap(struct host *host)
+{
+    siginfo_t info = {0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+        struct backend *backend = &host->kernel.backend;
+        pid_t pid = info.si_pid;
+        backend->class->reaped(backend, pid);
+        waitpid(pid, NULL, WNOHANG);
+        info.si_pid = 0;
+    }
+}
+
+static void on_signal(void *data, uint32_t events)
+{
+    struct host *host = data;
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(host->signal_fd, &info, sizeof info) == sizeof info) {
+        switch (info.ssi_signo) {
+        case SIGCHLD:
+            reap(host);
+            break;
+        case SIGINT: /* the launcher interrupts the cell by a signal to our group */
+            kernel_interrupt(&host->kernel);
+            break;
+        default:
+            end_orderly(host, "the kernel was ended by a signal");
+        }
+    }
+}
+
+static void watch_signals(struct host *host)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    host->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    host->signals = loop_watch(host->loop, host->signal_fd, EPOLLIN, on_signal, host);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/* The first message to every subscriber. Source: messaging, "Welcome message". */
+static void on_subscribed(void *data, struct bytes topic)
+{
+    struct host *host = (struct host *)((char *)data - offsetof(struct host, kernel));
+    struct buffer content = {0}, header = {0};
+    buffer_add_text(&content, "{\"subscription\":");
+    json_quote(&content, topic);
+    buffer_add_text(&content, "}");
+    header_build(&header, "iopub_welcome", host->kernel.publisher.session,
+                 host->kernel.publisher.username);
+    struct message m = {.channel = CHANNEL_IOPUB,
+                        .header = buffer_view(&header),
+                        .parent = bytes_of("{}"),
+                        .metadata = bytes_of("{}"),
+                        .content = buffer_view(&content)};
+    sockets_publish_to(host->sockets, topic, &m);
+    buffer_free(&header);
+    buffer_free(&content);
+}
+
+static bool open_sockets(struct host *host, struct err *e)
+{
+    const char *path = host->options.connection_file;
+    if (!path)
+        return true;
+    if (!connection_read(path, &host->connection, e))
+        return false;
+    struct receiver receiver = {kernel_take, kernel_relief, &host->kernel};
+    host->sockets = sockets_open(host->loop, &host->connection, &receiver, on_subscribed, e);
+    if (!host->sockets)
+        return false;
+    publisher_add(&host->kernel.publisher, sockets_frontend(host->sockets));
+    host->kernel.connection = &host->connection;
+    return connection_write(&host->connection, path, e);
+}
+
+static const char *username(void)
+{
+    const char *name = getenv("USER");
+    const struct passwd *entry = name && *name ? NULL : getpwuid(getuid());
+    return name && *name ? name : entry ? entry->pw_name : "kernel";
+}
+
+static bool open_kernel(struct host *host, struct err *e)
+{
+    if (!command_find(&host->options, &host->command, e))
+        return false;
+    kernel_open(&host->kernel, host->loop,
+                &(struct kernel_plan){
+                    .argv = host->command.argv,
+                    .connection_file = host->options.connection_file,
+                    .history_file = host->history_file,
+                    .python_version = host->command.python_version,
+                    .username = username(),
+                });
+    if (!open_sockets(host, e))
+        return false;
+    host->parent = parent_watch(host->loop, on_parent_gone, host);
+    kernel_start(&host->kernel);
+    return true;
+}
+
+static void host_close(struct host *host)
+{
+    kernel_close(&host->kernel);
+    spawn_kill_descendants();
+    sockets_close(host->sockets);
+    parent_close(host->parent);
+    watch_close(host->signals);
+    if (host->signal_fd >= 0)
+        close(host->signal_fd);
+    connection_free(&host->connection);
+    command_free(&host->command);
+    free(host->history_file);
+    loop_free(host->loop);
+}
+
+static int serve(const struct options *options)
+{
+    struct host host = {.options = *options, .signal_fd = -1};
+    struct err e;
+    host.loop = loop_new();
+    watch_signals(&host);
+    int status = 1;
+    if (open_kernel(&host, &e))
+        status = loop_run(host.loop);
+    else
+        report("%s", e.text);
+    host_close(&host);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct err e;
+    if (!options_parse(argc, argv, &options, &e)) {
+        report("%s", e.text);
+        return 2;
+    }
+    if (options.help) {
+        options_print_help();
+        return 0;
+    }
+    if (options.version) {
+        puts("warmcell-kernel " WARMCELL_VERSION);
+        return 0;
+    }
+    return serve(&options);
+}

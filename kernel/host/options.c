@@ -1,0 +1,135 @@
+/* Options from one table. */
+#include "kernel/host/options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/memory.h"
+
+#define LEASE_MOST_S (30 * 24 * 3600)
+
+enum kind { TEXT, SECONDS, FLAG };
+
+static const struct option_row {
+    const char *name;
+    const char *short_name;
+    const char *value;
+    enum kind kind;
+    size_t place;
+    const char *help;
+} rows[] = {
+    {"--connection-file", "-f", "FILE", TEXT, offsetof(struct options, connection_file),
+     "serve the ZeroMQ sockets that this connection file names; ports of 0 are picked"},
+    {"--uplink", NULL, "PATH", TEXT, offsetof(struct options, uplink),
+     "serve a gateway on this Unix socket"},
+    {"--lease", NULL, "SECONDS", SECONDS, offsetof(struct options, lease_s),
+     "end when no gateway has been attached for so long"},
+    {"--python", NULL, "EXE", TEXT, offsetof(struct options, python),
+     "the Python whose environment is served (default: that of VIRTUAL_ENV or PATH)"},
+    {"--driver", NULL, NULL, FLAG, offsetof(struct options, driver),
+     "run the command after -- as the interpreter; --link-fd N is appended to it"},
+    {"--relay", NULL, "FILE", TEXT, offsetof(struct options, relay),
+     "run the command after -- as a kernel of its own with this connection file (written here)"},
+    {"--interrupt-mode", NULL, "MODE", TEXT, offsetof(struct options, interrupt_mode),
+     "with --relay: signal (default) or message"},
+    {"--history", NULL, "FILE", TEXT, offsetof(struct options, history),
+     "the history file, or none (default: IPython's)"},
+    {"--help", "-h", NULL, FLAG, offsetof(struct options, help), "print this and exit"},
+    {"--version", NULL, NULL, FLAG, offsetof(struct options, version), "print the version and exit"},
+};
+
+static const struct option_row *row_of(const char *argument, const char **attached)
+{
+    size_t len = strcspn(argument, "=");
+    *attached = strncmp(argument, "--", 2) == 0 && argument[len] ? argument + len + 1 : NULL;
+    if (!*attached)
+        len = strlen(argument);
+    for (size_t i = 0; i < countof(rows); i++) {
+        bool is_long = strlen(rows[i].name) == len && strncmp(rows[i].name, argument, len) == 0;
+        if (is_long || (rows[i].short_name && strcmp(rows[i].short_name, argument) == 0))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+static bool set_value(const struct option_row *row, const char *text, struct options *out,
+                      struct err *e)
+{
+    char *place = (char *)out + row->place;
+    if (row->kind == TEXT) {
+        *(const char **)place = text;
+        return true;
+    }
+    char *end;
+    errno = 0;
+    long long seconds = strtoll(text, &end, 10);
+    if (errno || *end || end == text || seconds < 1 || seconds > LEASE_MOST_S)
+        return fail(e, 400, "%s: must be a number of seconds from 1 to %d", row->name,
+                    LEASE_MOST_S);
+    *(int64_t *)place = seconds;
+    return true;
+}
+
+static bool check(const struct options *o, struct err *e)
+{
+    if (o->help || o->version)
+        return true;
+    if (!o->connection_file && !o->uplink)
+        return fail(e, 400, "-f FILE or --uplink PATH is needed (see --help)");
+    if (o->lease_s && !o->uplink)
+        return fail(e, 400, "--lease: needs --uplink");
+    if (o->relay && (!o->uplink || o->connection_file))
+        return fail(e, 400, "--relay: needs --uplink and takes no -f");
+    if ((o->driver || o->relay) && !(o->argv && o->argv[0]))
+        return fail(e, 400, "--driver and --relay: need a command after --");
+    if (o->driver && o->relay)
+        return fail(e, 400, "--driver: does not go with --relay");
+    if (o->argv && !o->driver && !o->relay)
+        return fail(e, 400, "a command after --: needs --driver or --relay");
+    if (strcmp(o->interrupt_mode, "signal") != 0 && strcmp(o->interrupt_mode, "message") != 0)
+        return fail(e, 400, "--interrupt-mode: must be signal or message");
+    return true;
+}
+
+bool options_parse(int argc, char **argv, struct options *out, struct err *e)
+{
+    *out = (struct options){.interrupt_mode = "signal"};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            out->argv = argv + i + 1;
+            break;
+        }
+        const char *value;
+        const struct option_row *row = row_of(argv[i], &value);
+        if (!row)
+            return fail(e, 400, "%s: is not an option (see --help)", argv[i]);
+        if (row->kind == FLAG) {
+            *(bool *)((char *)out + row->place) = true;
+            continue;
+        }
+        if (!value && i + 1 < argc)
+            value = argv[++i];
+        if (!value)
+            return fail(e, 400, "%s: needs a value", row->name);
+        if (!set_value(row, value, out, e))
+            return false;
+    }
+    return check(out, e);
+}
+
+void options_print_help(void)
+{
+    printf("usage: warmcell-kernel -f FILE [options]\n"
+           "       warmcell-kernel --uplink PATH [options] [-- COMMAND...]\n\n"
+           "Serves one kernel: the Jupyter messaging protocol in front, an interpreter behind.\n\n");
+    for (size_t i = 0; i < countof(rows); i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s%s%s%s%s", rows[i].short_name ? rows[i].short_name : "",
+                 rows[i].short_name ? ", " : "", rows[i].name, rows[i].value ? " " : "",
+                 rows[i].value ? rows[i].value : "");
+        printf("  %-28s %s\n", left, rows[i].help);
+    }
+}

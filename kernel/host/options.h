@@ -1,0 +1,29 @@
+/* The command line of warmcell-kernel: one table, from which --help is printed. */
+#ifndef WARMCELL_KERNEL_HOST_OPTIONS_H
+#define WARMCELL_KERNEL_HOST_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/err.h"
+
+/* Strings are borrowed from argv. */
+struct options {
+    const char *connection_file;
+    const char *uplink;
+    int64_t lease_s; /* 0: none */
+    const char *python;
+    const char *history; /* NULL: IPython's own; "none" */
+    const char *relay;   /* the connection file of the kernel that is relayed */
+    const char *interrupt_mode; /* "signal" or "message" */
+    bool driver;
+    char **argv; /* what follows "--"; NULL: nothing */
+    bool help;
+    bool version;
+};
+
+/* 400 names the option. */
+bool options_parse(int argc, char **argv, struct options *out, struct err *e);
+void options_print_help(void);
+
+#endif

@@ -1,0 +1,234 @@
+"""A small interpreter that speaks the link: what a driver for another language needs, and no more.
+
+Each line of a cell is one order, such as ``print hello`` or ``crash 11``; the tests of the host use it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+HELLO, REQUEST, INPUT, SHUTDOWN, ADOPT = 1, 2, 3, 4, 5
+READY, STREAM, PUBLISH, REPLY, DONE, INPUT_REQUEST, HISTORY, EXIT = range(16, 24)
+ABORT_QUEUE, PIPES_FIRST = 1, 2
+
+
+class Link:
+    """Frames over the socket: see docs/link.md."""
+
+    def __init__(self, fd: int) -> None:
+        self.socket = socket.socket(fileno=fd)
+        self.lock = threading.Lock()
+
+    def exactly(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            chunk = self.socket.recv(count - len(data))
+            if not chunk:
+                raise EOFError
+            data += chunk
+        return bytes(data)
+
+    def receive(self) -> tuple[int, int, list[bytes]]:
+        length, kind, _flags, count, number = struct.unpack("<IBBHQ", self.exactly(16))
+        body = self.exactly(length)
+        parts, at = [], 4 * count
+        for size in struct.unpack_from(f"<{count}I", body):
+            parts.append(body[at : at + size])
+            at += size
+        return kind, number, parts
+
+    def send(self, kind: int, number: int, *parts: bytes, flags: int = 0) -> None:
+        sizes = struct.pack(f"<{len(parts)}I", *map(len, parts))
+        length = len(sizes) + sum(map(len, parts))
+        head = struct.pack("<IBBHQ", length, kind, flags, len(parts), number)
+        with self.lock:
+            self.socket.sendall(b"".join([head, sizes, *parts]))
+
+
+def dump(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+class Failed(Exception):
+    """The order ``fail``."""
+
+
+class Driver:
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.count = 0
+        self.number = 0
+        self.silent = False
+        self.env: dict[str, str] = {}
+
+    # orders
+
+    def do_print(self, text: str) -> None:
+        self.link.send(STREAM, self.number, b"stdout", text.encode() + b"\n")
+
+    def do_lines(self, text: str) -> None:
+        count = int(text)
+        for first in range(0, count, 1000):
+            rows = "".join(f"line {n}\n" for n in range(first, min(first + 1000, count)))
+            self.link.send(STREAM, self.number, b"stdout", rows.encode())
+
+    def do_raw(self, text: str) -> None:
+        self.link.send(STREAM, self.number, b"stdout", bytes.fromhex(text))
+
+    def do_write(self, text: str) -> None:
+        os.write(1, bytes.fromhex(text))
+
+    def do_child(self, text: str) -> None:
+        subprocess.run(["echo", text], check=True)
+
+    def do_display(self, size: str) -> None:
+        content = b'{"data":{"text/plain":"' + b"x" * int(size) + b'"},"metadata":{}}'
+        self.link.send(PUBLISH, self.number, b"display_data", b"{}", content)
+
+    def do_buffers(self, size: str) -> None:
+        content = b'{"comm_id":"c","data":{}}'
+        self.link.send(PUBLISH, self.number, b"comm_msg", b"{}", content, b"b" * int(size), b"")
+
+    def do_forge(self, kind: str) -> None:
+        self.link.send(PUBLISH, self.number, kind.encode(), b"{}", b'{"execution_state":"dead"}')
+
+    def do_input(self, prompt: str) -> None:
+        content = dump({"prompt": prompt, "password": False})
+        self.link.send(INPUT_REQUEST, self.number, content)
+        while True:
+            kind, _number, parts = self.link.receive()
+            if kind == INPUT:
+                self.do_print("got " + parts[0].decode())
+                return
+
+    def do_wait(self, _text: str) -> None:
+        while True:
+            time.sleep(60)
+
+    def do_fail(self, text: str) -> None:
+        raise Failed(text)
+
+    def do_crash(self, text: str) -> None:
+        os.kill(os.getpid(), int(text))
+
+    def do_exit(self, text: str) -> None:
+        os._exit(int(text))
+
+    def do_break(self, text: str) -> None:
+        self.link.socket.sendall(bytes.fromhex(text))
+
+    def do_history(self, text: str) -> None:
+        line, source = text.split(" ", 1)
+        self.link.send(HISTORY, self.number, line.encode(), source.encode(), source.encode())
+
+    def do_env(self, name: str) -> None:
+        self.do_print(f"{name}={self.env.get(name, '')}")
+
+    def do_fds(self, _text: str) -> None:
+        self.do_print(" ".join(sorted(os.listdir("/proc/self/fd"), key=int)))
+
+    def do_pid(self, _text: str) -> None:
+        self.do_print(f"{os.getpid()} {os.getpgrp()} {os.getsid(0)}")
+
+    def do_daemon(self, _text: str) -> None:
+        child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        self.do_print(str(child.pid))
+
+    def do_ask_exit(self, keep: str) -> None:
+        self.link.send(EXIT, 0, dump({"keepkernel": keep == "keep"}))
+
+    # requests
+
+    def run(self, code: str) -> None:
+        for line in code.splitlines():
+            name, _, rest = line.partition(" ")
+            order: Callable[[str], None] | None = getattr(self, "do_" + name, None)
+            if order:
+                order(rest)
+
+    def pipes_hold(self) -> bool:
+        import array
+        import fcntl
+        import termios
+
+        waiting = array.array("i", [0])
+        for fd in (1, 2):
+            fcntl.ioctl(fd, termios.FIONREAD, waiting)
+            if waiting[0]:
+                return True
+        return False
+
+    def execute(self, number: int, content: dict[str, Any]) -> None:
+        code = content["code"]
+        self.number = number
+        if not content.get("silent"):
+            self.count += 1
+            shown = dump({"code": code, "execution_count": self.count})
+            self.link.send(PUBLISH, number, b"execute_input", b"{}", shown)
+        reply: dict[str, Any] = {"status": "ok", "execution_count": self.count}
+        reply |= {"payload": [], "user_expressions": {}}
+        flags = 0
+        try:
+            self.run(code)
+        except (Failed, KeyboardInterrupt) as error:
+            name = type(error).__name__
+            error_content = {"ename": name, "evalue": str(error), "traceback": [name]}
+            self.link.send(PUBLISH, number, b"error", b"{}", dump(error_content))
+            reply = {"status": "error", "execution_count": self.count, **error_content}
+            flags = ABORT_QUEUE if content.get("stop_on_error", True) else 0
+        flags |= PIPES_FIRST if self.pipes_hold() else 0
+        self.link.send(REPLY, number, b"{}", dump(reply), flags=flags)
+
+    def take(self, kind: int, number: int, parts: list[bytes]) -> None:
+        if kind == SHUTDOWN:
+            raise SystemExit(0)
+        if kind == ADOPT:
+            self.env |= {k: v for k, v in json.loads(parts[0])["env"].items() if v is not None}
+        if kind != REQUEST:
+            return
+        name = parts[0].decode()
+        if name == "execute_request":
+            self.execute(number, json.loads(parts[3]))
+        elif name.endswith("_request"):
+            self.link.send(REPLY, number, b"{}", dump({"status": "ok", "asked": name}))
+        else:
+            self.link.send(DONE, number)
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    if "--die" in arguments:
+        sys.exit("this driver cannot start")
+    link = Link(int(arguments[arguments.index("--link-fd") + 1]))
+    driver = Driver(link)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    kind, _number, _parts = link.receive()
+    if kind != HELLO:
+        sys.exit("the first frame was not HELLO")
+    if "--slow" in arguments:
+        sys.stdin.read()
+        while not os.path.exists(arguments[arguments.index("--slow") + 1]):
+            time.sleep(0.01)
+    info = {"implementation": "fake", "language_info": {"name": "fake", "version": "1"}}
+    link.send(READY, 0, dump({"version": 1, "kernel_info": info}))
+    while True:
+        try:
+            driver.take(*link.receive())
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
