@@ -9,6 +9,12 @@ json_t *json_parse_object(struct bytes text, const char *what, size_t limit_byte
         fail(e, 413, "%s: larger than %zu bytes", what, limit_bytes);
         return NULL;
     }
+    /* jansson (2.14) passes over a NUL byte that follows a number. */
+    const char *nul = text.len ? memchr(text.data, '\0', text.len) : NULL;
+    if (nul) {
+        fail(e, 400, "%s: not valid JSON (byte %zu is NUL)", what, (size_t)(nul - text.data));
+        return NULL;
+    }
     json_error_t at;
     scoped(json) json_t *body =
         json_loadb(text.data ? text.data : "", text.len,

@@ -15,7 +15,7 @@ enum presence { REQUIRED, OPTIONAL };
 
 SCOPED(json, json_t *, json_decref)
 
-/* Parses a whole body that must be an object. 400: "what: not valid JSON (line, column)" or "what:
+/* Parses a whole body that must be an object. 400: "what: not valid JSON (where)" or "what:
  * must be an object"; 413 beyond limit_bytes. Returns a value the caller owns, or NULL with e
  * filled. what names the thing in the sentence ("body", "connection file"). */
 json_t *json_parse_object(struct bytes text, const char *what, size_t limit_bytes, struct err *e);

@@ -1,5 +1,5 @@
 /* The scanner: slices lie in the text and are values of their own; and what jansson accepts, it
- * accepts, nesting apart. */
+ * accepts, nesting apart (and NUL bytes: jansson 2.14 passes over one that follows a number). */
 #include "tests/fuzz/fuzz.h"
 
 #include "protocol/json.h"
@@ -56,11 +56,12 @@ bool fuzz_one(struct bytes input)
 {
     struct err e;
     struct slice slices[] = {{.name = "a"}, {.name = "bb"}, {.name = "content"}};
+    bool has_nul = input.len > 0 && memchr(input.data, '\0', input.len);
     bool accepted = json_slices(input, slices, countof(slices), &e);
     scoped(json) json_t *parsed = json_loadb(input.data ? input.data : "", input.len,
                                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (!accepted) {
-        REQUIRE(!json_is_object(parsed) || depth_of(parsed) > DEPTH_LIMIT);
+        REQUIRE(!json_is_object(parsed) || depth_of(parsed) > DEPTH_LIMIT || has_nul);
         return refused(&e);
     }
     for (size_t i = 0; i < countof(slices); i++) {

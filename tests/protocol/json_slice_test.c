@@ -151,6 +151,7 @@ static void strings_are_decoded(void **state)
         {LITERAL("\"\\ud83d\""), LITERAL("\xEF\xBF\xBD")},
         {LITERAL("\"\\ude00\\ud83d!\""), LITERAL("\xEF\xBF\xBD\xEF\xBF\xBD!")},
         {LITERAL("\"\\ud83d\\ud83d\\ude00\""), LITERAL("\xEF\xBF\xBD\xF0\x9F\x98\x80")},
+        {LITERAL("\"\\ud83d\\ue000\""), LITERAL("\xEF\xBF\xBD\xEE\x80\x80")},
         {LITERAL("\"\\ud83d\\u0041\""), LITERAL("\xEF\xBF\xBD"
                                                 "A")},
         {LITERAL("\"\xF0\x9F\x98\x80\x7F\""), LITERAL("\xF0\x9F\x98\x80\x7F")},

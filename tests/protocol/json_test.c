@@ -25,6 +25,7 @@ static void bodies_are_objects(void **state)
         {LITERAL("{\"a\": \"\xFF\"}"), 400, "body: not valid JSON (line 1, column "},
         {LITERAL("{\"a\": \"\\ud800\"}"), 400, "body: not valid JSON (line 1, column "},
         {LITERAL("{\"a\": 9223372036854775808}"), 400, "body: not valid JSON (line 1, column "},
+        {LITERAL("{\"a\": 1\0}"), 400, "body: not valid JSON (byte 7 is NUL)"},
         {LITERAL("{\"abcdefghijklmnopqrstuvwxyz\": 1}"), 413, "body: larger than 32 bytes"},
     };
     for (size_t i = 0; i < countof(cases); i++) {

@@ -118,6 +118,21 @@ static void many_frames_may_come_at_once(void **state)
     assert_int_equal(seen, COUNT);
 }
 
+static void frames_may_wait_in_the_reader(void **state)
+{
+    (void)state;
+    scoped(buffer) struct buffer text = {0};
+    for (size_t i = 0; i < 10000; i++)
+        link_encode(&text, &frames[i % countof(frames)]);
+    scoped(link_reader) struct link_reader *r = link_reader_new(LINK_LIMIT_BYTES);
+    feed(r, buffer_view(&text), SIZE_MAX);
+    size_t seen = 0;
+    struct link_frame got;
+    for (; link_reader_next(r, &got, NULL) == 1; seen++)
+        assert_frame(&got, &frames[seen % countof(frames)]);
+    assert_int_equal(seen, 10000);
+}
+
 static void a_big_frame_is_received_in_place(void **state)
 {
     (void)state;
@@ -232,6 +247,7 @@ int main(void)
         cmocka_unit_test(frames_survive_every_cut),
         cmocka_unit_test(bytes_may_come_one_by_one),
         cmocka_unit_test(many_frames_may_come_at_once),
+        cmocka_unit_test(frames_may_wait_in_the_reader),
         cmocka_unit_test(a_big_frame_is_received_in_place),
         cmocka_unit_test(the_largest_count_of_parts_is_accepted),
         cmocka_unit_test(broken_frames_are_refused),

@@ -89,6 +89,8 @@ static void constant_time_comparison_compares(void **state)
         bool equal;
     } cases[] = {{"", "", true},       {"abc", "abc", true}, {"abc", "abd", false},
                  {"abc", "ab", false}, {"", "a", false},     {NULL, "", true}};
+    assert_false(bytes_equal_constant_time(LITERAL("ab\0"), bytes_of("ab")));
+    assert_false(bytes_equal_constant_time(bytes_of("ab"), LITERAL("ab\0")));
     for (size_t i = 0; i < countof(cases); i++)
         assert_int_equal(bytes_equal_constant_time(bytes_of(cases[i].a), bytes_of(cases[i].b)),
                          cases[i].equal);
