@@ -1,5 +1,5 @@
 """Sums the results of `./dev test`: the JUnit files of meson and pytest in a folder, and the parts
-that failed as a whole (in the file "failed": a line `KEY NAME` each; the counts of a part are in KEY.xml).
+that failed as a whole. The file "failed" has a line `KEY NAME` for each; its counts are in KEY.xml.
 
 Prints a line for each part and closes with `N passed, N failed, N skipped`. Exit status: 0 when
 nothing failed and something passed.
