@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/kernelspec.h"
 #include "gateway/options.h"
 #include "gateway/serve.h"
 
@@ -65,6 +66,8 @@ static const struct command {
 } commands[] = {
     {"serve", serve_main,
      "serve kernels over HTTP and WebSocket; this is also what no command does"},
+    {"kernelspec", kernelspec_main,
+     "install, remove [NAME] or list: our kernel among those that Jupyter finds"},
     {"options", options_main, "list the options of serve; --markdown as docs/options.md"},
     {"version", version_main, "print the version"},
     {"help", help_main, "this text"},
@@ -80,6 +83,8 @@ static int help_main(char *const *args, size_t count)
         buffer_printf(&text, "  %-12s %s\n", commands[i].name, commands[i].help);
     buffer_add_text(&text, "\nOptions of serve:\n");
     option_help(&serve_options, &text);
+    buffer_add_text(&text, "\nOptions of kernelspec install:\n");
+    option_help(&kernelspec_install_options, &text);
     return print(&text);
 }
 
