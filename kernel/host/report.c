@@ -11,7 +11,7 @@
 #define LINES_A_WINDOW 10
 #define WINDOW_MS      10000
 
-static void write_line(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static void write_line(const char *format, va_list arguments)
 {
     static const char prefix[] = "warmcell-kernel: ";
     char line[600];
