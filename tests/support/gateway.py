@@ -82,6 +82,7 @@ class Gateway:
             return [PYTHON, "-m", "jupyter_server", "--ServerApp.allow_root=True",
                     f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0",
                     "--ServerApp.open_browser=False", f"--IdentityProvider.token={self.token}",
+                    f"--ServerApp.disable_check_xsrf={not self.token}",
                     "--ServerApp.iopub_msg_rate_limit=0", "--ServerApp.iopub_data_rate_limit=0",
                     f"--ServerApp.root_dir={self.home}",
                     "--MappingKernelManager.cull_interval=1", *self.options]  # fmt: skip
@@ -157,6 +158,10 @@ class Gateway:
     def url(self) -> str:
         return f"http{'s' * self.secure}://{self.authority}"
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        return {"Authorization": f"token {self.token}"} if self.token else {}
+
     def connection(self, timeout: float = 60.0) -> http.client.HTTPConnection:
         if self.unix:
             return _UnixConnection(self.unix, timeout)
@@ -177,7 +182,7 @@ class Gateway:
         timeout: float = 60.0,
     ) -> Answer:
         """One request; a body that is not bytes goes as JSON."""
-        head = {"Authorization": f"token {self.token}"} if auth else {}
+        head = self.authorization if auth else {}
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             head["Content-Type"] = "application/json"
@@ -226,7 +231,7 @@ class Gateway:
             self.channels_url(kernel, session),
             session,
             framing=framing,
-            headers={"Authorization": f"token {self.token}"},
+            headers=self.authorization,
             unix=self.unix,
             cafile=self.cafile,
             **options,
