@@ -1,4 +1,4 @@
-"""notebooks/run.py: its framing is that of Jupyter, and so is how it folds messages into outputs.
+"""notebooks/run.py: its framing is that of Jupyter, and so is how messages become outputs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 
 import nbformat
 import pytest
-
-from notebooks import run
-
 from jupyter_server.services.kernels.connection.base import (
     deserialize_msg_from_ws_v1,
     serialize_msg_to_ws_v1,
 )
+
+from notebooks import run
 
 ROOT = Path(__file__).resolve().parents[2]
 
