@@ -15,6 +15,7 @@
 #include "kernel/host/kernel.h"
 #include "kernel/host/options.h"
 #include "kernel/host/parent.h"
+#include "kernel/host/relay.h"
 #include "kernel/host/report.h"
 #include "kernel/host/sockets.h"
 #include "kernel/host/spawn.h"
@@ -134,8 +135,20 @@ static const char *username(void)
     return name && *name ? name : entry ? entry->pw_name : "kernel";
 }
 
+static bool open_relay(struct host *host, struct err *e)
+{
+    struct relay_plan plan = {
+        .argv = host->options.argv,
+        .connection_file = host->options.relay,
+        .interrupt_by_message = strcmp(host->options.interrupt_mode, "message") == 0,
+    };
+    return relay_open(host->loop, &plan, e) != NULL;
+}
+
 static bool open_kernel(struct host *host, struct err *e)
 {
+    if (host->options.relay)
+        return open_relay(host, e);
     if (!command_find(&host->options, &host->command, e))
         return false;
     kernel_open(&host->kernel, host->loop,
