@@ -28,6 +28,8 @@ struct kernel_plan {
     const char *history_file;    /* NULL: no history */
     const char *python_version;  /* what kernel_info says before the interpreter does; NULL: not Python */
     const char *username;
+    void (*on_end)(void *data); /* the host must end: kernel.end says how */
+    void *data;
 };
 
 /* Told when the host must end: the exit status of the host and the sentence for the gateway. */

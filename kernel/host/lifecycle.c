@@ -21,7 +21,7 @@
 static void on_end_due(void *data)
 {
     struct kernel *k = data;
-    loop_stop(k->loop, k->end.exit_status);
+    k->plan.on_end(k->plan.data);
 }
 
 /* reason: taken; NULL keeps the one that is there. */
