@@ -75,6 +75,7 @@ struct kernel {
 
     char *broken; /* PHASE_BROKEN: why */
     struct timer *end_timer;
+    struct timer *hello_timer;
     struct queue leaving;     /* shutdown requests that are answered when the interpreter has ended */
     struct outcome restarted; /* likewise a RESTART */
     struct outcome stopped;
@@ -117,9 +118,13 @@ bool answer_connect(struct kernel *k, struct request *request);
 bool answer_interrupt(struct kernel *k, struct request *request);
 bool answer_shutdown(struct kernel *k, struct request *request);
 bool answer_usage(struct kernel *k, struct request *request);
-bool answer_history(struct kernel *k, struct request *request); /* history_answer.c */
 char *kernel_info_content(const char *python_version);          /* given to the caller */
 void kernel_info_merge(struct kernel *k, json_t *members);      /* members: borrowed, may be NULL */
+
+/* history_answer.c */
+bool answer_history(struct kernel *k, struct request *request);
+void history_on_session(void *kernel, int64_t session); /* history_events */
+void history_on_answer(void *kernel, uint64_t number, struct bytes content);
 
 /* input.c: stdin */
 void input_ask(struct kernel *k, uint64_t number, struct bytes content);

@@ -195,12 +195,28 @@ static bool open_relay(struct host *host, struct err *e)
     return relay_open(host->loop, &plan, e) != NULL;
 }
 
+static void find_history(struct host *host)
+{
+    const char *given = host->options.history;
+    if (given && strcmp(given, "none") == 0)
+        return;
+    host->history_file = given ? xstrdup(given) : history_default_file();
+}
+
+static void open_history(struct host *host)
+{
+    struct history_events events = {history_on_session, history_on_answer, &host->kernel};
+    if (host->history_file)
+        host->kernel.history = history_open(host->loop, host->history_file, &events);
+}
+
 static bool open_kernel(struct host *host, struct err *e)
 {
     if (host->options.relay)
         return open_relay(host, e);
     if (!command_find(&host->options, &host->command, e))
         return false;
+    find_history(host);
     kernel_open(&host->kernel, host->loop,
                 &(struct kernel_plan){
                     .argv = host->command.argv,
@@ -213,6 +229,7 @@ static bool open_kernel(struct host *host, struct err *e)
                 });
     if (!open_sockets(host, e) || !open_uplink(host, e))
         return false;
+    open_history(host);
     host->parent = parent_watch(host->loop, on_parent_gone, host);
     kernel_start(&host->kernel);
     return true;
