@@ -32,7 +32,6 @@ struct peer {
     struct watch *watch;
     struct link_reader *reader;
     bool attached;
-    bool *gone; /* set when it is closed while its frames are being taken; or NULL */
 };
 
 struct uplink {
@@ -43,6 +42,7 @@ struct uplink {
     struct watch *listener;
     struct peer *peers[PEERS_LIMIT];
     struct peer *gateway; /* the attached one; NULL: none */
+    struct peer *taking;  /* whose frame is being taken: NULL again when it was closed by it */
     struct unacked *unacked;
     uint64_t next;      /* the number of the message that is sent next */
     size_t next_done;   /* bytes of it that have been sent */
@@ -67,8 +67,8 @@ static void peer_close(struct peer *peer)
     for (size_t i = 0; i < PEERS_LIMIT; i++)
         if (u->peers[i] == peer)
             u->peers[i] = NULL;
-    if (peer->gone)
-        *peer->gone = true;
+    if (u->taking == peer)
+        u->taking = NULL;
     watch_close(peer->watch);
     close(peer->fd);
     link_reader_free(peer->reader);
@@ -378,18 +378,18 @@ static void drop_peer(struct peer *peer)
 /* Takes the frames that are whole. False: the peer is gone. */
 static bool take_frames(struct peer *peer)
 {
+    struct uplink *u = peer->uplink;
     for (;;) {
         struct link_frame frame;
         struct err e;
         int result = link_reader_next(peer->reader, &frame, &e);
         if (result == 0)
             return true;
-        bool gone = false;
-        peer->gone = &gone;
+        u->taking = peer;
         bool good = result > 0 && take_frame(peer, &frame, &e);
-        if (gone)
+        if (u->taking != peer)
             return false;
-        peer->gone = NULL;
+        u->taking = NULL;
         if (!good) {
             report("a gateway was cut off: %s", e.text);
             drop_peer(peer);
