@@ -1,0 +1,422 @@
+/* The queue of the interpreter's end of the link. Called by the Python module (with the interpreter lock held)
+ * and by the watching thread. Invariant: frames leave in the order in which they were given, whole, whatever
+ * interrupts a caller; text written before a frame leaves before it. */
+#include "kernel/python/lane.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernel/python/lane_state.h"
+
+#define PIECES_AT_ONCE 64
+
+/* The lane that fork handlers look after; a process has one. */
+static struct lane *living;
+
+static void before_fork(void)
+{
+    if (living)
+        pthread_mutex_lock(&living->lock);
+}
+
+static void after_fork_in_parent(void)
+{
+    if (living)
+        pthread_mutex_unlock(&living->lock);
+}
+
+static void free_frames(struct frame_queue *queue)
+{
+    for (struct lane_frame *next, *f = queue->first; f; f = next) {
+        next = f->next;
+        free(f);
+    }
+    *queue = (struct frame_queue){NULL, NULL};
+    queue->end = &queue->first;
+}
+
+static void free_chunks(struct lane *l)
+{
+    for (struct chunk *next, *c = l->chunks; c; c = next) {
+        next = c->next;
+        free(c->data);
+        free(c);
+    }
+    l->chunks = NULL;
+    l->chunks_end = &l->chunks;
+    l->queued_bytes = 0;
+}
+
+static void close_descriptors(struct lane *l)
+{
+    int *fds[] = {&l->fd,       &l->kick_fd,     &l->timer_fd,   &l->wake_fd,
+                  &l->input_fd, &l->pipe_fds[0], &l->pipe_fds[1]};
+    for (size_t i = 0; i < countof(fds); i++) {
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+        *fds[i] = -1;
+    }
+}
+
+/* The child has no thread and no right to the link: the parent sends what both knew of. */
+static void after_fork_in_child(void)
+{
+    struct lane *l = living;
+    if (!l)
+        return;
+    pthread_mutex_init(&l->lock, NULL);
+    l->forked = true;
+    free_chunks(l);
+    free_frames(&l->requests);
+    free_frames(&l->inputs);
+    buffer_clear(&l->text.frames);
+    l->text.open = false;
+    close_descriptors(l);
+}
+
+static bool open_descriptors(struct lane *l, struct err *e)
+{
+    l->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l->input_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (l->kick_fd < 0 || l->timer_fd < 0 || l->wake_fd < 0 || l->input_fd < 0)
+        return fail_errno(e, 503, "cannot open the descriptors of the link");
+    l->pipe_fds[0] = fcntl(1, F_DUPFD_CLOEXEC, 10); /* -1 when it is closed: then nothing is in it */
+    l->pipe_fds[1] = fcntl(2, F_DUPFD_CLOEXEC, 10);
+    if (fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) < 0 ||
+        fcntl(l->fd, F_SETFD, FD_CLOEXEC) < 0)
+        return fail_errno(e, 400, "descriptor %d is not a socket", l->fd);
+    return true;
+}
+
+/* Signals are for the main thread: the watching thread blocks them all. */
+static int start_thread(struct lane *l)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int code = pthread_create(&l->thread, NULL, watch_run, l);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return code;
+}
+
+struct lane *lane_open(int fd, void (*on_shutdown)(void), struct err *e)
+{
+    static bool handlers_set;
+    struct lane *l = xcalloc(1, sizeof *l);
+    *l = (struct lane){.fd = fd,
+                       .kick_fd = -1,
+                       .timer_fd = -1,
+                       .wake_fd = -1,
+                       .input_fd = -1,
+                       .pipe_fds = {-1, -1},
+                       .on_shutdown = on_shutdown};
+    l->chunks_end = &l->chunks;
+    l->requests.end = &l->requests.first;
+    l->inputs.end = &l->inputs.first;
+    pthread_mutex_init(&l->lock, NULL);
+    if (!open_descriptors(l, e))
+        goto no_thread;
+    int code = start_thread(l);
+    if (code) {
+        fail(e, 503, "cannot start the thread of the link: %s", strerror(code));
+        goto no_thread;
+    }
+    living = l;
+    if (!handlers_set)
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    handlers_set = true;
+    return l;
+no_thread:
+    close_descriptors(l);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+    return NULL;
+}
+
+static void kick(const struct lane *l)
+{
+    eventfd_write(l->kick_fd, 1);
+}
+
+void lane_close(struct lane *l)
+{
+    if (!l)
+        return;
+    if (!l->forked) {
+        l->stop = true;
+        kick(l);
+        pthread_join(l->thread, NULL);
+    }
+    living = NULL;
+    close_descriptors(l);
+    free_chunks(l);
+    free_frames(&l->requests);
+    free_frames(&l->inputs);
+    text_free(&l->text);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+static void add_chunk(struct lane *l, char *data, size_t len, size_t sent)
+{
+    struct chunk *c = xmalloc(sizeof *c);
+    *c = (struct chunk){.data = data, .len = len, .sent = sent};
+    *l->chunks_end = c;
+    l->chunks_end = &c->next;
+    l->queued_bytes += len - sent;
+}
+
+/* Sends from pieces as much as the socket takes; their views then begin behind what was sent. Returns the
+ * index of the first piece that is not done. */
+static size_t send_pieces(struct lane *l, struct bytes *pieces, size_t count)
+{
+    size_t at = 0;
+    while (at < count && !l->broken) {
+        struct iovec iov[PIECES_AT_ONCE];
+        size_t n = 0;
+        for (; n < PIECES_AT_ONCE && at + n < count; n++)
+            iov[n] = (struct iovec){(void *)pieces[at + n].data, pieces[at + n].len};
+        struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
+        ssize_t sent = sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK)
+                l->broken = true;
+            break;
+        }
+        size_t left = (size_t)sent;
+        while (at < count && left >= pieces[at].len)
+            left -= pieces[at++].len;
+        if (at < count) {
+            pieces[at].data += left;
+            pieces[at].len -= left;
+        }
+    }
+    return at;
+}
+
+void lane_write_bytes(struct lane *l, struct bytes *pieces, size_t count, struct buffer *given)
+{
+    size_t at = l->chunks ? 0 : send_pieces(l, pieces, count);
+    if (at == count || l->broken)
+        return;
+    for (; at < count; at++) {
+        struct bytes p = pieces[at];
+        if (p.len == 0)
+            continue;
+        if (given && given->data && p.data >= given->data &&
+            p.data + p.len == given->data + given->len) {
+            size_t sent = (size_t)(p.data - given->data), len;
+            char *data = buffer_take(given, &len);
+            add_chunk(l, data, len, sent);
+        } else {
+            add_chunk(l, xmemdup(p.data, p.len), p.len, 0);
+        }
+    }
+    kick(l);
+}
+
+void lane_push_chunks(struct lane *l)
+{
+    while (l->chunks && !l->broken) {
+        struct bytes pieces[PIECES_AT_ONCE];
+        size_t n = 0, before = 0, after = 0;
+        for (struct chunk *c = l->chunks; c && n < PIECES_AT_ONCE; c = c->next, n++) {
+            pieces[n] = (struct bytes){c->data + c->sent, c->len - c->sent};
+            before += pieces[n].len;
+        }
+        size_t done = send_pieces(l, pieces, n);
+        for (size_t i = 0; i < done; i++) {
+            struct chunk *c = l->chunks;
+            l->chunks = c->next;
+            free(c->data);
+            free(c);
+        }
+        for (size_t i = done; i < n; i++)
+            after += pieces[i].len;
+        l->queued_bytes -= before - after;
+        if (!l->chunks)
+            l->chunks_end = &l->chunks;
+        if (done < n) {
+            l->chunks->sent = l->chunks->len - pieces[done].len;
+            break;
+        }
+    }
+    if (l->broken)
+        free_chunks(l);
+}
+
+bool lane_pipes_filled(const struct lane *l)
+{
+    for (size_t i = 0; i < countof(l->pipe_fds); i++) {
+        int waiting = 0;
+        if (l->pipe_fds[i] >= 0 && ioctl(l->pipe_fds[i], FIONREAD, &waiting) == 0 && waiting > 0)
+            return true;
+    }
+    return false;
+}
+
+size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given)
+{
+    if (l->forked)
+        return 0;
+    struct buffer head = {0};
+    struct bytes *pieces = xcalloc(frame.part_count + 1, sizeof *pieces);
+    for (size_t i = 0; i < frame.part_count; i++)
+        pieces[i + 1] = frame.parts[i];
+    pthread_mutex_lock(&l->lock);
+    text_flush(l);
+    if (lane_pipes_filled(l))
+        frame.flags |= LINK_FLAG_PIPES_FIRST;
+    link_encode_head(&head, &frame);
+    pieces[0] = buffer_view(&head);
+    lane_write_bytes(l, pieces, frame.part_count + 1, given);
+    size_t queued = l->queued_bytes;
+    pthread_mutex_unlock(&l->lock);
+    free(pieces);
+    buffer_free(&head);
+    return queued;
+}
+
+size_t lane_write(struct lane *l, enum lane_stream stream, uint64_t number, struct bytes text)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->forked)
+        text_write_in_child(l, stream, text);
+    else if (!l->broken)
+        text_add(l, stream, number, text);
+    size_t queued = l->queued_bytes;
+    pthread_mutex_unlock(&l->lock);
+    return queued;
+}
+
+size_t lane_flush(struct lane *l)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->forked)
+        text_flush_in_child(l);
+    else
+        text_flush(l);
+    size_t queued = l->queued_bytes;
+    pthread_mutex_unlock(&l->lock);
+    return queued;
+}
+
+static bool send_in_crash(struct lane *l, struct bytes piece)
+{
+    for (int tries = 0; send_pieces(l, &piece, 1) == 0; tries++) {
+        if (l->broken || tries == 50)
+            return false;
+        struct pollfd p = {l->fd, POLLOUT, 0};
+        poll(&p, 1, 20);
+    }
+    return true;
+}
+
+void lane_flush_in_crash(struct lane *l)
+{
+    if (l->forked || pthread_mutex_trylock(&l->lock) != 0)
+        return;
+    for (struct chunk *c = l->chunks; c; c = c->next)
+        if (!send_in_crash(l, (struct bytes){c->data + c->sent, c->len - c->sent}))
+            return; /* the lock is kept: half a frame must not be sent twice */
+    if (l->text.frames.len > 0)
+        send_in_crash(l, text_finish(l));
+}
+
+size_t lane_wait_writable(struct lane *l, int interrupt_fd, int timeout_ms)
+{
+    if (l->forked)
+        return 0;
+    struct pollfd fds[] = {{l->fd, POLLOUT, 0}, {interrupt_fd, POLLIN, 0}};
+    poll(fds, countof(fds), timeout_ms);
+    pthread_mutex_lock(&l->lock);
+    lane_push_chunks(l);
+    size_t queued = l->queued_bytes;
+    pthread_mutex_unlock(&l->lock);
+    return queued;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void lane_drain(struct lane *l, int timeout_ms)
+{
+    int64_t end = now_ms() + timeout_ms;
+    size_t queued = lane_flush(l);
+    while (queued > 0 && now_ms() < end)
+        queued = lane_wait_writable(l, -1, (int)(end - now_ms()));
+}
+
+static struct lane_frame *take_frame(struct lane *l, struct frame_queue *queue, int fd)
+{
+    pthread_mutex_lock(&l->lock);
+    struct lane_frame *f = queue->first;
+    if (f) {
+        queue->first = f->next;
+        if (!queue->first) {
+            eventfd_t count;
+            queue->end = &queue->first;
+            eventfd_read(fd, &count);
+        }
+        f->next = NULL;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return f;
+}
+
+struct lane_frame *lane_take(struct lane *l)
+{
+    return take_frame(l, &l->requests, l->wake_fd);
+}
+
+struct lane_frame *lane_take_input(struct lane *l)
+{
+    return take_frame(l, &l->inputs, l->input_fd);
+}
+
+void lane_forget_inputs(struct lane *l)
+{
+    struct lane_frame *f;
+    while ((f = lane_take_input(l)))
+        free(f);
+}
+
+bool lane_pending(struct lane *l)
+{
+    pthread_mutex_lock(&l->lock);
+    bool some = l->requests.first != NULL;
+    pthread_mutex_unlock(&l->lock);
+    return some;
+}
+
+int lane_wake_fd(const struct lane *l)
+{
+    return l->wake_fd;
+}
+
+int lane_input_fd(const struct lane *l)
+{
+    return l->input_fd;
+}
+
+bool lane_forked(const struct lane *l)
+{
+    return l->forked;
+}

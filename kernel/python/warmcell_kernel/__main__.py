@@ -1,0 +1,53 @@
+"""``python -m warmcell_kernel``: this environment's Python as a kernel.
+
+With ``--link-fd N`` (as warmcell-kernel starts it) this process is the interpreter; with ``-f FILE`` (as Jupyter
+starts a kernel) it becomes warmcell-kernel, which starts this Python again behind its link.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+
+def host_program() -> str | None:
+    """Where warmcell-kernel is: told, next to this package in a build tree or installed, or in PATH."""
+    told = os.environ.get("WARMCELL_KERNEL")
+    if told:
+        return told
+    prefix = Path(__file__).resolve().parents[4]
+    for place in (prefix / "libexec/warmcell/warmcell-kernel", prefix / "lib/warmcell-kernel"):
+        if os.access(place, os.X_OK):
+            return str(place)
+    return shutil.which("warmcell-kernel")
+
+
+def become_host(arguments: list[str]) -> int:
+    program = host_program()
+    if program is None:
+        print(
+            "warmcell_kernel: warmcell-kernel was not found; "
+            "set WARMCELL_KERNEL to its path or add its folder to PATH",
+            file=sys.stderr,
+        )
+        return 1
+    os.execv(program, [program, *arguments, "--python", sys.executable])
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) == 2 and arguments[0] == "--link-fd" and arguments[1].isdigit():
+        from warmcell_kernel.main import run
+
+        sys.argv = [""]
+        sys.path[0] = ""
+        return run(int(arguments[1]))
+    if arguments:
+        return become_host(arguments)
+    print("usage: python -m warmcell_kernel -f CONNECTION_FILE", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

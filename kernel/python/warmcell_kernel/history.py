@@ -1,0 +1,71 @@
+"""In and Out as usual; the file of earlier sessions is only read here. The host writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from IPython.core.history import DummyDB, HistoryManager, catch_corrupt_db
+
+import _warmcell
+from warmcell_kernel import frames
+from warmcell_kernel.parents import last_parent
+
+
+class KernelHistory(HistoryManager):
+    """Sends each input to the host, and opens the file for reading when it is first asked for."""
+
+    def __init__(
+        self, shell: Any, file: str | None = None, session: int = 0, **traits: Any
+    ) -> None:
+        super().__init__(shell=shell, enabled=False, hist_file=":memory:", **traits)
+        self._file = file
+        self.session_number = session
+        self.enabled = file is not None
+
+    def store_inputs(self, line_num: int, source: str, source_raw: str | None = None) -> None:
+        super().store_inputs(line_num, source, source_raw)
+        for line, parsed, raw in self.db_input_cache:
+            _warmcell.send(
+                frames.HISTORY,
+                last_parent()[0],
+                str(line).encode(),
+                parsed.encode("utf-8", "replace"),
+                raw.encode("utf-8", "replace"),
+            )
+        self.db_input_cache.clear()
+
+    def store_output(self, line_num: int) -> None:
+        """Outputs are not part of the stored history."""
+
+    def writeout_cache(self, conn: Any = None) -> None:
+        """The host writes; nothing waits here."""
+
+    def new_session(self, conn: Any = None) -> None:
+        """Sessions are the host's."""
+
+    def end_session(self) -> None:
+        """Sessions are the host's."""
+
+    def _connect(self) -> None:
+        if not isinstance(self.db, DummyDB) or not self._file or not Path(self._file).exists():
+            return
+        import sqlite3
+
+        uri = f"{Path(self._file).absolute().as_uri()}?mode=ro"
+        types = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES
+        self.db = sqlite3.connect(uri, uri=True, detect_types=types, check_same_thread=False)
+
+    def _run_sql(self, *args: Any, **kwargs: Any) -> Iterable[Any]:
+        self._connect()
+        if isinstance(self.db, DummyDB):
+            return []
+        return super()._run_sql(*args, **kwargs)
+
+    @catch_corrupt_db
+    def get_session_info(self, session: int = 0) -> Any:
+        self._connect()
+        if isinstance(self.db, DummyDB):
+            return None
+        return super().get_session_info(session)

@@ -1,0 +1,115 @@
+"""The start of an interpreter: from the link's HELLO to READY, then its service until SHUTDOWN."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import _warmcell
+from warmcell_kernel import __version__, frames
+from warmcell_kernel.jsonable import fallback
+
+INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
+
+
+def run(link_fd: int) -> int:
+    """Serves the link until its end; the exit status. Without IPython: one sentence, and 1."""
+    try:
+        import IPython  # noqa: F401
+    except ImportError as error:
+        print(
+            f"warmcell-python: {sys.executable} has no usable IPython ({error}); "
+            f"install it with: {sys.executable} -m pip install ipython matplotlib-inline comm",
+            file=sys.stderr,
+        )
+        return 1
+    prepare(link_fd)
+    hello = read_hello()
+    from warmcell_kernel import eventloop, parents, startup
+    from warmcell_kernel.kernel import Kernel
+
+    parents.inherit_in_threads()
+    eventloop.let_run_anywhere()
+    loop = eventloop.install()
+    kernel = Kernel(hello, loop)
+    startup.run_user_code(kernel.shell)
+    _warmcell.send(frames.READY, 0, _warmcell.json(ready(kernel.shell.banner)))
+    try:
+        kernel.serve()
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
+    return 0
+
+
+def prepare(link_fd: int) -> None:
+    """Streams, signals and the environment, before any code of others runs."""
+    import faulthandler
+    import signal
+
+    from warmcell_kernel.streams import OutStream
+
+    faulthandler.enable(2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _warmcell.open(link_fd, fallback)
+    sys.stdout = sys.__stdout__ = OutStream("stdout", 1)  # type: ignore[misc,assignment]
+    sys.stderr = sys.__stderr__ = OutStream("stderr", 2)  # type: ignore[misc,assignment]
+    if not os.environ.get("MPLBACKEND"):
+        os.environ["MPLBACKEND"] = INLINE_BACKEND
+    leave = os._exit
+
+    def _exit(status: int) -> None:
+        _warmcell.flush()
+        leave(status)
+
+    os._exit = _exit  # type: ignore[assignment]
+
+
+def read_hello() -> dict[str, Any]:
+    """The host's first frame; ValueError when it is none or of another version."""
+    import json
+
+    frame = _warmcell.wait((), -1)
+    assert frame is not None
+    kind, _, parts = frame
+    if kind != frames.HELLO or len(parts) != 1:
+        raise ValueError(f"the host began with a frame of kind {kind}, not with HELLO")
+    hello: dict[str, Any] = json.loads(parts[0])
+    if hello.get("version") != frames.VERSION:
+        raise ValueError(
+            f"the host speaks version {hello.get('version')} of the link, not {frames.VERSION}"
+        )
+    if hello.get("cwd"):
+        os.chdir(hello["cwd"])
+    return hello
+
+
+def ready(banner: str) -> dict[str, Any]:
+    version = sys.version_info
+    docs = "https://docs.python.org"
+    return {
+        "version": frames.VERSION,
+        "kernel_info": {
+            "implementation": "warmcell",
+            "implementation_version": __version__,
+            "language_info": {
+                "name": "python",
+                "version": sys.version.split()[0],
+                "mimetype": "text/x-python",
+                "codemirror_mode": {"name": "ipython", "version": version[0]},
+                "pygments_lexer": "ipython3",
+                "nbconvert_exporter": "python",
+                "file_extension": ".py",
+            },
+            "banner": banner,
+            "help_links": [
+                {"text": "Python Reference", "url": f"{docs}/{version[0]}.{version[1]}"},
+                {"text": "IPython Reference", "url": "https://ipython.readthedocs.io/en/stable/"},
+                {"text": "NumPy Reference", "url": f"{'https://docs.scipy.org/doc'}/numpy/reference/"},
+                {"text": "SciPy Reference", "url": f"{'https://docs.scipy.org/doc'}/scipy/reference/"},
+                {"text": "Matplotlib Reference", "url": "https://matplotlib.org/contents.html"},
+                {"text": "SymPy Reference", "url": "http://docs.sympy.org/latest/index.html"},
+                {"text": "pandas Reference", "url": "https://pandas.pydata.org/pandas-docs/stable/"},
+            ],
+        },
+    }

@@ -1,0 +1,69 @@
+"""The user's IPython configuration: config files, extensions and startup files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from IPython.paths import get_ipython_dir
+from traitlets.config import Config
+
+if TYPE_CHECKING:
+    from warmcell_kernel.shell import ZMQInteractiveShell
+
+CONFIG_FILES = ("ipython_config.py", "ipython_kernel_config.py")
+
+
+def _profile_folder() -> Path:
+    return Path(get_ipython_dir()) / "profile_default"
+
+
+def load_config() -> Config:
+    """What ipykernel would load from the default profile; a file that fails is reported and passed over."""
+    config = Config()
+    folder = _profile_folder()
+    for name in CONFIG_FILES:
+        if not (folder / name).is_file():
+            continue
+        from traitlets.config.loader import PyFileConfigLoader
+
+        try:
+            config.merge(PyFileConfigLoader(name, path=str(folder)).load_config())
+        except Exception as error:
+            import sys
+
+            print(f"{folder / name}: {type(error).__name__}: {error}", file=sys.stderr)
+    return config
+
+
+def _wanted(config: Config) -> bool:
+    folder = _profile_folder() / "startup"
+    try:
+        files = [entry.name for entry in os.scandir(folder)]
+    except OSError:
+        files = []
+    return (
+        "InteractiveShellApp" in config
+        or "PYTHONSTARTUP" in os.environ
+        or any(name.endswith((".py", ".ipy")) for name in files)
+    )
+
+
+def run_user_code(shell: ZMQInteractiveShell) -> None:
+    """Loads extensions and runs exec_lines, PYTHONSTARTUP and the profile's startup files."""
+    if not _wanted(shell.config):
+        return
+    from IPython.core.shellapp import InteractiveShellApp
+
+    class App(InteractiveShellApp):  # type: ignore[misc]
+        def initialize(self) -> None:
+            self.shell = shell
+            self.profile_dir = shell.profile_dir
+            self.user_ns = shell.user_ns
+            self.init_path = lambda: None
+            self.init_gui_pylab()
+            self.init_extensions()
+            self.init_code()
+
+    App(config=shell.config).initialize()
