@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -132,3 +133,13 @@ def until(condition: Callable[[], bool], what: str, timeout: float = LONG_S) -> 
             raise AssertionError(f"not within {timeout:g} s: {what}")
         time.sleep(pause)
         pause = min(0.05, pause * 1.5)
+
+
+def named_below(pid: int, name: str) -> list[int]:
+    """The processes below pid whose program is called name."""
+    found = psutil.Process(pid).children(recursive=True)
+    return [p.pid for p in found if Path(p.exe()).name == name]
+
+
+def is_below(pid: int, ancestor: int) -> bool:
+    return ancestor in {p.pid for p in [psutil.Process(pid), *psutil.Process(pid).parents()]}
