@@ -19,3 +19,19 @@ bool answer_history(struct kernel *k, struct request *request)
     history_query_free(&query);
     return false;
 }
+
+void history_on_session(void *kernel, int64_t session)
+{
+    struct kernel *k = kernel;
+    k->history_session = session;
+    kernel_hello(k);
+}
+
+void history_on_answer(void *kernel, uint64_t number, struct bytes content)
+{
+    struct kernel *k = kernel;
+    if (!k->running || k->running->number != number)
+        return; /* the interpreter died meanwhile, and everything that was asked was answered */
+    publish_reply(&k->publisher, k->running, &(struct body){.content = content});
+    kernel_finish(k);
+}

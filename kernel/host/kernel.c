@@ -80,6 +80,7 @@ void kernel_close(struct kernel *k)
     publisher_free(&k->publisher);
     usage_free(k->usage);
     timer_close(k->end_timer);
+    timer_close(k->hello_timer);
     free(k->kernel_info);
     free(k->input_id);
     free(k->adopted);

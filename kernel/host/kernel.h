@@ -28,6 +28,8 @@ struct kernel_plan {
     const char *history_file;    /* NULL: no history */
     const char *python_version;  /* what kernel_info says before the interpreter does; NULL: not Python */
     const char *username;
+    void (*on_end)(void *data); /* the host must end: kernel.end says how */
+    void *data;
 };
 
 /* Told when the host must end: the exit status of the host and the sentence for the gateway. */
@@ -73,6 +75,7 @@ struct kernel {
 
     char *broken; /* PHASE_BROKEN: why */
     struct timer *end_timer;
+    struct timer *hello_timer;
     struct queue leaving;     /* shutdown requests that are answered when the interpreter has ended */
     struct outcome restarted; /* likewise a RESTART */
     struct outcome stopped;
@@ -115,9 +118,13 @@ bool answer_connect(struct kernel *k, struct request *request);
 bool answer_interrupt(struct kernel *k, struct request *request);
 bool answer_shutdown(struct kernel *k, struct request *request);
 bool answer_usage(struct kernel *k, struct request *request);
-bool answer_history(struct kernel *k, struct request *request); /* history_answer.c */
 char *kernel_info_content(const char *python_version);          /* given to the caller */
 void kernel_info_merge(struct kernel *k, json_t *members);      /* members: borrowed, may be NULL */
+
+/* history_answer.c */
+bool answer_history(struct kernel *k, struct request *request);
+void history_on_session(void *kernel, int64_t session); /* history_events */
+void history_on_answer(void *kernel, uint64_t number, struct bytes content);
 
 /* input.c: stdin */
 void input_ask(struct kernel *k, uint64_t number, struct bytes content);

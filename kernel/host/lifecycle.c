@@ -14,6 +14,7 @@
 #define LEAVE_GRACE_MS     2000  /* for exit handlers */
 #define QUICK_DEATH_MS     10000 /* an end sooner than that after the start counts for the crash loop */
 #define QUICK_DEATHS_LIMIT 5
+#define HELLO_WAIT_MS      1000
 #define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start answers with the reason */
 #define EXIT_BROKEN        1
 #define EXIT_CRASH_LOOP    3
@@ -21,7 +22,7 @@
 static void on_end_due(void *data)
 {
     struct kernel *k = data;
-    loop_stop(k->loop, k->end.exit_status);
+    k->plan.on_end(k->plan.data);
 }
 
 /* reason: taken; NULL keeps the one that is there. */
@@ -57,6 +58,20 @@ static void be_broken(struct kernel *k, const char *cause, struct bytes last_wor
     end_soon(k, EXIT_BROKEN, xstrdup(k->broken), BROKEN_LINGER_MS);
 }
 
+static void on_hello_due(void *data)
+{
+    kernel_hello(data);
+}
+
+/* HELLO says the number of the history's session; but a locked file does not hold up the start. */
+static void wait_for_session(struct kernel *k)
+{
+    if (!k->hello_timer)
+        k->hello_timer = loop_timer(k->loop, on_hello_due, k);
+    timer_start(k->hello_timer, HELLO_WAIT_MS);
+    history_begin_session(k->history);
+}
+
 static void begin(struct kernel *k)
 {
     static const struct interpreter_events told = {
@@ -79,7 +94,7 @@ static void begin(struct kernel *k)
     else if (!k->history)
         kernel_hello(k);
     else
-        history_begin_session(k->history);
+        wait_for_session(k);
 }
 
 void kernel_start(struct kernel *k)

@@ -15,9 +15,12 @@
 #include "kernel/host/kernel.h"
 #include "kernel/host/options.h"
 #include "kernel/host/parent.h"
+#include "kernel/host/relay.h"
 #include "kernel/host/report.h"
 #include "kernel/host/sockets.h"
 #include "kernel/host/spawn.h"
+#include "kernel/host/unacked.h"
+#include "kernel/host/uplink.h"
 #include "protocol/json.h"
 
 struct host {
@@ -28,6 +31,7 @@ struct host {
     char *history_file;
     struct kernel kernel;
     struct sockets *sockets;
+    struct uplink *uplink;
     struct parent *parent;
     int signal_fd;
     struct watch *signals;
@@ -127,6 +131,53 @@ static bool open_sockets(struct host *host, struct err *e)
     return connection_write(&host->connection, path, e);
 }
 
+static void on_lease_over(void *data)
+{
+    end_orderly(data, "no gateway was attached within the lease");
+}
+
+static bool open_uplink(struct host *host, struct err *e)
+{
+    if (!host->options.uplink)
+        return true;
+    struct uplink_plan plan = {
+        .path = host->options.uplink,
+        .lease_s = host->options.lease_s,
+        .connection_file = host->options.connection_file,
+        .memory_bytes = UNACKED_MEMORY_BYTES,
+        .receiver = {kernel_take, kernel_relief, &host->kernel},
+        .backend = &host->kernel.backend,
+        .on_lease_over = on_lease_over,
+        .data = host,
+    };
+    host->uplink = uplink_open(host->loop, &plan, e);
+    if (host->uplink)
+        publisher_add(&host->kernel.publisher, uplink_frontend(host->uplink));
+    return host->uplink != NULL;
+}
+
+static void on_all_told(void *data)
+{
+    struct host *host = data;
+    loop_stop(host->loop, host->kernel.end.exit_status);
+}
+
+/* The kernel is over; the gateway still gets what it has not stored, and the reason. */
+static void on_kernel_end(void *data)
+{
+    struct host *host = data;
+    const struct kernel_end *end = &host->kernel.end;
+    int status = end->interpreter_status;
+    if (!host->uplink) {
+        on_all_told(host);
+        return;
+    }
+    bool signaled = status >= 0 && WIFSIGNALED(status);
+    uplink_finish(host->uplink, end->reason ? end->reason : "",
+                  status >= 0 && !signaled ? WEXITSTATUS(status) : -1,
+                  signaled ? WTERMSIG(status) : -1, on_all_told, host);
+}
+
 static const char *username(void)
 {
     const char *name = getenv("USER");
@@ -134,10 +185,38 @@ static const char *username(void)
     return name && *name ? name : entry ? entry->pw_name : "kernel";
 }
 
+static bool open_relay(struct host *host, struct err *e)
+{
+    struct relay_plan plan = {
+        .argv = host->options.argv,
+        .connection_file = host->options.relay,
+        .interrupt_by_message = strcmp(host->options.interrupt_mode, "message") == 0,
+    };
+    return relay_open(host->loop, &plan, e) != NULL;
+}
+
+static void find_history(struct host *host)
+{
+    const char *given = host->options.history;
+    if (given && strcmp(given, "none") == 0)
+        return;
+    host->history_file = given ? xstrdup(given) : history_default_file();
+}
+
+static void open_history(struct host *host)
+{
+    struct history_events events = {history_on_session, history_on_answer, &host->kernel};
+    if (host->history_file)
+        host->kernel.history = history_open(host->loop, host->history_file, &events);
+}
+
 static bool open_kernel(struct host *host, struct err *e)
 {
+    if (host->options.relay)
+        return open_relay(host, e);
     if (!command_find(&host->options, &host->command, e))
         return false;
+    find_history(host);
     kernel_open(&host->kernel, host->loop,
                 &(struct kernel_plan){
                     .argv = host->command.argv,
@@ -145,9 +224,12 @@ static bool open_kernel(struct host *host, struct err *e)
                     .history_file = host->history_file,
                     .python_version = host->command.python_version,
                     .username = username(),
+                    .on_end = on_kernel_end,
+                    .data = host,
                 });
-    if (!open_sockets(host, e))
+    if (!open_sockets(host, e) || !open_uplink(host, e))
         return false;
+    open_history(host);
     host->parent = parent_watch(host->loop, on_parent_gone, host);
     kernel_start(&host->kernel);
     return true;
@@ -157,6 +239,7 @@ static void host_close(struct host *host)
 {
     kernel_close(&host->kernel);
     spawn_kill_descendants();
+    uplink_close(host->uplink);
     sockets_close(host->sockets);
     parent_close(host->parent);
     watch_close(host->signals);
