@@ -2,35 +2,37 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/core/core.h"
 #include "gateway/kernelspec.h"
+#include "gateway/net/route.h"
 #include "gateway/options.h"
 #include "gateway/serve.h"
 
-/* Serves the page at / alone, until the core is linked in. */
-static void *nothing_open(const struct settings *settings, uv_loop_t *loop, struct server *server,
+static void *service_open(const struct settings *settings, uv_loop_t *loop, struct server *server,
                           struct err *e)
 {
-    (void)settings;
-    (void)loop;
-    (void)e;
-    return server;
+    struct core *core = core_new(settings, loop, e);
+    if (core) {
+        server_add_routes(server, &jupyter_routes, core);
+        server_add_routes(server, &v1_routes, core);
+    }
+    return core;
 }
 
-static void nothing_drain(void *self, void (*done)(void *user), void *user)
+static void service_drain(void *self, void (*done)(void *user), void *user)
 {
-    (void)self;
-    done(user);
+    core_drain(self, done, user);
 }
 
-static void nothing_close(void *self)
+static void service_close(void *self)
 {
-    (void)self;
+    core_free(self);
 }
 
 static int serve_main(char *const *args, size_t count)
 {
-    static const struct service nothing = {nothing_open, nothing_drain, nothing_close};
-    return serve_run(args, count, &nothing);
+    static const struct service service = {service_open, service_drain, service_close};
+    return serve_run(args, count, &service);
 }
 
 static int print(struct buffer *text)

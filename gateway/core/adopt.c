@@ -1,0 +1,134 @@
+/* At the start of a gateway: the hosts that an earlier one left are found by their folders and taken up where it
+ * stopped; what is left of those that have ended is cleared away, and the record says so. */
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/core/artifact.h"
+#include "gateway/core/state.h"
+#include "gateway/launch/process.h"
+#include "gateway/log.h"
+#include "gateway/store/kernel_table.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+#define ATTACH_LIMIT_MS 10000
+
+static json_t *read_saved(const struct core *c, const char *id)
+{
+    scoped(string) char *path = xasprintf("%s/%s/kernel.json", c->kernels_dir, id);
+    json_t *saved = json_load_file(path, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    const char *own = json_string_value(json_object_get(saved, "id"));
+    if (own && strcmp(own, id) == 0 && json_is_string(json_object_get(saved, "name")) &&
+        json_is_object(json_object_get(saved, "spec")))
+        return saved;
+    json_decref(saved);
+    return NULL;
+}
+
+static struct timespec parse_time(json_t *text)
+{
+    struct tm parts = {0};
+    struct timespec when = {0};
+    const char *value = json_string_value(text);
+    if (value && strptime(value, "%Y-%m-%dT%H:%M:%S", &parts))
+        when.tv_sec = timegm(&parts);
+    return when;
+}
+
+static void fill(struct kernel *k, json_t *saved)
+{
+    const char *resource_dir = json_string_value(json_object_get(saved, "resource_dir"));
+    const char *cwd = json_string_value(json_object_get(saved, "cwd"));
+    k->started = parse_time(json_object_get(saved, "started"));
+    k->pooled = json_is_true(json_object_get(saved, "pooled"));
+    k->epoch = (uint32_t)json_integer_value(json_object_get(saved, "epoch"));
+    k->spec = json_incref(json_object_get(saved, "spec"));
+    free(k->resource_dir);
+    k->resource_dir = xstrdup(resource_dir ? resource_dir : "");
+    k->cwd = cwd ? xstrdup(cwd) : NULL;
+    environment_free(&k->env);
+    environment_from_json(json_object_get(saved, "env"), &k->env);
+    uint64_t source = 0;
+    uint32_t epoch = 0;
+    journal_source(k->journal, &source, &epoch);
+    k->source = epoch == k->epoch ? source : 0;
+}
+
+static void on_attach_deadline(uv_timer_t *timer)
+{
+    struct kernel *k = timer->data;
+    log_warn("a kernel that was left does not answer", F_STR("kernel", k->id));
+    kill(k->host.pid, SIGKILL);
+}
+
+static bool take_up(struct core *c, const char *id, json_t *saved)
+{
+    struct err e = {0};
+    pid_t pid = (pid_t)json_integer_value(json_object_get(saved, "pid"));
+    uint64_t ticks = (uint64_t)json_integer_value(json_object_get(saved, "start_ticks"));
+    int pidfd = ticks ? process_watch(pid, ticks) : -1;
+    if (pidfd < 0)
+        return false;
+    struct kernel *k =
+        kernel_new(c, id, json_string_value(json_object_get(saved, "name")), &e);
+    if (!k) {
+        log_error("a kernel that was left cannot be taken up", F_STR("kernel", id),
+                  F_STR("why", e.text));
+        close(pidfd);
+        return true; /* its lease will end it */
+    }
+    fill(k, saved);
+    k->host = (struct launched){pid, pidfd, ticks};
+    k->launched_ms = monotonic_ms();
+    kernel_watch_host(k);
+    scoped(string) char *socket = xasprintf("%s/host.sock", k->dir);
+    k->uplink = uplink_open(c->loop, socket, &kernel_uplink_events, k);
+    uv_timer_start(&k->timer, on_attach_deadline, ATTACH_LIMIT_MS, 0);
+    scan_catch_up(c->scan, k);
+    log_info("kernel taken up", F_STR("kernel", id), F_INT("pid", pid));
+    return true;
+}
+
+/* Removes a folder and the files in it. */
+static void remove_dir(const char *parent, const char *name)
+{
+    scoped(string) char *dir = xasprintf("%s/%s", parent, name);
+    journal_remove(dir);
+}
+
+static void look_at(struct core *c, const char *id)
+{
+    scoped(json) json_t *saved = read_saved(c, id);
+    if (saved && take_up(c, id, saved))
+        return;
+    log_info("what a kernel left is cleared away", F_STR("kernel", id));
+    kernel_table_ended(c->store, id, "the kernel ended while no gateway was there");
+    remove_dir(c->kernels_dir, id);
+    remove_dir(c->logs_dir, id);
+}
+
+static void each_id(struct core *c, const char *dir, void (*each)(struct core *c, const char *id))
+{
+    DIR *handle = opendir(dir);
+    struct dirent *entry;
+    while (handle && (entry = readdir(handle)))
+        if (id_valid(entry->d_name))
+            each(c, entry->d_name);
+    if (handle)
+        closedir(handle);
+}
+
+static void remove_if_unowned(struct core *c, const char *id)
+{
+    if (!kernels_any(c, id))
+        remove_dir(c->logs_dir, id);
+}
+
+void core_adopt(struct core *c)
+{
+    each_id(c, c->kernels_dir, look_at);
+    each_id(c, c->logs_dir, remove_if_unowned);
+}

@@ -1,0 +1,306 @@
+/* The scan for artifacts. Fed by stream.c with what kernels said, once it is in their journals.
+ *
+ * A queue of batches; one is worked on in the pool (libuv's threads) at a time, with bytes that it holds a reference of.
+ * What it found is written to the database; when that is committed the kernel's place of the scan
+ * moves on, so that a gateway that is killed in between scans again and finds its rows there already. */
+#include "gateway/core/artifact.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/core/bundle.h"
+#include "gateway/core/state.h"
+#include "gateway/log.h"
+#include "gateway/store/artifact_table.h"
+#include "protocol/framing.h"
+#include "protocol/json.h"
+
+#define PIECE_BYTES    (256 * 1024)
+#define CATCH_UP_BYTES (4 * 1024 * 1024)
+
+struct work {
+    uv_work_t request;
+    struct scan *scan;
+    struct kernel *kernel; /* NULL: it is gone meanwhile */
+    char *kernel_id;
+    struct shared *batch;
+    uint64_t last;
+    struct artifact *found;
+    size_t found_count;
+    struct work *next;
+};
+
+struct scan {
+    struct core *core;
+    struct work *first, **end; /* first is being worked on */
+    size_t waiting_bytes;
+};
+
+bool artifact_may_hold(struct bytes type)
+{
+    return bytes_is(type, "display_data") || bytes_is(type, "execute_result") ||
+           bytes_is(type, "update_display_data");
+}
+
+static bool is_subtype(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-_",
+                    text.data[i]) ||
+            text.data[i] == '\0')
+            return false;
+    return text.len > 0 && text.len <= 100;
+}
+
+bool artifact_mime_wanted(struct bytes type)
+{
+    return (type.len > 6 && memcmp(type.data, "image/", 6) == 0 &&
+            is_subtype((struct bytes){type.data + 6, type.len - 6})) ||
+           bytes_is(type, "text/html") || bytes_is(type, "application/pdf");
+}
+
+bool artifact_mime_is_base64(struct bytes type)
+{
+    return !bytes_is(type, "text/html") && !bytes_is(type, "image/svg+xml");
+}
+
+/* Decodes a raw base64 string into the blob, a piece at a time. */
+static bool write_base64(struct blob *blob, struct bytes raw, struct err *e)
+{
+    struct bytes text = {raw.data + 1, raw.len - 2};
+    struct base64 state = {0};
+    scoped(buffer) struct buffer out = {0};
+    while (text.len) {
+        size_t len = text.len < PIECE_BYTES ? text.len : PIECE_BYTES;
+        while (len < text.len && text.data[len - 1] == '\\')
+            len++; /* an escape stays whole */
+        buffer_clear(&out);
+        if (!base64_decode(&state, (struct bytes){text.data, len}, &out))
+            return fail(e, 400, "the data is not base64");
+        if (!blob_write(blob, buffer_view(&out), e))
+            return false;
+        text = (struct bytes){text.data + len, text.len - len};
+    }
+    return base64_whole(&state) || fail(e, 400, "the data is not whole base64");
+}
+
+static bool write_text(struct blob *blob, struct bytes raw, struct err *e)
+{
+    size_t len = 0;
+    scoped(string) char *text = json_slice_string(raw, &len);
+    if (!text)
+        return fail(e, 400, "the data is not a string");
+    return blob_write(blob, (struct bytes){text, len}, e);
+}
+
+static bool store_value(const char *state_dir, struct bytes mime, struct bytes raw,
+                        struct artifact *a, struct err *e)
+{
+    if (raw.len < 2 || raw.data[0] != '"')
+        return fail(e, 400, "the data is not a string");
+    if (raw.len > ARTIFACT_LIMIT_BYTES)
+        return fail(e, 413, "%zu bytes, more than the %d that are kept of one", raw.len,
+                    ARTIFACT_LIMIT_BYTES);
+    struct blob *blob = blob_begin(state_dir, e);
+    if (!blob)
+        return false;
+    bool written = artifact_mime_is_base64(mime) ? write_base64(blob, raw, e)
+                                                 : write_text(blob, raw, e);
+    if (written)
+        return blob_finish(blob, a->sha256, &a->size_bytes, e);
+    blob_abandon(blob);
+    return false;
+}
+
+static void keep(struct work *work, const struct journal_record *record, struct bytes mime,
+                 struct bytes raw, const char *execution_id)
+{
+    struct artifact a = {
+        .mime_type = xstrndup(mime.data, mime.len),
+        .kernel_id = xstrdup(work->kernel_id),
+        .execution_id = xstrdup(execution_id),
+        .size_bytes = (int64_t)raw.len,
+        .sequence = record->sequence,
+    };
+    struct err e = {0};
+    uuid_make(a.id);
+    time_now_text(a.created);
+    if (!store_value(store_dir(work->scan->core->store), mime, raw, &a, &e)) {
+        a.sha256[0] = '\0';
+        a.problem = xstrdup(e.text);
+    }
+    work->found = xrealloc(work->found, (work->found_count + 1) * sizeof(*work->found));
+    work->found[work->found_count++] = a;
+}
+
+static void scan_record(struct work *work, const struct journal_record *record)
+{
+    scoped(framed) struct framed f = {0};
+    struct slice data = {.name = "data"}, parent = {.name = "msg_id"};
+    if (!framing_v1_decode(record->frame, &f, NULL) ||
+        !json_slices(f.message.content, &data, 1, NULL) || !json_slice_is_object(data.value))
+        return;
+    size_t len = 0;
+    scoped(string) char *execution = json_slices(f.message.parent, &parent, 1, NULL)
+                                         ? json_slice_string(parent.value, &len)
+                                         : NULL;
+    struct bytes rest = data.value, name, value;
+    while (bundle_next(&rest, &name, &value)) {
+        scoped(string) char *mime = json_slice_string(name, &len);
+        if (mime && artifact_mime_wanted((struct bytes){mime, len}))
+            keep(work, record, (struct bytes){mime, len}, value, execution ? execution : "");
+    }
+}
+
+static void on_work(uv_work_t *request)
+{
+    struct work *work = request->data;
+    struct bytes rest = shared_view(work->batch);
+    struct journal_record record;
+    while (journal_next(&rest, &record))
+        if (artifact_may_hold(record.msg_type))
+            scan_record(work, &record);
+}
+
+static void begin_next(struct scan *s);
+
+static void pause_kernels(struct scan *s, bool paused)
+{
+    struct core *c = s->core;
+    for (size_t i = 0; i < c->kernel_count; i++)
+        if (c->kernels[i]->uplink)
+            uplink_pause(c->kernels[i]->uplink, paused);
+}
+
+static void work_free(struct work *work)
+{
+    if (work->batch)
+        shared_free(work->batch);
+    free(work->kernel_id);
+    free(work);
+}
+
+/* The first is done: its kernel's place moves, and the next one begins. */
+static void finish_first(struct scan *s)
+{
+    struct work *work = s->first;
+    s->first = work->next;
+    if (!s->first)
+        s->end = &s->first;
+    size_t bytes = work->batch ? shared_view(work->batch).len : 0;
+    bool was_high = s->waiting_bytes > SCAN_LOW_WATER_BYTES;
+    s->waiting_bytes -= bytes;
+    if (work->kernel)
+        places_mark(work->kernel->places, PLACES_SCAN, work->last);
+    work_free(work);
+    if (was_high && s->waiting_bytes <= SCAN_LOW_WATER_BYTES)
+        pause_kernels(s, false);
+    if (s->first)
+        begin_next(s);
+    else
+        core_check_drained(s->core);
+}
+
+static void on_stored(void *user, bool full, const struct err *e)
+{
+    struct scan *s = user;
+    if (e)
+        log_error("artifacts were not recorded", F_STR("why", e->text));
+    if (full)
+        log_warn("a kernel has all the artifacts that are kept of one",
+                 F_STR("kernel", s->first->kernel_id));
+    finish_first(s);
+}
+
+static void on_worked(uv_work_t *request, int status)
+{
+    struct work *work = request->data;
+    struct scan *s = work->scan;
+    (void)status;
+    if (work->found_count == 0) {
+        finish_first(s);
+        return;
+    }
+    artifact_table_add(s->core->store, work->found, work->found_count, ARTIFACTS_PER_KERNEL,
+                       on_stored, s);
+    work->found = NULL;
+}
+
+static void begin_next(struct scan *s)
+{
+    struct work *work = s->first;
+    work->request.data = work;
+    uv_queue_work(s->core->loop, &work->request, on_work, on_worked);
+}
+
+struct scan *scan_new(struct core *c)
+{
+    struct scan *s = xcalloc(1, sizeof(*s));
+    s->core = c;
+    s->end = &s->first;
+    return s;
+}
+
+bool scan_idle(const struct scan *s)
+{
+    return !s->first;
+}
+
+void scan_free(struct scan *s)
+{
+    free(s);
+}
+
+static struct work *last_work(struct scan *s, const struct kernel *k)
+{
+    struct work *last = NULL;
+    for (struct work *work = s->first; work; work = work->next)
+        if (work->kernel == k)
+            last = work;
+    return last;
+}
+
+void scan_add(struct scan *s, struct kernel *k, struct shared *batch, uint64_t last)
+{
+    if (!batch) {
+        struct work *before = s->first ? last_work(s, k) : NULL;
+        if (before)
+            before->last = last;
+        else
+            places_mark(k->places, PLACES_SCAN, last);
+        return;
+    }
+    struct work *work = xcalloc(1, sizeof(*work));
+    work->scan = s;
+    work->kernel = k;
+    work->kernel_id = xstrdup(k->id);
+    work->batch = shared_ref(batch);
+    work->last = last;
+    bool idle = !s->first;
+    *s->end = work;
+    s->end = &work->next;
+    s->waiting_bytes += shared_view(batch).len;
+    if (s->waiting_bytes > SCAN_HIGH_WATER_BYTES)
+        pause_kernels(s, true);
+    if (idle)
+        begin_next(s);
+}
+
+void scan_catch_up(struct scan *s, struct kernel *k)
+{
+    struct journal_cursor cursor = {.next = places_get(k->places, PLACES_SCAN) + 1};
+    if (cursor.next < journal_first(k->journal))
+        cursor.next = journal_first(k->journal);
+    struct shared *piece;
+    while ((piece = journal_read(k->journal, &cursor, CATCH_UP_BYTES, NULL))) {
+        scan_add(s, k, piece, cursor.next - 1);
+        shared_free(piece);
+    }
+}
+
+void scan_forget(struct scan *s, struct kernel *k)
+{
+    for (struct work *work = s->first; work; work = work->next)
+        if (work->kernel == k)
+            work->kernel = NULL;
+}

@@ -1,0 +1,218 @@
+/* The core as a whole: made, drained, freed; and the few things that happen by the clock.
+ *
+ * Order of the end: readers and kernels are let go, the scan finishes, the store is closed, and when the loop holds no
+ * handle of the core any more, done is called. */
+#include "gateway/core/core.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "gateway/core/artifact.h"
+#include "gateway/core/session.h"
+#include "gateway/core/state.h"
+#include "gateway/log.h"
+#include "gateway/store/blob.h"
+#include "gateway/store/store.h"
+#include "protocol/ids.h"
+
+#define TICK_MS 1000 /* how exact deadlines of commands and culling are */
+
+const struct settings_core *core_settings(const struct core *c)
+{
+    return &c->settings->core;
+}
+
+struct kernelspecs *core_kernelspecs(const struct core *c)
+{
+    return c->specs;
+}
+
+struct store *core_store(const struct core *c)
+{
+    return c->store;
+}
+
+struct timespec core_started(const struct core *c)
+{
+    return c->started;
+}
+
+struct timespec core_last_activity(const struct core *c)
+{
+    return c->last_activity;
+}
+
+bool core_draining(const struct core *c)
+{
+    return c->draining;
+}
+
+static bool make_dirs(const char *path, struct err *e)
+{
+    scoped(string) char *at = xstrdup(path);
+    for (char *slash = strchr(at + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(at, 0700);
+        *slash = '/';
+    }
+    return mkdir(at, 0700) == 0 || errno == EEXIST ||
+           fail_errno(e, 503, "the folder %.150s cannot be made", path);
+}
+
+static bool make_folders(struct core *c, struct err *e)
+{
+    const struct settings_core *settings = &c->settings->core;
+    /* "/kernels/" + an id + "/host.sock" must fit the address of a socket */
+    size_t room = sizeof(((struct sockaddr_un *)0)->sun_path) - strlen("/kernels/") -
+                  (UUID_TEXT - 1) - strlen("/host.sock") - 1;
+    if (strlen(settings->runtime_dir) > room)
+        return fail(e, 503, "runtime-dir: %.150s is longer than %zu bytes, too long for sockets",
+                    settings->runtime_dir, room);
+    c->kernels_dir = xasprintf("%s/kernels", settings->runtime_dir);
+    c->logs_dir = xasprintf("%s/logs", settings->state_dir);
+    return make_dirs(c->kernels_dir, e) && make_dirs(c->logs_dir, e) &&
+           blob_prepare(settings->state_dir, e);
+}
+
+/* Two gateways over the same kernels would take them from each other without end. */
+static bool lock(struct core *c, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/lock", c->settings->core.runtime_dir);
+    c->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (c->lock_fd < 0)
+        return fail_errno(e, 503, "the file %.150s cannot be opened", path);
+    return flock(c->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
+           fail(e, 503, "another gateway uses %.150s; give this one its own --runtime-dir and "
+                        "--state-dir",
+                c->settings->core.runtime_dir);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    core_handle_closed(handle->data);
+}
+
+static void on_cull_timer(uv_timer_t *timer)
+{
+    struct core *c = timer->data;
+    int64_t now_ms = monotonic_ms();
+    for (size_t i = c->kernel_count; i-- > 0;)
+        if (i < c->kernel_count)
+            kernel_check_deadlines(c->kernels[i], now_ms);
+    int64_t interval = c->settings->core.cull_interval_s;
+    if (interval > 0 && now_ms >= c->next_cull_ms) {
+        c->next_cull_ms = now_ms + interval * 1000;
+        core_cull(c);
+    }
+}
+
+static void on_catch_up(uv_idle_t *idle)
+{
+    struct core *c = idle->data;
+    bool more = false;
+    for (size_t i = 0; i < c->kernel_count; i++)
+        more = readers_catch_up(c->kernels[i]) || more;
+    if (!more)
+        uv_idle_stop(idle);
+}
+
+void core_catch_up_soon(struct core *c)
+{
+    if (!c->draining)
+        uv_idle_start(&c->catch_up, on_catch_up);
+}
+
+static void start_handles(struct core *c)
+{
+    uv_timer_t *timers[] = {&c->ack_timer, &c->cull_timer, &c->pool_timer};
+    for (size_t i = 0; i < countof(timers); i++) {
+        uv_timer_init(c->loop, timers[i]);
+        timers[i]->data = c;
+    }
+    uv_idle_init(c->loop, &c->catch_up);
+    c->catch_up.data = c;
+    c->open_handles = (int)countof(timers) + 1;
+    uv_timer_start(&c->cull_timer, on_cull_timer, TICK_MS, TICK_MS);
+    c->next_cull_ms = monotonic_ms() + c->settings->core.cull_interval_s * 1000;
+}
+
+struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct err *e)
+{
+    struct core *c = xcalloc(1, sizeof(*c));
+    c->settings = settings;
+    c->loop = loop;
+    c->lock_fd = -1;
+    clock_gettime(CLOCK_REALTIME, &c->started);
+    c->last_activity = c->started;
+    if (!make_folders(c, e) || !lock(c, e) ||
+        !(c->store = store_open(settings->core.state_dir, loop, e))) {
+        core_free(c);
+        return NULL;
+    }
+    c->specs = kernelspecs_new(&settings->core);
+    c->scan = scan_new(c);
+    c->sessions = sessions_new();
+    start_handles(c);
+    core_adopt(c);
+    sessions_load(c);
+    pool_refill(c);
+    return c;
+}
+
+static void on_store_closed(void *user)
+{
+    struct core *c = user;
+    c->store = NULL;
+    c->drained(c->drained_user);
+}
+
+void core_check_drained(struct core *c)
+{
+    if (!c->draining || c->store_closing || c->open_handles > 0 || !scan_idle(c->scan))
+        return;
+    c->store_closing = true;
+    store_close(c->store, on_store_closed, c);
+}
+
+void core_handle_closed(struct core *c)
+{
+    c->open_handles--;
+    core_check_drained(c);
+}
+
+void core_drain(struct core *c, void (*done)(void *user), void *user)
+{
+    c->draining = true;
+    c->drained = done;
+    c->drained_user = user;
+    while (c->kernel_count) {
+        struct kernel *k = c->kernels[c->kernel_count - 1];
+        kernel_flush(k);
+        kernel_acknowledge(k);
+        kernel_forget(k, 1012, "the gateway restarts", true);
+    }
+    uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer, (uv_handle_t *)&c->cull_timer,
+                              (uv_handle_t *)&c->pool_timer, (uv_handle_t *)&c->catch_up};
+    for (size_t i = 0; i < countof(handles); i++)
+        uv_close(handles[i], on_handle_closed);
+}
+
+void core_free(struct core *c)
+{
+    if (!c)
+        return;
+    sessions_free(c->sessions);
+    scan_free(c->scan);
+    kernelspecs_free(c->specs);
+    if (c->lock_fd >= 0)
+        close(c->lock_fd);
+    free(c->kernels);
+    free(c->kernels_dir);
+    free(c->logs_dir);
+    free(c);
+}

@@ -1,0 +1,39 @@
+/* Ends kernels that nobody has used for long. Called every cull interval. Source of the rules: jupyter_server
+ * MappingKernelManager (cull_idle_timeout, cull_connected, cull_busy; metadata.cull_idle_timeout of a kernelspec). */
+#include <stdio.h>
+
+#include "gateway/core/state.h"
+
+static int64_t timeout_of(const struct kernel *k)
+{
+    json_t *own =
+        json_object_get(json_object_get(k->spec, "metadata"), "cull_idle_timeout");
+    if (json_is_integer(own))
+        return json_integer_value(own);
+    return k->core->settings->core.cull_idle_timeout_s;
+}
+
+static bool is_due(const struct kernel *k, time_t now)
+{
+    const struct settings_core *settings = &k->core->settings->core;
+    int64_t timeout = timeout_of(k);
+    if (timeout <= 0 || k->pooled || k->handing || k->ending || k->gone ||
+        now - k->last_activity.tv_sec < timeout)
+        return false;
+    if (k->state == KERNEL_DEAD)
+        return true;
+    return (k->connections == 0 || settings->cull_connected) &&
+           (k->state == KERNEL_IDLE || settings->cull_busy);
+}
+
+void core_cull(struct core *c)
+{
+    time_t now = time(NULL);
+    for (size_t i = c->kernel_count; i-- > 0;) {
+        if (i >= c->kernel_count || !is_due(c->kernels[i], now))
+            continue;
+        scoped(string) char *reason = xasprintf("the kernel was idle for %lld seconds",
+                                                (long long)timeout_of(c->kernels[i]));
+        kernel_stop(c->kernels[i], reason, NULL, NULL);
+    }
+}

@@ -1,0 +1,424 @@
+/* The journal's segments. Used by kernel.c alone to write and by readers and the scan to read.
+ *
+ * Invariant: the segments cover first..last without a gap, and only the last one is written to. */
+#include "gateway/core/journal.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "protocol/byte_order.h"
+
+#define MAGIC      0x474f4c57u /* "WLOG" */
+#define SCAN_BYTES (256 * 1024)
+
+struct segment {
+    uint64_t first;
+    uint64_t bytes;
+};
+
+struct journal {
+    char *dir;
+    uint64_t limit_bytes;
+    struct segment *segments; /* oldest first */
+    size_t count;
+    int fd; /* of the last segment; -1: the next batch begins one */
+    uint64_t last;
+    uint64_t bytes;
+    uint64_t source;
+    uint32_t epoch;
+};
+
+void journal_encode(struct buffer *batch, const struct journal_record *r)
+{
+    assert(r->identity.len <= UINT16_MAX && r->msg_type.len <= UINT16_MAX);
+    char *head =
+        buffer_reserve(batch, JOURNAL_HEAD_BYTES + r->identity.len + r->msg_type.len + r->frame.len);
+    store_u32le(head, MAGIC);
+    store_u32le(head + 4, (uint32_t)r->frame.len);
+    store_u64le(head + 8, r->sequence);
+    store_u64le(head + 16, r->source);
+    store_u32le(head + 24, r->epoch);
+    store_u16le(head + 28, (uint16_t)r->identity.len);
+    store_u16le(head + 30, (uint16_t)r->msg_type.len);
+    batch->len += JOURNAL_HEAD_BYTES;
+    buffer_add_bytes(batch, r->identity);
+    buffer_add_bytes(batch, r->msg_type);
+    buffer_add_bytes(batch, r->frame);
+}
+
+/* The whole length of the record whose head is at data, 0: that is no head. */
+static uint64_t record_bytes(const char *head)
+{
+    if (load_u32le(head) != MAGIC)
+        return 0;
+    return (uint64_t)JOURNAL_HEAD_BYTES + load_u16le(head + 28) + load_u16le(head + 30) +
+           load_u32le(head + 4);
+}
+
+bool journal_next(struct bytes *rest, struct journal_record *out)
+{
+    if (rest->len < JOURNAL_HEAD_BYTES)
+        return false;
+    const char *head = rest->data;
+    uint64_t total = record_bytes(head);
+    if (total == 0 || total > rest->len)
+        return false;
+    size_t identity = load_u16le(head + 28), type = load_u16le(head + 30);
+    const char *body = head + JOURNAL_HEAD_BYTES;
+    *out = (struct journal_record){
+        .sequence = load_u64le(head + 8),
+        .source = load_u64le(head + 16),
+        .epoch = load_u32le(head + 24),
+        .identity = {body, identity},
+        .msg_type = {body + identity, type},
+        .frame = {body + identity + type, load_u32le(head + 4)},
+    };
+    *rest = (struct bytes){head + total, rest->len - (size_t)total};
+    return true;
+}
+
+static char *segment_path(const struct journal *j, uint64_t first)
+{
+    return xasprintf("%s/%020llu", j->dir, (unsigned long long)first);
+}
+
+static void drop_oldest(struct journal *j)
+{
+    scoped(string) char *path = segment_path(j, j->segments[0].first);
+    unlink(path);
+    j->bytes -= j->segments[0].bytes;
+    j->count--;
+    memmove(j->segments, j->segments + 1, j->count * sizeof(*j->segments));
+    if (j->count == 0 && j->fd >= 0) {
+        close(j->fd);
+        j->fd = -1;
+    }
+}
+
+static void drop_newest(struct journal *j)
+{
+    scoped(string) char *path = segment_path(j, j->segments[j->count - 1].first);
+    unlink(path);
+    j->bytes -= j->segments[--j->count].bytes;
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const struct segment *x = a, *y = b;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+static bool list_segments(struct journal *j, struct err *e)
+{
+    DIR *handle = opendir(j->dir);
+    if (!handle)
+        return fail_errno(e, 503, "the log folder %.150s cannot be read", j->dir);
+    struct dirent *entry;
+    while ((entry = readdir(handle))) {
+        char *end;
+        unsigned long long first = strtoull(entry->d_name, &end, 10);
+        struct stat st;
+        if (first == 0 || *end || fstatat(dirfd(handle), entry->d_name, &st, 0) != 0)
+            continue;
+        j->segments = xrealloc(j->segments, (j->count + 1) * sizeof(*j->segments));
+        j->segments[j->count++] = (struct segment){first, (uint64_t)st.st_size};
+        j->bytes += (uint64_t)st.st_size;
+    }
+    closedir(handle);
+    if (j->count)
+        qsort(j->segments, j->count, sizeof(*j->segments), by_first);
+    return true;
+}
+
+/* Goes over the heads of a segment as far as they are sound; *next is the sequence expected and moves along.
+ * Stops before sequence `until`. learn (may be NULL) keeps the last source seen. Returns the offset where it
+ * stopped. */
+static uint64_t pass_records(int fd, uint64_t size, uint64_t *next, uint64_t until,
+                             struct journal *learn)
+{
+    char *chunk = xmalloc(SCAN_BYTES);
+    uint64_t chunk_at = 0, offset = 0;
+    size_t chunk_len = 0;
+    while (*next < until && size - offset >= JOURNAL_HEAD_BYTES) {
+        if (offset < chunk_at || offset + JOURNAL_HEAD_BYTES > chunk_at + chunk_len) {
+            ssize_t got = pread(fd, chunk, SCAN_BYTES, (off_t)offset);
+            if (got < JOURNAL_HEAD_BYTES)
+                break;
+            chunk_at = offset;
+            chunk_len = (size_t)got;
+        }
+        const char *head = chunk + (offset - chunk_at);
+        uint64_t total = record_bytes(head);
+        if (total == 0 || total > size - offset || load_u64le(head + 8) != *next)
+            break;
+        if (learn && load_u64le(head + 16)) {
+            learn->source = load_u64le(head + 16);
+            learn->epoch = load_u32le(head + 24);
+        }
+        offset += total;
+        (*next)++;
+    }
+    free(chunk);
+    return offset;
+}
+
+/* Cuts what is torn off the last segment and learns where the journal ends. False: nothing of it is left. */
+static bool recover_last(struct journal *j)
+{
+    struct segment *segment = &j->segments[j->count - 1];
+    scoped(string) char *path = segment_path(j, segment->first);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_APPEND);
+    uint64_t next = segment->first;
+    uint64_t end = fd < 0 ? 0 : pass_records(fd, segment->bytes, &next, UINT64_MAX, j);
+    if (end == 0 || (end < segment->bytes && ftruncate(fd, (off_t)end) != 0)) {
+        if (fd >= 0)
+            close(fd);
+        drop_newest(j);
+        return false;
+    }
+    j->bytes -= segment->bytes - end;
+    segment->bytes = end;
+    j->fd = fd;
+    j->last = next - 1;
+    return true;
+}
+
+/* The last source may stand in an earlier segment, when the last one holds our own messages alone. */
+static void recover_source(struct journal *j)
+{
+    for (size_t i = j->count - 1; i > 0 && j->source == 0; i--) {
+        const struct segment *segment = &j->segments[i - 1];
+        scoped(string) char *path = segment_path(j, segment->first);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        uint64_t next = segment->first;
+        if (fd < 0)
+            return;
+        pass_records(fd, segment->bytes, &next, UINT64_MAX, j);
+        close(fd);
+    }
+}
+
+struct journal *journal_open(const char *dir, uint64_t limit_bytes, struct err *e)
+{
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        fail_errno(e, 503, "the log folder %.150s cannot be made", dir);
+        return NULL;
+    }
+    struct journal *j = xcalloc(1, sizeof(*j));
+    j->dir = xstrdup(dir);
+    j->fd = -1;
+    j->limit_bytes =
+        limit_bytes < 2 * JOURNAL_SEGMENT_BYTES ? 2 * JOURNAL_SEGMENT_BYTES : limit_bytes;
+    if (!list_segments(j, e)) {
+        journal_close(j);
+        return NULL;
+    }
+    /* a segment of which nothing is left still tells by its name how far the numbers went */
+    uint64_t before = j->count ? j->segments[j->count - 1].first - 1 : 0;
+    while (j->count && !recover_last(j))
+        ;
+    if (j->count)
+        recover_source(j);
+    else
+        j->last = before;
+    return j;
+}
+
+void journal_close(struct journal *j)
+{
+    if (!j)
+        return;
+    if (j->fd >= 0)
+        close(j->fd);
+    free(j->segments);
+    free(j->dir);
+    free(j);
+}
+
+uint64_t journal_first(const struct journal *j)
+{
+    return j->count ? j->segments[0].first : j->last + 1;
+}
+
+uint64_t journal_last(const struct journal *j)
+{
+    return j->last;
+}
+
+uint64_t journal_bytes(const struct journal *j)
+{
+    return j->bytes;
+}
+
+void journal_source(const struct journal *j, uint64_t *source, uint32_t *epoch)
+{
+    *source = j->source;
+    *epoch = j->epoch;
+}
+
+static bool begin_segment(struct journal *j, struct err *e)
+{
+    if (j->fd >= 0)
+        close(j->fd);
+    scoped(string) char *path = segment_path(j, j->last + 1);
+    j->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_APPEND, 0600);
+    if (j->fd < 0)
+        return fail_errno(e, 503, "the log file %.150s cannot be made", path);
+    j->segments = xrealloc(j->segments, (j->count + 1) * sizeof(*j->segments));
+    j->segments[j->count++] = (struct segment){j->last + 1, 0};
+    return true;
+}
+
+static bool write_whole(int fd, struct bytes data, struct err *e)
+{
+    while (data.len) {
+        ssize_t written = write(fd, data.data, data.len);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return fail_errno(e, 503, "the log cannot be written");
+        data.data += written;
+        data.len -= (size_t)written;
+    }
+    return true;
+}
+
+/* What the batch brings: its last sequence, and the last message of a host in it. */
+static void note_batch(struct journal *j, struct bytes batch)
+{
+    struct journal_record record;
+    while (journal_next(&batch, &record)) {
+        assert(record.sequence == j->last + 1);
+        j->last = record.sequence;
+        if (record.source) {
+            j->source = record.source;
+            j->epoch = record.epoch;
+        }
+    }
+    assert(batch.len == 0);
+}
+
+bool journal_append(struct journal *j, struct bytes batch, struct err *e)
+{
+    bool full = j->count && j->segments[j->count - 1].bytes >= JOURNAL_SEGMENT_BYTES;
+    bool stored = ((j->fd >= 0 && !full) || begin_segment(j, e)) && write_whole(j->fd, batch, e);
+    note_batch(j, batch);
+    if (!stored) {
+        while (j->count)
+            drop_oldest(j);
+        return false;
+    }
+    j->segments[j->count - 1].bytes += batch.len;
+    j->bytes += batch.len;
+    while (j->count > 1 && j->bytes > j->limit_bytes)
+        drop_oldest(j);
+    return true;
+}
+
+void journal_release(struct journal *j, uint64_t needed)
+{
+    while (j->count > 2 && j->segments[1].first <= needed &&
+           j->bytes - j->segments[0].bytes >= 2 * JOURNAL_SEGMENT_BYTES)
+        drop_oldest(j);
+}
+
+/* The segment that holds a sequence, which is within first..last. */
+static size_t segment_of(const struct journal *j, uint64_t sequence)
+{
+    size_t low = 0, high = j->count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (j->segments[middle].first <= sequence)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* How many bytes of whole records stand at the start of data; their count in *records. */
+static size_t whole_records(struct bytes data, uint64_t first, uint64_t *records)
+{
+    struct bytes rest = data;
+    struct journal_record record;
+    *records = 0;
+    while (rest.len >= JOURNAL_HEAD_BYTES && load_u64le(rest.data + 8) == first + *records &&
+           journal_next(&rest, &record))
+        (*records)++;
+    return data.len - rest.len;
+}
+
+/* Reads want bytes at offset, or one record if it is larger. */
+static char *read_chunk(int fd, uint64_t offset, uint64_t limit, size_t want, size_t *len)
+{
+    char head[JOURNAL_HEAD_BYTES];
+    if (pread(fd, head, sizeof(head), (off_t)offset) != (ssize_t)sizeof(head))
+        return NULL;
+    uint64_t total = record_bytes(head);
+    if (total == 0 || total > limit)
+        return NULL;
+    size_t size = total > want ? (size_t)total : limit < want ? (size_t)limit : want;
+    char *data = xmalloc(size);
+    *len = 0;
+    while (*len < size) {
+        ssize_t got = pread(fd, data + *len, size - *len, (off_t)(offset + *len));
+        if (got <= 0)
+            break;
+        *len += (size_t)got;
+    }
+    return data;
+}
+
+static struct shared *damaged(const struct journal *j, struct err *e, const char *what)
+{
+    fail(e, 500, "the log %.150s is damaged: %s", j->dir, what);
+    return NULL;
+}
+
+struct shared *journal_read(struct journal *j, struct journal_cursor *cursor, size_t want_bytes,
+                            struct err *e)
+{
+    if (cursor->next < journal_first(j) || cursor->next > j->last)
+        return NULL;
+    const struct segment *segment = &j->segments[segment_of(j, cursor->next)];
+    scoped(string) char *path = segment_path(j, segment->first);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return damaged(j, e, "a segment is missing");
+    if (cursor->segment != segment->first) {
+        uint64_t at = segment->first;
+        cursor->offset = pass_records(fd, segment->bytes, &at, cursor->next, NULL);
+        cursor->segment = segment->first;
+    }
+    size_t len = 0;
+    scoped(string) char *data =
+        read_chunk(fd, cursor->offset, segment->bytes - cursor->offset, want_bytes, &len);
+    close(fd);
+    uint64_t records = 0;
+    size_t whole = data ? whole_records((struct bytes){data, len}, cursor->next, &records) : 0;
+    if (records == 0) {
+        cursor->segment = 0;
+        return damaged(j, e, "a record is not where it should be");
+    }
+    cursor->next += records;
+    cursor->offset += whole;
+    return shared_new(take(&data), whole);
+}
+
+void journal_remove(const char *dir)
+{
+    DIR *handle = opendir(dir);
+    if (!handle)
+        return;
+    struct dirent *entry;
+    while ((entry = readdir(handle)))
+        if (entry->d_name[0] != '.')
+            unlinkat(dirfd(handle), entry->d_name, 0);
+    closedir(handle);
+    rmdir(dir);
+}

@@ -1,0 +1,18 @@
+/* Messages that the gateway itself makes, as v1 frames appended to out. parent is a raw header or "{}". */
+#ifndef WARMCELL_GATEWAY_CORE_NOTICE_H
+#define WARMCELL_GATEWAY_CORE_NOTICE_H
+
+#include "protocol/bytes.h"
+
+/* session stands in the headers: a kernel's id will do. */
+void notice_status(struct buffer *out, const char *session, struct bytes parent, const char *state);
+void notice_stream(struct buffer *out, const char *session, struct bytes parent, const char *text);
+void notice_error(struct buffer *out, const char *session, struct bytes parent, const char *name,
+                  const char *value);
+
+/* The reply that a lost request is owed: its type with _reply for _request, status error. */
+void notice_lost_reply(struct buffer *out, const char *session, struct bytes parent,
+                       const char *reply_type, const char *channel, const char *name,
+                       const char *value);
+
+#endif

@@ -1,0 +1,187 @@
+/* The list of sessions. Memory is the truth while the gateway runs; each change is written behind. */
+#include "gateway/core/session.h"
+
+#include <string.h>
+
+#include "gateway/core/state.h"
+#include "gateway/store/session_table.h"
+#include "protocol/ids.h"
+
+struct session {
+    struct core *core;
+    char id[UUID_TEXT];
+    char *path, *name, *type;
+    struct kernel *kernel;
+    struct session *next;
+};
+
+struct sessions {
+    struct session *first;
+};
+
+const char *session_id(const struct session *s)
+{
+    return s->id;
+}
+
+const char *session_path(const struct session *s)
+{
+    return s->path;
+}
+
+const char *session_name(const struct session *s)
+{
+    return s->name;
+}
+
+const char *session_type(const struct session *s)
+{
+    return s->type;
+}
+
+struct kernel *session_kernel(const struct session *s)
+{
+    return s->kernel;
+}
+
+struct session *sessions_find(struct core *c, const char *id, struct err *e)
+{
+    for (struct session *s = c->sessions->first; s; s = s->next)
+        if (strcmp(s->id, id) == 0)
+            return s;
+    fail(e, 404, "Session not found: session_id=%.100s", id);
+    return NULL;
+}
+
+struct session *sessions_find_path(struct core *c, const char *path)
+{
+    for (struct session *s = c->sessions->first; s; s = s->next)
+        if (strcmp(s->path, path) == 0)
+            return s;
+    return NULL;
+}
+
+void sessions_each(struct core *c, void (*each)(void *user, struct session *s), void *user)
+{
+    for (struct session *s = c->sessions->first; s; s = s->next)
+        each(user, s);
+}
+
+static void put(const struct session *s)
+{
+    session_table_put(s->core->store, s->id, s->path, s->name, s->type, s->kernel->id);
+}
+
+static struct session *append(struct core *c, const char *id, const char *path, const char *name,
+                              const char *type, struct kernel *k)
+{
+    struct session *s = xcalloc(1, sizeof(*s));
+    s->core = c;
+    memcpy(s->id, id, UUID_TEXT);
+    s->path = xstrdup(path);
+    s->name = xstrdup(name);
+    s->type = xstrdup(type);
+    s->kernel = k;
+    struct session **end = &c->sessions->first;
+    while (*end)
+        end = &(*end)->next;
+    *end = s;
+    return s;
+}
+
+struct session *sessions_add(struct core *c, const char *path, const char *name, const char *type,
+                             struct kernel *k)
+{
+    char id[UUID_TEXT];
+    uuid_make(id);
+    struct session *s = append(c, id, path, name, type, k);
+    put(s);
+    return s;
+}
+
+static void change(char **member, const char *value)
+{
+    if (!value)
+        return;
+    char *copy = xstrdup(value);
+    free(*member);
+    *member = copy;
+}
+
+void session_change(struct session *s, const char *path, const char *name, const char *type,
+                    struct kernel *k)
+{
+    change(&s->path, path);
+    change(&s->name, name);
+    change(&s->type, type);
+    if (k)
+        s->kernel = k;
+    put(s);
+}
+
+static void session_free(struct session *s)
+{
+    free(s->path);
+    free(s->name);
+    free(s->type);
+    free(s);
+}
+
+static void remove_at(struct session **place)
+{
+    struct session *s = *place;
+    *place = s->next;
+    session_table_delete(s->core->store, s->id);
+    session_free(s);
+}
+
+void session_remove(struct session *s)
+{
+    struct session **place = &s->core->sessions->first;
+    while (*place != s)
+        place = &(*place)->next;
+    remove_at(place);
+}
+
+void sessions_kernel_gone(struct core *c, const char *kernel_id)
+{
+    struct session **place = &c->sessions->first;
+    while (*place)
+        if (strcmp((*place)->kernel->id, kernel_id) == 0)
+            remove_at(place);
+        else
+            place = &(*place)->next;
+}
+
+struct sessions *sessions_new(void)
+{
+    return xcalloc(1, sizeof(struct sessions));
+}
+
+static void on_loaded(void *user, const char *id, const char *path, const char *name,
+                      const char *type, const char *kernel_id)
+{
+    struct core *c = user;
+    struct kernel *k = kernels_find(c, kernel_id, NULL);
+    if (k && strlen(id) == UUID_TEXT - 1)
+        append(c, id, path, name, type, k);
+    else
+        session_table_delete(c->store, id);
+}
+
+void sessions_load(struct core *c)
+{
+    session_table_load(c->store, on_loaded, c);
+}
+
+void sessions_free(struct sessions *s)
+{
+    if (!s)
+        return;
+    while (s->first) {
+        struct session *next = s->first->next;
+        session_free(s->first);
+        s->first = next;
+    }
+    free(s);
+}

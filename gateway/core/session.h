@@ -1,0 +1,33 @@
+/* Jupyter's sessions: a notebook's path bound to a kernel. Kept in the database, so that a gateway that comes back knows
+ * them. A session whose kernel is gone is gone too. */
+#ifndef WARMCELL_GATEWAY_CORE_SESSION_H
+#define WARMCELL_GATEWAY_CORE_SESSION_H
+
+#include "gateway/core/kernel.h"
+
+struct session; /* borrowed, valid until control returns to the loop */
+struct sessions;
+
+const char *session_id(const struct session *s);
+const char *session_path(const struct session *s);
+const char *session_name(const struct session *s);
+const char *session_type(const struct session *s);
+struct kernel *session_kernel(const struct session *s); /* never NULL */
+
+struct session *sessions_find(struct core *c, const char *id, struct err *e); /* NULL with e 404 */
+struct session *sessions_find_path(struct core *c, const char *path);         /* NULL: none */
+void sessions_each(struct core *c, void (*each)(void *user, struct session *s), void *user);
+
+/* Binds path to k. */
+struct session *sessions_add(struct core *c, const char *path, const char *name, const char *type,
+                             struct kernel *k);
+/* Changes what is not NULL. */
+void session_change(struct session *s, const char *path, const char *name, const char *type,
+                    struct kernel *k);
+void session_remove(struct session *s); /* its kernel goes on */
+
+struct sessions *sessions_new(void);
+void sessions_load(struct core *c); /* after the kernels were adopted */
+void sessions_free(struct sessions *s);
+
+#endif

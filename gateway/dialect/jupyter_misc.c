@@ -1,0 +1,124 @@
+/* Small things of Jupyter's API: version, status, paths, and the description of itself, which is made from the route
+ * table. */
+#include <string.h>
+
+#include "gateway/dialect/jupyter.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+void jupyter_version(struct exchange *x, void *core)
+{
+    (void)core;
+    exchange_reply_json(x, 200, json_pack("{s:s}", "version", WARMCELL_VERSION));
+}
+
+struct counts {
+    json_int_t kernels, connections;
+};
+
+static void count_kernel(void *user, struct kernel *k)
+{
+    struct counts *counts = user;
+    counts->kernels++;
+    counts->connections += (json_int_t)kernel_connections(k);
+}
+
+void jupyter_status(struct exchange *x, void *core)
+{
+    struct counts counts = {0};
+    char started[TIME_TEXT], last_activity[TIME_TEXT];
+    kernels_each(core, count_kernel, &counts);
+    time_text(core_started(core), started);
+    time_text(core_last_activity(core), last_activity);
+    exchange_reply_json(x, 200,
+                        json_pack("{s:s, s:s, s:I, s:I}", "started", started, "last_activity",
+                                  last_activity, "connections", counts.connections, "kernels",
+                                  counts.kernels));
+}
+
+/* {"resolved": [{"scope": "kernel", "path": "/abs"}][, "unresolved": [{"scope", "reason"}]]}: this server has no
+ * contents, so that "kernel" is the only scope. Source: jupyter_server services/api/handlers.py. */
+void jupyter_resolve_path(struct exchange *x, void *core)
+{
+    const char *path = exchange_query(x, "path"), *id = exchange_query(x, "kernel");
+    struct err e = {0};
+    if (!path || !*path) {
+        fail(&e, 400, "Missing argument path");
+        exchange_fail(x, &e);
+        return;
+    }
+    struct kernel *k = id ? kernels_find(core, id, NULL) : NULL;
+    json_t *resolved = json_array(), *reply = json_pack("{s:o}", "resolved", resolved);
+    scoped(string) char *found = k ? kernel_resolve_path(k, path) : NULL;
+    if (found)
+        json_array_append_new(resolved,
+                              json_pack("{s:s, s:s}", "scope", "kernel", "path", found));
+    if (id && !k) {
+        scoped(string) char *reason = xasprintf("Kernel %s could not be found", id);
+        json_object_set_new(reply, "unresolved",
+                            json_pack("[{s:s, s:s}]", "scope", "kernel", "reason", reason));
+    }
+    exchange_reply_json(x, 200, reply);
+}
+
+static json_t *describe(const struct route *route)
+{
+    json_t *responses = json_object();
+    const char *good = route->upgrade                 ? "101"
+                       : !route->reply                ? "204"
+                       : route->method == POST && strcmp(route->reply, "Kernel") != 0 ? "201"
+                                                                                      : "200";
+    json_object_set_new(responses, good,
+                        json_pack("{s:s}", "description", route->reply ? route->reply : "Done"));
+    for (size_t i = 0; i < countof(route->errors) && route->errors[i]; i++) {
+        scoped(string) char *status = xasprintf("%d", route->errors[i]);
+        json_object_set_new(responses, status, json_pack("{s:s}", "description", "Error"));
+    }
+    json_t *description =
+        json_pack("{s:s, s:o}", "summary", route->summary, "responses", responses);
+    json_t *parameters = json_array();
+    for (const char *at = strchr(route->pattern, '{'); at; at = strchr(at + 1, '{')) {
+        scoped(string) char *name = xstrndup(at + 1, strcspn(at + 1, "*}"));
+        json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s}", "name", name, "in",
+                                                    "path", "required", 1, "type", "string"));
+    }
+    json_object_set_new(description, "parameters", parameters);
+    return description;
+}
+
+/* Swagger 2.0, as kernel_gateway serves it. */
+static json_t *swagger(const struct exchange *x)
+{
+    static const char *const methods[METHOD_COUNT] = {"get", "post", "put", "patch", "delete"};
+    json_t *paths = json_object();
+    for (size_t i = 0; i < jupyter_routes.count; i++) {
+        const struct route *route = &jupyter_routes.routes[i];
+        json_t *path = json_object_get(paths, route->pattern);
+        if (!path) {
+            path = json_object();
+            json_object_set_new(paths, route->pattern, path);
+        }
+        json_object_set_new(path, methods[route->method], describe(route));
+    }
+    const char *base = exchange_base_url(x);
+    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:s, s:[s], s:[s], s:o}", "swagger", "2.0", "info",
+                     "title", "Jupyter Kernel Gateway API", "version", "5", "description",
+                     "Kernels over HTTP and WebSocket, served by warmcell", "basePath",
+                     *base ? base : "/", "produces", "application/json", "consumes",
+                     "application/json", "paths", paths);
+}
+
+void jupyter_swagger_json(struct exchange *x, void *core)
+{
+    (void)core;
+    exchange_reply_json(x, 200, swagger(x));
+}
+
+/* JSON is YAML. */
+void jupyter_swagger_yaml(struct exchange *x, void *core)
+{
+    (void)core;
+    scoped(json) json_t *description = swagger(x);
+    scoped(string) char *text = json_dumps(description, JSON_INDENT(2));
+    exchange_reply(x, 200, "application/yaml", bytes_of(text));
+}

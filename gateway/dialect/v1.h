@@ -1,0 +1,14 @@
+/* The native API: the handlers of the rows in v1.c. */
+#ifndef WARMCELL_GATEWAY_DIALECT_V1_H
+#define WARMCELL_GATEWAY_DIALECT_V1_H
+
+#include "gateway/core/core.h"
+#include "gateway/net/route.h"
+
+void v1_readyz(struct exchange *x, void *core);
+
+void v1_artifacts_list(struct exchange *x, void *core);
+void v1_artifact_show(struct exchange *x, void *core);
+void v1_artifact_content(struct exchange *x, void *core);
+
+#endif

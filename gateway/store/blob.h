@@ -1,0 +1,26 @@
+/* Bytes kept once under their SHA-256: STATE/blobs/ab/cdef... Usable from any thread. */
+#ifndef WARMCELL_GATEWAY_STORE_BLOB_H
+#define WARMCELL_GATEWAY_STORE_BLOB_H
+
+#include "protocol/bytes.h"
+#include "protocol/err.h"
+
+#define BLOB_NAME_TEXT 65 /* 64 hexadecimal digits and a NUL */
+
+struct blob;
+
+/* Makes the folders of a state folder, and removes what writers that were killed left. */
+bool blob_prepare(const char *state_dir, struct err *e);
+
+/* Begins to write one, into a temporary file. 503. */
+struct blob *blob_begin(const char *state_dir, struct err *e);
+bool blob_write(struct blob *b, struct bytes data, struct err *e);
+
+/* Syncs the file, gives it its name and releases b, also on failure. */
+bool blob_finish(struct blob *b, char name[BLOB_NAME_TEXT], int64_t *size_bytes, struct err *e);
+void blob_abandon(struct blob *b); /* NULL is fine */
+
+/* Where the bytes of a name are; given to the caller. */
+char *blob_path(const char *state_dir, const char *name);
+
+#endif

@@ -1,0 +1,110 @@
+/* One SQLite connection, used by the store's thread alone (and before that thread exists). */
+#include "gateway/store/database.h"
+
+#include <stdio.h>
+
+#include "gateway/store/schema.h"
+#include "protocol/memory.h"
+
+#define STATEMENTS_LIMIT 32
+#define BUSY_MS          5000
+
+struct database {
+    sqlite3 *handle;
+    struct {
+        const char *sql;
+        sqlite3_stmt *statement;
+    } kept[STATEMENTS_LIMIT];
+    int kept_count;
+};
+
+static bool failed(struct database *db, const char *what, struct err *e)
+{
+    return fail(e, 503, "the database: %s: %s", what, sqlite3_errmsg(db->handle));
+}
+
+bool database_exec(struct database *db, const char *sql, struct err *e)
+{
+    return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK || failed(db, "statement", e);
+}
+
+struct database *database_open(const char *path, struct err *e)
+{
+    struct database *db = xcalloc(1, sizeof(*db));
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
+        failed(db, path, e);
+        database_close(db);
+        return NULL;
+    }
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
+    if (!database_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+                           "PRAGMA foreign_keys=ON",
+                       e) ||
+        !schema_migrate(db, e)) {
+        database_close(db);
+        return NULL;
+    }
+    return db;
+}
+
+void database_close(struct database *db)
+{
+    if (!db)
+        return;
+    for (int i = 0; i < db->kept_count; i++)
+        sqlite3_finalize(db->kept[i].statement);
+    sqlite3_close(db->handle);
+    free(db);
+}
+
+sqlite3_stmt *database_statement(struct database *db, const char *sql)
+{
+    for (int i = 0; i < db->kept_count; i++)
+        if (db->kept[i].sql == sql) {
+            sqlite3_reset(db->kept[i].statement);
+            sqlite3_clear_bindings(db->kept[i].statement);
+            return db->kept[i].statement;
+        }
+    sqlite3_stmt *statement = NULL;
+    if (db->kept_count == STATEMENTS_LIMIT ||
+        sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) !=
+            SQLITE_OK) {
+        fprintf(stderr, "warmcell: bad statement: %s: %s\n", sql, sqlite3_errmsg(db->handle));
+        abort();
+    }
+    db->kept[db->kept_count].sql = sql;
+    db->kept[db->kept_count++].statement = statement;
+    return statement;
+}
+
+void database_bind_text(sqlite3_stmt *statement, int at, const char *text)
+{
+    sqlite3_bind_text(statement, at, text, -1, SQLITE_TRANSIENT);
+}
+
+bool database_run(struct database *db, sqlite3_stmt *statement, struct err *e)
+{
+    bool done = sqlite3_step(statement) == SQLITE_DONE;
+    if (!done)
+        failed(db, "writing", e);
+    sqlite3_reset(statement);
+    return done;
+}
+
+bool database_row(struct database *db, sqlite3_stmt *statement, struct err *e)
+{
+    int step = sqlite3_step(statement);
+    if (step == SQLITE_ROW)
+        return true;
+    if (step != SQLITE_DONE)
+        failed(db, "reading", e);
+    sqlite3_reset(statement);
+    return false;
+}
+
+char *database_text(sqlite3_stmt *statement, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    return text ? xstrdup(text) : NULL;
+}

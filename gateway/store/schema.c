@@ -1,0 +1,47 @@
+/* Steps of the schema: step n brings a database of version n to n + 1. A step that was released is
+ * never changed; a new one is added. */
+#include "gateway/store/schema.h"
+
+#include <stdio.h>
+
+#include "protocol/memory.h"
+
+static const char *const steps[] = {
+    "CREATE TABLE kernels ("
+    " id TEXT NOT NULL, name TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, reason TEXT,"
+    " PRIMARY KEY (id, started));"
+    "CREATE TABLE sessions ("
+    " id TEXT PRIMARY KEY, path TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL,"
+    " kernel_id TEXT NOT NULL);"
+    "CREATE TABLE artifacts ("
+    " position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, sha256 TEXT,"
+    " mime_type TEXT NOT NULL, size_bytes INTEGER NOT NULL, kernel_id TEXT NOT NULL,"
+    " execution_id TEXT NOT NULL, created TEXT NOT NULL, number INTEGER NOT NULL,"
+    " problem TEXT, sequence INTEGER NOT NULL, UNIQUE (kernel_id, sequence, mime_type));"
+    "CREATE INDEX artifacts_of_kernel ON artifacts (kernel_id, position);"
+    "CREATE INDEX artifacts_of_execution ON artifacts (execution_id, position);",
+};
+
+bool schema_migrate(struct database *db, struct err *e)
+{
+    struct err problem = {0};
+    sqlite3_stmt *statement = database_statement(db, "PRAGMA user_version");
+    int version = database_row(db, statement, &problem) ? sqlite3_column_int(statement, 0) : -1;
+    sqlite3_reset(statement);
+    if (version < 0)
+        return fail(e, 503, "%s", problem.text);
+    if (version > (int)countof(steps))
+        return fail(e, 503,
+                    "the database is of version %d, this program knows version %zu; use a newer "
+                    "warmcell or another --state-dir",
+                    version, countof(steps));
+    for (; version < (int)countof(steps); version++) {
+        scoped(string) char *sql = xasprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT",
+                                             steps[version], version + 1);
+        if (!database_exec(db, sql, e)) {
+            database_exec(db, "ROLLBACK", NULL);
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,180 @@
+/* The store's thread and the way to it and back. Jobs go in a list under a mutex; those that are done come back in
+ * another, announced by a uv_async.
+ *
+ * Invariant: done is called after the commit that holds the job's changes, in the order of submission. */
+#include "gateway/store/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/log.h"
+#include "gateway/store/database.h"
+#include "protocol/memory.h"
+
+struct store {
+    char *dir;
+    struct database *db;
+    uv_thread_t thread;
+    uv_mutex_t mutex;
+    uv_cond_t work;
+    struct store_job *waiting, **waiting_end;
+    struct store_job *finished, **finished_end;
+    bool ending;
+    uv_async_t wake;
+    void (*closed)(void *user);
+    void *closed_user;
+};
+
+static struct store_job *take_list(struct store_job **list, struct store_job ***end)
+{
+    struct store_job *jobs = *list;
+    *list = NULL;
+    *end = list;
+    return jobs;
+}
+
+static void run_jobs(struct store *s, struct store_job *jobs)
+{
+    struct err e = {0};
+    bool open = database_exec(s->db, "BEGIN IMMEDIATE", &e);
+    for (struct store_job *job = jobs; open && job; job = job->next)
+        job->run(job, s->db);
+    if (open && database_exec(s->db, "COMMIT", &e))
+        return;
+    if (open)
+        database_exec(s->db, "ROLLBACK", NULL);
+    log_error("the database was not written", F_STR("why", e.text));
+    for (struct store_job *job = jobs; job; job = job->next)
+        job->error = e;
+}
+
+static void run_thread(void *argument)
+{
+    struct store *s = argument;
+    uv_mutex_lock(&s->mutex);
+    for (;;) {
+        while (!s->waiting && !s->ending)
+            uv_cond_wait(&s->work, &s->mutex);
+        struct store_job *jobs = take_list(&s->waiting, &s->waiting_end);
+        if (!jobs)
+            break;
+        uv_mutex_unlock(&s->mutex);
+        run_jobs(s, jobs);
+        uv_mutex_lock(&s->mutex);
+        *s->finished_end = jobs;
+        while (*s->finished_end)
+            s->finished_end = &(*s->finished_end)->next;
+        uv_async_send(&s->wake);
+    }
+    uv_mutex_unlock(&s->mutex);
+}
+
+static void finish_jobs(struct store *s)
+{
+    uv_mutex_lock(&s->mutex);
+    struct store_job *job = take_list(&s->finished, &s->finished_end);
+    uv_mutex_unlock(&s->mutex);
+    while (job) {
+        struct store_job *next = job->next;
+        job->done(job);
+        job = next;
+    }
+}
+
+static void on_wake(uv_async_t *async)
+{
+    finish_jobs(async->data);
+}
+
+struct store *store_open(const char *state_dir, uv_loop_t *loop, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/warmcell.db", state_dir);
+    struct database *db = database_open(path, e);
+    if (!db)
+        return NULL;
+    struct store *s = xcalloc(1, sizeof(*s));
+    s->dir = xstrdup(state_dir);
+    s->db = db;
+    s->waiting_end = &s->waiting;
+    s->finished_end = &s->finished;
+    uv_mutex_init(&s->mutex);
+    uv_cond_init(&s->work);
+    uv_async_init(loop, &s->wake, on_wake);
+    s->wake.data = s;
+    uv_unref((uv_handle_t *)&s->wake);
+    uv_thread_create(&s->thread, run_thread, s);
+    return s;
+}
+
+const char *store_dir(const struct store *s)
+{
+    return s->dir;
+}
+
+void store_submit(struct store *s, struct store_job *job)
+{
+    job->next = NULL;
+    job->error = (struct err){0};
+    uv_mutex_lock(&s->mutex);
+    *s->waiting_end = job;
+    s->waiting_end = &job->next;
+    uv_cond_signal(&s->work);
+    uv_mutex_unlock(&s->mutex);
+}
+
+struct waiter {
+    struct store_job job;
+    struct store_job *inner;
+    uv_sem_t done;
+};
+
+static void run_waiter(struct store_job *job, struct database *db)
+{
+    struct waiter *waiter = (struct waiter *)job;
+    waiter->inner->run(waiter->inner, db);
+    uv_sem_post(&waiter->done);
+}
+
+static void free_waiter(struct store_job *job)
+{
+    struct waiter *waiter = (struct waiter *)job;
+    uv_sem_destroy(&waiter->done);
+    free(waiter);
+}
+
+void store_wait(struct store *s, struct store_job *inner)
+{
+    struct waiter *waiter = xcalloc(1, sizeof(*waiter));
+    waiter->job.run = run_waiter;
+    waiter->job.done = free_waiter;
+    waiter->inner = inner;
+    uv_sem_init(&waiter->done, 0);
+    store_submit(s, &waiter->job);
+    uv_sem_wait(&waiter->done);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct store *s = handle->data;
+    void (*closed)(void *) = s->closed;
+    void *user = s->closed_user;
+    database_close(s->db);
+    uv_cond_destroy(&s->work);
+    uv_mutex_destroy(&s->mutex);
+    free(s->dir);
+    free(s);
+    closed(user);
+}
+
+void store_close(struct store *s, void (*closed)(void *user), void *user)
+{
+    uv_mutex_lock(&s->mutex);
+    s->ending = true;
+    uv_cond_signal(&s->work);
+    uv_mutex_unlock(&s->mutex);
+    uv_thread_join(&s->thread);
+    finish_jobs(s);
+    s->closed = closed;
+    s->closed_user = user;
+    uv_close((uv_handle_t *)&s->wake, on_closed);
+}
