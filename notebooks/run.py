@@ -18,6 +18,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import signal
 import struct
 import sys
@@ -67,11 +68,13 @@ class Gateway:
 
     @classmethod
     def from_url(cls, url: str) -> Gateway:
-        """Takes the URL that the gateway prints: http://host:port/base/?token=…"""
+        """Takes the URL that the gateway prints: http://host:port/base/?token=…, or one without a
+        token, which is then in the environment's WARMCELL_TOKEN."""
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise RunError(f"not the URL of a gateway: {url}")
-        token = urllib.parse.parse_qs(parts.query).get("token", [""])[0]
+        given = urllib.parse.parse_qs(parts.query).get("token", [])
+        token = given[0] if given else os.environ.get("WARMCELL_TOKEN", "")
         base = urllib.parse.urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
         return cls(base.rstrip("/"), token)
 
