@@ -362,10 +362,10 @@ def list_artifacts(gateway: Gateway, kernel_id: str) -> list[Json]:
     cursor: str | None = ""
     while cursor is not None:
         query = urllib.parse.urlencode(
-            {"kernel": kernel_id} | ({"cursor": cursor} if cursor else {})
+            {"kernel": kernel_id} | ({"after": cursor} if cursor else {})
         )
         page = gateway.call("GET", f"/v1/artifacts?{query}")
-        items += page["items"]
+        items += page["artifacts"]
         cursor = page["next"]
     return items
 
@@ -390,9 +390,12 @@ def print_artifacts(gateway: Gateway, items: list[Json], state_dir: Path | None)
     print(f"{len(items)} artifacts:")
     for item in items:
         print(f"  {item['mime_type']:14} {item['size_bytes']:8} bytes", end="  ")
+        digest = item["sha256"]
+        if digest is None:
+            print(f"not kept: {item.get('problem')}")
+            continue
         print(f"{gateway.base}/v1/artifacts/{item['id']}/content{token}")
         if state_dir is not None:
-            digest = item["sha256"]
             print(f"{'':31}{state_dir / 'blobs' / digest[:2] / digest[2:]}")
 
 
