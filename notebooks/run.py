@@ -385,8 +385,9 @@ def await_artifacts(gateway: Gateway, kernel_id: str, pictures: set[str]) -> lis
         time.sleep(0.02)
 
 
-def print_artifacts(gateway: Gateway, items: list[Json], state_dir: Path | None) -> None:
-    token = f"?token={gateway.token}" if gateway.token else ""
+def print_artifacts(url: str, items: list[Json], state_dir: Path | None) -> None:
+    """Where each artifact is. A token is shown only when the gateway's URL shows it already."""
+    base, _, query = url.partition("?")
     print(f"{len(items)} artifacts:")
     for item in items:
         print(f"  {item['mime_type']:14} {item['size_bytes']:8} bytes", end="  ")
@@ -394,7 +395,7 @@ def print_artifacts(gateway: Gateway, items: list[Json], state_dir: Path | None)
         if digest is None:
             print(f"not kept: {item.get('problem')}")
             continue
-        print(f"{gateway.base}/v1/artifacts/{item['id']}/content{token}")
+        print(f"{base.rstrip('/')}/v1/artifacts/{item['id']}/content{query and '?'}{query}")
         if state_dir is not None:
             print(f"{'':31}{state_dir / 'blobs' / digest[:2] / digest[2:]}")
 
@@ -447,7 +448,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"executed notebook: {options.output}")
         if not options.no_artifacts:
             items = await_artifacts(gateway, kernel_id, set(outputs.pictures))
-            print_artifacts(gateway, items, options.state_dir)
+            print_artifacts(options.url, items, options.state_dir)
     return 0 if ran else 1
 
 
