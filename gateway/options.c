@@ -133,7 +133,7 @@ static const struct option rows[] = {
      .also = {"MappingKernelManager.cull_busy", "AsyncMappingKernelManager.cull_busy"}},
     {"lease", OPTION_INT, CORE(lease_s), "600", .low = 0, .high = YEAR_S,
      .help = "seconds that kernels outlive a gateway that is gone"},
-    {"log-bytes", OPTION_INT, CORE(log_bytes), "67108864", .low = MIB, .high = 1024LL * 1024 * MIB,
+    {"log-bytes", OPTION_INT, CORE(log_bytes), "268435456", .low = MIB, .high = 1024LL * 1024 * MIB,
      .help = "the bound of one kernel's log on disk, for replay to clients that come back"},
     {"kernel-start-s", OPTION_INT, CORE(kernel_start_s), "60", .low = 1, .high = DAY_S,
      .help = "seconds that a kernel may take to become ready"},

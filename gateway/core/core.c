@@ -194,7 +194,10 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
         struct kernel *k = c->kernels[c->kernel_count - 1];
         kernel_flush(k);
         kernel_acknowledge(k);
-        kernel_forget(k, 1012, "the gateway restarts", true);
+        if (k->pooled)
+            pool_end(k);
+        else
+            kernel_forget(k, 1012, "the gateway restarts", true);
     }
     uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer, (uv_handle_t *)&c->cull_timer,
                               (uv_handle_t *)&c->pool_timer, (uv_handle_t *)&c->catch_up};

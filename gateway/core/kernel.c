@@ -251,7 +251,7 @@ void kernel_watch_host(struct kernel *k)
     k->host_exited = false;
 }
 
-static void kill_host(struct kernel *k)
+void kernel_kill_host(struct kernel *k)
 {
     if (k->host_alive && !k->host_exited)
         kill(k->host.pid, SIGKILL); /* not reaped yet, so the pid is still its own */
@@ -266,7 +266,7 @@ static void on_start_deadline(uv_timer_t *timer)
                   (long long)k->core->settings->core.kernel_start_s);
     if (!k->death_reason)
         k->death_reason = take(&reason);
-    kill_host(k);
+    kernel_kill_host(k);
 }
 
 bool kernel_launch(struct kernel *k, struct err *e)
@@ -452,7 +452,7 @@ bool kernel_send(struct kernel *k, const char *identity, const struct message *m
 
 static void on_stop_deadline(uv_timer_t *timer)
 {
-    kill_host(timer->data);
+    kernel_kill_host(timer->data);
 }
 
 void kernel_stop(struct kernel *k, const char *reason,

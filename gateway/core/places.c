@@ -21,7 +21,7 @@ struct slot {
     char name[PLACES_NAME_LIMIT + 4]; /* "": free */
     uint64_t sequence;
     uint64_t marked_s; /* wall clock */
-    uint64_t spare;
+    uint64_t sending; /* 0, or where the present system call brings the place */
 };
 
 struct file {
@@ -121,6 +121,7 @@ int places_add(struct places *p, const char *session, uint64_t sequence)
     __atomic_store_n(&slot->name[0], '\0', __ATOMIC_RELEASE);
     memcpy(slot->name + 1, session + 1, len); /* with its NUL */
     slot->marked_s = (uint64_t)time(NULL);
+    slot->sending = 0;
     set(slot, sequence);
     __atomic_store_n(&slot->name[0], session[0], __ATOMIC_RELEASE);
     return i;
@@ -134,7 +135,13 @@ void places_hold(struct places *p, int slot, bool held)
 
 uint64_t places_get(const struct places *p, int slot)
 {
-    return p->file->slots[slot].sequence;
+    const struct slot *s = &p->file->slots[slot];
+    return s->sending > s->sequence ? s->sending : s->sequence;
+}
+
+void places_sending(struct places *p, int slot, uint64_t sequence)
+{
+    __atomic_store_n(&p->file->slots[slot].sending, sequence, __ATOMIC_RELEASE);
 }
 
 void places_mark(struct places *p, int slot, uint64_t sequence)

@@ -34,6 +34,10 @@ void places_hold(struct places *p, int slot, bool held);
 uint64_t places_get(const struct places *p, int slot);
 void places_mark(struct places *p, int slot, uint64_t sequence); /* delivered up to here; never goes back */
 
+/* The next system call delivers up to here, whole; 0: it did not. A process that is killed before it comes to
+ * places_mark has told so here. */
+void places_sending(struct places *p, int slot, uint64_t sequence);
+
 /* The lowest place of all, the scan's included; UINT64_MAX is never returned: the scan always has one. */
 uint64_t places_lowest(const struct places *p);
 

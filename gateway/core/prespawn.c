@@ -73,24 +73,41 @@ void pool_refill(struct core *c)
         uv_timer_start(&c->pool_timer, on_pool_timer, (uint64_t)c->pool_delay_ms, 0);
 }
 
+/* STOP is in the host's socket when this returns, and is read from there though we are gone. */
+void pool_end(struct kernel *k)
+{
+    if (uplink_attached(k->uplink))
+        kernel_command(k, LINK_STOP, bytes_of("{\"reason\":\"the gateway ended\"}"), INT32_MAX, NULL,
+                       NULL);
+    else
+        kernel_kill_host(k);
+    kernel_forget(k, 1000, "the gateway ended", false);
+}
+
 static bool same_text(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* A kernel that is ready, or NULL. */
-static struct kernel *find_ready(struct core *c, const struct kernel_request *request,
-                                 bool unchanged)
+static bool fits(const struct kernel *k, const struct kernel_request *request, bool unchanged)
 {
+    return k->pooled && !k->gone && k->uplink && strcmp(k->name, request->name) == 0 &&
+           (unchanged || kernelspec_has_uplink(k->spec));
+}
+
+/* The one that has come furthest: a kernel that is still starting is ahead of one that is not there yet. */
+static struct kernel *find_fit(struct core *c, const struct kernel_request *request, bool unchanged)
+{
+    struct kernel *best = NULL;
     if (request->id || has_seed(c))
         return NULL;
     for (size_t i = 0; i < c->kernel_count; i++) {
         struct kernel *k = c->kernels[i];
-        if (k->pooled && k->state == KERNEL_IDLE && uplink_attached(k->uplink) && !k->gone &&
-            strcmp(k->name, request->name) == 0 && (unchanged || kernelspec_has_uplink(k->spec)))
-            return k;
+        if (fits(k, request, unchanged) &&
+            (!best || (k->state == KERNEL_IDLE && best->state != KERNEL_IDLE)))
+            best = k;
     }
-    return NULL;
+    return best;
 }
 
 struct handout {
@@ -140,7 +157,7 @@ bool pool_take(struct core *c, const struct kernel_request *request, const struc
                const char *cwd, void (*done)(void *user, struct kernel *k, const struct err *e),
                void *user)
 {
-    struct kernel *k = find_ready(c, request, !request->env && !cwd);
+    struct kernel *k = find_fit(c, request, !request->env && !cwd);
     if (!k)
         return false;
     k->handing = true;

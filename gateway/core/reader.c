@@ -247,3 +247,9 @@ void reader_sent(struct reader *r, uint64_t sequence)
     if (r->slot >= 0 && sequence)
         places_mark(r->kernel->places, r->slot, sequence);
 }
+
+void reader_sending(struct reader *r, uint64_t sequence)
+{
+    if (r->slot >= 0)
+        places_sending(r->kernel->places, r->slot, sequence);
+}

@@ -29,5 +29,7 @@ void reader_resume(struct reader *r);
 
 /* Everything up to this sequence was handed to the operating system. 0 (a gateway's notice) is passed over. */
 void reader_sent(struct reader *r, uint64_t sequence);
+/* Everything up to it is handed over in the next system call; 0: it was not. */
+void reader_sending(struct reader *r, uint64_t sequence);
 
 #endif

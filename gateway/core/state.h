@@ -111,6 +111,7 @@ void core_handle_closed(struct core *c);
 /* kernel.c */
 struct kernel *kernel_new(struct core *c, const char *id, const char *name, struct err *e);
 bool kernel_launch(struct kernel *k, struct err *e);
+void kernel_kill_host(struct kernel *k);
 void kernel_watch_host(struct kernel *k);
 void kernel_save(const struct kernel *k); /* kernel.json, whole or not at all */
 void kernel_set_reason(struct kernel *k, const char *reason);
@@ -151,6 +152,8 @@ bool readers_catch_up(struct kernel *k); /* one step for each; false: nobody has
 void core_adopt(struct core *c);
 void core_cull(struct core *c);
 void pool_refill(struct core *c);
+/* Ends a kernel of the pool with the gateway: nobody has it. */
+void pool_end(struct kernel *k);
 /* Hands out a kernel of the pool that fits; done is called as by kernels_start. False: none fits. */
 bool pool_take(struct core *c, const struct kernel_request *request, const struct environment *env,
                const char *cwd, void (*done)(void *user, struct kernel *k, const struct err *e),

@@ -40,6 +40,13 @@ static void on_sent(void *user, uint64_t sequence)
         reader_sent(client->reader, sequence);
 }
 
+static void on_sending(void *user, uint64_t sequence)
+{
+    struct client *client = user;
+    if (client->reader)
+        reader_sending(client->reader, sequence);
+}
+
 static bool send_json(struct client *client, const struct journal_record *record)
 {
     scoped(framed) struct framed f = {0};
@@ -128,7 +135,7 @@ static void on_closed(void *user)
     free(client);
 }
 
-static const struct websocket_events socket_events = {on_message, on_drain, on_closed};
+static const struct websocket_events socket_events = {on_message, on_drain, on_closed, on_sending};
 
 /* A client that comes to a dead kernel is told so at once. */
 static void tell_dead(struct client *client, const struct kernel *k)

@@ -1,7 +1,7 @@
 /* /v1/artifacts: what executions displayed.
  *
  * An artifact is {"id", "mime_type", "size_bytes", "sha256", "kernel_id", "execution_id", "number", "created",
- * "content_url"}; one that could not be kept has sha256 and content_url null and "problem". A list is {"artifacts": [],
+ * "content_url"}, named by its id or by its sha256; one that could not be kept has sha256 and content_url null and "problem". A list is {"artifacts": [],
  * "next": "cursor" or null}; ?after=cursor gives what follows. */
 #include <stdio.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "gateway/net/stream.h"
 
 #include <assert.h>
+#include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -245,6 +246,21 @@ size_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned count)
 bool stream_pending(const struct stream *s)
 {
     return s->pending;
+}
+
+/* Half of what is free: the kernel also counts its own bookkeeping against the buffer. */
+size_t stream_room(const struct stream *s)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t len = sizeof memory;
+    uv_os_fd_t fd;
+    if (s->pending || s->writing || uv_fileno(&s->uv.handle, &fd) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) != 0)
+        return 0;
+    size_t used = memory[SK_MEMINFO_WMEM_QUEUED] > memory[SK_MEMINFO_WMEM_ALLOC]
+                      ? memory[SK_MEMINFO_WMEM_QUEUED]
+                      : memory[SK_MEMINFO_WMEM_ALLOC];
+    return memory[SK_MEMINFO_SNDBUF] > used ? (memory[SK_MEMINFO_SNDBUF] - used) / 2 : 0;
 }
 
 static void on_uv_shutdown(uv_shutdown_t *request, int status)

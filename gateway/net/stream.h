@@ -35,6 +35,9 @@ void stream_read_stop(struct stream *s);
 size_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned count);
 bool stream_pending(const struct stream *s);
 
+/* How many bytes the operating system will surely take in one write now; 0 when that is not known. */
+size_t stream_room(const struct stream *s);
+
 /* Ends our side; nothing may be written afterwards. Not while a write is pending. */
 void stream_shutdown(struct stream *s);
 

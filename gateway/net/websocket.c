@@ -220,12 +220,34 @@ static unsigned collect(struct websocket *w, uv_buf_t bufs[WEBSOCKET_BUFFERS])
     return used;
 }
 
+/* Tells the owner how far the coming write will get, if it is sure to get there. Returns whether it did. */
+static bool announce(struct websocket *w)
+{
+    if (!w->events.on_sending || w->owner_told)
+        return false;
+    size_t total = 0;
+    uint64_t cookie = 0;
+    for (size_t i = 0; i < w->in_flight; i++) {
+        struct outgoing *o = queue_at(w, i);
+        total += outgoing_bytes(o);
+        if (o->on_sent && o->cookie)
+            cookie = o->cookie;
+    }
+    if (!cookie || total > stream_room(w->stream))
+        return false;
+    w->events.on_sending(w->user, cookie);
+    return true;
+}
+
 static void write_queue(struct websocket *w)
 {
     uv_buf_t bufs[WEBSOCKET_BUFFERS];
     while (w->closing < CLOSING_ENDED && w->queue_count && !stream_pending(w->stream)) {
         unsigned count = collect(w, bufs);
+        bool announced = announce(w);
         size_t sent = stream_write(w->stream, bufs, count);
+        if (announced && stream_pending(w->stream))
+            w->events.on_sending(w->user, 0);
         while (w->in_flight && sent >= outgoing_bytes(queue_at(w, 0))) {
             sent -= outgoing_bytes(queue_at(w, 0));
             w->in_flight--;

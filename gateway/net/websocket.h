@@ -14,6 +14,10 @@ struct websocket_events {
     /* The queue fell below the low-water mark after websocket_send had returned false. */
     void (*on_drain)(void *user);
     void (*on_closed)(void *user);
+    /* May be NULL. Called right before messages up to `cookie` are handed to the operating system in one write that will
+     * take them whole; with 0 if it did not after all. Their on_sent follows. An owner that keeps its place where a
+     * kill -9 does not reach can so tell what was sent although on_sent was never reached. */
+    void (*on_sending)(void *user, uint64_t cookie);
 };
 
 /* Does the client offer this subprotocol? */

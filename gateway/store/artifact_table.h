@@ -28,7 +28,7 @@ void artifact_table_add(struct store *s, struct artifact *list, size_t count, in
                         void (*done)(void *user, bool full, const struct err *e), void *user);
 
 struct artifact_query {
-    const char *id;           /* exactly this one */
+    const char *id;           /* exactly this one, or the SHA-256 of its bytes; NULL: any */
     const char *kernel_id;    /* NULL: of any */
     const char *execution_id; /* NULL: of any */
     int64_t after;            /* position; 0: from the start */

@@ -19,7 +19,8 @@ static const char *const steps[] = {
     " execution_id TEXT NOT NULL, created TEXT NOT NULL, number INTEGER NOT NULL,"
     " problem TEXT, sequence INTEGER NOT NULL, UNIQUE (kernel_id, sequence, mime_type));"
     "CREATE INDEX artifacts_of_kernel ON artifacts (kernel_id, position);"
-    "CREATE INDEX artifacts_of_execution ON artifacts (execution_id, position);",
+    "CREATE INDEX artifacts_of_execution ON artifacts (execution_id, position);"
+    "CREATE INDEX artifacts_of_bytes ON artifacts (sha256);",
 };
 
 bool schema_migrate(struct database *db, struct err *e)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import websocket
 from jupyter_server.gateway.gateway_client import GatewayClient
@@ -366,8 +367,9 @@ def test_max_kernels_holds_for_all_at_once(kernelspec: str) -> None:
 
 
 def test_a_graceful_end_says_1012(kernelspec: str) -> None:
-    with Gateway() as gateway:
+    with Gateway(lease_s=1) as gateway:
         client = gateway.client(gateway.start_kernel())
+        family = [p.pid for p in psutil.Process(gateway.pid).children(recursive=True)]
         assert gateway.process is not None
         gateway.process.terminate()
         with pytest.raises(ClosedError) as closed:
@@ -375,6 +377,7 @@ def test_a_graceful_end_says_1012(kernelspec: str) -> None:
                 client.receive(30, "close")
         assert closed.value.code == 1012
         assert gateway.process.wait(30) == 0
+        assert processes.wait_gone(family) == [], "the kernel ends with its lease"
 
 
 def test_culling(kernelspec: str) -> None:
