@@ -88,7 +88,7 @@ class Lab:
         self.wait_idle()
 
     def wait_idle(self) -> None:
-        """As the status bar says; the indicator of the notebook says so before a kernel is there."""
+        """As the status bar says; the notebook itself says so before a kernel is there."""
         expect(self.page.locator("#jp-main-statusbar")).to_contain_text(f"{DISPLAY_NAME} | Idle")
 
     def start(self, code: str) -> Locator:
@@ -181,7 +181,8 @@ def interrupt_and_restart(lab: Lab) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("0")
     page.keyboard.press("0")
-    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    with page.expect_response(lambda response: response.url.endswith("/restart")):
+        page.locator(".jp-Dialog button.jp-mod-accept").click()
     lab.wait_idle()
     expect(lab.run("'x' in globals()")).to_contain_text("False")
     lab.picture("restarted")

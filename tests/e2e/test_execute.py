@@ -15,7 +15,9 @@ from support.direct import DirectClient, Kernel
 def client(shared_kernel: Kernel) -> Iterator[DirectClient]:
     client = shared_kernel.client()
     yield client
-    assert not client.pending, "nothing was published that belongs to no request of the test"
+    # the kernel may say of itself that it is idle
+    left = [m for m in client.pending if m.parent_id or not m.state]
+    assert not left, "nothing was published that belongs to no request of the test"
 
 
 def shape(message: Message) -> str:

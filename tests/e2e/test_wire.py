@@ -34,7 +34,7 @@ HEADERS: list[dict[str, Any]] = [
     {"version": "5.0"},
     {"date": None, "version": None, "username": None},
     {"subshell_id": None, "unknown": {"a": [1, 2, {"b": None}]}},
-    {"username": "名前 🎉 \u0000"},
+    {"username": "名前 🎉"},
 ]
 
 
