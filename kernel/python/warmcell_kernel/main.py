@@ -26,10 +26,11 @@ def run(link_fd: int) -> int:
         return 1
     prepare(link_fd)
     hello = read_hello()
-    from warmcell_kernel import eventloop, parents, startup
+    from warmcell_kernel import comm_import, eventloop, parents, startup
     from warmcell_kernel.kernel import Kernel
 
     parents.inherit_in_threads()
+    comm_import.watch()
     eventloop.let_run_anywhere()
     loop = eventloop.install()
     kernel = Kernel(hello, loop)

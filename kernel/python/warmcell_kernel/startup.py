@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from IPython.paths import get_ipython_dir
 from traitlets.config import Config
@@ -57,6 +57,11 @@ def run_user_code(shell: ZMQInteractiveShell) -> None:
     from IPython.core.shellapp import InteractiveShellApp
 
     class App(InteractiveShellApp):  # type: ignore[misc]
+        # what the mixin expects of an Application
+        log = shell.log
+        ipython_dir = get_ipython_dir()
+        extra_args: ClassVar[list[str]] = []
+
         def initialize(self) -> None:
             self.shell = shell
             self.profile_dir = shell.profile_dir
