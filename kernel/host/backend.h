@@ -28,7 +28,15 @@ struct backend_state {
     const char *execution_state;
 };
 
+/* Why the host must end, told once through the on_end of the backend's plan. */
+struct backend_end {
+    int exit_status; /* the host's */
+    char *reason;    /* the sentence for the gateway; owned by the backend */
+    int wait_status; /* of the interpreter or the kernel, as of waitpid(2); -1: none */
+};
+
 struct backend;
+/* An outcome that is {0} tells nobody. */
 struct backend_class {
     void (*interrupt)(struct backend *backend, struct outcome outcome);
     void (*restart)(struct backend *backend, struct outcome outcome);

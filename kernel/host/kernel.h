@@ -32,13 +32,6 @@ struct kernel_plan {
     void *data;
 };
 
-/* Told when the host must end: the exit status of the host and the sentence for the gateway. */
-struct kernel_end {
-    int exit_status;
-    char *reason;
-    int interpreter_status; /* as of waitpid(2); -1: none */
-};
-
 struct kernel {
     struct backend backend;
     struct kernel_plan plan;
@@ -79,7 +72,7 @@ struct kernel {
     struct queue leaving;     /* shutdown requests that are answered when the interpreter has ended */
     struct outcome restarted; /* likewise a RESTART */
     struct outcome stopped;
-    struct kernel_end end;
+    struct backend_end end;
 };
 
 /* Starts the interpreter and publishes `starting`. Frontends must have been added to the publisher. */

@@ -267,7 +267,7 @@ void kernel_on_end(void *kernel, int wait_status)
 {
     struct kernel *k = kernel;
     struct interpreter *ended = take(&k->interpreter);
-    k->end.interpreter_status = wait_status;
+    k->end.wait_status = wait_status;
     publish_flush(&k->publisher);
     if (k->phase == PHASE_ENDING) {
         end_now(k);

@@ -29,7 +29,12 @@ struct host {
     struct command command;
     struct connection connection;
     char *history_file;
+    struct backend *backend;           /* the kernel's or the relay's, as are the next three */
+    struct publisher *publisher;
+    struct receiver receiver;
+    const struct backend_end *end;
     struct kernel kernel;
+    struct relay *relay; /* NULL without --relay */
     struct sockets *sockets;
     struct uplink *uplink;
     struct parent *parent;
@@ -39,7 +44,7 @@ struct host {
 
 static void end_orderly(struct host *host, const char *reason)
 {
-    kernel_orderly_end(&host->kernel, reason);
+    host->backend->class->stop(host->backend, reason, (struct outcome){0});
 }
 
 static void on_parent_gone(void *data)
@@ -52,9 +57,8 @@ static void reap(struct host *host)
 {
     siginfo_t info = {0};
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
-        struct backend *backend = &host->kernel.backend;
         pid_t pid = info.si_pid;
-        backend->class->reaped(backend, pid);
+        host->backend->class->reaped(host->backend, pid);
         waitpid(pid, NULL, WNOHANG);
         info.si_pid = 0;
     }
@@ -71,7 +75,7 @@ static void on_signal(void *data, uint32_t events)
             reap(host);
             break;
         case SIGINT: /* the launcher interrupts the cell by a signal to our group */
-            kernel_interrupt(&host->kernel);
+            host->backend->class->interrupt(host->backend, (struct outcome){0});
             break;
         default:
             end_orderly(host, "the kernel was ended by a signal");
@@ -122,11 +126,10 @@ static bool open_sockets(struct host *host, struct err *e)
         return true;
     if (!connection_read(path, &host->connection, e))
         return false;
-    struct receiver receiver = {kernel_take, kernel_relief, &host->kernel};
-    host->sockets = sockets_open(host->loop, &host->connection, &receiver, on_subscribed, e);
+    host->sockets = sockets_open(host->loop, &host->connection, &host->receiver, on_subscribed, e);
     if (!host->sockets)
         return false;
-    publisher_add(&host->kernel.publisher, sockets_frontend(host->sockets));
+    publisher_add(host->publisher, sockets_frontend(host->sockets));
     host->kernel.connection = &host->connection;
     return connection_write(&host->connection, path, e);
 }
@@ -143,31 +146,31 @@ static bool open_uplink(struct host *host, struct err *e)
     struct uplink_plan plan = {
         .path = host->options.uplink,
         .lease_s = host->options.lease_s,
-        .connection_file = host->options.connection_file,
+        .connection_file = host->relay ? host->options.relay : host->options.connection_file,
         .memory_bytes = UNACKED_MEMORY_BYTES,
-        .receiver = {kernel_take, kernel_relief, &host->kernel},
-        .backend = &host->kernel.backend,
+        .receiver = host->receiver,
+        .backend = host->backend,
         .on_lease_over = on_lease_over,
         .data = host,
     };
     host->uplink = uplink_open(host->loop, &plan, e);
     if (host->uplink)
-        publisher_add(&host->kernel.publisher, uplink_frontend(host->uplink));
+        publisher_add(host->publisher, uplink_frontend(host->uplink));
     return host->uplink != NULL;
 }
 
 static void on_all_told(void *data)
 {
     struct host *host = data;
-    loop_stop(host->loop, host->kernel.end.exit_status);
+    loop_stop(host->loop, host->end->exit_status);
 }
 
 /* The kernel is over; the gateway still gets what it has not stored, and the reason. */
 static void on_kernel_end(void *data)
 {
     struct host *host = data;
-    const struct kernel_end *end = &host->kernel.end;
-    int status = end->interpreter_status;
+    const struct backend_end *end = host->end;
+    int status = end->wait_status;
     if (!host->uplink) {
         on_all_told(host);
         return;
@@ -185,16 +188,6 @@ static const char *username(void)
     return name && *name ? name : entry ? entry->pw_name : "kernel";
 }
 
-static bool open_relay(struct host *host, struct err *e)
-{
-    struct relay_plan plan = {
-        .argv = host->options.argv,
-        .connection_file = host->options.relay,
-        .interrupt_by_message = strcmp(host->options.interrupt_mode, "message") == 0,
-    };
-    return relay_open(host->loop, &plan, e) != NULL;
-}
-
 static void find_history(struct host *host)
 {
     const char *given = host->options.history;
@@ -210,10 +203,33 @@ static void open_history(struct host *host)
         host->kernel.history = history_open(host->loop, host->history_file, &events);
 }
 
+static bool open_relay(struct host *host, struct err *e)
+{
+    struct relay_plan plan = {
+        .argv = host->options.argv,
+        .connection_file = host->options.relay,
+        .ipc = strcmp(host->options.relay_transport, "ipc") == 0,
+        .interrupt_by_message = strcmp(host->options.interrupt_mode, "message") == 0,
+        .username = username(),
+        .on_end = on_kernel_end,
+        .data = host,
+    };
+    struct relay *relay = host->relay = relay_open(host->loop, &plan, e);
+    if (!relay)
+        return false;
+    host->backend = &relay->backend;
+    host->publisher = &relay->publisher;
+    host->receiver = (struct receiver){relay_take, relay_relief, relay};
+    host->end = &relay->end;
+    if (!open_uplink(host, e))
+        return false;
+    host->parent = parent_watch(host->loop, on_parent_gone, host);
+    relay_start(relay);
+    return true;
+}
+
 static bool open_kernel(struct host *host, struct err *e)
 {
-    if (host->options.relay)
-        return open_relay(host, e);
     if (!command_find(&host->options, &host->command, e))
         return false;
     find_history(host);
@@ -227,6 +243,10 @@ static bool open_kernel(struct host *host, struct err *e)
                     .on_end = on_kernel_end,
                     .data = host,
                 });
+    host->backend = &host->kernel.backend;
+    host->publisher = &host->kernel.publisher;
+    host->receiver = (struct receiver){kernel_take, kernel_relief, &host->kernel};
+    host->end = &host->kernel.end;
     if (!open_sockets(host, e) || !open_uplink(host, e))
         return false;
     open_history(host);
@@ -238,6 +258,7 @@ static bool open_kernel(struct host *host, struct err *e)
 static void host_close(struct host *host)
 {
     kernel_close(&host->kernel);
+    relay_close(host->relay);
     spawn_kill_descendants();
     uplink_close(host->uplink);
     sockets_close(host->sockets);
@@ -258,7 +279,7 @@ static int serve(const struct options *options)
     host.loop = loop_new();
     watch_signals(&host);
     int status = 1;
-    if (open_kernel(&host, &e))
+    if (options->relay ? open_relay(&host, &e) : open_kernel(&host, &e))
         status = loop_run(host.loop);
     else
         report("%s", e.text);

@@ -33,6 +33,8 @@ static const struct option_row {
      "run the command after -- as the interpreter; --link-fd N is appended to it"},
     {"--relay", NULL, "FILE", TEXT, offsetof(struct options, relay),
      "run the command after -- as a kernel of its own with this connection file (written here)"},
+    {"--relay-transport", NULL, "MODE", TEXT, offsetof(struct options, relay_transport),
+     "with --relay: tcp (default), or ipc: sockets beside FILE, where the kernel knows ipc"},
     {"--interrupt-mode", NULL, "MODE", TEXT, offsetof(struct options, interrupt_mode),
      "with --relay: signal (default) or message"},
     {"--history", NULL, "FILE", TEXT, offsetof(struct options, history),
@@ -91,12 +93,14 @@ static bool check(const struct options *o, struct err *e)
         return fail(e, 400, "a command after --: needs --driver or --relay");
     if (strcmp(o->interrupt_mode, "signal") != 0 && strcmp(o->interrupt_mode, "message") != 0)
         return fail(e, 400, "--interrupt-mode: must be signal or message");
+    if (strcmp(o->relay_transport, "tcp") != 0 && strcmp(o->relay_transport, "ipc") != 0)
+        return fail(e, 400, "--relay-transport: must be tcp or ipc");
     return true;
 }
 
 bool options_parse(int argc, char **argv, struct options *out, struct err *e)
 {
-    *out = (struct options){.interrupt_mode = "signal"};
+    *out = (struct options){.interrupt_mode = "signal", .relay_transport = "tcp"};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
             out->argv = argv + i + 1;

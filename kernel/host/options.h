@@ -15,6 +15,7 @@ struct options {
     const char *python;
     const char *history; /* NULL: IPython's own; "none" */
     const char *relay;   /* the connection file of the kernel that is relayed */
+    const char *relay_transport; /* "tcp" or "ipc" */
     const char *interrupt_mode; /* "signal" or "message" */
     bool driver;
     char **argv; /* what follows "--"; NULL: nothing */

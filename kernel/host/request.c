@@ -24,11 +24,12 @@ static size_t sum(const struct bytes *parts, size_t count)
 static void copy_payload(struct request *request, const struct message *m)
 {
     size_t array = m->buffer_count * sizeof(struct bytes);
-    request->payload = xmalloc(array + m->metadata.len + m->content.len +
+    request->payload = xmalloc(array + m->parent.len + m->metadata.len + m->content.len +
                                sum(m->buffers, m->buffer_count));
     request->buffers = (struct bytes *)request->payload;
     request->buffer_count = m->buffer_count;
     char *at = request->payload + array;
+    at = place(at, m->parent, &request->parent);
     at = place(at, m->metadata, &request->metadata);
     at = place(at, m->content, &request->content);
     for (size_t i = 0; i < m->buffer_count; i++)
@@ -66,7 +67,7 @@ void request_drop_payload(struct request *request)
 {
     free(request->payload);
     request->payload = NULL;
-    request->metadata = request->content = (struct bytes){0};
+    request->parent = request->metadata = request->content = (struct bytes){0};
     request->buffers = NULL;
     request->buffer_count = 0;
 }

@@ -18,7 +18,8 @@ struct request {
     struct bytes header;      /* the raw JSON: the parent of everything it causes */
     struct bytes *identities; /* frames */
     size_t identity_count;
-    struct bytes metadata; /* these three until request_drop_payload */
+    struct bytes parent; /* what the client said it is; these four until request_drop_payload */
+    struct bytes metadata;
     struct bytes content;
     struct bytes *buffers;
     size_t buffer_count;
@@ -29,7 +30,7 @@ struct request {
     struct request *bucket;           /* for the table */
     int references;
     char *block;                      /* header and identities */
-    char *payload;                    /* metadata, content and buffers */
+    char *payload;                    /* parent, metadata, content and buffers */
 };
 
 /* Copies m. One reference, the caller's. */
