@@ -1,8 +1,9 @@
 /* Sockets to a foreign kernel.
  *
- * ZMQ_FD is edge-triggered and any call on a socket may consume its edge: the callback only marks the client, and
- * client_pump() receives until EAGAIN before the loop sleeps. A monitor on each socket tells when the kernel's end of
- * the connection is closed: ZeroMQ has handed over everything it read by then. */
+ * ZMQ_FD is edge-triggered and any call on a socket may consume its edge: the callback only marks
+ * the client, and client_pump() receives until EAGAIN before the loop sleeps. A monitor on each
+ * socket tells when the kernel's end of the connection is closed: ZeroMQ has handed over everything
+ * it read by then. */
 #include "kernel/host/client.h"
 
 #include <assert.h>
@@ -189,7 +190,8 @@ static bool drain(struct client *c, enum channel channel)
     return true;
 }
 
-/* An event is two frames, of which the first begins with its number in the byte order of the machine. */
+/* An event is two frames, of which the first begins with its number in the byte order of the
+ * machine. */
 static void read_monitor(struct client *c, struct line *line)
 {
     while (parcel_receive(line->monitor, &c->parcel) == 1) {

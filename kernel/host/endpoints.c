@@ -1,5 +1,6 @@
-/* Ports are picked as jupyter_client picks them: bound, asked for, and released. Another program can take one before
- * the kernel binds it; the relay starts the kernel again on other ports then. */
+/* Ports are picked as jupyter_client picks them: bound, asked for, and released. Another program
+ * can take one before the kernel binds it; the relay starts the kernel again on other ports then.
+ */
 #include "kernel/host/endpoints.h"
 
 #include <netinet/in.h>
@@ -37,8 +38,7 @@ bool endpoints_make(const char *file, bool ipc, struct connection *out, struct e
 /* Binds a socket to any port and leaves it open; the port, or 0. */
 static int any_port(int *fd)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (*fd < 0 || bind(*fd, (struct sockaddr *)&address, sizeof address) != 0 ||

@@ -1,5 +1,5 @@
-/* Starts a foreign kernel and reads its pipes, so that it never waits on them. Its output proper comes over ZeroMQ; what
- * stands in the pipes is for a person who reads the log. */
+/* Starts a foreign kernel and reads its pipes, so that it never waits on them. Its output proper
+ * comes over ZeroMQ; what stands in the pipes is for a person who reads the log. */
 #include "kernel/host/foreign.h"
 
 #include <errno.h>
@@ -196,7 +196,8 @@ pid_t foreign_pid(const struct foreign *f)
 
 void foreign_signal(struct foreign *f, int signo)
 {
-    /* Its group may not exist yet right after the fork; the process always does until it is reaped. */
+    /* Its group may not exist yet right after the fork; the process always does until it is reaped.
+     */
     if (!f->ended && kill(-f->pid, signo) != 0)
         kill(f->pid, signo);
 }
@@ -233,7 +234,8 @@ char *foreign_end_text(int wait_status)
 char *foreign_last_words(const struct foreign *f)
 {
     struct bytes words = buffer_view(&f->last_words);
-    const char *newline = words.len == LAST_WORDS_BYTES ? memchr(words.data, '\n', words.len) : NULL;
+    const char *newline =
+        words.len == LAST_WORDS_BYTES ? memchr(words.data, '\n', words.len) : NULL;
     if (newline) /* the first line was cut */
         words = (struct bytes){newline + 1, words.len - (size_t)(newline + 1 - words.data)};
     while (words.len && strchr(" \r\n", words.data[words.len - 1]))

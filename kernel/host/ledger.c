@@ -1,5 +1,5 @@
-/* A hash table over msg_ids with a list in order of arrival. Message ids come from clients: the hash is seeded, so that
- * none can be chosen to fall together. */
+/* A hash table over msg_ids with a list in order of arrival. Message ids come from clients: the
+ * hash is seeded, so that none can be chosen to fall together. */
 #include "kernel/host/ledger.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* The requests that are with a foreign kernel: who asked, and what is still owed. Found by msg_id, kept in the order in
- * which they were sent. */
+/* The requests that are with a foreign kernel: who asked, and what is still owed. Found by msg_id,
+ * kept in the order in which they were sent. */
 #ifndef WARMCELL_KERNEL_HOST_LEDGER_H
 #define WARMCELL_KERNEL_HOST_LEDGER_H
 

@@ -1,9 +1,9 @@
-/* Messages through the relay, both ways. Their header is looked into for the type and the ids; parent, metadata, content
- * and buffers pass byte for byte.
+/* Messages through the relay, both ways. Their header is looked into for the type and the ids;
+ * parent, metadata, content and buffers pass byte for byte.
  *
- * Invariants: a request goes to the kernel only when its iopub has been heard; the replies and input requests of the
- * kernel go to the client whose request is their parent, everything on iopub to everybody; what the relay itself
- * asked of the kernel is seen by nobody. */
+ * Invariants: a request goes to the kernel only when its iopub has been heard; the replies and
+ * input requests of the kernel go to the client whose request is their parent, everything on iopub
+ * to everybody; what the relay itself asked of the kernel is seen by nobody. */
 #include "kernel/host/relay.h"
 
 #include <string.h>
@@ -49,8 +49,7 @@ static bool look(const struct message *m, struct about *out, struct err *e)
     out->parent_id = plain_text(parent[0].value);
     if (!out->parent_id)
         out->parent_id = xstrdup("");
-    return (out->msg_type && out->msg_id) ||
-           fail(e, 502, "its header lacks msg_type or msg_id");
+    return (out->msg_type && out->msg_id) || fail(e, 502, "its header lacks msg_type or msg_id");
 }
 
 static bool ends_with(const char *text, const char *ending)
@@ -155,7 +154,8 @@ static void take_input(struct relay *r, const struct message *m)
     bool named = m->parent.len && json_slices(m->parent, parent, countof(parent), NULL);
     scoped(string) char *id = named ? plain_text(parent[0].value) : NULL;
     scoped(string) char *type = named ? plain_text(parent[1].value) : NULL;
-    bool other = asked && id && type && strcmp(type, "input_request") == 0 && strcmp(id, asked) != 0;
+    bool other =
+        asked && id && type && strcmp(type, "input_request") == 0 && strcmp(id, asked) != 0;
     if (!asked || other || r->phase != RELAY_READY) {
         report_dropped("a message on stdin was dropped: it answers no input_request");
         if (other)

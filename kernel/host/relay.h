@@ -1,6 +1,7 @@
-/* A kernel that speaks ZeroMQ itself (ipykernel, xeus-python, IRkernel...), served to the gateway behind this host: it is
- * started and watched by us, its messages are signed anew in one direction and checked in the other. The second backend
- * besides kernel.h. This header is shared by relay.c and relay_life.c. */
+/* A kernel that speaks ZeroMQ itself (ipykernel, xeus-python, IRkernel...), served to the gateway
+ * behind this host: it is started and watched by us, its messages are signed anew in one direction
+ * and checked in the other. The second backend besides kernel.h. This header is shared by relay.c
+ * and relay_life.c. */
 #ifndef WARMCELL_KERNEL_HOST_RELAY_H
 #define WARMCELL_KERNEL_HOST_RELAY_H
 
@@ -43,8 +44,8 @@ struct relay {
     struct client *client; /* NULL between two kernels */
     struct foreign *foreign;
     bool answered, heard; /* kernel_info_reply; anything on iopub */
-    bool interrupted; /* and nothing was asked of it since */
-    bool drain_over;  /* what is left of the dead kernel's messages is not waited for any longer */
+    bool interrupted;     /* and nothing was asked of it since */
+    bool drain_over; /* what is left of the dead kernel's messages is not waited for any longer */
     const char *kernel_state; /* of its last status message: "busy" or "idle" */
     int64_t started_ms;
     int failed_starts; /* in a row */
@@ -62,8 +63,8 @@ struct relay {
     struct backend_end end;
 };
 
-/* Picks the endpoints and writes the connection file, without starting anything. 400: no room for ipc sockets;
- * 503: no ports, or the file cannot be written. */
+/* Picks the endpoints and writes the connection file, without starting anything. 400: no room for
+ * ipc sockets; 503: no ports, or the file cannot be written. */
 struct relay *relay_open(struct loop *loop, const struct relay_plan *plan, struct err *e);
 
 /* Starts the kernel and publishes `starting`. Frontends must have been added to the publisher. */

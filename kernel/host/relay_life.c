@@ -1,8 +1,8 @@
 /* The foreign kernel's life as the clients see it: starting, ready, died, restarted, ended.
  *
- * Whatever way its process ends, on_end comes once, after everything that came from it was passed on; there what is
- * owed to clients is paid, and it is decided what follows: another kernel, the host's end, or a relay that explains
- * itself. */
+ * Whatever way its process ends, on_end comes once, after everything that came from it was passed
+ * on; there what is owed to clients is paid, and it is decided what follows: another kernel, the
+ * host's end, or a relay that explains itself. */
 #include "kernel/host/relay.h"
 
 #include <errno.h>
@@ -21,14 +21,15 @@
 #define NUDGE_MS            500 /* as jupyter_server */
 #define NUDGE_SOON_MS       20
 #define START_LIMIT_MS      60000 /* jupyter_server's kernel_info_timeout */
-#define TERMINATE_MS        2500  /* from the request to end to SIGTERM, and from there to SIGKILL */
-#define DRAIN_MS            1000  /* a child that has left the group may hold the connections open */
+#define TERMINATE_MS        2500 /* from the request to end to SIGTERM, and from there to SIGKILL */
+#define DRAIN_MS            1000 /* a child that has left the group may hold the connections open */
 #define FAILED_STARTS_LIMIT 3
-#define QUICK_DEATH_MS      10000 /* an end sooner than that after the start counts for the crash loop */
-#define QUICK_DEATHS_LIMIT  5
-#define BROKEN_LINGER_MS    10000 /* how long a kernel that cannot start answers with the reason */
-#define EXIT_BROKEN         1
-#define EXIT_CRASH_LOOP     3
+#define QUICK_DEATH_MS      10000 /* an end sooner than that after the start counts for the crash loop \
+                                   */
+#define QUICK_DEATHS_LIMIT 5
+#define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start answers with the reason */
+#define EXIT_BROKEN        1
+#define EXIT_CRASH_LOOP    3
 
 static void begin(struct relay *r);
 
@@ -276,14 +277,15 @@ static void publish_error(struct relay *r, struct bytes parent, const char *name
 static void answer_shutdown(struct relay *r, const struct request *request)
 {
     struct slice slices[] = {{.name = "restart"}};
-    bool restart = json_slices(request->content, slices, 1, NULL) &&
-                   json_slice_bool(slices[0].value, false);
+    bool restart =
+        json_slices(request->content, slices, 1, NULL) && json_slice_bool(slices[0].value, false);
     relay_answer(r, request,
                  restart ? "{\"status\":\"ok\",\"restart\":true}"
                          : "{\"status\":\"ok\",\"restart\":false}");
 }
 
-/* Pays what is owed for one request that the kernel had: `error` and the reply if it ran, `aborted` if it waited. */
+/* Pays what is owed for one request that the kernel had: `error` and the reply if it ran, `aborted`
+ * if it waited. */
 static void pay(struct relay *r, const struct entry *entry, const char *name, const char *text)
 {
     const struct request *request = entry->request;
@@ -374,7 +376,8 @@ static void after_crash(struct relay *r, const char *how, const struct foreign *
     end_soon(r, EXIT_CRASH_LOOP, reason, 0);
 }
 
-/* It ended with 0, owing nothing, and not because it was interrupted: the user's code (`exit`, `quit()`) did it. */
+/* It ended with 0, owing nothing, and not because it was interrupted: the user's code (`exit`,
+ * `quit()`) did it. */
 static bool ended_by_itself(const struct relay *r, int wait_status)
 {
     return WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && !r->interrupted &&
@@ -464,8 +467,10 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
 static void backend_state(struct backend *backend, struct backend_state *out)
 {
     static const char *const names[] = {
-        [RELAY_STARTING] = "starting", [RELAY_RESTARTING] = "restarting",
-        [RELAY_ENDING] = "dead",       [RELAY_BROKEN] = "dead",
+        [RELAY_STARTING] = "starting",
+        [RELAY_RESTARTING] = "restarting",
+        [RELAY_ENDING] = "dead",
+        [RELAY_BROKEN] = "dead",
     };
     const struct relay *r = (struct relay *)backend;
     out->pid = r->foreign ? foreign_pid(r->foreign) : 0;
@@ -478,7 +483,8 @@ static void backend_reaped(struct backend *backend, pid_t pid)
     int status = 0;
     if (!r->foreign || foreign_ended(r->foreign) || foreign_pid(r->foreign) != pid)
         return;
-    foreign_signal(r->foreign, SIGKILL); /* what is left of its group, while its number is still taken */
+    foreign_signal(r->foreign,
+                   SIGKILL); /* what is left of its group, while its number is still taken */
     if (waitpid(pid, &status, 0) != pid)
         return;
     foreign_reaped(r->foreign, status);
