@@ -249,6 +249,7 @@ BODIES: list[tuple[str, str, bytes]] = [
         b'{"path": 1, "type": []}',
         b'{"name": "../../x"}',
     )
+    if (path, body) != ("/api/kernels", b'{"kernel": []}')  # there it is an unknown member
 ]
 
 
