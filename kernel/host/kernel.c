@@ -188,9 +188,16 @@ void kernel_dispatch(struct kernel *k)
                 refuse(k, request, "KernelDied", k->broken);
             continue;
         }
-        if (to_interpreter && k->phase != PHASE_READY)
+        if (first->handler->lane == AT_ONCE ? k->phase == PHASE_STARTING
+                                            : to_interpreter && k->phase != PHASE_READY)
             return;
-        run(k, queue_next(&k->queue));
+        struct request *next = queue_next(&k->queue);
+        if (next->handler->lane == AT_ONCE) {
+            answer_at_once(k, next);
+            request_release(next);
+        } else {
+            run(k, next);
+        }
     }
 }
 
@@ -246,6 +253,18 @@ static bool type_usable(const char *msg_type)
     return len > 0 && len <= 60 && strspn(msg_type, "abcdefghijklmnopqrstuvwxyz_0123456789") == len;
 }
 
+/* Before a driver for another language has said which, kernel_info would be a wrong answer. */
+static bool must_wait(const struct kernel *k, const struct request *request)
+{
+    return request->handler->answer == answer_kernel_info && !k->plan.python_version &&
+           k->phase == PHASE_STARTING && !k->ever_ready;
+}
+
+static struct bytes object_or_empty(struct bytes json)
+{
+    return json.len == 0 || bytes_is(json, "null") ? bytes_of("{}") : json;
+}
+
 void kernel_take(void *kernel, struct frontend *from, const struct message *m)
 {
     struct kernel *k = kernel;
@@ -264,10 +283,13 @@ void kernel_take(void *kernel, struct frontend *from, const struct message *m)
                        channel_name(m->channel));
         return;
     }
-    struct request *request = request_new(from, m, header.msg_type);
+    struct message whole = *m;
+    whole.metadata = object_or_empty(m->metadata);
+    whole.content = object_or_empty(m->content);
+    struct request *request = request_new(from, &whole, header.msg_type);
     request->handler = handler_of(header.msg_type);
-    request->reason = what_is_wrong(m, &header);
-    if (request->handler->lane == AT_ONCE) {
+    request->reason = what_is_wrong(&whole, &header);
+    if (request->handler->lane == AT_ONCE && !must_wait(k, request)) {
         if (request->reason) {
             refuse(k, request, "BadMessage", request->reason);
             still_busy(k);

@@ -44,7 +44,7 @@ struct kernel {
     bool ever_ready;
     bool told_to_end; /* it asked for its own end (EXIT) */
     int64_t started_ms;
-    int quick_deaths; /* in a row */
+    int quick_deaths; /* in a row, without an answer in between */
     bool hello_sent;
 
     struct queue queue;

@@ -250,6 +250,7 @@ static void after_crash(struct kernel *k, int wait_status)
     bool quick = monotonic_ms() - k->started_ms < QUICK_DEATH_MS;
     k->quick_deaths = quick ? k->quick_deaths + 1 : 0;
     report("%s", how);
+    k->phase = PHASE_RESTARTING; /* nothing is sent to it any more */
     settle(k, "KernelDied", text);
     if (k->quick_deaths >= QUICK_DEATHS_LIMIT) {
         scoped(string) char *reason =
