@@ -85,10 +85,11 @@ static void on_reply(struct kernel *k, const struct link_frame *frame)
     if (!is_running(k, frame))
         return;
     struct body body = body_from(frame, 0);
+    if (frame->flags & LINK_FLAG_ABORT_QUEUE)
+        kernel_doom_queue(k);
     publish_reply(&k->publisher, k->running, &body);
     k->replied = true;
     k->quick_deaths = 0; /* it works: a crash that a cell causes is no crash loop */
-    k->abort_wanted = frame->flags & LINK_FLAG_ABORT_QUEUE;
     kernel_finish(k);
     if (k->told_to_end)
         kernel_leave(k, PHASE_ENDING);

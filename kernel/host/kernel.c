@@ -74,6 +74,7 @@ void kernel_close(struct kernel *k)
     interpreter_free(k->interpreter);
     history_free(k->history);
     queue_clear(&k->queue);
+    queue_clear(&k->doomed);
     queue_clear(&k->leaving);
     request_release(k->running);
     request_table_free(k->requests);
@@ -177,15 +178,17 @@ static void run(struct kernel *k, struct request *request)
 
 void kernel_dispatch(struct kernel *k)
 {
-    while (!k->running && !k->aborting && k->queue.first) {
+    while (!k->running && !k->dooming && k->queue.first) {
         struct request *first = k->queue.first;
         bool to_interpreter = first->handler->lane == TO_INTERPRETER;
         if (first->reason || (k->phase == PHASE_BROKEN && to_interpreter)) {
             scoped(request) struct request *request = queue_next(&k->queue);
-            if (request->reason)
+            if (request->reason) {
                 refuse(k, request, "BadMessage", request->reason);
-            else
+            } else {
                 refuse(k, request, "KernelDied", k->broken);
+                kernel_broken_told(k);
+            }
             continue;
         }
         if (first->handler->lane == AT_ONCE ? k->phase == PHASE_STARTING
@@ -207,27 +210,28 @@ void kernel_finish(struct kernel *k)
     input_forget(k);
     publish_status(&k->publisher, request->header, "idle");
     request_release(request);
-    if (k->abort_wanted)
-        kernel_abort_queue(k);
+    kernel_abort_doomed(k);
     kernel_dispatch(k);
 }
 
-void kernel_abort_queue(struct kernel *k)
+void kernel_doom_queue(struct kernel *k)
 {
-    static const char aborted[] = "{\"status\":\"aborted\"}";
-    k->abort_wanted = false;
-    k->aborting = true;
+    k->dooming = true;
     for (size_t i = 0; i < k->publisher.frontend_count; i++)
         k->publisher.frontends[i]->class->drain(k->publisher.frontends[i]);
-    struct queue executes = {0};
-    queue_move(&k->queue, "execute_request", &executes);
-    for (struct request *request; (request = queue_next(&executes));) {
+    k->dooming = false;
+    queue_move(&k->queue, "execute_request", &k->doomed);
+}
+
+void kernel_abort_doomed(struct kernel *k)
+{
+    static const char aborted[] = "{\"status\":\"aborted\"}";
+    for (struct request *request; (request = queue_next(&k->doomed));) {
         publish_status(&k->publisher, request->header, "busy");
         publish_reply(&k->publisher, request, &(struct body){.content = bytes_of(aborted)});
         publish_status(&k->publisher, request->header, "idle");
         request_release(request);
     }
-    k->aborting = false;
 }
 
 /* NULL: m can be run; else why not. Given to the caller. */

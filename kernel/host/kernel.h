@@ -51,8 +51,8 @@ struct kernel {
     struct request_table *requests;
     struct request *running;
     bool replied;
-    bool abort_wanted; /* the reply had ABORT_QUEUE */
-    bool aborting;     /* nothing is dispatched meanwhile */
+    struct queue doomed; /* executions that are answered `aborted` once the running one is finished */
+    bool dooming;        /* nothing is dispatched meanwhile */
     uint64_t last_number;
     uint64_t text_number;    /* whose the bytes of descriptors 1 and 2 are */
     int64_t execution_count; /* of the last execute_input */
@@ -90,7 +90,10 @@ void kernel_dispatch(struct kernel *k);                        /* runs what can 
 void kernel_finish(struct kernel *k); /* idle for the running request, then dispatch */
 void kernel_answer_error(struct kernel *k, const struct request *request, const char *name,
                          const char *text);
-void kernel_abort_queue(struct kernel *k); /* every waiting execute_request is answered `aborted` */
+/* Every execute_request that has arrived is not to be run. Called before the failed one is answered: what a client
+ * sends when it has seen that answer is not part of the queue. */
+void kernel_doom_queue(struct kernel *k);
+void kernel_abort_doomed(struct kernel *k);
 
 /* deliver.c: frames and text from the interpreter */
 void kernel_on_frame(void *kernel, const struct link_frame *frame);
@@ -102,6 +105,7 @@ void kernel_on_end(void *kernel, int wait_status);
 void kernel_ready(struct kernel *k, struct bytes json);
 void kernel_leave(struct kernel *k, enum phase phase); /* asks the interpreter to end */
 void kernel_hello(struct kernel *k);
+void kernel_broken_told(struct kernel *k); /* somebody knows now: it need not wait much longer */
 void kernel_die(struct kernel *k, int exit_status, const char *reason);
 extern const struct backend_class kernel_backend;
 

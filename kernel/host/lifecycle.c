@@ -15,7 +15,8 @@
 #define QUICK_DEATH_MS     10000 /* an end sooner than that after the start counts for the crash loop */
 #define QUICK_DEATHS_LIMIT 5
 #define HELLO_WAIT_MS      1000
-#define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start answers with the reason */
+#define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start waits to be asked why */
+#define BROKEN_TOLD_MS     1000  /* and for more questions after the last answer */
 #define EXIT_BROKEN        1
 #define EXIT_CRASH_LOOP    3
 
@@ -54,8 +55,8 @@ static void be_broken(struct kernel *k, const char *cause, struct bytes last_wor
     k->broken = buffer_take(&text, &(size_t){0});
     report("%s", cause);
     outcome_tell(&k->restarted, false, 502, k->broken);
-    kernel_dispatch(k);
     end_soon(k, EXIT_BROKEN, xstrdup(k->broken), BROKEN_LINGER_MS);
+    kernel_dispatch(k);
 }
 
 static void on_hello_due(void *data)
@@ -70,6 +71,12 @@ static void wait_for_session(struct kernel *k)
         k->hello_timer = loop_timer(k->loop, on_hello_due, k);
     timer_start(k->hello_timer, HELLO_WAIT_MS);
     history_begin_session(k->history);
+}
+
+void kernel_broken_told(struct kernel *k)
+{
+    if (k->end_timer)
+        timer_start(k->end_timer, BROKEN_TOLD_MS);
 }
 
 static void begin(struct kernel *k)
@@ -182,9 +189,9 @@ void kernel_orderly_end(struct kernel *k, const char *reason)
 /* `error` on iopub, the reply that is owed, idle; and every waiting execution is aborted. */
 static void settle(struct kernel *k, const char *name, const char *text)
 {
-    k->abort_wanted = true;
+    kernel_doom_queue(k);
     if (!k->running) {
-        kernel_abort_queue(k);
+        kernel_abort_doomed(k);
         return;
     }
     struct buffer content = {0};

@@ -48,6 +48,7 @@ struct uplink {
     size_t next_done;   /* bytes of it that have been sent */
     struct buffer control;
     size_t control_done;
+    uint64_t control_after; /* a RESULT does not overtake the messages that came before it */
     bool reading;
     bool was_full;
     struct timer *lease;
@@ -118,10 +119,16 @@ static void on_patience_over(void *data)
     finished(data);
 }
 
+static bool control_is_next(const struct uplink *u)
+{
+    return u->control.len && u->next_done == 0 &&
+           (u->control_done > 0 || u->next > u->control_after);
+}
+
 /* Fills vectors with what goes out next; returns how many. */
 static int gather(struct uplink *u, struct iovec *vectors)
 {
-    if (u->control.len && u->next_done == 0) {
+    if (control_is_next(u)) {
         vectors[0] = (struct iovec){u->control.data + u->control_done,
                                     u->control.len - u->control_done};
         return 1;
@@ -139,7 +146,7 @@ static int gather(struct uplink *u, struct iovec *vectors)
         vectors[count++] = (struct iovec){(char *)frame.data + skip, frame.len - skip};
         bytes += frame.len - skip;
         skip = 0;
-        if (from_file || u->control.len)
+        if (from_file || (u->control.len && n >= u->control_after))
             break;
     }
     return count;
@@ -147,7 +154,7 @@ static int gather(struct uplink *u, struct iovec *vectors)
 
 static void advance(struct uplink *u, size_t sent)
 {
-    if (u->control.len && u->next_done == 0) {
+    if (control_is_next(u)) {
         u->control_done += sent;
         if (u->control_done == u->control.len) {
             buffer_clear(&u->control);
@@ -171,6 +178,7 @@ static void add_death(struct uplink *u)
 {
     if (!u->finishing || u->death_sent || u->next <= unacked_last(u->unacked))
         return;
+    u->control_after = 0;
     buffer_add_bytes(&u->control, buffer_view(&u->death));
     u->death_sent = true;
 }
@@ -208,6 +216,8 @@ static void send_control(struct uplink *u, enum link_kind kind, uint64_t number,
     struct bytes part = bytes_of(json);
     if (!u->gateway)
         return;
+    if (u->control.len == 0)
+        u->control_after = kind == LINK_STATE ? 0 : unacked_last(u->unacked);
     link_encode(&u->control, &(struct link_frame){
                                  .kind = kind, .number = number, .parts = &part, .part_count = 1});
 }

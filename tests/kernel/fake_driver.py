@@ -150,7 +150,7 @@ class Driver:
     # requests
 
     def run(self, code: str) -> None:
-        for line in code.splitlines():
+        for line in code.split("\n"):
             name, _, rest = line.partition(" ")
             order: Callable[[str], None] | None = getattr(self, "do_" + name, None)
             if order:

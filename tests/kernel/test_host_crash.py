@@ -18,7 +18,7 @@ CRASHES = [
     ("exit 7", "status 7"),
     ("exit 0", "status 0"),
     ("break ffffffffffffffffffffffffffffffff\nwait", "SIGKILL"),
-    ("break 04000000630000000000000000000000\nwait", "SIGKILL"),
+    ("break 0400000063000000000000000000000001020304\nwait", "SIGKILL"),
     ("break 000000005a0000000000000000000000\nwait", "SIGKILL"),
 ]
 
@@ -32,7 +32,9 @@ def test_crash(order: str, named: str) -> None:
         queued = client.execute("print never")
         info = client.send("comm_info_request", {})
         run = client.collect(first)
-        assert run.stdout.startswith("last\n") and run.stdout.replace("words", "").endswith("9999\n")
+        assert run.stdout.startswith("last\n") and run.stdout.replace("words", "").endswith(
+            "9999\n"
+        )
         assert "words" in run.stdout
         (error,) = run.of("error")
         assert named in error.content["evalue"] and "variables are lost" in error.content["evalue"]
@@ -160,6 +162,7 @@ def test_signals_never_kill_it_by_chance() -> None:
         client = host.client()
         for _ in range(10):
             host.process.send_signal(signal.SIGINT)
+        client.run("print it may have been interrupted")
         assert client.run("print a").stdout == "a\n"
         host.process.send_signal(signal.SIGTERM)
         assert host.wait() == 0

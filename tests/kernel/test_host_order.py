@@ -243,7 +243,7 @@ def test_shutdown_is_told_to_everybody_and_frees_the_ports() -> None:
         ports = {f"{p}_port": info[f"{p}_port"] for p in PORTS}
         with Host(**ports) as again:
             assert {p: again.info[p] for p in ports} == ports
-            assert client.collect(client.execute("print back")).stdout == "back\n"
+            assert again.client().run("print back").stdout == "back\n"
 
 
 def test_exit_that_the_user_asks_for() -> None:

@@ -83,9 +83,9 @@ def test_what_only_the_host_says_is_not_passed_on(client: DirectClient, msg_type
 def test_a_million_lines(client: DirectClient) -> None:
     run = client.run("lines 1000000", timeout=120)
     expected = "".join(f"line {n}\n" for n in range(1_000_000))
-    assert hashlib.sha256(run.stdout.encode()).digest() == hashlib.sha256(
-        expected.encode()
-    ).digest()
+    assert (
+        hashlib.sha256(run.stdout.encode()).digest() == hashlib.sha256(expected.encode()).digest()
+    )
 
 
 def test_fifty_megabytes_at_once(client: DirectClient) -> None:
