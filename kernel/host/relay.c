@@ -306,7 +306,12 @@ void relay_on_message(void *relay, const struct message *m)
 {
     struct relay *r = relay;
     struct about about __attribute__((cleanup(about_scoped))) = {0};
+    struct message with_parent = *m;
     struct err e;
+    if (bytes_is(m->parent, "null")) { /* xeus has no parent that way */
+        with_parent.parent = (struct bytes){0};
+        m = &with_parent;
+    }
     if (!look(m, &about, &e)) {
         report_dropped("a message of the kernel on %s was dropped: %s", channel_name(m->channel),
                        e.text);
