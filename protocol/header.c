@@ -2,6 +2,7 @@
  * here, and names with lone surrogates must not stop one. */
 #include "protocol/message.h"
 
+#include <ctype.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -37,6 +38,11 @@ static bool read_member(struct header *h, size_t i, struct bytes raw, struct err
             return fail(e, 400, "header: %s: is required", name);
         if (place(h, i) != &h->subshell_id)
             *place(h, i) = xstrdup("");
+        return true;
+    }
+    /* jupyter_server's client of a gateway sends the date as seconds since 1970. */
+    if (place(h, i) == &h->date && (isdigit((unsigned char)raw.data[0]) || raw.data[0] == '-')) {
+        *place(h, i) = xstrndup(raw.data, raw.len);
         return true;
     }
     size_t len = 0;

@@ -40,7 +40,7 @@ struct header {
     char *msg_type;    /* never NULL after header_parse */
     char *session;     /* "" when absent */
     char *username;    /* "" when absent */
-    char *date;        /* "" when absent: some agents send none */
+    char *date;        /* "" when absent: some agents send none; a number as it stands */
     char *version;     /* "" when absent */
     char *subshell_id; /* NULL when absent or null */
 };

@@ -8,7 +8,8 @@ Compared are the outputs of each code cell, normalised:
 - times: dates, clock times, and numbers with a unit of time become `<time>`; so do the numbers of
   `%time` and `%timeit`;
 - execution metadata (`metadata.execution`, papermill's own) and process ids are left out;
-- neighbouring stream outputs of one name are joined: where a stream is split says nothing;
+- among neighbouring stream outputs those of one name are joined, `stdout` first: where a stream is
+  split says nothing, and ipykernel does not keep the order between its two streams;
 - traceback texts are stripped of colours and of the paths of the installation;
 - images are compared by their pixels, which leaves out PNG text chunks.
 """
@@ -21,6 +22,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ from support.gateway import Gateway
 from support.programs import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-GATEWAY_MANAGER = "jupyter_server.gateway.managers.GatewayKernelManager"
+GATEWAY_MANAGER = "support.gateway_manager.NamedKernelManager"
 Notebook = dict[str, Any]
 
 PATTERNS = [
@@ -78,12 +80,17 @@ def normal_value(key: str, value: Any) -> Any:
 
 def normal_outputs(cell: Notebook) -> list[Any]:
     outputs: list[Any] = []
-    for output in cell["outputs"]:
-        last = outputs[-1] if outputs else {}
-        if output["output_type"] == "stream" and last.get("name") == output["name"]:
-            last["text"] += output["text"]
-        else:
-            outputs.append(json.loads(json.dumps(output)))
+    for kind, group in groupby(cell["outputs"], lambda output: output["output_type"]):
+        if kind != "stream":
+            outputs.extend(json.loads(json.dumps(output)) for output in group)
+            continue
+        texts: dict[str, str] = {}
+        for output in group:
+            texts[output["name"]] = texts.get(output["name"], "") + output["text"]
+        outputs.extend(
+            {"output_type": kind, "name": name, "text": texts[name]}
+            for name in sorted(texts, reverse=True)
+        )
     return [normal_value("", output) for output in outputs]
 
 

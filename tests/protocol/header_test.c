@@ -17,6 +17,8 @@ static void headers_of_real_clients_are_read(void **state)
          "\"session\": \"s\", \"date\": \"2026-01-31T23:59:59.123456Z\", \"version\": \"5.4\"}",
          {"a_1", "execute_request", "s", "u", "2026-01-31T23:59:59.123456Z", "5.4", NULL}},
         {"{\"msg_id\":\"1\",\"msg_type\":\"t\"}", {"1", "t", "", "", "", "", NULL}},
+        {"{\"date\":1795229754.25,\"msg_id\":\"1\",\"msg_type\":\"t\"}",
+         {"1", "t", "", "", "1795229754.25", "", NULL}},
         {"{\"date\":\"\",\"msg_id\":\"1\",\"msg_type\":\"t\"}", {"1", "t", "", "", "", "", NULL}},
         {"{\"msg_id\":\"1\",\"msg_type\":\"t\",\"session\":null,\"date\":null,\"subshell_id\":"
          "null}",
