@@ -29,7 +29,9 @@ def test_crash(shared_kernel: Kernel, code: str, named: str) -> None:
         f"os.write(1, b'by descriptor'); sys.stdout.write('last words')\n{code}"
     )
     assert "printed\n" in run.stdout and "by a child\n" in run.stdout
-    assert "by descriptor" in run.stdout and "last words" in run.stdout
+    assert "by descriptor" in run.stdout
+    # what stands in Python's own buffer dies with a process that is not told
+    assert "last words" in run.stdout or named == "SIGKILL"
     assert "error\n" in run.stderr
     assert len(run.of("display_data")) == 1
     (error,) = run.of("error")
@@ -45,7 +47,8 @@ def test_crash(shared_kernel: Kernel, code: str, named: str) -> None:
 
 def test_crash_with_a_lot_of_output(shared_kernel: Kernel) -> None:
     run = shared_kernel.client().run(
-        "import os\nfor i in range(100_000): print(i)\nos.kill(os.getpid(), 9)"
+        "import os, sys\nfor i in range(100_000): print(i)\n"
+        "sys.stdout.flush(); os.kill(os.getpid(), 9)"
     )
     assert run.stdout == "".join(f"{i}\n" for i in range(100_000))
     assert "SIGKILL" in run.content["evalue"]

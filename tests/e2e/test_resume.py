@@ -270,7 +270,7 @@ def test_no_stuck_state_after_many_kills(revenant: Gateway) -> None:
                 interrupted = revenant.request("POST", f"/api/kernels/{kernel}/interrupt")
                 assert interrupted.status == 204
                 processes.until(lambda: revenant.kernel_model(kernel)["execution_state"] == "idle",
-                                "the cell ends; what comes before that is aborted with it")  # fmt: skip
+                                "the cell ends; what comes before is aborted")  # fmt: skip
         client.close()
         client = revenant.client(kernel)
         assert client.run("6 * 7").result["text/plain"] == "42"
