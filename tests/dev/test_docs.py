@@ -1,4 +1,4 @@
-"""The pages are true: links lead somewhere, options exist, and the page of options is the program's."""
+"""The pages are true: links lead somewhere, options exist, and the table of options is whole."""
 
 from __future__ import annotations
 
