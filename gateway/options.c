@@ -89,6 +89,8 @@ static const struct option rows[] = {
      .help = "the longest request body, in bytes"},
     {"connections-limit", OPTION_INT, NET(connections_limit), "20000", .low = 1, .high = 1000000,
      .help = "connections open at the same time"},
+    {"request-timeout", OPTION_INT, NET(request_timeout_s), "20", .low = 1, .high = DAY_S,
+     .help = "seconds for the head of a request, and between two pieces of its body"},
     {"drain-s", OPTION_INT, NET(drain_s), "10", .low = 0, .high = DAY_S,
      .help = "seconds that replies under way get when the gateway is told to end"},
 

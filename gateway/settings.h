@@ -43,7 +43,8 @@ struct settings_net {
     int64_t ws_message_limit_bytes;
     int64_t body_limit_bytes;
     int64_t connections_limit;
-    int64_t drain_s; /* how long a graceful end may take */
+    int64_t request_timeout_s; /* for the head of a request, and between two pieces of its body */
+    int64_t drain_s;           /* how long a graceful end may take */
 };
 
 /* Read by core/, store/, launch/ and dialect/. */

@@ -12,14 +12,18 @@
 #include "gateway/log.h"
 #include "protocol/ids.h"
 
+static int64_t request_deadline(const struct connection *c)
+{
+    return monotonic_ms() + c->server->settings->request_timeout_s * 1000;
+}
+
 static int on_message_begin(llhttp_t *parser)
 {
     struct connection *c = parser->data;
     exchange_reset(&c->exchange);
     c->header_bytes = 0;
     c->in_message = true;
-    c->value_open = false;
-    c->deadline_ms = monotonic_ms() + REQUEST_HEAD_MS;
+    c->deadline_ms = request_deadline(c);
     return 0;
 }
 
@@ -80,20 +84,16 @@ static int on_header_field_complete(llhttp_t *parser)
     struct exchange *x = &c->exchange;
     if (x->head_done)
         return 0;
+    if (!x->headers[x->header_count].name) /* an empty name; exchange_judge refuses it */
+        x->headers[x->header_count].name = (uint32_t)x->text.len;
     buffer_add(&x->text, "", 1);
     x->headers[x->header_count].value = (uint32_t)x->text.len;
-    c->value_open = false;
     return 0;
 }
 
-/* llhttp joins folded lines silently; a value goes on elsewhere than at the start of a read only
- * when it was folded, and RFC 9112 lets a server refuse that. */
 static int on_header_value(llhttp_t *parser, const char *at, size_t len)
 {
     struct connection *c = parser->data;
-    if (c->value_open && at != c->chunk)
-        return refuse(c, 400, "a header value must not be folded over several lines");
-    c->value_open = true;
     int status = count_header_bytes(c, len);
     if (status || c->exchange.head_done)
         return status;
@@ -105,7 +105,6 @@ static int on_header_value_complete(llhttp_t *parser)
 {
     struct connection *c = parser->data;
     struct exchange *x = &c->exchange;
-    c->value_open = false;
     if (x->head_done)
         return 0;
     size_t start = x->headers[x->header_count].value;
@@ -140,7 +139,7 @@ static int on_headers_complete(llhttp_t *parser)
         return HPE_USER;
     if (x->has_body)
         add_continue(c);
-    c->deadline_ms = monotonic_ms() + BODY_STALL_MS;
+    c->deadline_ms = request_deadline(c);
     return 0;
 }
 
@@ -151,7 +150,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
     if (len > limit || c->exchange.body.len > limit - len)
         return refuse(c, 413, "the body is longer than %zu bytes", limit);
     buffer_add(&c->exchange.body, at, len);
-    c->deadline_ms = monotonic_ms() + BODY_STALL_MS;
+    c->deadline_ms = request_deadline(c);
     return 0;
 }
 
@@ -159,6 +158,7 @@ static int on_message_complete(llhttp_t *parser)
 {
     struct connection *c = parser->data;
     c->in_message = false;
+    c->scan = SCAN_BEFORE;
     return HPE_PAUSED;
 }
 
@@ -185,16 +185,10 @@ static const llhttp_settings_t callbacks = {
     .on_message_complete = on_message_complete,
 };
 
-/* Is the word around `at` a plausible method? Then it is one that we do not know, not noise. */
+/* A method in capitals that llhttp stumbles over is one that we do not know; all else is noise. */
 static bool looks_like_method(struct bytes data, const char *at)
 {
-    const char *start = at, *end = at, *limit = data.data + data.len;
-    while (start > data.data && start[-1] >= 'A' && start[-1] <= 'Z')
-        start--;
-    while (end < limit && *end >= 'A' && *end <= 'Z')
-        end++;
-    return end - start >= 3 && end < limit && *end == ' ' &&
-           (start == data.data || start[-1] == '\n');
+    return at && at >= data.data && at < data.data + data.len && *at >= 'A' && *at <= 'Z';
 }
 
 /* What llhttp found wrong, as a verdict. */
@@ -229,10 +223,46 @@ static void hold(struct connection *c, struct bytes data)
         stream_read_stop(c->stream);
 }
 
+/* Looks for a folded header line (LF and a blank) in the bytes of a head, across reads. llhttp
+ * joins such lines silently, and RFC 9112 lets a server refuse them: two programs may not agree on
+ * what they say. */
+static bool is_folded(struct connection *c, struct bytes data)
+{
+    const char *at = data.data, *end = at + data.len;
+    while (at < end && c->scan != SCAN_DONE) {
+        if (c->scan == SCAN_LINE) {
+            at = memchr(at, '\n', (size_t)(end - at));
+            if (!at)
+                return false;
+            at++;
+            c->scan = SCAN_LINE_START;
+        } else if (*at == '\r' || *at == '\n') {
+            c->scan = c->scan == SCAN_LINE_START ? SCAN_DONE : c->scan;
+            at++;
+        } else if (c->scan == SCAN_LINE_START && (*at == ' ' || *at == '\t')) {
+            return true;
+        } else {
+            c->scan = SCAN_LINE;
+        }
+    }
+    return false;
+}
+
+static size_t refuse_folded(struct connection *c, struct bytes data)
+{
+    if (!c->in_message)
+        exchange_reset(&c->exchange);
+    fail(&c->exchange.verdict, 400, "a header value must not be folded over several lines");
+    c->exchange.close = true;
+    run_exchange(c);
+    return data.len;
+}
+
 /* Parses data up to the end of one request. Returns how many bytes were used. */
 static size_t parse(struct connection *c, struct bytes data)
 {
-    c->chunk = data.data;
+    if (is_folded(c, data))
+        return refuse_folded(c, data);
     llhttp_errno_t code = llhttp_execute(&c->parser, data.data, data.len);
     if (code == HPE_OK)
         return data.len;
@@ -359,7 +389,7 @@ void connection_accept(struct server *s, uv_stream_t *listener)
     c->exchange.connection = c;
     llhttp_init(&c->parser, HTTP_REQUEST, &callbacks);
     c->parser.data = c;
-    c->deadline_ms = monotonic_ms() + REQUEST_HEAD_MS;
+    c->deadline_ms = request_deadline(c);
     list_add(&s->connections, &c->link);
     s->connection_count++;
     if (s->connection_count > (size_t)s->settings->connections_limit) {
@@ -441,6 +471,12 @@ void connection_tick(struct connection *c, int64_t now_ms)
 {
     if (!c->deadline_ms || now_ms < c->deadline_ms || c->state == CONNECTION_CLOSED)
         return;
+    size_t unsent = stream_unsent_bytes(c->stream);
+    if (stream_pending(c->stream) && unsent != c->unsent_bytes) { /* slow, but it reads */
+        c->unsent_bytes = unsent;
+        c->deadline_ms = now_ms + WRITE_STALL_MS;
+        return;
+    }
     if (c->state != CONNECTION_READING || !c->in_message || stream_pending(c->stream)) {
         connection_close(c);
         return;

@@ -110,13 +110,18 @@ struct connection {
     struct stream *stream; /* NULL: gone, or taken by a WebSocket */
     enum connection_state state;
     llhttp_t parser;
-    const char *chunk; /* start of the bytes that llhttp is looking at */
-    bool value_open;   /* in the middle of a header value */
-    bool feeding;      /* in connection_feed: replies are flushed at its end */
-    bool peer_ended;   /* nothing more will come */
-    bool in_message;   /* between the first byte of a request and its last */
+    enum {
+        SCAN_BEFORE,
+        SCAN_LINE,
+        SCAN_LINE_START,
+        SCAN_DONE
+    } scan;          /* of the head, for folded lines */
+    bool feeding;    /* in connection_feed: replies are flushed at its end */
+    bool peer_ended; /* nothing more will come */
+    bool in_message; /* between the first byte of a request and its last */
     size_t header_bytes;
     size_t lingered_bytes;
+    size_t unsent_bytes; /* of a pending write, when last looked at */
     int64_t deadline_ms; /* 0: none */
     struct exchange exchange;
     struct buffer held;      /* bytes behind the request being answered */

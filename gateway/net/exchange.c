@@ -103,6 +103,14 @@ bool header_has_token(const char *value, const char *token)
     return false;
 }
 
+static bool check_headers(struct exchange *x, struct err *e)
+{
+    for (size_t i = 0; i < x->header_count; i++)
+        if (!x->text.data[x->headers[i].name])
+            return fail(e, 400, "a header has no name");
+    return true;
+}
+
 static bool check_version(struct exchange *x, struct err *e)
 {
     const llhttp_t *parser = &x->connection->parser;
@@ -327,7 +335,7 @@ static bool check_body(struct exchange *x, struct err *e)
 void exchange_judge(struct exchange *x)
 {
     static bool (*const checks[])(struct exchange *, struct err *) = {
-        check_version, check_method,    check_host,    check_target,
+        check_headers, check_version,   check_method,  check_host, check_target,
         check_origin,  check_principal, check_upgrade, check_body,
     };
     x->started_us = log_wants(LOG_DEBUG) ? monotonic_us() : 0;

@@ -15,14 +15,11 @@ enum {
     FILE_PIECE_BYTES = 256 * 1024,  /* of a file in memory while it is sent */
     READ_PIECE_BYTES = 64 * 1024,
 
-    REQUEST_HEAD_MS = 20 * 1000, /* from the first byte to the end of the head; 408 */
-    BODY_STALL_MS = 30 * 1000,   /* between two pieces of a body; 408 */
     WRITE_STALL_MS = 60 * 1000,  /* a client that takes nothing of its reply */
     KEEP_ALIVE_MS = 75 * 1000,   /* between two requests */
     LINGER_MS = 2 * 1000,
     TICK_MS = 500,               /* how exact these times are */
 
-    TLS_HANDSHAKE_MS = 10 * 1000,
     TLS_PIECE_BYTES = 256 * 1024, /* encrypted ahead of the socket */
 
     TCP_USER_TIMEOUT_MS = 120 * 1000, /* unacknowledged bytes: the peer is gone */

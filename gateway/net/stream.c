@@ -24,6 +24,7 @@ struct stream {
     bool writing; /* libuv holds request */
     bool reading;
     bool ended;           /* on_end was called */
+    bool broken;          /* and told that nothing can be written either; this may come second */
     struct buffer cipher; /* TLS: what is being sent */
     size_t cipher_sent;
     uv_buf_t
@@ -36,9 +37,10 @@ static bool tls_push(struct stream *s);
 
 static void end(struct stream *s, bool broken)
 {
-    if (s->ended || uv_is_closing(&s->uv.handle))
+    if (uv_is_closing(&s->uv.handle) || s->broken || (s->ended && !broken))
         return;
     s->ended = true;
+    s->broken = broken;
     s->events->on_end(s->user, broken);
 }
 
@@ -261,6 +263,14 @@ size_t stream_room(const struct stream *s)
                       ? memory[SK_MEMINFO_WMEM_QUEUED]
                       : memory[SK_MEMINFO_WMEM_ALLOC];
     return memory[SK_MEMINFO_SNDBUF] > used ? (memory[SK_MEMINFO_SNDBUF] - used) / 2 : 0;
+}
+
+size_t stream_unsent_bytes(const struct stream *s)
+{
+    size_t unsent = uv_stream_get_write_queue_size(&s->uv.stream);
+    for (unsigned i = 0; i < s->rest_count; i++)
+        unsent += s->rest[i].len;
+    return unsent;
 }
 
 static void on_uv_shutdown(uv_shutdown_t *request, int status)

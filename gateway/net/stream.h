@@ -1,5 +1,5 @@
-/* One byte stream of a client: TCP or a Unix socket, bare or under TLS. http.c and websocket.c read and
- * write through it and do not know which it is. */
+/* One byte stream of a client: TCP or a Unix socket, bare or under TLS. http.c and websocket.c read
+ * and write through it and do not know which it is. */
 #ifndef WARMCELL_GATEWAY_NET_STREAM_H
 #define WARMCELL_GATEWAY_NET_STREAM_H
 
@@ -13,13 +13,15 @@ struct stream;
 
 struct stream_events {
     void (*on_read)(void *user, struct bytes data); /* data is borrowed for the call */
-    void (*on_end)(void *user, bool broken);        /* the peer ended its side, or (broken) is gone */
-    void (*on_written)(void *user);                 /* the write that was pending is done */
-    void (*on_closed)(void *user);                  /* exactly once, after stream_close; the stream is gone */
+    /* The peer ended its side (it may still read), or is gone (broken): the second may follow the
+     * first. */
+    void (*on_end)(void *user, bool broken);
+    void (*on_written)(void *user); /* the write that was pending is done */
+    void (*on_closed)(void *user);  /* exactly once, after stream_close; the stream is gone */
 };
 
-/* Accepts the waiting connection of a listener. tls may be NULL (borrowed). NULL: accept failed. The stream belongs to
- * its user until stream_close. */
+/* Accepts the waiting connection of a listener. tls may be NULL (borrowed). NULL: accept failed.
+ * The stream belongs to its user until stream_close. */
 struct stream *stream_accept(uv_stream_t *listener, struct tls *tls,
                              const struct stream_events *events, void *user);
 
@@ -29,11 +31,13 @@ void stream_hand_over(struct stream *s, const struct stream_events *events, void
 void stream_read_start(struct stream *s);
 void stream_read_stop(struct stream *s);
 
-/* Writes as much as the socket takes now and returns how many bytes that were. When it is less than the
- * whole, the rest is pending: the memory behind bufs must stay until on_written, and nothing else may be
- * written before. At most WEBSOCKET_BUFFERS buffers. Errors come as on_end(broken). */
+/* Writes as much as the socket takes now and returns how many bytes that were. When it is less than
+ * the whole, the rest is pending: the memory behind bufs must stay until on_written, and nothing
+ * else may be written before. At most WEBSOCKET_BUFFERS buffers. Errors come as on_end(broken). */
 size_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned count);
 bool stream_pending(const struct stream *s);
+size_t
+stream_unsent_bytes(const struct stream *s); /* of the pending write; shrinks as the peer reads */
 
 /* How many bytes the operating system will surely take in one write now; 0 when that is not known. */
 size_t stream_room(const struct stream *s);
