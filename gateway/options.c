@@ -21,7 +21,7 @@
 #define TOKEN_BYTES 24
 
 static const struct option rows[] = {
-    {"config", OPTION_IGNORED, 0, NULL,
+    {"config", OPTION_TEXT, offsetof(struct settings, config), NULL,
      .help = "an ini file with lines `key = value`; keys are the flags below with `_` for `-` "
              "(default: $XDG_CONFIG_HOME/warmcell/warmcell.ini)",
      .flag_only = true},

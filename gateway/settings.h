@@ -79,6 +79,7 @@ struct settings {
     struct settings_core core;
     enum log_level log_level;
     bool log_json;
+    char *config; /* the ini file that was named; NULL: none */
 };
 
 #endif

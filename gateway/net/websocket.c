@@ -57,7 +57,7 @@ struct websocket {
     bool owner_waits;      /* websocket_send returned false: on_drain is owed */
     bool held;             /* the owner wants no more messages now */
     enum closing closing;
-    bool peer_closed;
+    bool refused;         /* wslay cannot read on */
     int64_t deadline_ms;  /* of the closing */
     int64_t next_ping_ms; /* 0: none */
 };
@@ -148,21 +148,24 @@ static void schedule(struct websocket *w)
     server_hurry(w->server);
 }
 
-/* Moves what wslay wants to send (pongs, close frames) behind what is queued. */
-static void take_control(struct websocket *w)
+static void push_control(struct websocket *w, char *data, size_t len) /* data is taken */
 {
-    if (!wslay_event_want_write(w->frames))
-        return;
-    wslay_event_send(w->frames);
-    if (!w->control.len)
-        return;
     struct outgoing *o = queue_push(w);
-    size_t len;
-    o->part.data = buffer_take(&w->control, &len);
-    o->part.len = len;
+    o->part = (struct bytes){data, len};
     w->queued_bytes += len;
     w->control_bytes += len;
     schedule(w);
+}
+
+/* Moves what wslay wants to send (pongs, close frames) behind what is queued. */
+static void take_control(struct websocket *w)
+{
+    size_t len;
+    if (w->refused || !wslay_event_want_write(w->frames))
+        return;
+    wslay_event_send(w->frames);
+    char *data = buffer_take(&w->control, &len);
+    push_control(w, data, len);
 }
 
 static void update_reading(struct websocket *w)
@@ -184,16 +187,20 @@ static void begin_closing(struct websocket *w)
     update_reading(w);
 }
 
-/* Both close frames are through: end our side and wait for the peer to do the same. */
+/* Our close frame is with the socket. When the peer's has come too, nothing is left to wait for; a
+ * peer that broke the protocol may still be writing, so it is given time to read why. */
 static void finish_closing(struct websocket *w)
 {
-    if (w->closing != CLOSING_QUEUED || w->queue_count || stream_pending(w->stream) ||
-        !wslay_event_get_close_sent(w->frames))
+    if (w->closing != CLOSING_QUEUED || w->queue_count || stream_pending(w->stream))
         return;
-    if (!w->peer_closed && wslay_event_get_read_enabled(w->frames))
+    if (!w->refused && !wslay_event_get_close_sent(w->frames))
         return;
+    if (wslay_event_get_read_enabled(w->frames))
+        return; /* nothing has ended the peer's side yet */
     w->closing = CLOSING_ENDED;
     stream_shutdown(w->stream);
+    if (w->answered || wslay_event_get_close_received(w->frames))
+        close_stream(w);
 }
 
 static void tell_drained(struct websocket *w)
@@ -295,6 +302,18 @@ static void on_written(void *user)
     websocket_flush(w);
 }
 
+/* What came is no frame at all. wslay would close without a code then, so the close frame is made
+ * here. */
+static void refuse_frames(struct websocket *w)
+{
+    static const char protocol_error[] = {(char)0x88, 2, 1002 >> 8, (char)(1002 & 0xff)};
+    if (w->refused)
+        return;
+    w->refused = true;
+    wslay_event_shutdown_read(w->frames);
+    push_control(w, xmemdup(protocol_error, sizeof protocol_error), sizeof protocol_error);
+}
+
 static ssize_t on_frames_want(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, int flags,
                               void *user)
 {
@@ -326,9 +345,7 @@ static void on_frames_message(wslay_event_context_ptr ctx,
 {
     struct websocket *w = user;
     (void)ctx;
-    if (arg->opcode == WSLAY_CONNECTION_CLOSE)
-        w->peer_closed = true;
-    else if (!wslay_is_ctrl_frame(arg->opcode) && !w->owner_told && w->closing == CLOSING_NO)
+    if (!wslay_is_ctrl_frame(arg->opcode) && !w->owner_told && w->closing == CLOSING_NO)
         w->events.on_message(w->user, (struct bytes){(const char *)arg->msg, arg->msg_length},
                              arg->opcode == WSLAY_BINARY_FRAME);
 }
@@ -353,12 +370,14 @@ static void on_read(void *user, struct bytes data)
     w->input = (struct bytes){0};
     if (w->closing == CLOSING_STREAM)
         return;
-    take_control(w);
-    if (status != 0) {
-        websocket_abort(w);
-        return;
+    if (status == WSLAY_ERR_NO_MORE_MSG) { /* wslay's word for a close frame that answers ours */
+        w->answered = true;
+        wslay_event_shutdown_read(w->frames);
+    } else if (status != 0) {
+        refuse_frames(w);
     }
-    if (w->peer_closed || !wslay_event_get_read_enabled(w->frames)) {
+    take_control(w);
+    if (!wslay_event_get_read_enabled(w->frames)) {
         begin_closing(w);
         tell_owner(w);
     }
@@ -464,14 +483,13 @@ struct websocket *websocket_accept(struct exchange *x, const char *subprotocol,
     w->stream = connection_detach(c, &w->early);
     x->open = false;
     connection_release(c);
-    struct outgoing *o = queue_push(w);
-    o->part.data = buffer_take(&head, &o->part.len);
-    w->queued_bytes = w->control_bytes = o->part.len;
+    size_t head_len;
+    char *head_bytes = buffer_take(&head, &head_len);
+    push_control(w, head_bytes, head_len);
     if (w->stream) {
         stream_hand_over(w->stream, &stream_events, w);
         stream_read_stop(w->stream);
     }
-    schedule(w);
     return w;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/net/list.h"
 #include "gateway/net/websocket.h"
 #include "gateway/serve.h"
 
@@ -20,11 +21,13 @@ struct client {
 
 struct place {
     uv_loop_t *loop;
+    struct list laters;
     struct client *clients[CLIENTS_LIMIT];
     size_t count;
 };
 
 struct later {
+    struct list link;
     uv_timer_t timer;
     struct exchange *exchange;
     struct place *place;
@@ -150,6 +153,7 @@ static void on_later_closed(uv_handle_t *handle)
 static void on_later(uv_timer_t *timer)
 {
     struct later *l = timer->data;
+    list_remove(&l->link);
     if (l->upgrade)
         client_accept(l->exchange, l->place);
     else
@@ -164,6 +168,7 @@ static void reply_later(struct exchange *x, void *context)
     l->exchange = x;
     l->place = p;
     l->upgrade = strncmp(exchange_path(x), "/api/ws/", 8) == 0;
+    list_add(&p->laters, &l->link);
     uv_timer_init(p->loop, &l->timer);
     l->timer.data = l;
     uv_timer_start(&l->timer, on_later, (uint64_t)number_of(x, "ms", 50), 0);
@@ -244,6 +249,7 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
     (void)settings;
     (void)e;
     p->loop = loop;
+    list_init(&p->laters);
     server_add_routes(server, &table, p);
     return p;
 }
@@ -254,7 +260,15 @@ static void service_drain(void *self, void (*done)(void *user), void *user)
     done(user);
 }
 
-static const struct service service = {service_open, service_drain, free};
+static void service_close(void *self)
+{
+    struct place *p = self;
+    list_each(&p->laters, link)
+        uv_close((uv_handle_t *)&list_owner(link, struct later, link)->timer, on_later_closed);
+    free(p);
+}
+
+static const struct service service = {service_open, service_drain, service_close};
 
 int main(int argc, char **argv)
 {
