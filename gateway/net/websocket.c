@@ -57,6 +57,7 @@ struct websocket {
     bool owner_waits;      /* websocket_send returned false: on_drain is owed */
     bool held;             /* the owner wants no more messages now */
     enum closing closing;
+    bool answered;        /* our close frame, by the peer's */
     bool refused;         /* wslay cannot read on */
     int64_t deadline_ms;  /* of the closing */
     int64_t next_ping_ms; /* 0: none */
@@ -370,13 +371,11 @@ static void on_read(void *user, struct bytes data)
     w->input = (struct bytes){0};
     if (w->closing == CLOSING_STREAM)
         return;
-    if (status == WSLAY_ERR_NO_MORE_MSG) { /* wslay's word for a close frame that answers ours */
-        w->answered = true;
-        wslay_event_shutdown_read(w->frames);
-    } else if (status != 0) {
+    if (status != 0)
         refuse_frames(w);
-    }
     take_control(w);
+    /* wslay 1.1 does not count a close frame that answers ours as received */
+    w->answered = w->closing == CLOSING_QUEUED && !w->refused;
     if (!wslay_event_get_read_enabled(w->frames)) {
         begin_closing(w);
         tell_owner(w);
