@@ -1,6 +1,7 @@
 """A small interpreter that speaks the link: what a driver for another language needs, and no more.
 
-Each line of a cell is one order, such as ``print hello`` or ``crash 11``; the tests of the host use it.
+Each line of a cell is one order, such as ``print hello`` or ``crash 11``; the tests of the host
+use it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 HELLO, REQUEST, INPUT, SHUTDOWN, ADOPT = 1, 2, 3, 4, 5
@@ -217,7 +219,8 @@ def main() -> None:
         sys.exit("the first frame was not HELLO")
     if "--slow" in arguments:
         sys.stdin.read()
-        while not os.path.exists(arguments[arguments.index("--slow") + 1]):
+        gate = Path(arguments[arguments.index("--slow") + 1])
+        while not gate.exists():
             time.sleep(0.01)
     info = {"implementation": "fake", "language_info": {"name": "fake", "version": "1"}}
     link.send(READY, 0, dump({"version": 1, "kernel_info": info}))

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,7 +30,7 @@ STATE, RESULT, KERNEL_MESSAGE, DEATH = range(80, 84)
 
 
 class Host:
-    """warmcell-kernel, bound and ready to be spoken to; `options` go to it, `driver` to the driver."""
+    """warmcell-kernel, ready to be spoken to; `options` go to it, `driver` to the driver."""
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ def v1_encode(channel: str, header: Any, content: Any, parent: Any = None) -> by
 def v1_decode(frame: bytes) -> list[bytes]:
     (count,) = struct.unpack_from("<Q", frame)
     offsets = struct.unpack_from(f"<{count}Q", frame, 8)
-    return [frame[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [frame[a:b] for a, b in pairwise(offsets)]
 
 
 class Received:
@@ -209,7 +210,7 @@ class Gateway:
         """Sends a command; its result, and the messages that came before."""
         self.number += 1
         self.link.send(kind, self.number, *parts)
-        before = []
+        before: list[Received] = []
         while True:
             got, number, received = self.link.receive()
             if got == RESULT:

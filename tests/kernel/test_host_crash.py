@@ -1,4 +1,4 @@
-"""The interpreter ends, breaks its word, or never begins: what the clients are told, and what is left."""
+"""The interpreter ends, breaks its word, or never begins: what clients are told, what is left."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_the_interpreter_inherits_nothing() -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL, None])
 def test_nothing_is_left(end: signal.Signals | None) -> None:
-    """Neither the interpreter nor what it started in other sessions outlives the host's orderly end;
+    """Neither the interpreter nor what it started elsewhere outlives the host's orderly end;
     when the host is killed the interpreter ends with the link."""
     with Host() as host:
         client = host.client()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from host_process import PORTS, Host
+from host_process import PORTS, Host, Received
 from support.client import Message
 from support.direct import DirectClient
 
@@ -181,7 +181,7 @@ def test_starting_then_idle_and_what_comes_before(tmp_path: Path) -> None:
         assert client.collect(cell).stdout == "now\n"
         language = client.collect(info).content["language_info"]["name"]
         assert language == "fake", "a driver says itself what its language is"
-        messages = []
+        messages: list[Received] = []
         while len([m for m in messages if m.msg_type == "stream"]) == 0:
             messages.append(gateway.message())
         own = [m for m in messages if not m.parent]

@@ -94,7 +94,7 @@ def test_fifty_megabytes_at_once(client: DirectClient) -> None:
 
 
 def test_a_reader_that_stops_makes_the_cell_wait() -> None:
-    """It loses nothing, the kernel still answers, and the cell can be interrupted while it waits."""
+    """It loses nothing, and the kernel still answers while the cell waits."""
     with Host() as host:
         client = host.client()
         stuck = host.client(rcvhwm=1, rcvbuf=4096)
