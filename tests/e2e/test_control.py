@@ -48,10 +48,10 @@ def test_answers_before_python_is_up(kernelspec: str, tmp_path: Path, home: Path
     startup = home / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True, exist_ok=True)
     script = startup / "00-gate.py"
-    script.write_text(f"import os\nif os.path.exists({str(fifo)!r}): open({str(fifo)!r}).read()\n")
+    script.write_text("import os\nif 'GATE' in os.environ: open(os.environ['GATE']).read()\n")
     os.mkfifo(fifo)
     try:
-        with Kernel(kernelspec) as kernel:
+        with Kernel(kernelspec, env={**os.environ, "GATE": str(fifo)}) as kernel:
             client = kernel.client(ready=False)
             first = client.execute("print('now')")
             for channel in ("control", "shell"):
