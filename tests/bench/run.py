@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import suites  # noqa: E402
-from harness import processes, suite  # noqa: E402
-from harness.processes import BenchError  # noqa: E402
+import suites
+from harness import processes, suite
+from harness.processes import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,11 +6,11 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import _warmcell
-from warmcell_kernel import answers, frames
+from warmcell_kernel import answers, frames, tracebacks
 from warmcell_kernel.asking import Asker
 from warmcell_kernel.eventloop import KernelLoop
 from warmcell_kernel.execute import Executor, error_content
@@ -18,6 +18,8 @@ from warmcell_kernel.parents import NOBODY, Message, last_parent, parent_message
 from warmcell_kernel.shell import ZMQInteractiveShell
 
 Content = dict[str, Any]
+
+QUIET_MS = 100  # without requests, before the next piece of work that can wait
 
 
 class Kernel:
@@ -128,6 +130,7 @@ class Kernel:
     def serve(self) -> None:
         """Until SHUTDOWN: waits for requests, while the user's asyncio tasks and GUI go on."""
         wake = _warmcell.wake_fd()
+        chores: Iterator[None] | None = tracebacks.warm_up(self.shell)
         while not self.ended:
             try:
                 if not _warmcell.pending() and self.loop.busy():
@@ -136,11 +139,14 @@ class Kernel:
                         continue
                 elif self.eventloop is not None and not _warmcell.pending():
                     self.eventloop(self)
-                frame = _warmcell.wait((self.loop.wake_descriptor(),), -1)
+                idle_ms = QUIET_MS if chores and self.execution_count > 1 else -1
+                frame = _warmcell.wait((self.loop.wake_descriptor(),), idle_ms)
                 if frame is not None:
                     self.handle_frame(*frame)
-                else:
-                    self.loop.run_soon()
+                    continue
+                self.loop.run_soon()
+                if idle_ms >= 0 and next(chores, self) is self:
+                    chores = None
             except SystemExit:
                 raise
             except BaseException:

@@ -14,7 +14,7 @@ from IPython.utils.process import system
 from traitlets import Bool, CBool, Instance, Type, default
 
 import _warmcell
-from warmcell_kernel import frames, transform
+from warmcell_kernel import frames, tracebacks, transform
 from warmcell_kernel.compiler import CellCompiler
 from warmcell_kernel.displayhook import ShellDisplayHook
 from warmcell_kernel.displaypub import ShellDisplayPublisher
@@ -132,6 +132,10 @@ class ZMQInteractiveShell(InteractiveShell):
         self.last_traceback = None
         self.failed_in_display = False
         return super().run_cell(*args, **kwargs)
+
+    def showtraceback(self, *args: Any, **kwargs: Any) -> None:
+        tracebacks.prepare()
+        super().showtraceback(*args, **kwargs)
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         if self.displayhook.msg is not None:
