@@ -24,8 +24,9 @@
 #define TERMINATE_MS        2500 /* from the request to end to SIGTERM, and from there to SIGKILL */
 #define DRAIN_MS            1000 /* a child that has left the group may hold the connections open */
 #define FAILED_STARTS_LIMIT 3
-#define QUICK_DEATH_MS      10000 /* an end sooner than that after the start counts for the crash loop \
-                                   */
+#define QUICK_DEATH_MS                                                                             \
+    10000 /* an end sooner than that after the start counts for the crash loop                     \
+           */
 #define QUICK_DEATHS_LIMIT 5
 #define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start answers with the reason */
 #define EXIT_BROKEN        1
@@ -284,21 +285,26 @@ static void answer_shutdown(struct relay *r, const struct request *request)
                          : "{\"status\":\"ok\",\"restart\":false}");
 }
 
-/* Pays what is owed for one request that the kernel had: `error` and the reply if it ran, `aborted`
- * if it waited. */
-static void pay(struct relay *r, const struct entry *entry, const char *name, const char *text)
+static bool is_execute(const struct entry *entry)
+{
+    return strcmp(entry->request->msg_type, "execute_request") == 0;
+}
+
+/* Pays what is owed for one request that the kernel had. ran: it is the execution that ended with
+ * the kernel; those behind it are aborted. */
+static void pay(struct relay *r, const struct entry *entry, bool ran, const char *name,
+                const char *text)
 {
     const struct request *request = entry->request;
-    bool is_execute = strcmp(request->msg_type, "execute_request") == 0;
     if (!entry->begun)
         publish_status(&r->publisher, request->header, "busy");
-    if (entry->begun && is_execute && !entry->replied)
+    if (ran)
         publish_error(r, request->header, name, text);
     if (entry->replied)
         ;
     else if (strcmp(request->msg_type, "shutdown_request") == 0)
         answer_shutdown(r, request);
-    else if (is_execute && !entry->begun)
+    else if (is_execute(entry) && !ran)
         relay_answer(r, request, "{\"status\":\"aborted\"}");
     else
         relay_answer_error(r, request, name, text);
@@ -306,11 +312,16 @@ static void pay(struct relay *r, const struct entry *entry, const char *name, co
         publish_status(&r->publisher, request->header, "idle");
 }
 
+/* The first execution without a reply is the one that ran: a kernel may die before its `busy` has
+ * left it, and some say busy already as they take a request in. */
 static void settle(struct relay *r, const char *name, const char *text)
 {
+    bool found = false;
     free(take(&r->input_id));
     for (struct entry *entry; (entry = ledger_oldest(r->ledger));) {
-        pay(r, entry, name, text);
+        bool ran = !found && is_execute(entry) && !entry->replied;
+        found |= ran;
+        pay(r, entry, ran, name, text);
         ledger_remove(r->ledger, entry);
     }
 }

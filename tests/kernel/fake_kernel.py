@@ -49,6 +49,9 @@ class Kernel:
         for n in range(int(count)):
             self.stream(f"line {n}")
 
+    def do_touch(self, path: str) -> None:
+        Path(path).touch()
+
     def do_forge(self, text: str) -> None:
         """The same stream as print, but signed with another key."""
         other = Session(key=b"another key", username="fake")
