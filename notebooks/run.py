@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import io
 import json
 import os
 import signal
@@ -474,6 +475,8 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
 
 def main() -> int:
     options = parse_options(sys.argv[1:])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack signs that a notebook has
     signal.signal(signal.SIGTERM, on_terminate)
     signal.signal(signal.SIGINT, on_terminate)  # a shell's background job starts with it ignored
     try:

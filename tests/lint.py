@@ -63,7 +63,7 @@ STANDARD = {
 def files() -> list[str]:
     """Every file that git knows or would add, by its path from the root."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = (
     *("cat", "cut", "date", "dirname", "env", "flock", "grep", "head", "id", "mkdir", "mkfifo"),
-    *("mv", "printf", "rm", "sed", "sh", "sha256sum", "sort", "comm", "tail", "timeout", "tr"),
+    *("mv", "printf", "readlink", "rm", "sed", "sh", "sha256sum", "sort", "comm", "tail", "timeout", "tr"),
 )
 EVERYTHING_INSTALLED = 'shift 2; for name in "$@"; do echo "installed $name"; done'
 NOTHING_INSTALLED = "exit 1"
@@ -69,6 +69,7 @@ def checkout(tmp_path: Path) -> Checkout:
     checkout = Checkout(tmp_path)
     checkout.tool("dpkg-query", EVERYTHING_INSTALLED)
     checkout.tool("apt-get", "exit 99")
+    checkout.tool("dpkg", "exit 99")
     return checkout
 
 

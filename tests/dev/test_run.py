@@ -102,6 +102,17 @@ def test_serves_until_it_is_told_to_end(tmp_path: Path, to_group: bool) -> None:
     assert status == 0, errors
 
 
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    with dev_run("--port", "0", "--state-dir", str(tmp_path / "state")) as first:
+        read_until(first, "serving at ")
+        with dev_run("--once", "--port", "0") as second:
+            status, _, errors = ended(second)
+        first.terminate()
+        first.communicate()
+    assert status == 1
+    assert errors.splitlines()[-1] == "dev: another ./dev run is serving from this checkout"
+
+
 def test_own_token_is_used_and_not_printed(tmp_path: Path) -> None:
     options = ("--once", "--port", "0", "--token=one-of-my-own")
     with dev_run(*options, "--state-dir", str(tmp_path / "state")) as process:
