@@ -1,6 +1,8 @@
 /* The text of sys.stdout and sys.stderr between write() and the link: gathered into STREAM frames of at most
  * LANE_TEXT_BYTES and sent at once on the first newline after quiet, otherwise LANE_FLUSH_MS later by the
  * watching thread. Called by lane.c with its lock held.
+ * Text may so wait while C code writes to descriptor 1: the order of the two is kept only from flush to flush
+ * (audit events flush before a child process is started; other C code is the caller's to flush for).
  * Invariant: frames holds whole frames, of which only the last may grow; order is the order of writing. */
 #include <errno.h>
 #include <poll.h>

@@ -17,11 +17,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from support import processes
+
 HEAD = struct.Struct("<IBBHQ")
 HELLO, REQUEST, INPUT, SHUTDOWN, ADOPT = 1, 2, 3, 4, 5
 READY, STREAM, PUBLISH, REPLY, DONE, INPUT_REQUEST, HISTORY, EXIT = 16, 17, 18, 19, 20, 21, 22, 23
 ABORT_QUEUE, PIPES_FIRST = 1, 2
-PATIENCE_S = 60.0
+PATIENCE_S = float(os.environ.get("WARMCELL_PATIENCE_S", "60"))
 
 
 @dataclass
@@ -77,6 +79,7 @@ class Interpreter:
         env: dict[str, str] | None = None,
         history: dict[str, Any] | None = None,
         cwd: str | None = None,
+        hello: dict[str, Any] | None = None,
     ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         out_read, out_write = os.pipe()
@@ -90,6 +93,7 @@ class Interpreter:
             start_new_session=True,
             env={**os.environ, **(env or {})},
         )
+        processes.own(self.process.pid)
         for fd in (out_write, err_write):
             os.close(fd)
         theirs.close()
@@ -100,15 +104,16 @@ class Interpreter:
         self._in = bytearray()
         self._pipe_texts: list[tuple[str, str]] = []
         self.number = 0
-        hello = {
+        whole = {
             "version": 1,
             "session": "test-session",
             "history": history or {"file": None, "session": 1},
             "connection_file": None,
             "parent_pid": os.getpid(),
             "cwd": cwd,
+            **(hello or {}),
         }
-        self.send(HELLO, 0, json.dumps(hello).encode())
+        self.send(HELLO, 0, json.dumps(whole).encode())
 
     def wait_ready(self) -> dict[str, Any]:
         frame = self.next_frame()
@@ -296,3 +301,4 @@ class Interpreter:
             os.close(fd)
         self.pipes.clear()
         self.process.wait(PATIENCE_S)
+        processes.disown(self.process.pid)

@@ -133,6 +133,7 @@ def let_run_anywhere() -> None:
 
     asyncio.run = runners.run = stepping_out(runners.run)
     asyncio.Runner.run = stepping_out(asyncio.Runner.run)  # type: ignore[method-assign]
+    asyncio.Runner.close = stepping_out(asyncio.Runner.close)  # type: ignore[method-assign]
 
 
 def install() -> KernelLoop:

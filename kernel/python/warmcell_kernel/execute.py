@@ -74,7 +74,7 @@ def run_cell(shell: ZMQInteractiveShell, loop: KernelLoop, order: Order) -> Exec
     cell_id = order.cell_meta.get("cellId")
     if "run_cell" in shell.__dict__:  # somebody has replaced it to see every cell
         return shell.run_cell(order.code, order.store_history, order.silent, cell_id=cell_id)
-    shell.last_traceback = None
+    shell.last_error = None
     shell.failed_in_display = False
     problem = None
     try:
@@ -191,8 +191,11 @@ class Executor:
         shell = self._shell
         result = run_cell(shell, self._loop, order)
         error = result.error_before_exec or result.error_in_exec
-        if error is not None or shell.failed_in_display:
-            return error_content(error or Exception(), shell.last_traceback)
+        if error is not None:
+            traceback = shell.last_error["traceback"] if shell.last_error else None
+            return error_content(error, traceback)
+        if shell.failed_in_display and shell.last_error:
+            return {"status": "error", **shell.last_error}
         return {
             "status": "ok",
             "user_expressions": shell.user_expressions(order.user_expressions)

@@ -61,7 +61,11 @@ class Kernel:
 
     def handle_frame(self, kind: int, number: int, parts: list[bytes]) -> None:
         if kind == frames.REQUEST:
-            self.handle_request(number, parts)
+            try:
+                self.handle_request(number, parts)
+            except BaseException as error:  # a bug, or a request that is no JSON: still one answer
+                traceback.print_exc()
+                _warmcell.reply(number, False, {}, error_content(error, None))
         elif kind == frames.SHUTDOWN:
             self.ended = True
         elif kind == frames.ADOPT:

@@ -18,14 +18,15 @@ def run(link_fd: int) -> int:
     try:
         import IPython  # noqa: F401
     except ImportError as error:
-        print(
-            f"warmcell-python: {sys.executable} has no usable IPython ({error}); "
-            f"install it with: {sys.executable} -m pip install ipython matplotlib-inline comm",
-            file=sys.stderr,
+        return refuse(
+            f"{sys.executable} has no usable IPython ({error}); "
+            f"install it with: {sys.executable} -m pip install ipython matplotlib-inline comm"
         )
-        return 1
     prepare(link_fd)
-    hello = read_hello()
+    try:
+        hello = read_hello()
+    except ValueError as error:
+        return refuse(str(error))
     from warmcell_kernel import comm_import, eventloop, parents, startup
     from warmcell_kernel.kernel import Kernel
 
@@ -34,13 +35,19 @@ def run(link_fd: int) -> int:
     eventloop.let_run_anywhere()
     loop = eventloop.install()
     kernel = Kernel(hello, loop)
-    startup.run_user_code(kernel.shell)
     _warmcell.send(frames.READY, 0, _warmcell.json(ready(kernel.shell.banner)))
     try:
+        startup.run_user_code(kernel.shell)  # it may print, which only a ready interpreter does
         kernel.serve()
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 0
     return 0
+
+
+def refuse(sentence: str) -> int:
+    """Says on descriptor 2, which the host shows, why there will be no interpreter."""
+    os.write(2, f"warmcell-python: {sentence}\n".encode())
+    return 1
 
 
 def prepare(link_fd: int) -> None:

@@ -49,7 +49,8 @@ class ZMQInteractiveShell(InteractiveShell):
 
     kernel: Any = None
     keepkernel_on_exit: bool | None = None
-    last_traceback: list[str] | None = None
+    # the content of the last `error` of the running cell
+    last_error: dict[str, Any] | None = None
     failed_in_display = False
 
     def __init__(self, *args: Any, history: dict[str, Any], kernel: Any, **kwargs: Any) -> None:
@@ -129,7 +130,7 @@ class ZMQInteractiveShell(InteractiveShell):
         return unchanged if unchanged is not None else str(super().transform_cell(raw_cell))
 
     def run_cell(self, *args: Any, **kwargs: Any) -> Any:
-        self.last_traceback = None
+        self.last_error = None
         self.failed_in_display = False
         return super().run_cell(*args, **kwargs)
 
@@ -140,9 +141,12 @@ class ZMQInteractiveShell(InteractiveShell):
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         if self.displayhook.msg is not None:
             self.failed_in_display = True
-        content = {"traceback": stb, "ename": etype.__name__, "evalue": safe_str(evalue)}
-        _warmcell.publish("error", {}, content)
-        self.last_traceback = stb
+        self.last_error = {
+            "ename": etype.__name__,
+            "evalue": safe_str(evalue),
+            "traceback": stb,
+        }
+        _warmcell.publish("error", {}, self.last_error)
 
     def system_piped(self, cmd: str) -> None:
         """Runs a command and shows its output as it comes; its exit code becomes _exit_code."""
@@ -185,7 +189,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     @property
     def _last_traceback(self) -> list[str] | None:
-        return self.last_traceback
+        return self.last_error["traceback"] if self.last_error else None
 
     @property
     def _parent_header(self) -> Message:

@@ -54,6 +54,8 @@ def run_user_code(shell: ZMQInteractiveShell) -> None:
     """Loads extensions and runs exec_lines, PYTHONSTARTUP and the profile's startup files."""
     if not _wanted(shell.config):
         return
+    import traceback
+
     from IPython.core.shellapp import InteractiveShellApp
 
     class App(InteractiveShellApp):  # type: ignore[misc]
@@ -71,4 +73,7 @@ def run_user_code(shell: ZMQInteractiveShell) -> None:
             self.init_extensions()
             self.init_code()
 
-    App(config=shell.config).initialize()
+    try:
+        App(config=shell.config).initialize()
+    except Exception:  # the user's configuration must not keep the kernel from starting
+        traceback.print_exc()

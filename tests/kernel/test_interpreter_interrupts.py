@@ -1,0 +1,185 @@
+"""SIGINT: ends what runs, wherever it is, and nothing else; the end of the host ends all."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from kernel.interpreters import Starter
+from kernel.link_peer import INPUT, INPUT_REQUEST, SHUTDOWN, Interpreter
+from support import processes
+
+ENDLESS = {
+    "sleep": "import time; print('go'); time.sleep(600)",
+    "loop": "print('go')\nwhile True: pass",
+    "await": "import asyncio; print('go'); await asyncio.sleep(600)",
+    "await of a task": (
+        "import asyncio\nasync def f():\n    print('go')\n    await asyncio.sleep(600)\n"
+        "await asyncio.create_task(f())"
+    ),
+    "loop after await": "import asyncio; await asyncio.sleep(0); print('go')\nwhile True: pass",
+    "asyncio.run": "import asyncio\nasync def f():\n    print('go'); await asyncio.sleep(600)\nasyncio.run(f())",
+    "lock": "import threading; lock = threading.Lock(); lock.acquire(); print('go'); lock.acquire()",
+    "join": (
+        "import threading, time; print('go'); t = threading.Thread(target=time.sleep, args=(3,), daemon=True)\n"
+        "t.start(); t.join(600); t.join(600)"
+    ),
+    "child": "import subprocess; print('go'); subprocess.run(['sleep', '600'])",
+    "shell": "print('go')\n!sleep 600\nraise KeyboardInterrupt",
+    "cell magic": "%%bash\necho go; sleep 600",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_interrupt(shared: Interpreter, name: str) -> None:
+    answer = shared.run(ENDLESS[name], on_frame=shared.interrupt_when("go"))
+    assert answer.reply["status"] == "error"
+    assert answer.reply["ename"] in ("KeyboardInterrupt", "CalledProcessError"), answer.reply
+    assert answer.abort
+    assert shared.run("1 + 1").result == "2"
+
+
+def test_interrupt_between_requests_is_harmless(shared: Interpreter) -> None:
+    for i in range(200):
+        shared.interrupt()
+        assert shared.run(f"{i}").result == str(i)
+        shared.interrupt()
+
+
+def test_many_interrupts_while_cells_run(shared: Interpreter) -> None:
+    """Each request gets one reply, whenever the signal comes."""
+    for _ in range(200):
+        number = shared.start("for i in range(300): x = i")
+        shared.interrupt()
+        answer = shared.collect(number)
+        assert answer.reply["status"] == "ok" or answer.reply["ename"] == "KeyboardInterrupt"
+    assert shared.run("x").reply["status"] == "ok"
+
+
+def test_code_that_catches_the_interrupt_goes_on(shared: Interpreter) -> None:
+    code = (
+        "import time\ntry:\n    print('go'); time.sleep(600)\nexcept KeyboardInterrupt:\n    print('caught')\n'after'"
+    )
+    answer = shared.run(code, on_frame=shared.interrupt_when("go"))
+    assert answer.stdout == "go\ncaught\n"
+    assert answer.result == "'after'"
+
+
+def test_async_code_that_catches_the_interrupt(shared: Interpreter) -> None:
+    code = (
+        "import asyncio\ntry:\n    print('go'); await asyncio.sleep(600)\n"
+        "except KeyboardInterrupt:\n    print('caught')\nawait asyncio.sleep(0.001)\n'after'"
+    )
+    answer = shared.run(code, on_frame=shared.interrupt_when("go"))
+    assert answer.stdout == "go\ncaught\n"
+    assert answer.result == "'after'"
+
+
+def test_a_handler_of_the_user(fresh: Interpreter) -> None:
+    code = (
+        "import signal, time\nhits = []\n"
+        "old = signal.signal(signal.SIGINT, lambda *a: (hits.append(1), print('hit')))\n"
+        "print('go')\nwhile not hits: time.sleep(0.01)\nsignal.signal(signal.SIGINT, old)\nlen(hits)"
+    )
+    answer = fresh.run(code, on_frame=fresh.interrupt_when("go"))
+    assert answer.result == "1"
+    assert fresh.run("old is signal.default_int_handler").result == "True"
+    fresh.interrupt()
+    assert fresh.run("1").result == "1"
+    answer = fresh.run(ENDLESS["loop"], on_frame=fresh.interrupt_when("go"))
+    assert answer.reply["ename"] == "KeyboardInterrupt"
+
+
+def test_interrupt_while_completing(shared: Interpreter) -> None:
+    shared.run("class Slow:\n    def __dir__(self):\n        print('go', flush=True)\n        while True: pass\ns = Slow()")
+    number = shared.request("complete_request", {"code": "s.", "cursor_pos": 2})
+    answer = shared.collect(number, shared.interrupt_when("go"))
+    assert answer.reply["matches"] == [] or answer.reply["status"] == "ok"
+    assert shared.run("1").result == "1"
+
+
+def test_input(shared: Interpreter) -> None:
+    asked = []
+
+    def say(content: dict[str, object]) -> str:
+        asked.append(content)
+        return "ünï\nsecond" if not content["password"] else "secret"
+
+    code = "print('before', end=''); a = input('name? ')\nimport getpass; b = getpass.getpass('pw')\na, b"
+    answer = shared.run(code, on_input=say, allow_stdin=True)
+    assert asked == [
+        {"prompt": "name? ", "password": False},
+        {"prompt": "pw", "password": True},
+    ]
+    assert answer.result == "('ünï\\nsecond', 'secret')"
+    assert answer.order[1] == "stdout:before"
+    assert shared.run("input()", allow_stdin=True, on_input=lambda c: "\x04").reply["ename"] == "EOFError"
+    assert shared.run("input('x')").reply["ename"] == "StdinNotImplementedError"
+    assert shared.run("getpass.getpass()").reply["ename"] == "StdinNotImplementedError"
+
+
+def test_input_can_be_interrupted(shared: Interpreter) -> None:
+    number = shared.start("input('wait')", allow_stdin=True)
+
+    while shared.next_frame().kind != INPUT_REQUEST:
+        pass
+    shared.interrupt()
+    reply = shared.collect(number).reply
+    assert reply["ename"] == "KeyboardInterrupt"
+    shared.send(INPUT, number, b"too late")
+    again = shared.run("input()", allow_stdin=True, on_input=lambda c: "in time")
+    assert again.result == "'in time'"
+
+
+def test_pdb(shared: Interpreter) -> None:
+    lines = iter(["p x", "c"])
+    code = "x = 41\nimport pdb; pdb.set_trace()\nx + 1"
+    answer = shared.run(code, allow_stdin=True, on_input=lambda c: next(lines))
+    assert "41" in answer.stdout
+    assert answer.result == "42"
+    shared.run("1/0")
+    lines = iter(["q"])
+    assert shared.run("%debug", allow_stdin=True, on_input=lambda c: next(lines)).reply["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print('go')\nwhile True: pass",
+        # a C function that keeps the interpreter lock for ever
+        "import ctypes; print('go', flush=True); ctypes.PyDLL(None).pause()",
+        "import subprocess; print('go'); subprocess.run(['sleep', '600'])",
+        "pass",
+    ],
+)
+def test_the_end_of_the_host_ends_the_process_group(launch: Starter, code: str) -> None:
+    fresh = launch()
+    number = fresh.start("import os, subprocess; child = subprocess.Popen(['sleep', '600']); child.pid")
+    child = int(str(fresh.collect(number).result))
+    number = fresh.start(code)
+    fresh.collect(number, until=lambda a: "go" in a.stdout)
+    fresh.sock.close()
+    assert fresh.process.wait(30) == -signal.SIGKILL
+    assert processes.wait_gone([child]) == []
+
+
+def test_shutdown_runs_exit_handlers(launch: Starter) -> None:
+    fresh = launch()
+    fresh.run("import atexit, os; atexit.register(lambda: print('bye'))")
+    fresh.send(SHUTDOWN, 0, b'{"restart": false}')
+    texts: list[str] = []
+    with pytest.raises(EOFError):
+        while True:
+            frame = fresh.next_frame()
+            texts.append(frame.parts[1].decode())
+    assert "".join(texts) == "bye\n"
+    assert fresh.process.wait(30) == 0
+
+
+def test_shutdown_ends_a_running_cell(launch: Starter) -> None:
+    fresh = launch()
+    number = fresh.start("print('go')\nwhile True: pass")
+    fresh.collect(number, until=lambda a: "go" in a.stdout)
+    fresh.send(SHUTDOWN, 0, b'{"restart": true}')
+    assert fresh.collect(number).reply["ename"] == "KeyboardInterrupt"
+    assert fresh.process.wait(30) == 0
