@@ -197,7 +197,10 @@ class Interpreter:
     ) -> int:
         self.number += 1
         header = {"msg_id": f"msg-{self.number}", "msg_type": msg_type, "session": "client"}
-        parts = [msg_type.encode(), *(json.dumps(p).encode() for p in (header, metadata or {}, content))]
+        parts = [
+            msg_type.encode(),
+            *(json.dumps(p).encode() for p in (header, metadata or {}, content)),
+        ]
         self.send(REQUEST, self.number, *parts, *buffers)
         return self.number
 

@@ -112,8 +112,12 @@ def test_exceptions_of_tasks_are_reported_and_harmless(fresh: Interpreter) -> No
 
 
 def test_stopping_the_loop_does_not_end_the_kernel(fresh: Interpreter) -> None:
-    fresh.run("import asyncio; asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)")
+    fresh.run(
+        "import asyncio; asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)"
+    )
     assert fresh.run("1").result == "1"
-    answer = fresh.run("asyncio.get_running_loop().call_later(0.01, asyncio.get_running_loop().stop)\nawait asyncio.sleep(0.05)\n3")
+    answer = fresh.run(
+        "asyncio.get_running_loop().call_later(0.01, asyncio.get_running_loop().stop)\nawait asyncio.sleep(0.05)\n3"
+    )
     assert answer.frames[-1].kind == REPLY
     assert fresh.run("1").result == "1"

@@ -120,7 +120,9 @@ def test_payloads(shared: Interpreter) -> None:
     assert shared.run("1").reply["payload"] == []
 
 
-@pytest.mark.parametrize(("code", "keep"), [("exit", False), ("quit()", False), ("exit(True)", True)])
+@pytest.mark.parametrize(
+    ("code", "keep"), [("exit", False), ("quit()", False), ("exit(True)", True)]
+)
 def test_exit(shared: Interpreter, code: str, keep: bool) -> None:
     answer = shared.run(code)
     assert [p["source"] for p in answer.reply["payload"]] == ["ask_exit"]

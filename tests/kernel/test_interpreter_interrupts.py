@@ -57,9 +57,7 @@ def test_many_interrupts_while_cells_run(shared: Interpreter) -> None:
 
 
 def test_code_that_catches_the_interrupt_goes_on(shared: Interpreter) -> None:
-    code = (
-        "import time\ntry:\n    print('go'); time.sleep(600)\nexcept KeyboardInterrupt:\n    print('caught')\n'after'"
-    )
+    code = "import time\ntry:\n    print('go'); time.sleep(600)\nexcept KeyboardInterrupt:\n    print('caught')\n'after'"
     answer = shared.run(code, on_frame=shared.interrupt_when("go"))
     assert answer.stdout == "go\ncaught\n"
     assert answer.result == "'after'"
@@ -91,7 +89,9 @@ def test_a_handler_of_the_user(fresh: Interpreter) -> None:
 
 
 def test_interrupt_while_completing(shared: Interpreter) -> None:
-    shared.run("class Slow:\n    def __dir__(self):\n        print('go', flush=True)\n        while True: pass\ns = Slow()")
+    shared.run(
+        "class Slow:\n    def __dir__(self):\n        print('go', flush=True)\n        while True: pass\ns = Slow()"
+    )
     number = shared.request("complete_request", {"code": "s.", "cursor_pos": 2})
     answer = shared.collect(number, shared.interrupt_when("go"))
     assert answer.reply["matches"] == [] or answer.reply["status"] == "ok"
@@ -113,7 +113,10 @@ def test_input(shared: Interpreter) -> None:
     ]
     assert answer.result == "('ünï\\nsecond', 'secret')"
     assert answer.order[1] == "stdout:before"
-    assert shared.run("input()", allow_stdin=True, on_input=lambda c: "\x04").reply["ename"] == "EOFError"
+    assert (
+        shared.run("input()", allow_stdin=True, on_input=lambda c: "\x04").reply["ename"]
+        == "EOFError"
+    )
     assert shared.run("input('x')").reply["ename"] == "StdinNotImplementedError"
     assert shared.run("getpass.getpass()").reply["ename"] == "StdinNotImplementedError"
 
@@ -139,7 +142,10 @@ def test_pdb(shared: Interpreter) -> None:
     assert answer.result == "42"
     shared.run("1/0")
     lines = iter(["q"])
-    assert shared.run("%debug", allow_stdin=True, on_input=lambda c: next(lines)).reply["status"] == "ok"
+    assert (
+        shared.run("%debug", allow_stdin=True, on_input=lambda c: next(lines)).reply["status"]
+        == "ok"
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,9 @@ def test_pdb(shared: Interpreter) -> None:
 )
 def test_the_end_of_the_host_ends_the_process_group(launch: Starter, code: str) -> None:
     fresh = launch()
-    number = fresh.start("import os, subprocess; child = subprocess.Popen(['sleep', '600']); child.pid")
+    number = fresh.start(
+        "import os, subprocess; child = subprocess.Popen(['sleep', '600']); child.pid"
+    )
     child = int(str(fresh.collect(number).result))
     number = fresh.start(code)
     fresh.collect(number, until=lambda a: "go" in a.stdout)

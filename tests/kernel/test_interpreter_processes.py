@@ -31,7 +31,9 @@ print('after')
 
 
 def test_a_child_that_runs_on_ends_with_its_cell(shared: Interpreter) -> None:
-    answer = shared.run("import os\npid = os.fork()\nprint('in', 'child' if pid == 0 else 'parent')")
+    answer = shared.run(
+        "import os\npid = os.fork()\nprint('in', 'child' if pid == 0 else 'parent')"
+    )
     shared.run("os.waitpid(pid, 0)")
     again = shared.run("1 + 1")
     assert again.result == "2"
@@ -85,9 +87,7 @@ def test_process_pool_executor(shared: Interpreter) -> None:
         ("import os, signal; os.kill(os.getpid(), signal.SIGBUS)", -signal.SIGBUS),
     ],
 )
-def test_what_was_written_before_a_crash_arrives(
-    launch: Starter, crash: str, status: int
-) -> None:
+def test_what_was_written_before_a_crash_arrives(launch: Starter, crash: str, status: int) -> None:
     fresh = launch()
     fresh.start(f"for i in range(1000): print(i)\nprint('end', end='')\n{crash}")
     text = ""
@@ -144,7 +144,9 @@ def test_starts_that_cannot_be(programs: Programs, tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "--link-fd N is required" in run.stderr
     for wrong in ("x", "1", "-3", "99999999999999999999", ""):
-        run = subprocess.run([program, "--link-fd", wrong], capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            [program, "--link-fd", wrong], capture_output=True, text=True, check=False
+        )
         assert run.returncode == 1
         assert run.stderr.count("\n") == 1
     run = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)

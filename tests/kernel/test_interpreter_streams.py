@@ -64,31 +64,24 @@ def test_unfinished_lines_leave_while_the_cell_computes(shared: Interpreter) -> 
     assert answer.stdout == "dot"
 
 
-def test_output_of_others_comes_in_order(shared: Interpreter) -> None:
-    code = """
-import ctypes, os, subprocess, sys
-print('1 python')
-subprocess.run(['echo', '2 child'])
-print('3 python')
-os.system('echo 4 shell')
-print('5 python', flush=True)
-libc = ctypes.CDLL(None); libc.puts(b'6 c'); libc.fflush(None)
-print('7 python')
-subprocess.run(['echo', '8 given'], stdout=sys.stdout)
-sys.stdout.flush(); os.write(1, b'9 descriptor\\n')
-"""
-    answer = shared.run(code)
-    assert answer.stdout.splitlines() == [
-        "1 python",
-        "2 child",
-        "3 python",
-        "4 shell",
-        "5 python",
-        "6 c",
-        "7 python",
-        "8 given",
-        "9 descriptor",
-    ]
+@pytest.mark.parametrize(
+    "other",
+    [
+        "subprocess.run(['echo', 'other'])",
+        "subprocess.run(['echo', 'other'], stdout=sys.stdout)",
+        "os.system('echo other')",
+        "subprocess.Popen('echo other', shell=True).wait()",
+        "os.waitpid(os.posix_spawnp('echo', ['echo', 'other'], os.environ), 0)",
+        "sys.stdout.flush(); libc.puts(b'other'); libc.fflush(None)",
+        "sys.stdout.flush(); os.write(1, b'other\\n')",
+    ],
+)
+def test_output_of_others_comes_in_order(shared: Interpreter, other: str) -> None:
+    shared.run("import ctypes, os, subprocess, sys; libc = ctypes.CDLL(None)")
+    answer = shared.run(f"print('before')\n{other}\nprint('after')")
+    assert answer.stdout == "before\nother\nafter\n"
+    answer = shared.run(f"{other}\ndisplay(1)")
+    assert answer.order[-3:] == ["stdout-pipe:other\n", "display_data", "reply"]
 
 
 def test_threads_write_with_their_cells_number(fresh: Interpreter) -> None:
@@ -124,7 +117,10 @@ def test_streams_that_user_code_replaces(shared: Interpreter) -> None:
     assert shared.run("text = sys.stdout.getvalue(); sys.stdout = old; print(text)").stdout == (
         "away\naway too\n\n"
     )
-    assert shared.run("import contextlib\nwith contextlib.redirect_stdout(None): print(1)").stdout == ""
+    assert (
+        shared.run("import contextlib\nwith contextlib.redirect_stdout(None): print(1)").stdout
+        == ""
+    )
     shared.run("del sys.stdout")
     assert shared.run("1 + 1").result == "2"
     assert shared.run("sys.stdout = old; print('back')").stdout == "back\n"
@@ -138,7 +134,9 @@ def test_closed_descriptors(fresh: Interpreter) -> None:
 
 def test_a_reader_that_stops_makes_the_cell_wait(fresh: Interpreter) -> None:
     """The cell waits at its high-water mark, an interrupt ends it, and no byte of what it wrote is lost."""
-    code = "i = 0\ntry:\n    while True:\n        print(f'{i:099d}'); i += 1\nfinally:\n    last = i"
+    code = (
+        "i = 0\ntry:\n    while True:\n        print(f'{i:099d}'); i += 1\nfinally:\n    last = i"
+    )
     number = fresh.start(code)
     full = 0
     while True:  # until the socket is full and stays so

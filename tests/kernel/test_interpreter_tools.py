@@ -89,7 +89,9 @@ def test_complete(shared: Interpreter) -> None:
     reply = shared.ask("complete_request", code="'😀é'; os.getc", cursor_pos=13)
     assert "getcwd" in [m.rpartition(".")[2] for m in reply["matches"]]
     assert reply["cursor_end"] == 13
-    assert any("a key" in m for m in shared.ask("complete_request", code="d['", cursor_pos=3)["matches"])
+    assert any(
+        "a key" in m for m in shared.ask("complete_request", code="d['", cursor_pos=3)["matches"]
+    )
     assert "%matplotlib" in shared.ask("complete_request", code="%matpl", cursor_pos=6)["matches"]
     assert shared.ask("complete_request", code="", cursor_pos=0)["status"] == "ok"
     for cursor in (-1, 99, None, "x"):
@@ -137,7 +139,9 @@ get_comm_manager().register_target('target', on_open)
 assert get_ipython().kernel.comm_manager is get_comm_manager()
 """
     assert shared.run(code).reply["status"] == "ok"
-    number = shared.request("comm_open", {"comm_id": "c1", "target_name": "target", "data": {"a": 1}})
+    number = shared.request(
+        "comm_open", {"comm_id": "c1", "target_name": "target", "data": {"a": 1}}
+    )
     assert shared.collect(number).frames[-1].kind == DONE
     assert shared.run("log").result == "[{'a': 1}]"
     info = shared.ask("comm_info_request", target_name="target")
@@ -188,7 +192,9 @@ def test_interact_and_output_widget(shared: Interpreter) -> None:
     assert {"msg_id": ""} in states
     assert "x is 2\n" in answer.stdout
     sliders = [
-        o for o in answer.contents("comm_open") if o["data"]["state"].get("_model_name") == "IntSliderModel"
+        o
+        for o in answer.contents("comm_open")
+        if o["data"]["state"].get("_model_name") == "IntSliderModel"
     ]
     data = {"method": "update", "state": {"value": 4}, "buffer_paths": []}
     moved = shared.collect(
@@ -213,9 +219,13 @@ def make_history(path: Path) -> None:
         )
         for session in (1, 2):
             db.execute(
-                "INSERT INTO sessions VALUES (?, '2020-01-02 03:04:05.000006', NULL, 2, '')", (session,)
+                "INSERT INTO sessions VALUES (?, '2020-01-02 03:04:05.000006', NULL, 2, '')",
+                (session,),
             )
-        rows = [(1, 1, "old_one = 1", "old_one = 1"), (1, 2, "print('recalled')", "print('recalled')")]
+        rows = [
+            (1, 1, "old_one = 1", "old_one = 1"),
+            (1, 2, "print('recalled')", "print('recalled')"),
+        ]
         db.executemany("INSERT INTO history VALUES (?, ?, ?, ?)", rows)
     db.close()
 

@@ -64,9 +64,7 @@ def run_now(coroutine: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
 
 def needs_loop(shell: ZMQInteractiveShell, cell: str) -> bool:
     """Whether the transformed cell awaits at its top level; the words stand in any cell that does."""
-    return bool(
-        shell.autoawait and ("await" in cell or "async" in cell) and _should_be_async(cell)
-    )
+    return bool(shell.autoawait and ("await" in cell or "async" in cell) and _should_be_async(cell))
 
 
 def run_cell(shell: ZMQInteractiveShell, loop: KernelLoop, order: Order) -> ExecutionResult:

@@ -113,11 +113,20 @@ def ready(banner: str) -> dict[str, Any]:
             "help_links": [
                 {"text": "Python Reference", "url": f"{docs}/{version[0]}.{version[1]}"},
                 {"text": "IPython Reference", "url": "https://ipython.readthedocs.io/en/stable/"},
-                {"text": "NumPy Reference", "url": f"{'https://docs.scipy.org/doc'}/numpy/reference/"},
-                {"text": "SciPy Reference", "url": f"{'https://docs.scipy.org/doc'}/scipy/reference/"},
+                {
+                    "text": "NumPy Reference",
+                    "url": f"{'https://docs.scipy.org/doc'}/numpy/reference/",
+                },
+                {
+                    "text": "SciPy Reference",
+                    "url": f"{'https://docs.scipy.org/doc'}/scipy/reference/",
+                },
                 {"text": "Matplotlib Reference", "url": "https://matplotlib.org/contents.html"},
                 {"text": "SymPy Reference", "url": "http://docs.sympy.org/latest/index.html"},
-                {"text": "pandas Reference", "url": "https://pandas.pydata.org/pandas-docs/stable/"},
+                {
+                    "text": "pandas Reference",
+                    "url": "https://pandas.pydata.org/pandas-docs/stable/",
+                },
             ],
         },
     }

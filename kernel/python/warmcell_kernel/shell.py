@@ -101,12 +101,14 @@ class ZMQInteractiveShell(InteractiveShell):
     # --- payloads
 
     def page_as_payload(
-        self, strg: str | dict[str, Any], start: int = 0, screen_lines: int = 0, pager_cmd: Any = None
+        self,
+        strg: str | dict[str, Any],
+        start: int = 0,
+        screen_lines: int = 0,
+        pager_cmd: Any = None,
     ) -> None:
         data = strg if isinstance(strg, dict) else {"text/plain": strg}
-        self.payload_manager.write_payload(
-            {"source": "page", "data": data, "start": max(0, start)}
-        )
+        self.payload_manager.write_payload({"source": "page", "data": data, "start": max(0, start)})
 
     def set_next_input(self, text: str, replace: bool = False) -> None:
         """Puts text into the front end's next (or this) cell."""
