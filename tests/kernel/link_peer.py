@@ -215,7 +215,11 @@ class Interpreter:
         answer = Answer()
 
         def on_pipe(name: str, text: str) -> None:
-            answer.order.append(f"{name}-pipe:{text}")
+            start = f"{name}-pipe:"
+            if answer.order and answer.order[-1].startswith(start):
+                answer.order[-1] += text
+            else:
+                answer.order.append(start + text)
             self._add_text(answer, name, text)
 
         while True:
