@@ -74,11 +74,17 @@ class Kernel:
     def handle_request(self, number: int, parts: list[bytes]) -> None:
         """Answers one request, by exactly one REPLY or DONE."""
         msg_type = parts[0].decode()
+        try:
+            header, metadata, content = (json.loads(part) for part in parts[1:4])
+        except (ValueError, RecursionError) as error:
+            # valid JSON that Python does not read: thousands of digits, or of nested lists
+            self._refuse(number, msg_type, error)
+            return
         message: Message = {
-            "header": json.loads(parts[1]),
+            "header": header,
             "parent_header": {},
-            "metadata": json.loads(parts[2]),
-            "content": json.loads(parts[3]),
+            "metadata": metadata,
+            "content": content,
             "buffers": parts[4:],
             "msg_type": msg_type,
             "warmcell_number": number,
@@ -97,6 +103,15 @@ class Kernel:
             # a child that came out of user code has nobody to serve
             _warmcell.flush()
             os._exit(0)
+
+    def _refuse(self, number: int, msg_type: str, error: BaseException) -> None:
+        content = error_content(error, traceback.format_exception_only(error))
+        if msg_type == "execute_request":
+            content["execution_count"] = self.shell.execution_count
+        if msg_type == "execute_request" or msg_type in self._answers:
+            self._reply(number, content)
+        else:
+            _warmcell.send(frames.DONE, number)
 
     @staticmethod
     def _reply(number: int, content: Content) -> None:
