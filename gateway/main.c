@@ -49,13 +49,23 @@ static int version_main(char *const *args, size_t count)
     return puts("warmcell " WARMCELL_VERSION) < 0;
 }
 
+static const char options_page_head[] =
+    "# Options of the gateway\n\n"
+    "This page is what `warmcell options --markdown` prints. A flag wins over the environment, "
+    "the\n"
+    "environment over the ini file, and that over the default; the ini key of `--drain-s` is "
+    "`drain_s`.\n"
+    "The spellings with a dot are those of Jupyter Kernel Gateway.\n\n";
+
 static int options_main(char *const *args, size_t count)
 {
     struct buffer text = {0};
-    if (count == 1 && strcmp(args[0], "--markdown") == 0)
+    if (count == 1 && strcmp(args[0], "--markdown") == 0) {
+        buffer_add_text(&text, options_page_head);
         option_markdown(&serve_options, &text);
-    else
+    } else {
         option_help(&serve_options, &text);
+    }
     return print(&text);
 }
 

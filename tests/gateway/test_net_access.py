@@ -177,7 +177,16 @@ class TestWays:
 
 class TestHost:
     @pytest.mark.parametrize(
-        "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.3.2.1:99", "[::1]", "[::1]:5", "a.localhost"]
+        "host",
+        [
+            "localhost",
+            "LOCALHOST:1",
+            "127.0.0.1",
+            "127.3.2.1:99",
+            "[::1]",
+            "[::1]:5",
+            "a.localhost",
+        ],
     )
     def test_names_of_this_machine(self, service: Service, host: str) -> None:
         assert service.ask("/api", host=host).status == 200
@@ -206,7 +215,15 @@ class TestOrigin:
         assert service.ask("/api", headers=own, host=f"127.0.0.1:{service.port}").status == 200
 
     @pytest.mark.parametrize(
-        "origin", ["http://evil.example", "http://localhost:81", "null", "", "localhost", "http://localhost.x"]
+        "origin",
+        [
+            "http://evil.example",
+            "http://localhost:81",
+            "null",
+            "",
+            "localhost",
+            "http://localhost.x",
+        ],
     )
     def test_other_origins(self, service: Service, origin: str) -> None:
         assert service.ask("/api", headers={"Origin": origin}).status == 404
@@ -248,7 +265,11 @@ class TestOrigin:
             assert good.status == 200
             assert good.header("access-control-allow-origin") == "https://a.page.example"
             assert good.header("vary") == "Origin"
-            for origin in ("https://a.page.example.evil", "x https://a.page.example", "https://1.page.example"):
+            for origin in (
+                "https://a.page.example.evil",
+                "x https://a.page.example",
+                "https://1.page.example",
+            ):
                 assert service.ask("/api", headers={"Origin": origin}).status == 404
 
     def test_any(self) -> None:
@@ -276,6 +297,8 @@ def test_base_url() -> None:
         assert service.ask("/deep/down").status == 200
         for target in ("/api", "/deep/downapi", "/deep", "/"):
             assert service.ask(target).status == 404
-        page = service.ask(f"/deep/down/?token={TOKEN}", headers={"Accept": "text/html"}, token=None)
+        page = service.ask(
+            f"/deep/down/?token={TOKEN}", headers={"Accept": "text/html"}, token=None
+        )
         assert "Path=/deep/down/" in (page.header("set-cookie") or "")
         assert b'href="/deep/down/api/kernels"' in page.body

@@ -225,7 +225,9 @@ def test_pipelined_behind_a_slow_one(wire: Wire) -> None:
 
 
 def test_half_closed_client_gets_all_replies(wire: Wire) -> None:
-    wire.send(f"GET /api/later HTTP/1.1\r\n{HEAD}\r\nGET /api/echo/b HTTP/1.1\r\n{HEAD}\r\n".encode())
+    wire.send(
+        f"GET /api/later HTTP/1.1\r\n{HEAD}\r\nGET /api/echo/b HTTP/1.1\r\n{HEAD}\r\n".encode()
+    )
     wire.socket.shutdown(socket.SHUT_WR)
     assert wire.reply().body == b"later"
     assert wire.reply().json()["name"] == "b"
@@ -324,7 +326,9 @@ def test_wrong_method(wire: Wire) -> None:
     assert reply.json()["reason"] == "Method Not Allowed"
 
 
-@pytest.mark.parametrize("target", ["/nothing", "/api/", "/api/echo", "/api//echo/x", "/API", "/v1"])
+@pytest.mark.parametrize(
+    "target", ["/nothing", "/api/", "/api/echo", "/api//echo/x", "/API", "/v1"]
+)
 def test_unknown_path(wire: Wire, target: str) -> None:
     wire.request(target)
     reply = wire.reply()
@@ -358,7 +362,9 @@ def test_error_forms(wire: Wire) -> None:
 
 
 def test_decoding(wire: Wire) -> None:
-    wire.request("/api/echo/a%2Fb%20c+d?q=1+2%2B3&q=last&empty&=x&", headers={"X-Test": " padded \t"})
+    wire.request(
+        "/api/echo/a%2Fb%20c+d?q=1+2%2B3&q=last&empty&=x&", headers={"X-Test": " padded \t"}
+    )
     found = wire.reply().json()
     assert found["path"] == "/api/echo/a/b c+d"
     assert found["name"] == "a/b c+d"

@@ -29,7 +29,16 @@ class Certificates:
         signed = ["-CA", f"{authority}.pem", "-CAkey", f"{authority}.key"] if authority else []
         self.openssl(
             *["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
-            *["-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}"],
+            *[
+                "-keyout",
+                f"{name}.key",
+                "-out",
+                f"{name}.pem",
+                "-days",
+                "2",
+                "-subj",
+                f"/CN={name}",
+            ],
             *["-addext", "subjectAltName=DNS:localhost", *signed],
         )
 
@@ -61,7 +70,12 @@ def ask(wire: Wire, target: str = "/api/echo/x") -> int:
 
 @pytest.fixture(scope="module")
 def service(certificates: Certificates) -> Iterator[Service]:
-    pair = ["--certfile", certificates.path("server.pem"), "--keyfile", certificates.path("server.key")]
+    pair = [
+        "--certfile",
+        certificates.path("server.pem"),
+        "--keyfile",
+        certificates.path("server.key"),
+    ]
     with Service(*pair) as service:
         yield service
 
@@ -231,7 +245,9 @@ class TestUnixSocket:
             (tmp_path / ("x" * 120), "longer than 107 bytes"),
         ):
             service = Service("--socket", str(path))
-            found = subprocess.run(service.command(), env=service.env, capture_output=True, text=True)
+            found = subprocess.run(
+                service.command(), env=service.env, capture_output=True, text=True
+            )
             assert found.returncode == 1
             assert sentence in found.stderr
         assert file.read_text() == "precious"

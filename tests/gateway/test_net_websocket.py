@@ -97,7 +97,11 @@ class TestHandshake:
         """A client may send before it has seen the 101, also when the handler takes its time."""
         for target in ("/api/ws/echo", "/api/ws/late?ms=30"):
             with service.connect() as wire:
-                lines = [f"GET {target} HTTP/1.1", "Host: localhost", "Authorization: token correct-horse"]
+                lines = [
+                    f"GET {target} HTTP/1.1",
+                    "Host: localhost",
+                    "Authorization: token correct-horse",
+                ]
                 lines += [f"{name}: {value}" for name, value in upgrade_headers().items()]
                 head = "\r\n".join([*lines, "", ""]).encode()
                 wire.send(head + frame(TEXT, b"early") + frame(BINARY, b"x" * 100_000))
@@ -236,7 +240,9 @@ class TestClosing:
     def test_client_that_does_not_answer_a_close(self, frames: Frames) -> None:
         frames.send(TEXT, b"close 1000 done")
         assert frames.receive().code == 1000
-        with pytest.raises((Ended, ConnectionResetError)):  # it is closed all the same, after a while
+        with pytest.raises(
+            (Ended, ConnectionResetError)
+        ):  # it is closed all the same, after a while
             frames.receive()
 
     def test_client_that_vanishes(self, service: Service) -> None:
@@ -263,7 +269,10 @@ def test_random_bytes_after_the_upgrade(service: Service) -> None:
 class TestReaders:
     def test_slow_reader_does_not_delay_another(self, service: Service) -> None:
         """20 MB for everybody; one does not read, the other has it at once, and messages after it."""
-        with open_frames(service, "/api/ws/chat") as slow, open_frames(service, "/api/ws/chat") as quick:
+        with (
+            open_frames(service, "/api/ws/chat") as slow,
+            open_frames(service, "/api/ws/chat") as quick,
+        ):
             for i in range(7):
                 quick.send(BINARY, bytes([i]) * 3 * MIB)
             for i in range(7):
@@ -307,7 +316,10 @@ def test_pings_are_sent_and_missing_pongs_tolerated() -> None:
         for _ in range(3):
             assert frames.receive().opcode == PING
         assert frames.echo("still open") == "still open"
-    with Service("--KernelGatewayApp.ws_ping_interval_secs=0") as service, open_frames(service) as frames:
+    with (
+        Service("--KernelGatewayApp.ws_ping_interval_secs=0") as service,
+        open_frames(service) as frames,
+    ):
         frames.wire.socket.settimeout(1.5)
         with pytest.raises(TimeoutError):
             frames.receive()
