@@ -1,5 +1,5 @@
-"""HTTP/1.1 as it arrives on a socket: what is a request, what is refused and how, and in which order
-replies come."""
+"""HTTP/1.1 as it arrives on a socket: what is a request, what is refused and how, and in which
+order replies come."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def wire(service: Service) -> Iterator[Wire]:
 
 BAD_REQUESTS = {
     "length_and_chunked": (
-        f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Content-Length: 5\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
         "0\r\n\r\n",
         400,
     ),
     "chunked_and_length": (
-        f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+        f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n"
+        "Content-Length: 5\r\n\r\n"
         "0\r\n\r\n",
         400,
     ),
@@ -157,7 +159,7 @@ BAD_REQUESTS = {
 
 @pytest.mark.parametrize("name", BAD_REQUESTS)
 def test_bad_request_is_refused_and_nothing_follows(service: Service, name: str) -> None:
-    """A request that could be read in two ways is refused, and what stands behind it is not read."""
+    """A request that could be read in two ways is refused, and what follows it is not read."""
     text, status = BAD_REQUESTS[name]
     smuggled = f"GET /api/echo/smuggled HTTP/1.1\r\n{HEAD}\r\n"
     with service.connect() as wire:
@@ -242,10 +244,9 @@ def test_client_that_leaves_before_the_reply(service: Service) -> None:
 
 
 def test_chunked_body(wire: Wire) -> None:
-    wire.send(
-        f"PUT /api/echo/x HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n"
-        "3;name=value\r\nabc\r\nA\r\n0123456789\r\n0\r\nHost: evil\r\nX-Test: trailer\r\n\r\n".encode()
-    )
+    text = f"PUT /api/echo/x HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n"
+    text += "3;name=value\r\nabc\r\nA\r\n0123456789\r\n0\r\nHost: evil\r\nX-Test: trailer\r\n\r\n"
+    wire.send(text.encode())
     found = wire.reply().json()
     assert found["body"] == "abc0123456789"
     assert found["header"] is None  # trailers are passed over
@@ -262,9 +263,8 @@ def test_methods_and_bodies(wire: Wire, method: str) -> None:
 
 
 def test_expect_100_continue(wire: Wire) -> None:
-    wire.send(
-        f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n".encode()
-    )
+    head = f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n"
+    wire.send(head.encode())
     assert wire.reply().status == 100
     wire.send(b"abc")
     assert wire.reply().json()["body"] == "abc"

@@ -1,5 +1,5 @@
-"""WebSockets as they arrive on a socket: handshake, frames good and bad, closing, and that no client
-delays another."""
+"""WebSockets as they arrive on a socket: handshake, frames good and bad, closing, and that no
+client delays another."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from support.frames import (
@@ -201,10 +202,8 @@ BAD_FRAMES = {
 def test_bad_frame_closes_with_its_code(service: Service, name: str) -> None:
     data, code = BAD_FRAMES[name]
     with open_frames(service) as frames:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             frames.wire.send(data + frame(TEXT, b"not read any more"))
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         assert frames.closed_with() == code
 
 
@@ -268,7 +267,7 @@ def test_random_bytes_after_the_upgrade(service: Service) -> None:
 
 class TestReaders:
     def test_slow_reader_does_not_delay_another(self, service: Service) -> None:
-        """20 MB for everybody; one does not read, the other has it at once, and messages after it."""
+        """20 MB for everybody; one does not read, the other has all at once, and what follows."""
         with (
             open_frames(service, "/api/ws/chat") as slow,
             open_frames(service, "/api/ws/chat") as quick,

@@ -1,5 +1,5 @@
-"""The gateway's server with handlers for tests (tests/gateway/net_service.c), and a client that sends
-exactly the bytes it is told to."""
+"""The gateway's server with handlers for tests (tests/gateway/net_service.c), and a client that
+sends exactly the bytes it is told to."""
 
 from __future__ import annotations
 
@@ -34,18 +34,15 @@ class Service:
         token: str | None = TOKEN,
         unix: bool = False,
         env: Mapping[str, str] | None = None,
-        program: Path | None = None,
-        environment_uid: int | None = None,
     ) -> None:
         self.options = list(options)
         self.home = Path(tempfile.mkdtemp(prefix="wcn-"))
         self.socket_path = self.home / "socket" if unix else None
-        self.program = program or programs().build / "tests" / "gateway" / "net_service"
+        self.program = programs().build / "tests" / "gateway" / "net_service"
         self.token = token
         self.env = dict(os.environ) | dict(env or {})
         if token is not None:
             self.env["WARMCELL_TOKEN"] = token
-        self.uid = environment_uid
         self.ready = ""
         self.log = self.home / "log"
 
@@ -65,6 +62,17 @@ class Service:
         if not self.ready.startswith("warmcell is ready at "):
             self.process.kill()
             raise AssertionError(f"not ready: {self.ready!r} {self.log.read_text()}")
+
+    def fail_to_start(self) -> subprocess.CompletedProcess[str]:
+        """What a start that must be refused says."""
+        return subprocess.run(
+            self.command(),
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONG_S,
+        )
 
     @property
     def url(self) -> str:
@@ -121,12 +129,13 @@ class Service:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        *,
         token: str | None = TOKEN,
         host: str = "localhost",
     ) -> Reply:
         """One request on a connection of its own."""
         with self.connect() as wire:
-            wire.request(target, method, headers, body, token, host)
+            wire.request(target, method, headers, body, token=token, host=host)
             return wire.reply(head=method == "HEAD")
 
 
@@ -173,6 +182,7 @@ class Wire:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        *,
         token: str | None = TOKEN,
         host: str = "localhost",
     ) -> None:
