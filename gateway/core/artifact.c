@@ -72,8 +72,6 @@ static bool write_base64(struct blob *blob, struct bytes raw, struct err *e)
     scoped(buffer) struct buffer out = {0};
     while (text.len) {
         size_t len = text.len < PIECE_BYTES ? text.len : PIECE_BYTES;
-        while (len < text.len && text.data[len - 1] == '\\')
-            len++; /* an escape stays whole */
         buffer_clear(&out);
         if (!base64_decode(&state, (struct bytes){text.data, len}, &out))
             return fail(e, 400, "the data is not base64");

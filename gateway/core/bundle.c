@@ -1,6 +1,8 @@
 /* Walks over the members of a MIME bundle without parsing their values. Used by the scan. */
 #include "gateway/core/bundle.h"
 
+#include "protocol/json_string.h"
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -116,23 +118,49 @@ static void take_character(struct base64 *state, char c, struct buffer *out)
     state->bits = 0;
 }
 
+static void take_plain(struct base64 *state, char c, struct buffer *out)
+{
+    if (!is_space(c))
+        take_character(state, c, out);
+}
+
+/* One character of an escape. */
+static void take_escaped(struct base64 *state, char c, struct buffer *out)
+{
+    if (state->escape > 1) {
+        const char digits[4] = {'0', '0', '0', c};
+        state->code = state->code << 4 | (uint32_t)json_hex4(digits);
+        if (--state->escape > 1)
+            return;
+        state->escape = 0;
+        take_plain(state, state->code < 0x80 ? (char)state->code : '*', out);
+        return;
+    }
+    state->escape = 0;
+    if (c == 'u') {
+        state->escape = 5;
+        state->code = 0;
+    } else if (c != 'n' && c != 'r' && c != 't') {
+        take_plain(state, c == 'b' || c == 'f' ? '*' : c, out);
+    }
+}
+
 bool base64_decode(struct base64 *state, struct bytes text, struct buffer *out)
 {
     buffer_reserve(out, text.len / 4 * 3 + 3);
     for (size_t i = 0; i < text.len && !state->broken; i++) {
         char c = text.data[i];
-        if (c == '\\' && i + 1 < text.len) {
-            c = text.data[++i];
-            if (c == 'n' || c == 'r' || c == 't')
-                continue;
-        }
-        if (!is_space(c))
-            take_character(state, c, out);
+        if (state->escape)
+            take_escaped(state, c, out);
+        else if (c == '\\')
+            state->escape = 1;
+        else
+            take_plain(state, c, out);
     }
     return !state->broken;
 }
 
 bool base64_whole(const struct base64 *state)
 {
-    return !state->broken && state->have == 0;
+    return !state->broken && state->have == 0 && state->escape == 0;
 }
