@@ -82,6 +82,24 @@ void header_free(struct header *h)
     *h = (struct header){0};
 }
 
+/* "session_pid_number", unique among all processes that share a session. The pid is asked for once: what
+ * builds headers does not fork. */
+static void make_id(struct buffer *out, const char *session)
+{
+    static atomic_ullong built;
+    static atomic_long own_pid;
+    long pid = atomic_load_explicit(&own_pid, memory_order_relaxed);
+    if (pid == 0) {
+        pid = getpid();
+        atomic_store_explicit(&own_pid, pid, memory_order_relaxed);
+    }
+    buffer_add_text(out, session);
+    buffer_add_text(out, "_");
+    buffer_add_number(out, (uint64_t)pid);
+    buffer_add_text(out, "_");
+    buffer_add_number(out, atomic_fetch_add_explicit(&built, 1, memory_order_relaxed));
+}
+
 static void add_member(struct buffer *out, const char *name, const char *text)
 {
     buffer_add_text(out, name);
@@ -91,12 +109,10 @@ static void add_member(struct buffer *out, const char *name, const char *text)
 void header_build(struct buffer *out, const char *msg_type, const char *session,
                   const char *username)
 {
-    static atomic_ullong built;
-    unsigned long long number = atomic_fetch_add_explicit(&built, 1, memory_order_relaxed);
     char date[TIME_TEXT];
     time_now_text(date);
     scoped(buffer) struct buffer id = {0};
-    buffer_printf(&id, "%s_%ld_%llu", session, (long)getpid(), number);
+    make_id(&id, session);
     add_member(out, "{\"msg_id\":", buffer_text(&id));
     add_member(out, ",\"msg_type\":", msg_type);
     add_member(out, ",\"username\":", username);

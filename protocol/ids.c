@@ -99,11 +99,21 @@ void time_text(struct timespec when, char out[TIME_TEXT])
              (unsigned)(when.tv_nsec / 1000) % 1000000u);
 }
 
+/* Every message carries the time, so the text of a second is made once and its fraction written into it. */
 void time_now_text(char out[TIME_TEXT])
 {
+    static _Thread_local char text[TIME_TEXT];
+    static _Thread_local time_t made;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    time_text(now, out);
+    if (now.tv_sec != made || !text[0]) {
+        time_text((struct timespec){.tv_sec = now.tv_sec}, text);
+        made = now.tv_sec;
+    }
+    memcpy(out, text, TIME_TEXT);
+    long us = now.tv_nsec / 1000;
+    for (char *digit = out + TIME_TEXT - 3; us; us /= 10)
+        *digit-- = (char)('0' + us % 10);
 }
 
 int64_t monotonic_us(void)

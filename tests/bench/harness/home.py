@@ -47,11 +47,13 @@ class Home:
         env["PATH"] = bin_dir + os.pathsep + env.get("PATH", os.defpath)
         return env | more
 
-    def add_kernelspec(self, name: str, argv: list[str]) -> None:
-        """Installs a kernelspec that only this home knows."""
+    def add_kernelspec(self, name: str, argv: list[str], *, uplink: bool = False) -> None:
+        """Installs a kernelspec that only this home knows; uplink: its program is our host."""
         folder = self.path / "data" / "kernels" / name
         folder.mkdir(parents=True)
-        spec = {"argv": argv, "display_name": name, "language": "python"}
+        spec: dict[str, object] = {"argv": argv, "display_name": name, "language": "python"}
+        if uplink:
+            spec["metadata"] = {"warmcell": {"uplink": True}}
         (folder / "kernel.json").write_text(json.dumps(spec))
 
     def log_tail(self, lines: int = 20) -> str:

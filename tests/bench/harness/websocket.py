@@ -142,27 +142,13 @@ class KernelSocket:
                 raise BenchError(f"the server took longer than {limit_s:.0f} s")
         ended = time.perf_counter()
         messages = []
-        data, self._data = memoryview(bytes(self._data)), bytearray()
-        at = 0
-        while at < len(data):
-            payload, at = _frame_at(data, at)
-            messages.append(parse(bytes(payload)))
+        while (frame := self._take_frame()) is not None:
+            if frame[0] == BINARY:
+                messages.append(parse(frame[1]))
         return ended, messages
 
     def close(self) -> None:
         self.socket.close()
-
-
-def _frame_at(data: memoryview, at: int) -> tuple[memoryview, int]:
-    size = data[at + 1] & 127
-    start = at + 2
-    if size == 126:
-        size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
-    elif size == 127:
-        size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-    if start + size > len(data):
-        raise BenchError("the last frame is cut")
-    return data[start : start + size], start + size
 
 
 def parse(payload: bytes) -> Message:
