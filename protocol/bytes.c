@@ -49,6 +49,16 @@ void buffer_add_bytes(struct buffer *b, struct bytes view)
     buffer_add(b, view.data, view.len);
 }
 
+void buffer_add_number(struct buffer *b, uint64_t number)
+{
+    char digits[20], *at = digits + sizeof digits;
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    buffer_add(b, at, (size_t)(digits + sizeof digits - at));
+}
+
 void buffer_printf(struct buffer *b, const char *format, ...)
 {
     va_list args, again;

@@ -44,6 +44,7 @@ void buffer_clear(struct buffer *b); /* forgets the content, keeps the memory */
 char *buffer_reserve(struct buffer *b, size_t extra);
 void buffer_add(struct buffer *b, const void *data, size_t len);
 void buffer_add_text(struct buffer *b, const char *text);
+void buffer_add_number(struct buffer *b, uint64_t number); /* in decimal */
 void buffer_add_bytes(struct buffer *b, struct bytes view);
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *b, const char *format, ...);
 void buffer_drop(struct buffer *b, size_t len); /* forgets the first len bytes (memmove) */

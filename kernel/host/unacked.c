@@ -139,18 +139,37 @@ size_t unacked_size(const struct unacked *u, uint64_t number)
     return entry(u, number)->len;
 }
 
+static struct bytes read_back(struct unacked *u, int64_t offset, size_t len)
+{
+    struct err e;
+    buffer_clear(&u->scratch);
+    char *space = buffer_reserve(&u->scratch, len);
+    if (!spill_read(u->spill, offset, space, len, &e)) {
+        report("%s", e.text);
+        return (struct bytes){0};
+    }
+    u->scratch.len = len;
+    return buffer_view(&u->scratch);
+}
+
 struct bytes unacked_get(struct unacked *u, uint64_t number)
 {
     const struct entry *wanted = entry(u, number);
     if (wanted->data)
         return (struct bytes){wanted->data, wanted->len};
-    struct err e;
-    buffer_clear(&u->scratch);
-    char *space = buffer_reserve(&u->scratch, wanted->len);
-    if (!spill_read(u->spill, wanted->offset, space, wanted->len, &e)) {
-        report("%s", e.text);
-        return (struct bytes){0};
+    return read_back(u, wanted->offset, wanted->len);
+}
+
+struct bytes unacked_get_run(struct unacked *u, uint64_t number, size_t most_bytes, uint64_t *last)
+{
+    const struct entry *first = entry(u, number);
+    size_t len = first->len;
+    for (*last = number; *last < u->last; ++*last) {
+        const struct entry *next = entry(u, *last + 1);
+        bool behind = !next->data && next->offset == first->offset + (int64_t)len;
+        if (!behind || len + next->len > most_bytes)
+            break;
+        len += next->len;
     }
-    u->scratch.len = wanted->len;
-    return buffer_view(&u->scratch);
+    return read_back(u, first->offset, len);
 }

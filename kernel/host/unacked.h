@@ -26,6 +26,11 @@ void unacked_ack(struct unacked *u, uint64_t number);
 /* The message with that number, which must be kept; borrowed until the next call of a function of this module. An empty
  * view: it could not be read back from the file (reported). */
 struct bytes unacked_get(struct unacked *u, uint64_t number);
+
+/* Messages in the file from that one on, as they stand behind each other there, read at once: as many whole ones as fit in
+ * most_bytes, at least the first. *last is the number of the last one. Borrowed likewise; empty likewise. */
+struct bytes unacked_get_run(struct unacked *u, uint64_t number, size_t most_bytes, uint64_t *last);
+
 size_t unacked_size(const struct unacked *u, uint64_t number);
 bool unacked_in_memory(const struct unacked *u, uint64_t number);
 

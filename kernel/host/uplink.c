@@ -23,6 +23,7 @@
 #define PEERS_LIMIT         4 /* connected but not attached yet */
 #define VECTORS             64
 #define TURN_BYTES          (4 * 1024 * 1024)
+#define FILE_RUN_BYTES      (256 * 1024)
 #define FINISH_MS           5000 /* for a gateway that is attached but does not read */
 #define SOCKET_BUFFER_BYTES (1024 * 1024)
 
@@ -125,6 +126,18 @@ static bool control_is_next(const struct uplink *u)
            (u->control_done > 0 || u->next > u->control_after);
 }
 
+/* What goes out next of messages that are in the file: many at once, or one where control waits. */
+static int gather_from_file(struct uplink *u, struct iovec *vector)
+{
+    uint64_t last;
+    size_t most = u->control.len ? 0 : FILE_RUN_BYTES;
+    struct bytes run = unacked_get_run(u->unacked, u->next, most, &last);
+    if (run.len <= u->next_done)
+        return 0;
+    *vector = (struct iovec){(char *)run.data + u->next_done, run.len - u->next_done};
+    return 1;
+}
+
 /* Fills vectors with what goes out next; returns how many. */
 static int gather(struct uplink *u, struct iovec *vectors)
 {
@@ -133,20 +146,21 @@ static int gather(struct uplink *u, struct iovec *vectors)
                                     u->control.len - u->control_done};
         return 1;
     }
+    uint64_t last = unacked_last(u->unacked);
+    if (u->next <= last && !unacked_in_memory(u->unacked, u->next))
+        return gather_from_file(u, vectors);
     int count = 0;
     size_t bytes = 0, skip = u->next_done;
-    uint64_t last = unacked_last(u->unacked);
     for (uint64_t n = u->next; n <= last && count < VECTORS && bytes < TURN_BYTES; n++) {
-        bool from_file = !unacked_in_memory(u->unacked, n);
-        if (from_file && count > 0)
-            break; /* only one is read back at a time */
+        if (!unacked_in_memory(u->unacked, n))
+            break;
         struct bytes frame = unacked_get(u->unacked, n);
         if (frame.len <= skip)
             break;
         vectors[count++] = (struct iovec){(char *)frame.data + skip, frame.len - skip};
         bytes += frame.len - skip;
         skip = 0;
-        if (from_file || (u->control.len && n >= u->control_after))
+        if (u->control.len && n >= u->control_after)
             break;
     }
     return count;
