@@ -360,8 +360,8 @@ BAD_FRAMES = {
     "cut control": (frame(9, b"", first=0), 1002),
     "continues nothing": (frame(0, b"{}"), 1002),
     "no UTF-8": (frame(1, b"\xff\xfe"), 1007),
-    "over the limit": (frame(2, b"", length=HUGE * 2), 1009),
-    "length beyond all": (frame(2, b"", length=2**63 - 1), 1009),
+    "over the limit": (frame(2, bytes(1000), length=HUGE * 2), 1009),
+    "length beyond all": (frame(2, bytes(1000), length=2**63 - 1), 1009),
     "bad close code": (frame(8, b"\x00\x01"), 1002),
 }
 
