@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from support.frames import (
@@ -25,7 +26,7 @@ from support.frames import (
     upgrade_headers,
 )
 from support.service import Ended, Service
-from websockets.sync.client import connect as library_connect
+from websockets.sync.client import connect, unix_connect
 
 MIB = 1024 * 1024
 
@@ -119,10 +120,13 @@ class TestHandshake:
         assert service.ask("/api/later?ms=100").status == 200
 
     def test_library_client(self, service: Service) -> None:
+        options: dict[str, Any] = {"subprotocols": ["v1.test"], "max_size": None}
+        path = "/api/ws/echo?token=correct-horse"
         if service.socket_path:
-            pytest.skip("the TCP variant of this test covers it")
-        url = f"ws://127.0.0.1:{service.port}/api/ws/echo?token=correct-horse"
-        with library_connect(url, subprotocols=["v1.test"], max_size=None) as client:  # type: ignore[list-item]
+            client = unix_connect(str(service.socket_path), f"ws://localhost{path}", **options)
+        else:
+            client = connect(f"ws://127.0.0.1:{service.port}{path}", **options)
+        with client:
             assert client.subprotocol == "v1.test"
             for message in ("héllo", b"\x00\x01", "", b"", "x" * 3 * MIB):
                 client.send(message)
