@@ -22,14 +22,21 @@ struct credentials {
     bool same_uid;             /* a Unix peer with the gateway's own uid */
 };
 
-enum credential { CREDENTIAL_NONE, CREDENTIAL_HEADER, CREDENTIAL_QUERY, CREDENTIAL_COOKIE, CREDENTIAL_PEER };
+enum credential {
+    CREDENTIAL_NONE,
+    CREDENTIAL_HEADER,
+    CREDENTIAL_QUERY,
+    CREDENTIAL_COOKIE,
+    CREDENTIAL_PEER
+};
 
-/* The first credential that is right; CREDENTIAL_NONE: none is. Each is compared by hash, in constant
- * time. A wrong one does no harm beside a right one. */
+/* The first credential that is right; CREDENTIAL_NONE: none is. Each is compared by hash, in
+ * constant time. A wrong one does no harm beside a right one. */
 enum credential auth_check(const struct auth *a, const struct credentials *c);
 bool auth_required(const struct auth *a);
 
-/* The cookie that stands for the token: derived from it, so that it survives a restart with the same token. */
+/* The cookie that stands for the token: derived from it, so that it survives a restart with the
+ * same token. */
 const char *auth_cookie(const struct auth *a);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * net/ makes an exchange when a request is complete (or its head, for an upgrade), checks host,
  * origin, principal and limits, finds the route, and calls its handler on the loop's thread. The
- * handler replies exactly once, at once or later: the exchange stays valid until then even if the client
- * has gone, and the reply then goes nowhere. */
+ * handler replies exactly once, at once or later: the exchange stays valid until then even if the
+ * client has gone, and the reply then goes nowhere. */
 #ifndef WARMCELL_GATEWAY_NET_EXCHANGE_H
 #define WARMCELL_GATEWAY_NET_EXCHANGE_H
 
@@ -12,30 +12,46 @@
 #include "protocol/bytes.h"
 #include "protocol/err.h"
 
-enum method { GET, POST, PUT, PATCH, DELETE, METHOD_COUNT }; /* HEAD runs GET; OPTIONS is answered by net/ */
+enum method {
+    GET,
+    POST,
+    PUT,
+    PATCH,
+    DELETE,
+    METHOD_COUNT
+}; /* HEAD runs GET; OPTIONS is answered by net/ */
 
 struct exchange;
 
 /* All views are borrowed and live until the reply. */
 enum method exchange_method(const struct exchange *x);
 const char *exchange_path(const struct exchange *x); /* decoded, without base URL and query */
-const char *exchange_param(const struct exchange *x, const char *name);  /* {name} of the route, decoded; never NULL for a name in the pattern */
-const char *exchange_query(const struct exchange *x, const char *name);  /* decoded; NULL: absent */
-const char *exchange_header(const struct exchange *x, const char *name); /* name in any case; NULL: absent */
+const char *exchange_param(
+    const struct exchange *x,
+    const char *name); /* {name} of the route, decoded; never NULL for a name in the pattern */
+const char *exchange_query(const struct exchange *x, const char *name); /* decoded; NULL: absent */
+const char *exchange_header(const struct exchange *x,
+                            const char *name); /* name in any case; NULL: absent */
 struct bytes exchange_body(const struct exchange *x);
-const char *exchange_principal(const struct exchange *x); /* "owner" for the token of this gateway and for same-uid peers */
-const char *exchange_base_url(const struct exchange *x);  /* "" or "/prefix", without a final slash */
+const char *exchange_principal(
+    const struct exchange *x); /* "owner" for the token of this gateway and for same-uid peers */
+const char *
+exchange_base_url(const struct exchange *x); /* "" or "/prefix", without a final slash */
 
-/* Adds a header to the reply; value is copied and must hold no CR or LF (a bug otherwise: check what comes from outside). */
+/* Adds a header to the reply; value is copied and must hold no CR or LF (a bug otherwise: check
+ * what comes from outside). */
 void exchange_add_header(struct exchange *x, const char *name, const char *value);
 
 /* The replies; each ends the exchange, which must not be used after. */
-void exchange_reply(struct exchange *x, int status, const char *content_type, struct bytes body); /* body is copied */
+void exchange_reply(struct exchange *x, int status, const char *content_type,
+                    struct bytes body);                                 /* body is copied */
 void exchange_reply_json(struct exchange *x, int status, json_t *body); /* body is taken */
 void exchange_reply_empty(struct exchange *x, int status);
-/* In the form of the route: {"message", "reason"} under /api, application/problem+json under /v1. 503 carries Retry-After. */
+/* In the form of the route: {"message", "reason"} under /api, application/problem+json under /v1.
+ * 503 carries Retry-After. */
 void exchange_fail(struct exchange *x, const struct err *e);
-/* A regular file, streamed in pieces of bounded memory, with ETag, If-None-Match and one Range; etag may be NULL. */
+/* A regular file, streamed in pieces of bounded memory, with ETag, If-None-Match and one Range;
+ * etag may be NULL. */
 void exchange_reply_file(struct exchange *x, const char *path, const char *content_type,
                          const char *etag);
 

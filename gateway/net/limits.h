@@ -1,24 +1,26 @@
-/* Every bound that net/ puts on what comes from outside, and every time it waits. Those that an operator
- * may change are options (gateway/options.c) and stand in struct settings_net. */
+/* Every bound that net/ puts on what comes from outside, and every time it waits. Those that an
+ * operator may change are options (gateway/options.c) and stand in struct settings_net. */
 #ifndef WARMCELL_GATEWAY_NET_LIMITS_H
 #define WARMCELL_GATEWAY_NET_LIMITS_H
 
 enum {
-    URL_LIMIT_BYTES = 16 * 1024,    /* request target; 414 */
+    URL_LIMIT_BYTES = 16 * 1024,          /* request target; 414 */
     HEADER_BLOCK_LIMIT_BYTES = 64 * 1024, /* all names and values of a request; 431 */
-    HEADERS_LIMIT = 100,            /* header lines of a request; 431 */
-    QUERY_LIMIT = 64,               /* pairs of a query; 400 */
-    PARAMS_LIMIT = 4,               /* {names} of a route: a bug beyond */
-    HELD_LIMIT_BYTES = 64 * 1024,   /* pipelined bytes kept while a request is answered; reading stops */
-    LINGER_LIMIT_BYTES = 1024 * 1024, /* read and thrown away after a refusal, so that the refusal arrives */
-    KEPT_BUFFER_BYTES = 64 * 1024,  /* a connection's buffer that grew beyond is given back */
-    FILE_PIECE_BYTES = 256 * 1024,  /* of a file in memory while it is sent */
+    HEADERS_LIMIT = 100,                  /* header lines of a request; 431 */
+    QUERY_LIMIT = 64,                     /* pairs of a query; 400 */
+    PARAMS_LIMIT = 4,                     /* {names} of a route: a bug beyond */
+    HELD_LIMIT_BYTES =
+        64 * 1024, /* pipelined bytes kept while a request is answered; reading stops */
+    LINGER_LIMIT_BYTES =
+        1024 * 1024, /* read and thrown away after a refusal, so that the refusal arrives */
+    KEPT_BUFFER_BYTES = 64 * 1024, /* a connection's buffer that grew beyond is given back */
+    FILE_PIECE_BYTES = 256 * 1024, /* of a file in memory while it is sent */
     READ_PIECE_BYTES = 64 * 1024,
 
-    WRITE_STALL_MS = 60 * 1000,  /* a client that takes nothing of its reply */
-    KEEP_ALIVE_MS = 75 * 1000,   /* between two requests */
+    WRITE_STALL_MS = 60 * 1000, /* a client that takes nothing of its reply */
+    KEEP_ALIVE_MS = 75 * 1000,  /* between two requests */
     LINGER_MS = 2 * 1000,
-    TICK_MS = 500,               /* how exact these times are */
+    TICK_MS = 500, /* how exact these times are */
 
     TLS_PIECE_BYTES = 256 * 1024, /* encrypted ahead of the socket */
 

@@ -38,11 +38,11 @@ static inline void list_remove(struct list *item)
 }
 
 /* The object that carries this link. */
-#define list_owner(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define list_owner(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 /* The body may remove the current item, but no other. */
-#define list_each(list_, item)                                                                    \
-    for (struct list *item = (list_)->next, *after_ = item->next; item != (list_);                \
+#define list_each(list_, item)                                                                     \
+    for (struct list *item = (list_)->next, *after_ = item->next; item != (list_);                 \
          item = after_, after_ = item->next)
 
 #endif

@@ -10,11 +10,12 @@ struct router;
 struct router *router_new(void);
 void router_free(struct router *r);
 
-/* Adds the rows of a table; context is handed to their handlers. The table is borrowed for the router's life. A row
- * that an earlier one already answers, or a malformed pattern, is a bug. */
+/* Adds the rows of a table; context is handed to their handlers. The table is borrowed for the
+ * router's life. A row that an earlier one already answers, or a malformed pattern, is a bug. */
 void router_add(struct router *r, const struct route_table *table, void *context);
 
-/* Raw (still encoded) views into the path that was looked up. names are borrowed from the pattern. */
+/* Raw (still encoded) views into the path that was looked up. names are borrowed from the pattern.
+ */
 struct router_param {
     struct bytes name;
     struct bytes value;
@@ -27,8 +28,9 @@ struct router_match {
     size_t param_count;
 };
 
-/* path is raw, without base URL and query, and starts with "/". A literal segment wins over a {name}, and that over a
- * {rest*}; one slash at the end is passed over. False: no route for any method. */
+/* path is raw, without base URL and query, and starts with "/". A literal segment wins over a
+ * {name}, and that over a {rest*}; one slash at the end is passed over. False: no route for any
+ * method. */
 bool router_find(const struct router *r, struct bytes path, struct router_match *out);
 
 #endif

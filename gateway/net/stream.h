@@ -39,7 +39,8 @@ bool stream_pending(const struct stream *s);
 size_t
 stream_unsent_bytes(const struct stream *s); /* of the pending write; shrinks as the peer reads */
 
-/* How many bytes the operating system will surely take in one write now; 0 when that is not known. */
+/* How many bytes the operating system will surely take in one write now; 0 when that is not known.
+ */
 size_t stream_room(const struct stream *s);
 
 /* Ends our side; nothing may be written afterwards. Not while a write is pending. */

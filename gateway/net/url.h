@@ -5,12 +5,12 @@
 #include "protocol/bytes.h"
 #include "protocol/err.h"
 
-/* Decodes %XX into out, which has room for raw.len + 1 bytes, and ends it with NUL. plus: "+" is a space. Returns the
- * length, or -1: a broken escape, an encoded NUL, or not UTF-8. */
+/* Decodes %XX into out, which has room for raw.len + 1 bytes, and ends it with NUL. plus: "+" is a
+ * space. Returns the length, or -1: a broken escape, an encoded NUL, or not UTF-8. */
 long url_decode(struct bytes raw, bool plus, char *out);
 
-/* Splits a target "/path?query" or "http://host/path?query" (as sent to proxies). The views borrow target. 400: neither
- * form. A fragment is an error too. */
+/* Splits a target "/path?query" or "http://host/path?query" (as sent to proxies). The views borrow
+ * target. 400: neither form. A fragment is an error too. */
 bool url_split(struct bytes target, struct bytes *path, struct bytes *query, struct err *e);
 
 /* True when a decoded path holds a segment "." or "..". */

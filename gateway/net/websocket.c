@@ -228,7 +228,8 @@ static unsigned collect(struct websocket *w, uv_buf_t bufs[WEBSOCKET_BUFFERS])
     return used;
 }
 
-/* Tells the owner how far the coming write will get, if it is sure to get there. Returns whether it did. */
+/* Tells the owner how far the coming write will get, if it is sure to get there. Returns whether it
+ * did. */
 static bool announce(struct websocket *w)
 {
     if (!w->events.on_sending || w->owner_told)
