@@ -1,4 +1,5 @@
-/* What the files of the C module _warmcell share: the one lane of the process, and whose output it is. */
+/* What the files of the C module _warmcell share: the one lane of the process, and whose output it
+ * is. */
 #ifndef WARMCELL_KERNEL_PYTHON_CORE_H
 #define WARMCELL_KERNEL_PYTHON_CORE_H
 
@@ -10,25 +11,26 @@
 /* The process's lane; NULL before open(), with a Python exception set. Borrowed. */
 struct lane *core_lane(void);
 
-/* The number of the request that the running thread or task belongs to: that of the context, otherwise
- * that of the last request of all. */
+/* The number of the request that the running thread or task belongs to: that of the context,
+ * otherwise that of the last request of all. */
 uint64_t core_number(void);
 
-/* After a send left queued bytes waiting: waits, without the interpreter lock, until the queue is short
- * again. False: a signal handler raised (KeyboardInterrupt); nothing that was queued is lost. */
+/* After a send left queued bytes waiting: waits, without the interpreter lock, until the queue is
+ * short again. False: a signal handler raised (KeyboardInterrupt); nothing that was queued is lost.
+ */
 bool core_relieve(size_t queued);
 
 /* Sends a frame whose JSON parts are made from Python values.
  * texts: the parts before the JSON (borrowed); json: values, each bytes (JSON already) or what
- * jsontext_add takes; buffers: None or a sequence of buffers. The number of bytes queued in *queued. False: a
- * Python exception is set and nothing was sent. */
+ * jsontext_add takes; buffers: None or a sequence of buffers. The number of bytes queued in
+ * *queued. False: a Python exception is set and nothing was sent. */
 struct core_message {
     uint8_t kind;
     uint8_t flags;
     uint64_t number;
-    struct bytes text;    /* data == NULL: none */
-    PyObject *json[2];    /* NULL: none */
-    PyObject *buffers;    /* NULL or None: none */
+    struct bytes text; /* data == NULL: none */
+    PyObject *json[2]; /* NULL: none */
+    PyObject *buffers; /* NULL or None: none */
 };
 bool core_send(const struct core_message *message, size_t *queued);
 
@@ -40,7 +42,8 @@ PyObject *core_py_wait(PyObject *module, PyObject *args);
 PyObject *core_py_input(PyObject *module, PyObject *content);
 PyObject *core_py_interruptible(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
-/* crash.c: sends what was written before a deadly signal takes its course. Call after faulthandler. */
+/* crash.c: sends what was written before a deadly signal takes its course. Call after faulthandler.
+ */
 void crash_install(void);
 
 /* The module's init function, for PyImport_AppendInittab. */

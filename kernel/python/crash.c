@@ -1,5 +1,6 @@
-/* Deadly signals: what the user's code had written before a crash still goes out, then the signal takes
- * the course that it had before (faulthandler's report, then the end). Called once by open(). */
+/* Deadly signals: what the user's code had written before a crash still goes out, then the signal
+ * takes the course that it had before (faulthandler's report, then the end). Called once by open().
+ */
 #include <signal.h>
 
 #include "kernel/python/core.h"

@@ -1,6 +1,6 @@
-/* See interrupt.h. The handler runs in any thread and at any instant: it uses a flag, an eventfd and
- * PyErr_SetInterruptEx, which are safe there. Invariant: the handler that acts is that of the main
- * thread, so that a blocking call of the main thread ends with EINTR. */
+/* See interrupt.h. The handler runs in any thread and at any instant: it uses a flag, an eventfd
+ * and PyErr_SetInterruptEx, which are safe there. Invariant: the handler that acts is that of the
+ * main thread, so that a blocking call of the main thread ends with EINTR. */
 #include "kernel/python/interrupt.h"
 
 #define PY_SSIZE_T_CLEAN

@@ -1,7 +1,8 @@
 /* SIGINT: heard while user code runs, without effect between requests.
  *
- * Python's own handler stays in its table (signal.getsignal() is default_int_handler), but the C handler that the kernel
- * calls is ours: it decides by one flag, and can be waited for through a descriptor. */
+ * Python's own handler stays in its table (signal.getsignal() is default_int_handler), but the C
+ * handler that the kernel calls is ours: it decides by one flag, and can be waited for through a
+ * descriptor. */
 #ifndef WARMCELL_KERNEL_PYTHON_INTERRUPT_H
 #define WARMCELL_KERNEL_PYTHON_INTERRUPT_H
 
@@ -16,7 +17,8 @@ void interrupt_install(void);
 /* Whether SIGINT is heard. Returns what it was. */
 bool interrupt_hear(bool on);
 
-/* Readable after a SIGINT that was heard, until interrupt_hear(true) or interrupt_drain(). Borrowed. */
+/* Readable after a SIGINT that was heard, until interrupt_hear(true) or interrupt_drain().
+ * Borrowed. */
 int interrupt_fd(void);
 void interrupt_drain(void);
 

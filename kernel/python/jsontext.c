@@ -1,5 +1,5 @@
-/* See jsontext.h. Called for every message that the interpreter publishes; a 20 MB image is one scan and one
- * copy. Invariant: what is appended is valid JSON, whatever the value. */
+/* See jsontext.h. Called for every message that the interpreter publishes; a 20 MB image is one
+ * scan and one copy. Invariant: what is appended is valid JSON, whatever the value. */
 #include "kernel/python/jsontext.h"
 
 #include <math.h>
@@ -17,7 +17,8 @@ static const char escapes[256] = {
     [28] = 'u',   [29] = 'u',    [30] = 'u',   [31] = 'u',
 };
 
-/* A surrogate is ED A0..BF xx in Python's "surrogatepass" form, as long as the replacement character. */
+/* A surrogate is ED A0..BF xx in Python's "surrogatepass" form, as long as the replacement
+ * character. */
 static void replace_surrogates(char *data, size_t len)
 {
     for (size_t i = 0; i + 2 < len; i++)
@@ -55,8 +56,8 @@ static size_t plain_run(const char *text, size_t len)
         uint64_t w;
         memcpy(&w, text + at, 8);
         uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
-        uint64_t hit = ((w - ONES * 0x20) & ~w) | ((quote - ONES) & ~quote) |
-                       ((slash - ONES) & ~slash);
+        uint64_t hit =
+            ((w - ONES * 0x20) & ~w) | ((quote - ONES) & ~quote) | ((slash - ONES) & ~slash);
         if (hit & HIGHS)
             break;
     }
@@ -124,7 +125,8 @@ static void add_base64(struct buffer *out, struct bytes raw)
     out->len += (size_t)(at - start);
 }
 
-/* The text of an int or a finite float is what their base type's repr gives, whatever a subclass prints. */
+/* The text of an int or a finite float is what their base type's repr gives, whatever a subclass
+ * prints. */
 static bool add_repr(struct buffer *out, PyObject *value, reprfunc repr)
 {
     PyObject *text = repr(value);

@@ -1,6 +1,6 @@
-/* The queue of the interpreter's end of the link. Called by the Python module (with the interpreter lock held)
- * and by the watching thread. Invariant: frames leave in the order in which they were given, whole, whatever
- * interrupts a caller; text written before a frame leaves before it. */
+/* The queue of the interpreter's end of the link. Called by the Python module (with the interpreter
+ * lock held) and by the watching thread. Invariant: frames leave in the order in which they were
+ * given, whole, whatever interrupts a caller; text written before a frame leaves before it. */
 #include "kernel/python/lane.h"
 
 #include <errno.h>
@@ -91,7 +91,8 @@ static bool open_descriptors(struct lane *l, struct err *e)
     l->input_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (l->kick_fd < 0 || l->timer_fd < 0 || l->wake_fd < 0 || l->input_fd < 0)
         return fail_errno(e, 503, "cannot open the descriptors of the link");
-    l->pipe_fds[0] = fcntl(1, F_DUPFD_CLOEXEC, 10); /* -1 when it is closed: then nothing is in it */
+    l->pipe_fds[0] =
+        fcntl(1, F_DUPFD_CLOEXEC, 10); /* -1 when it is closed: then nothing is in it */
     l->pipe_fds[1] = fcntl(2, F_DUPFD_CLOEXEC, 10);
     if (fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) < 0 ||
         fcntl(l->fd, F_SETFD, FD_CLOEXEC) < 0)
@@ -177,8 +178,8 @@ static void add_chunk(struct lane *l, char *data, size_t len, size_t sent)
     l->queued_bytes += len - sent;
 }
 
-/* Sends from pieces as much as the socket takes; their views then begin behind what was sent. Returns the
- * index of the first piece that is not done. */
+/* Sends from pieces as much as the socket takes; their views then begin behind what was sent.
+ * Returns the index of the first piece that is not done. */
 static size_t send_pieces(struct lane *l, struct bytes *pieces, size_t count)
 {
     size_t at = 0;

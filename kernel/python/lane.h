@@ -1,9 +1,10 @@
 /* The interpreter's end of the link: frames out, frames in, and the text of sys.stdout and
  * sys.stderr on its way out. Knows nothing of Python and takes no interpreter lock.
  *
- * A thread of its own (watch.c) reads the link, writes what could not be written at once, sends text that
- * has waited for FLUSH_MS, and kills the process group when the host has gone. All other functions may
- * be called by any thread; none of them blocks for longer than one write to the socket. */
+ * A thread of its own (watch.c) reads the link, writes what could not be written at once, sends
+ * text that has waited for FLUSH_MS, and kills the process group when the host has gone. All other
+ * functions may be called by any thread; none of them blocks for longer than one write to the
+ * socket. */
 #ifndef WARMCELL_KERNEL_PYTHON_LANE_H
 #define WARMCELL_KERNEL_PYTHON_LANE_H
 
@@ -15,11 +16,12 @@
 #include "protocol/err.h"
 #include "protocol/link.h"
 
-/* Above HIGH_WATER bytes queued a producer should wait with lane_wait_writable() until LOW_WATER. */
+/* Above HIGH_WATER bytes queued a producer should wait with lane_wait_writable() until LOW_WATER.
+ */
 #define LANE_HIGH_WATER_BYTES (1024u * 1024)
-#define LANE_LOW_WATER_BYTES (256u * 1024)
-#define LANE_FLUSH_MS 2
-#define LANE_TEXT_BYTES (64u * 1024)
+#define LANE_LOW_WATER_BYTES  (256u * 1024)
+#define LANE_FLUSH_MS         2
+#define LANE_TEXT_BYTES       (64u * 1024)
 
 enum lane_stream { LANE_STDOUT, LANE_STDERR };
 
@@ -34,31 +36,34 @@ struct lane_frame {
 
 struct lane;
 
-/* Takes over the connected socket fd (closed by lane_close) and starts the thread. on_shutdown is called
- * by that thread when LINK_SHUTDOWN arrives. NULL with e filled (503) when a descriptor or thread cannot be had. */
+/* Takes over the connected socket fd (closed by lane_close) and starts the thread. on_shutdown is
+ * called by that thread when LINK_SHUTDOWN arrives. NULL with e filled (503) when a descriptor or
+ * thread cannot be had. */
 struct lane *lane_open(int fd, void (*on_shutdown)(void), struct err *e);
 
-/* Ends the thread and frees everything; what is still queued is lost (see lane_drain). NULL is legal. */
+/* Ends the thread and frees everything; what is still queued is lost (see lane_drain). NULL is
+ * legal. */
 void lane_close(struct lane *l);
 
-/* Sends one frame after all text written so far; LINK_FLAG_PIPES_FIRST is added when bytes stand in the
- * process's own stdout and stderr pipes. given, when not NULL, is the buffer that holds one of the parts: what
- * cannot be written at once is then kept by taking its memory (it is empty afterwards) instead of
- * copying. Returns the bytes queued: see LANE_HIGH_WATER_BYTES. */
+/* Sends one frame after all text written so far; LINK_FLAG_PIPES_FIRST is added when bytes stand in
+ * the process's own stdout and stderr pipes. given, when not NULL, is the buffer that holds one of
+ * the parts: what cannot be written at once is then kept by taking its memory (it is empty
+ * afterwards) instead of copying. Returns the bytes queued: see LANE_HIGH_WATER_BYTES. */
 size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given);
 
-/* Adds text (valid UTF-8) to a stream; sent by the flush policy of docs/link.md. Returns the bytes queued. */
+/* Adds text (valid UTF-8) to a stream; sent by the flush policy of docs/link.md. Returns the bytes
+ * queued. */
 size_t lane_write(struct lane *l, enum lane_stream stream, uint64_t number, struct bytes text);
 
 /* Sends the text written so far. Returns the bytes queued. */
 size_t lane_flush(struct lane *l);
 
-/* Sends what is queued and the text written so far, for a handler of a deadly signal: allocates nothing, and
- * gives up instead of waiting for a lock. The lane must not be used afterwards. */
+/* Sends what is queued and the text written so far, for a handler of a deadly signal: allocates
+ * nothing, and gives up instead of waiting for a lock. The lane must not be used afterwards. */
 void lane_flush_in_crash(struct lane *l);
 
-/* Waits at most timeout_ms until the socket takes more or interrupt_fd (-1: none) is readable, writes what can be written, and
- * returns the bytes that are still queued. */
+/* Waits at most timeout_ms until the socket takes more or interrupt_fd (-1: none) is readable,
+ * writes what can be written, and returns the bytes that are still queued. */
 size_t lane_wait_writable(struct lane *l, int interrupt_fd, int timeout_ms);
 
 /* Writes everything that is queued, for at most timeout_ms. */
@@ -75,8 +80,8 @@ void lane_forget_inputs(struct lane *l);
 int lane_wake_fd(const struct lane *l);
 int lane_input_fd(const struct lane *l);
 
-/* After fork() in the child: the link is closed, every send is dropped and text goes to descriptor 1 or 2 by
- * whole lines. True in such a child. */
+/* After fork() in the child: the link is closed, every send is dropped and text goes to descriptor
+ * 1 or 2 by whole lines. True in such a child. */
 bool lane_forked(const struct lane *l);
 
 #endif

@@ -1,6 +1,7 @@
-/* warmcell-python: an interpreter behind the link. It embeds libpython, presents itself as the Python
- * executable that --python names (so a virtual environment's packages are found and sys.executable is that
- * environment's python), and runs the package warmcell_kernel. Started by warmcell-kernel. */
+/* warmcell-python: an interpreter behind the link. It embeds libpython, presents itself as the
+ * Python executable that --python names (so a virtual environment's packages are found and
+ * sys.executable is that environment's python), and runs the package warmcell_kernel. Started by
+ * warmcell-kernel. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -15,10 +16,10 @@
 #include "kernel/python/core.h"
 #include "protocol/memory.h"
 
-#define USAGE                                                                                     \
-    "usage: warmcell-python [--python EXE] --link-fd N\n"                                         \
-    "Runs Python behind the link of a warmcell-kernel, which starts it.\n"                        \
-    "  --python EXE  the Python executable to be (default: " WARMCELL_DEFAULT_PYTHON ")\n"        \
+#define USAGE                                                                                      \
+    "usage: warmcell-python [--python EXE] --link-fd N\n"                                          \
+    "Runs Python behind the link of a warmcell-kernel, which starts it.\n"                         \
+    "  --python EXE  the Python executable to be (default: " WARMCELL_DEFAULT_PYTHON ")\n"         \
     "  --link-fd N   the descriptor of the link, a connected Unix socket\n"
 
 struct options {
@@ -66,7 +67,8 @@ static int read_options(int argc, char **argv, struct options *o)
     return -1;
 }
 
-/* The absolute path of an executable, looked up in PATH as a shell does. The caller owns it; NULL: none. */
+/* The absolute path of an executable, looked up in PATH as a shell does. The caller owns it; NULL:
+ * none. */
 static char *find_executable(const char *name)
 {
     if (strchr(name, '/'))

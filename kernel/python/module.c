@@ -1,6 +1,6 @@
-/* The C module _warmcell: the interpreter's end of the link as Python sees it. Compiled into warmcell-python, and as
- * an extension module for `python -m warmcell_kernel`. Every function runs with the interpreter lock.
- * Invariant: whatever waits for the host releases that lock. */
+/* The C module _warmcell: the interpreter's end of the link as Python sees it. Compiled into
+ * warmcell-python, and as an extension module for `python -m warmcell_kernel`. Every function runs
+ * with the interpreter lock. Invariant: whatever waits for the host releases that lock. */
 #include "kernel/python/core.h"
 
 #include <pthread.h>
@@ -8,8 +8,9 @@
 #include "kernel/python/interrupt.h"
 #include "kernel/python/jsontext.h"
 
-#define WAIT_MS     250
-#define PIECE_BYTES (1024u * 1024) /* a longer text is written in pieces, so that the queue stays bounded */
+#define WAIT_MS 250
+#define PIECE_BYTES                                                                                \
+    (1024u * 1024) /* a longer text is written in pieces, so that the queue stays bounded */
 
 static struct lane *lane;
 static PyObject *parent_var; /* ContextVar: (number, message) */
@@ -51,8 +52,7 @@ bool core_relieve(size_t queued)
         interrupt_drain();
         if (PyErr_CheckSignals() < 0)
             return false;
-        Py_BEGIN_ALLOW_THREADS
-        queued = lane_wait_writable(lane, interrupt_fd(), WAIT_MS);
+        Py_BEGIN_ALLOW_THREADS queued = lane_wait_writable(lane, interrupt_fd(), WAIT_MS);
         Py_END_ALLOW_THREADS
     }
     return true;
@@ -170,7 +170,8 @@ static PyObject *py_reply(PyObject *module, PyObject *args)
     unsigned long long number;
     int abort_queue;
     struct core_message m = {.kind = LINK_REPLY};
-    if (!PyArg_ParseTuple(args, "KpOO|O", &number, &abort_queue, &m.json[0], &m.json[1], &m.buffers))
+    if (!PyArg_ParseTuple(args, "KpOO|O", &number, &abort_queue, &m.json[0], &m.json[1],
+                          &m.buffers))
         return NULL;
     size_t queued;
     m.number = number;
@@ -184,7 +185,8 @@ static PyObject *py_reply(PyObject *module, PyObject *args)
 static PyObject *py_send(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyObject *head = PyTuple_GetSlice(args, 0, 2), *parts = PyTuple_GetSlice(args, 2, PY_SSIZE_T_MAX);
+    PyObject *head = PyTuple_GetSlice(args, 0, 2),
+             *parts = PyTuple_GetSlice(args, 2, PY_SSIZE_T_MAX);
     unsigned char kind;
     unsigned long long number;
     struct core_message m = {.buffers = parts};
@@ -276,9 +278,8 @@ static PyObject *py_json(PyObject *module, PyObject *value)
 /* Output of a child process must come after what this one has written. */
 static int on_audit(const char *event, PyObject *args, void *data)
 {
-    static const char *const starts[] = {"subprocess.Popen", "os.system",      "os.fork",
-                                         "os.forkpty",       "os.posix_spawn", "os.exec",
-                                         "pty.spawn"};
+    static const char *const starts[] = {"subprocess.Popen", "os.system", "os.fork",  "os.forkpty",
+                                         "os.posix_spawn",   "os.exec",   "pty.spawn"};
     (void)args, (void)data;
     if ((*event == 's' || *event == 'o' || *event == 'p') && lane)
         for (size_t i = 0; i < countof(starts); i++)
@@ -342,14 +343,15 @@ static PyObject *py_hear_interrupts(PyObject *module, PyObject *none)
     Py_RETURN_NONE;
 }
 
-/* MurmurHash2, by Austin Appleby (public domain): the name that debugger front ends give to a cell. */
+/* MurmurHash2, by Austin Appleby (public domain): the name that debugger front ends give to a cell.
+ */
 static uint32_t murmur2(const unsigned char *data, size_t len, uint32_t seed)
 {
     const uint32_t m = 0x5bd1e995;
     uint32_t h = seed ^ (uint32_t)len;
     for (; len >= 4; data += 4, len -= 4) {
-        uint32_t k = data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 |
-                     (uint32_t)data[3] << 24;
+        uint32_t k =
+            data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
         k *= m;
         k ^= k >> 24;
         h = h * m ^ k * m;
@@ -381,9 +383,11 @@ static PyMethodDef methods[] = {
     {"wait", core_py_wait, METH_VARARGS, "wait(fds, timeout_ms) -> (kind, number, parts) | None"},
     {"wake_fd", py_wake_fd, METH_NOARGS, "a descriptor that is readable while a request waits"},
     {"pending", py_pending, METH_NOARGS, "whether a request waits"},
-    {"forked", py_forked, METH_NOARGS, "whether this is a child of the process that opened the link"},
+    {"forked", py_forked, METH_NOARGS,
+     "whether this is a child of the process that opened the link"},
     {"publish", py_publish, METH_VARARGS, "publish(msg_type, metadata, content, buffers=None)"},
-    {"reply", py_reply, METH_VARARGS, "reply(number, abort_queue, metadata, content, buffers=None)"},
+    {"reply", py_reply, METH_VARARGS,
+     "reply(number, abort_queue, metadata, content, buffers=None)"},
     {"send", py_send, METH_VARARGS, "send(kind, number, *parts)"},
     {"input", core_py_input, METH_O, "input(content) -> str: ask the front end"},
     {"interruptible", (PyCFunction)(void (*)(void))core_py_interruptible, METH_FASTCALL,

@@ -1,9 +1,10 @@
-/* The text of sys.stdout and sys.stderr between write() and the link: gathered into STREAM frames of at most
- * LANE_TEXT_BYTES and sent at once on the first newline after quiet, otherwise LANE_FLUSH_MS later by the
- * watching thread. Called by lane.c with its lock held.
- * Text may so wait while C code writes to descriptor 1: the order of the two is kept only from flush to flush
- * (audit events flush before a child process is started; other C code is the caller's to flush for).
- * Invariant: frames holds whole frames, of which only the last may grow; order is the order of writing. */
+/* The text of sys.stdout and sys.stderr between write() and the link: gathered into STREAM frames
+ * of at most LANE_TEXT_BYTES and sent at once on the first newline after quiet, otherwise
+ * LANE_FLUSH_MS later by the watching thread. Called by lane.c with its lock held. Text may so wait
+ * while C code writes to descriptor 1: the order of the two is kept only from flush to flush (audit
+ * events flush before a child process is started; other C code is the caller's to flush for).
+ * Invariant: frames holds whole frames, of which only the last may grow; order is the order of
+ * writing. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/timerfd.h>
@@ -12,14 +13,14 @@
 
 #include "kernel/python/lane_state.h"
 
-#define FLUSH_NS (LANE_FLUSH_MS * 1000000LL)
+#define FLUSH_NS         (LANE_FLUSH_MS * 1000000LL)
 #define CHILD_LINE_BYTES 8192
 
 static const char *const stream_names[] = {[LANE_STDOUT] = "stdout", [LANE_STDERR] = "stderr"};
 
 /* Both names are as long: what stands before the text of a frame has one size. */
 #define NAME_BYTES 6
-#define TEXT_AT (LINK_HEAD_BYTES + 2 * 4 + NAME_BYTES)
+#define TEXT_AT    (LINK_HEAD_BYTES + 2 * 4 + NAME_BYTES)
 
 static int64_t now_ns(void)
 {

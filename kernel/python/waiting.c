@@ -1,5 +1,6 @@
-/* The functions of _warmcell that wait: for a request, for input, and for user code that SIGINT may end.
- * Invariant: SIGINT is heard only inside interruptible(); none that comes later raises in the caller. */
+/* The functions of _warmcell that wait: for a request, for input, and for user code that SIGINT may
+ * end. Invariant: SIGINT is heard only inside interruptible(); none that comes later raises in the
+ * caller. */
 #include <errno.h>
 #include <poll.h>
 
@@ -7,7 +8,8 @@
 #include "kernel/python/interrupt.h"
 
 #define FDS_LIMIT     16
-#define SIGNAL_GAP_MS 250 /* a signal that slips in between the check and poll() waits no longer */
+#define SIGNAL_GAP_MS 250 /* a signal that slips in between the check and poll() waits no longer   \
+                           */
 
 /* (kind, number, [part, ...]); frees the frame. */
 static PyObject *frame_tuple(struct lane_frame *frame)
@@ -22,7 +24,8 @@ static PyObject *frame_tuple(struct lane_frame *frame)
             PyList_SET_ITEM(parts, (Py_ssize_t)i, part);
     }
     PyObject *result =
-        parts ? Py_BuildValue("(iKN)", frame->kind, (unsigned long long)frame->number, parts) : NULL;
+        parts ? Py_BuildValue("(iKN)", frame->kind, (unsigned long long)frame->number, parts)
+              : NULL;
     free(frame);
     return result;
 }
@@ -30,14 +33,12 @@ static PyObject *frame_tuple(struct lane_frame *frame)
 static int poll_unlocked(struct pollfd *fds, size_t count, int timeout_ms)
 {
     int n;
-    Py_BEGIN_ALLOW_THREADS
-    n = poll(fds, count, timeout_ms);
-    Py_END_ALLOW_THREADS
-    return n;
+    Py_BEGIN_ALLOW_THREADS n = poll(fds, count, timeout_ms);
+    Py_END_ALLOW_THREADS return n;
 }
 
-/* wait(fds, timeout_ms) -> frame | None: the next request, or None when one of the descriptors in the
- * tuple is readable or the time (-1: unlimited) is over. */
+/* wait(fds, timeout_ms) -> frame | None: the next request, or None when one of the descriptors in
+ * the tuple is readable or the time (-1: unlimited) is over. */
 PyObject *core_py_wait(PyObject *module, PyObject *args)
 {
     (void)module;
@@ -51,7 +52,8 @@ PyObject *core_py_wait(PyObject *module, PyObject *args)
         return l ? PyErr_Format(PyExc_ValueError, "at most %d descriptors", FDS_LIMIT) : NULL;
     struct pollfd fds[FDS_LIMIT + 1] = {{lane_wake_fd(l), POLLIN, 0}};
     for (Py_ssize_t i = 0; i < count; i++) {
-        fds[i + 1] = (struct pollfd){PyObject_AsFileDescriptor(PyTuple_GET_ITEM(extra, i)), POLLIN, 0};
+        fds[i + 1] =
+            (struct pollfd){PyObject_AsFileDescriptor(PyTuple_GET_ITEM(extra, i)), POLLIN, 0};
         if (fds[i + 1].fd < 0)
             return NULL;
     }
@@ -104,7 +106,8 @@ PyObject *core_py_input(PyObject *module, PyObject *content)
     }
 }
 
-/* interruptible(function, *args): calls it with SIGINT heard; a SIGINT that comes as it ends is dropped. */
+/* interruptible(function, *args): calls it with SIGINT heard; a SIGINT that comes as it ends is
+ * dropped. */
 PyObject *core_py_interruptible(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     (void)module;

@@ -1,6 +1,7 @@
-/* The thread that looks after the link while the main thread computes: it reads requests and input into
- * their queues, writes what waits, and sends text that is due. It needs no interpreter lock.
- * Invariant: when the host closes the link, or breaks its protocol, the process group is killed at once. */
+/* The thread that looks after the link while the main thread computes: it reads requests and input
+ * into their queues, writes what waits, and sends text that is due. It needs no interpreter lock.
+ * Invariant: when the host closes the link, or breaks its protocol, the process group is killed at
+ * once. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,7 +12,8 @@
 
 #include "kernel/python/lane_state.h"
 
-/* The group is ours alone when we lead it, as the host arranges; otherwise only this process may go. */
+/* The group is ours alone when we lead it, as the host arranges; otherwise only this process may
+ * go. */
 static void die_with_the_host(void)
 {
     if (getpgrp() == getpid())

@@ -1,5 +1,5 @@
-"""The host's end of the link, for tests of an interpreter: it starts one, sends requests and gathers
-what comes back, with the order rules of docs/link.md (the link before the pipes; PIPES_FIRST)."""
+"""The host's end of the link, for tests of an interpreter: it starts one, sends requests and
+gathers what comes back, with the order rules of docs/link.md."""
 
 from __future__ import annotations
 
@@ -169,7 +169,8 @@ class Interpreter:
                 return frame
             left = end - time.monotonic()
             assert left > 0, "the interpreter says nothing"
-            readable, _, _ = select.select([self.sock, *self.pipes], [], [], left)
+            watched: list[Any] = [self.sock, *self.pipes]
+            readable, _, _ = select.select(watched, [], [], left)
             if self.sock in readable:
                 data = self.sock.recv(1 << 20, socket.MSG_DONTWAIT)
                 if not data:

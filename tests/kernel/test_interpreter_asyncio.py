@@ -117,7 +117,8 @@ def test_stopping_the_loop_does_not_end_the_kernel(fresh: Interpreter) -> None:
     )
     assert fresh.run("1").result == "1"
     answer = fresh.run(
-        "asyncio.get_running_loop().call_later(0.01, asyncio.get_running_loop().stop)\nawait asyncio.sleep(0.05)\n3"
+        "asyncio.get_running_loop().call_later(0.01, asyncio.get_running_loop().stop)\n"
+        "await asyncio.sleep(0.05)\n3"
     )
     assert answer.frames[-1].kind == REPLY
     assert fresh.run("1").result == "1"

@@ -143,10 +143,10 @@ def test_history_frame_precedes_the_reply(shared: Interpreter) -> None:
 
 def test_cell_id_and_metadata_reach_events(shared: Interpreter) -> None:
     shared.run(
-        "seen = []\nget_ipython().events.register('pre_run_cell', lambda info: seen.append(info.cell_id))"
+        "seen = []\nsee = lambda info: seen.append(info.cell_id)\n"
+        "get_ipython().events.register('pre_run_cell', see)"
     )
     shared.collect(shared.start("2", metadata={"cellId": "abc"}))
-    assert shared.run("seen[-1]").result == "'abc'" or shared.run("seen[-3:]").result
     assert "'abc'" in str(shared.run("seen").result)
 
 
@@ -154,8 +154,9 @@ def test_displayed_values_are_valid_json(shared: Interpreter) -> None:
     code = """
 import numpy as np, datetime
 from IPython.display import publish_display_data
-publish_display_data({'application/json': {'nan': float('nan'), 'inf': -float('inf'), 'np': np.float64(1.5),
-    'i': np.int64(3), 'bytes': b'ab', 'day': datetime.date(2020, 1, 2), 'set': {1}, 'text': '\\ud83d x \\x00',
+publish_display_data({'application/json': {
+    'nan': float('nan'), 'inf': -float('inf'), 'np': np.float64(1.5), 'i': np.int64(3),
+    'bytes': b'ab', 'day': datetime.date(2020, 1, 2), 'set': {1}, 'text': '\\ud83d x \\x00',
     1: 'one', None: 'none', False: 'no', 'big': 2**70}}, metadata={'m': float('nan')})
 """
     answer = shared.run(code)

@@ -18,10 +18,13 @@ ENDLESS = {
         "await asyncio.create_task(f())"
     ),
     "loop after await": "import asyncio; await asyncio.sleep(0); print('go')\nwhile True: pass",
-    "asyncio.run": "import asyncio\nasync def f():\n    print('go'); await asyncio.sleep(600)\nasyncio.run(f())",
-    "lock": "import threading; lock = threading.Lock(); lock.acquire(); print('go'); lock.acquire()",
+    "asyncio.run": (
+        "import asyncio\nasync def f():\n    print('go'); await asyncio.sleep(600)\nasyncio.run(f())"
+    ),
+    "lock": "import threading; l = threading.Lock(); l.acquire(); print('go'); l.acquire()",
     "join": (
-        "import threading, time; print('go'); t = threading.Thread(target=time.sleep, args=(3,), daemon=True)\n"
+        "import threading, time; print('go')\n"
+        "t = threading.Thread(target=time.sleep, args=(3,), daemon=True)\n"
         "t.start(); t.join(600); t.join(600)"
     ),
     "child": "import subprocess; print('go'); subprocess.run(['sleep', '600'])",
@@ -57,7 +60,10 @@ def test_many_interrupts_while_cells_run(shared: Interpreter) -> None:
 
 
 def test_code_that_catches_the_interrupt_goes_on(shared: Interpreter) -> None:
-    code = "import time\ntry:\n    print('go'); time.sleep(600)\nexcept KeyboardInterrupt:\n    print('caught')\n'after'"
+    code = (
+        "import time\ntry:\n    print('go'); time.sleep(600)\n"
+        "except KeyboardInterrupt:\n    print('caught')\n'after'"
+    )
     answer = shared.run(code, on_frame=shared.interrupt_when("go"))
     assert answer.stdout == "go\ncaught\n"
     assert answer.result == "'after'"
@@ -90,7 +96,8 @@ def test_a_handler_of_the_user(fresh: Interpreter) -> None:
 
 def test_interrupt_while_completing(shared: Interpreter) -> None:
     shared.run(
-        "class Slow:\n    def __dir__(self):\n        print('go', flush=True)\n        while True: pass\ns = Slow()"
+        "class Slow:\n    def __dir__(self):\n        print('go', flush=True)\n"
+        "        while True: pass\ns = Slow()"
     )
     number = shared.request("complete_request", {"code": "s.", "cursor_pos": 2})
     answer = shared.collect(number, shared.interrupt_when("go"))
@@ -114,7 +121,7 @@ def test_input(shared: Interpreter) -> None:
     assert answer.result == "('ünï\\nsecond', 'secret')"
     assert answer.order[1] == "stdout:before"
     assert (
-        shared.run("input()", allow_stdin=True, on_input=lambda c: "\x04").reply["ename"]
+        shared.run("input()", allow_stdin=True, on_input=lambda _: "\x04").reply["ename"]
         == "EOFError"
     )
     assert shared.run("input('x')").reply["ename"] == "StdinNotImplementedError"
@@ -130,20 +137,20 @@ def test_input_can_be_interrupted(shared: Interpreter) -> None:
     reply = shared.collect(number).reply
     assert reply["ename"] == "KeyboardInterrupt"
     shared.send(INPUT, number, b"too late")
-    again = shared.run("input()", allow_stdin=True, on_input=lambda c: "in time")
+    again = shared.run("input()", allow_stdin=True, on_input=lambda _: "in time")
     assert again.result == "'in time'"
 
 
 def test_pdb(shared: Interpreter) -> None:
     lines = iter(["p x", "c"])
     code = "x = 41\nimport pdb; pdb.set_trace()\nx + 1"
-    answer = shared.run(code, allow_stdin=True, on_input=lambda c: next(lines))
+    answer = shared.run(code, allow_stdin=True, on_input=lambda _: next(lines))
     assert "41" in answer.stdout
     assert answer.result == "42"
     shared.run("1/0")
     lines = iter(["q"])
     assert (
-        shared.run("%debug", allow_stdin=True, on_input=lambda c: next(lines)).reply["status"]
+        shared.run("%debug", allow_stdin=True, on_input=lambda _: next(lines)).reply["status"]
         == "ok"
     )
 

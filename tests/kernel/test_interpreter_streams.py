@@ -37,7 +37,7 @@ for i in range(3):
     print('o', i); print('e', i, file=sys.stderr); display(i)
 """
     order = shared.run(code).order[1:-1]
-    texts = [o for o in order]
+    texts = list(order)
     assert texts == [
         x for i in range(3) for x in (f"stdout:o {i}\n", f"stderr:e {i}\n", "display_data")
     ]
@@ -93,7 +93,7 @@ def test_threads_write_with_their_cells_number(fresh: Interpreter) -> None:
     fresh.collect(first)
     seen: list[Frame] = []
     second = fresh.start("print('mine'); stop.set(); t.join()")
-    fresh.collect(second, lambda f, a: seen.append(f))
+    fresh.collect(second, lambda f, _: seen.append(f))
     by_text = {f.parts[1]: f.number for f in seen if f.kind == STREAM}
     assert by_text == {b"mine\n": second, b"late\n": first, b"err\n": first}
     assert [f.number for f in seen if f.parts and f.parts[0] == b"display_data"] == [first]
@@ -195,7 +195,7 @@ def test_text_is_flushed_before_every_answer(shared: Interpreter) -> None:
     answer = shared.run("print('a', end='')")
     assert answer.order == ["execute_input", "stdout:a", "reply"]
     seen: list[Answer] = []
-    shared.run("print('b', end=''); 1/0", on_frame=lambda f, a: seen.append(a))
+    shared.run("print('b', end=''); 1/0", on_frame=lambda _, a: seen.append(a))
     assert seen[-1].order == ["execute_input", "stdout:b", "error", "reply"]
     number = shared.request("comm_msg", {"comm_id": "nobody", "data": {}})
     frames = shared.collect(number).frames

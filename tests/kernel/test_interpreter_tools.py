@@ -134,7 +134,10 @@ from comm import create_comm, get_comm_manager
 log = []
 def on_open(comm, msg):
     log.append(msg['content']['data'])
-    comm.on_msg(lambda m: (comm.send({'echo': m['content']['data']}, buffers=m['buffers']), print('heard')))
+    def on_msg(m):
+        comm.send({'echo': m['content']['data']}, buffers=m['buffers'])
+        print('heard')
+    comm.on_msg(on_msg)
 get_comm_manager().register_target('target', on_open)
 assert get_ipython().kernel.comm_manager is get_comm_manager()
 """
@@ -266,8 +269,9 @@ def test_startup_files_and_config(launch: Starter, tmp_path: Path) -> None:
 
 
 def test_adopt(launch: Starter, tmp_path: Path) -> None:
-    from kernel.link_peer import ADOPT
     import json
+
+    from kernel.link_peer import ADOPT
 
     fresh = launch(env={"GOES": "1"})
     orders = {"env": {"COMES": "é", "GOES": None}, "cwd": str(tmp_path)}

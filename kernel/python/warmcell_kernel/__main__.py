@@ -1,7 +1,8 @@
 """``python -m warmcell_kernel``: this environment's Python as a kernel.
 
-With ``--link-fd N`` (as warmcell-kernel starts it) this process is the interpreter; with ``-f FILE`` (as Jupyter
-starts a kernel) it becomes warmcell-kernel, which starts this Python again behind its link.
+With ``--link-fd N`` (as warmcell-kernel starts it) this process is the interpreter; with
+``-f FILE`` (as Jupyter starts a kernel) it becomes warmcell-kernel, which starts this Python again
+behind its link.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 
 def host_program() -> str | None:
-    """Where warmcell-kernel is: told, next to this package in a build tree or installed, or in PATH."""
+    """Where warmcell-kernel is: told, beside this package (build tree, installed), or in PATH."""
     told = os.environ.get("WARMCELL_KERNEL")
     if told:
         return told
@@ -24,7 +26,7 @@ def host_program() -> str | None:
     return shutil.which("warmcell-kernel")
 
 
-def become_host(arguments: list[str]) -> int:
+def become_host(arguments: list[str]) -> NoReturn:
     program = host_program()
     if program is None:
         print(
@@ -32,7 +34,7 @@ def become_host(arguments: list[str]) -> int:
             "set WARMCELL_KERNEL to its path or add its folder to PATH",
             file=sys.stderr,
         )
-        return 1
+        sys.exit(1)
     os.execv(program, [program, *arguments, "--python", sys.executable])
 
 
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> int:
         sys.path[0] = ""
         return run(int(arguments[1]))
     if arguments:
-        return become_host(arguments)
+        become_host(arguments)
     print("usage: python -m warmcell_kernel -f CONNECTION_FILE", file=sys.stderr)
     return 2
 

@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from IPython.core.error import StdinNotImplementedError
-
 import _warmcell
+from IPython.core.error import StdinNotImplementedError
 
 
 class Asker:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import _warmcell
 import comm
 from comm.base_comm import BaseComm, CommManager
-
-import _warmcell
 
 
 class KernelComm(BaseComm):
@@ -38,7 +37,7 @@ def _get_comm_manager() -> CommManager:
     return _manager
 
 
-comm.create_comm = _create_comm  # type: ignore[assignment]
+comm.create_comm = _create_comm
 comm.get_comm_manager = _get_comm_manager
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 
-from IPython.core.compilerop import CachingCompiler
-
 import _warmcell
+from IPython.core.compilerop import CachingCompiler
 
 HASH_SEED = 0xC70F6907
 
@@ -21,7 +20,7 @@ class CellCompiler(CachingCompiler):
 
     _folder: str | None = None
 
-    def get_code_name(self, raw_code: str, code: str, number: int) -> str:
+    def get_code_name(self, raw_code: str, _code: str, _number: int) -> str:
         name = os.environ.get("IPYKERNEL_CELL_NAME")
         if name is not None:
             return name

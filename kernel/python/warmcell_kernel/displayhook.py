@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import _warmcell
 from IPython.core.displayhook import DisplayHook
 
-import _warmcell
 from warmcell_kernel.hooks import MessageHooks
 from warmcell_kernel.parents import parent_message
 

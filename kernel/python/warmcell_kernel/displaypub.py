@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import _warmcell
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.history import HistoryOutput
 from traitlets import Bool
 
-import _warmcell
 from warmcell_kernel.hooks import MessageHooks
 from warmcell_kernel.parents import parent_message
 
@@ -30,14 +30,14 @@ class ShellDisplayPublisher(MessageHooks, DisplayPublisher):
     def set_parent(self, parent: dict[str, Any]) -> None:
         """Exists for callers of ipykernel's publisher; attribution follows the context."""
 
-    def publish(  # type: ignore[override]
+    def publish(
         self,
         data: dict[str, Any],
         metadata: dict[str, Any] | None = None,
         *,
         transient: dict[str, Any] | None = None,
         update: bool = False,
-        **kwargs: Any,
+        **_ignored: Any,
     ) -> None:
         """Publishes a MIME bundle; update replaces what was shown under transient's display_id."""
         self._validate_data(data, metadata)

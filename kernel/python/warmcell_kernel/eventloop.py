@@ -1,7 +1,8 @@
 """The asyncio loop of the main thread: it runs during async cells and between cells.
 
-Cells without ``await`` run outside of it, yet see it as the running loop, so that ``asyncio.create_task`` works in
-them; ``asyncio.run`` and ``run_until_complete`` work in any cell, by stepping out of the loop meanwhile.
+Cells without ``await`` run outside of it, yet see it as the running loop, so that
+``asyncio.create_task`` works in them; ``asyncio.run`` and ``run_until_complete`` work in any cell,
+by stepping out of the loop meanwhile.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class KernelLoop(asyncio.SelectorEventLoop):
 
     def wake_descriptor(self) -> int:
         """Readable when another thread (or a signal) called the loop."""
-        return cast(int, self._ssock.fileno())  # type: ignore[attr-defined]
+        return cast("int", self._ssock.fileno())  # type: ignore[attr-defined]
 
     def run_until_readable(self, descriptor: int) -> None:
         """Runs what there is to run until the descriptor is readable or nothing is left."""
@@ -81,7 +82,7 @@ class KernelLoop(asyncio.SelectorEventLoop):
     def run_until_complete(self, future: Awaitable[T]) -> T:  # type: ignore[override]
         if not self._really_running():
             with self.suspended():
-                return cast(T, super().run_until_complete(future))  # type: ignore[arg-type]
+                return cast("T", super().run_until_complete(future))  # type: ignore[arg-type]
         nested = asyncio.ensure_future(future, loop=self)
         self._run_nested(nested.done)
         return nested.result()
@@ -149,7 +150,7 @@ class AsyncCell:
     def __init__(self, loop: KernelLoop, coroutine: Coroutine[Any, Any, T]) -> None:
         self._loop = loop
         self._interrupted = False
-        self._task: asyncio.Task[T] = loop.create_task(self._guard(coroutine))  # type: ignore[arg-type]
+        self._task: asyncio.Task[T] = loop.create_task(self._guard(coroutine))
 
     def run(self) -> Any:
         before = signal.signal(signal.SIGINT, self._on_sigint)
@@ -171,7 +172,7 @@ class AsyncCell:
         self._interrupted = True
         self._task.cancel()
 
-    def _on_sigint(self, number: int, frame: types.FrameType | None) -> None:
+    def _on_sigint(self, _number: int, frame: types.FrameType | None) -> None:
         name = frame.f_globals.get("__name__", "") if frame else ""
         if name.partition(".")[0] not in ("asyncio", "selectors") and name != __name__:
             raise KeyboardInterrupt
@@ -180,24 +181,25 @@ class AsyncCell:
     @types.coroutine
     def _guard(self, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         """Drives the coroutine; our own cancellation reaches it as KeyboardInterrupt."""
-        step: Callable[[], Any] = lambda: coroutine.send(None)
+        step: Callable[[Any], Any] = coroutine.send
+        argument: Any = None
         while True:
             try:
-                waited_for = step()
+                waited_for = step(argument)
             except StopIteration as stop:
-                return cast(T, stop.value)
+                return cast("T", stop.value)
+            step = coroutine.throw
             try:
-                value = yield waited_for
-                step = lambda value=value: coroutine.send(value)
+                argument = yield waited_for
+                step = coroutine.send
             except asyncio.CancelledError as error:
-                cause: BaseException = error
+                argument = error
                 if self._interrupted:
                     self._interrupted = False
-                    cause = KeyboardInterrupt()
                     self._task.uncancel()
-                step = lambda cause=cause: coroutine.throw(cause)
+                    argument = KeyboardInterrupt()
             except GeneratorExit:
                 coroutine.close()
                 raise
             except BaseException as error:
-                step = lambda error=error: coroutine.throw(error)
+                argument = error

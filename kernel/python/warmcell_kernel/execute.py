@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
+import _warmcell
 from IPython.core.async_helpers import _should_be_async
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, _asyncio_runner
 
-import _warmcell
 from warmcell_kernel.eventloop import AsyncCell, KernelLoop
 from warmcell_kernel.shell import ZMQInteractiveShell, safe_str
 
@@ -63,7 +63,7 @@ def run_now(coroutine: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
 
 
 def needs_loop(shell: ZMQInteractiveShell, cell: str) -> bool:
-    """Whether the transformed cell awaits at its top level; the words stand in any cell that does."""
+    """Whether the transformed cell awaits at its top level; one of the words is in all that do."""
     return bool(shell.autoawait and ("await" in cell or "async" in cell) and _should_be_async(cell))
 
 
@@ -143,7 +143,7 @@ class Executor:
         self.allow_stdin = False
 
     def execute(self, number: int, message: dict[str, Any]) -> None:
-        started = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+        started = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         try:
             order = read_order(message)
         except ValueError as error:
@@ -189,11 +189,11 @@ class Executor:
         shell = self._shell
         result = run_cell(shell, self._loop, order)
         error = result.error_before_exec or result.error_in_exec
+        told = shell.last_error
+        if told and (result.error_before_exec is not None or shell.failed_in_display):
+            return {"status": "error", **told}
         if error is not None:
-            traceback = shell.last_error["traceback"] if shell.last_error else None
-            return error_content(error, traceback)
-        if shell.failed_in_display and shell.last_error:
-            return {"status": "error", **shell.last_error}
+            return error_content(error, told["traceback"] if told else None)
         return {
             "status": "ok",
             "user_expressions": shell.user_expressions(order.user_expressions)

@@ -1,12 +1,14 @@
-"""GUI toolkits between cells (%gui, %matplotlib qt): IPython's own input hooks, given our wake-up descriptor."""
+"""GUI toolkits between cells (%gui, %matplotlib qt).
+
+They are IPython's own input hooks, given our wake-up descriptor to watch.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
-
 import _warmcell
+from IPython.core.error import UsageError
 
 if TYPE_CHECKING:
     from warmcell_kernel.kernel import Kernel

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import _warmcell
 from IPython.core.history import DummyDB, HistoryManager, catch_corrupt_db
 
-import _warmcell
 from warmcell_kernel import frames
 from warmcell_kernel.parents import last_parent
 

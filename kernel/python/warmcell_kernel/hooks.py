@@ -1,4 +1,7 @@
-"""Hooks that see a display message before it leaves, per thread: how ipywidgets' Output and others capture displays."""
+"""Hooks that see a display message before it leaves, per thread.
+
+Libraries capture or change displays so.
+"""
 
 from __future__ import annotations
 

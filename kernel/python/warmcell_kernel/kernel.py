@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import _warmcell
+
 from warmcell_kernel import answers, frames, tracebacks
 from warmcell_kernel.asking import Asker
 from warmcell_kernel.eventloop import KernelLoop
@@ -34,7 +35,7 @@ class Kernel:
     stdin_socket = None
     shell_stream = None
     control_stream = None
-    shell_streams: list[Any] = []
+    shell_streams: tuple[Any, ...] = ()
     iopub_thread = None
     eventloop: Any = None
 
@@ -54,7 +55,7 @@ class Kernel:
             "complete_request": answers.complete,
             "inspect_request": answers.inspect,
             "is_complete_request": answers.is_complete,
-            "comm_info_request": lambda shell, content: self._comms().comm_info(content),
+            "comm_info_request": lambda _, content: self._comms().comm_info(content),
         }
 
     # --- frames from the host
@@ -164,7 +165,7 @@ class Kernel:
                     self.handle_frame(*frame)
                     continue
                 self.loop.run_soon()
-                if idle_ms >= 0 and next(chores, self) is self:
+                if chores is not None and idle_ms >= 0 and next(chores, self) is self:
                     chores = None
             except SystemExit:
                 raise
@@ -195,7 +196,8 @@ class Kernel:
 
     @property
     def _parent_header(self) -> Message:
-        return parent_message()
+        message: Message = parent_message()
+        return message
 
     @property
     def _parent_ident(self) -> dict[str, bytes]:

@@ -21,8 +21,8 @@ class KernelMagics(Magics):
     def edit(self, parameter_s: str = "", last_call: list[str] | None = None) -> None:
         """Open a file, an object's source or a range of the history in the front end's editor.
 
-        Usage: %edit [-n NUMBER] [-p] [-r] [ARGUMENT ...]; see IPython's %edit for the arguments. The edited
-        file is not executed afterwards.
+        Usage: %edit [-n NUMBER] [-p] [-r] [ARGUMENT ...]; see IPython's %edit for the arguments.
+        The edited file is not executed afterwards.
         """
         options, arguments = self.parse_options(parameter_s, "prn:")
         try:

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import _warmcell
+
 from warmcell_kernel import __version__, frames
 from warmcell_kernel.jsonable import fallback
 

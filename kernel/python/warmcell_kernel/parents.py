@@ -1,7 +1,8 @@
 """Whose output it is: the request that a piece of code belongs to.
 
 ``_warmcell.parent`` is a context variable, so tasks keep the request that made them. Threads start
-with an empty context; here Thread.start hands the starter's request on. What has none belongs to the last request.
+with an empty context; here Thread.start hands the starter's request on. What has none belongs to
+the last request.
 """
 
 from __future__ import annotations
@@ -15,23 +16,22 @@ Message = dict[str, Any]
 Parent = tuple[int, Message]
 
 NOBODY: Parent = (0, {"header": {}, "parent_header": {}, "metadata": {}, "content": {}})
-_last: Parent = NOBODY
+_last = [NOBODY]
 
 
 def set_parent(parent: Parent) -> None:
-    """From now on the running context, and whatever has none of its own, belongs to this request."""
-    global _last
-    _last = parent
+    """Makes the running context, and whatever has no request of its own, belong to this one."""
+    _last[0] = parent
     _warmcell.set_parent(parent)
 
 
 def parent_message() -> Message:
     """The request (a Jupyter message) that the running code belongs to."""
-    return _warmcell.parent.get(_last)[1]
+    return _warmcell.parent.get(_last[0])[1]
 
 
 def last_parent() -> Parent:
-    return _last
+    return _last[0]
 
 
 def inherit_in_threads() -> None:
@@ -40,7 +40,7 @@ def inherit_in_threads() -> None:
     bootstrap = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
 
     def start_with_parent(self: threading.Thread) -> None:
-        self._warmcell_parent = _warmcell.parent.get(_last)  # type: ignore[attr-defined]
+        self._warmcell_parent = _warmcell.parent.get(_last[0])  # type: ignore[attr-defined]
         start(self)
 
     def bootstrap_with_parent(self: threading.Thread) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from subprocess import CalledProcessError
 from typing import Any
 
+import _warmcell
 from IPython.core import page
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
@@ -13,7 +15,6 @@ from IPython.core.usage import default_banner
 from IPython.utils.process import system
 from traitlets import Bool, CBool, Instance, Type, default
 
-import _warmcell
 from warmcell_kernel import frames, tracebacks, transform
 from warmcell_kernel.compiler import CellCompiler
 from warmcell_kernel.displayhook import ShellDisplayHook
@@ -35,8 +36,8 @@ TERMINAL_ENVIRONMENT = {
 class ZMQInteractiveShell(InteractiveShell):
     """IPython behind the link.
 
-    The name is a contract of the field: tqdm, rich, plotly, pandas and many others recognise a notebook by
-    ``get_ipython().__class__.__name__ == "ZMQInteractiveShell"``.
+    The name is a contract of the field: tqdm, rich, plotly, pandas and many others recognise a
+    notebook by ``get_ipython().__class__.__name__ == "ZMQInteractiveShell"``.
     """
 
     displayhook_class = Type(ShellDisplayHook)
@@ -52,6 +53,8 @@ class ZMQInteractiveShell(InteractiveShell):
     # the content of the last `error` of the running cell
     last_error: dict[str, Any] | None = None
     failed_in_display = False
+    # the running cell, when it was taken over without IPython's transformation
+    _untransformed: str | None = None
 
     def __init__(self, *args: Any, history: dict[str, Any], kernel: Any, **kwargs: Any) -> None:
         self._history_place = history
@@ -129,6 +132,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def transform_cell(self, raw_cell: str) -> str:
         unchanged = transform.unchanged(self, raw_cell)
+        self._untransformed = None if unchanged is None else raw_cell
         return unchanged if unchanged is not None else str(super().transform_cell(raw_cell))
 
     def run_cell(self, *args: Any, **kwargs: Any) -> Any:
@@ -139,6 +143,19 @@ class ZMQInteractiveShell(InteractiveShell):
     def showtraceback(self, *args: Any, **kwargs: Any) -> None:
         tracebacks.prepare()
         super().showtraceback(*args, **kwargs)
+
+    def showsyntaxerror(
+        self, filename: str | None = None, running_compiled_code: bool = False
+    ) -> None:
+        """Shows what IPython would: its transformer meets wrong indentation before the compiler."""
+        cell, self._untransformed = self._untransformed, None
+        if cell is not None and not running_compiled_code:
+            try:
+                super().transform_cell(cell)
+            except Exception:
+                self.showtraceback(sys.exc_info())
+                return
+        super().showsyntaxerror(filename, running_compiled_code)
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         if self.displayhook.msg is not None:

@@ -20,7 +20,7 @@ def _profile_folder() -> Path:
 
 
 def load_config() -> Config:
-    """What ipykernel would load from the default profile; a file that fails is reported and passed over."""
+    """The default profile's files for kernels; one that fails is reported and passed over."""
     config = Config()
     folder = _profile_folder()
     for name in CONFIG_FILES:

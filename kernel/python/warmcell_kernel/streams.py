@@ -7,7 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import _warmcell
 
@@ -50,7 +50,7 @@ class OutStream(io.TextIOBase):
     # what others ask ipykernel's streams for
     topic = None
     pub_thread: Any = None
-    parent_header: dict[str, Any] = {}
+    parent_header: ClassVar[dict[str, Any]] = {}
 
     write: Callable[[str], int]
 
@@ -61,7 +61,7 @@ class OutStream(io.TextIOBase):
         self.write = _warmcell.write_stdout if descriptor == 1 else _warmcell.write_stderr
         self.buffer = OutBytes(self)
 
-    def writelines(self, lines: Iterable[str]) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]
         for line in lines:
             self.write(line)
 

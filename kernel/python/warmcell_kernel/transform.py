@@ -1,7 +1,7 @@
 """A cheap proof that IPython's input transformation leaves a cell as it is.
 
 The transformation costs more than three times what compiling costs. Each rule here excludes, by
-text alone, everything that one of its steps could change; a cell that passes none of them by doubt goes the long way.
+text alone, everything that one of its steps could change; a cell in doubt goes the long way.
 """
 
 from __future__ import annotations
