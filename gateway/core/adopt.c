@@ -1,5 +1,6 @@
-/* At the start of a gateway: the hosts that an earlier one left are found by their folders and taken up where it
- * stopped; what is left of those that have ended is cleared away, and the record says so. */
+/* At the start of a gateway: the hosts that an earlier one left are found by their folders and
+ * taken up where it stopped; what is left of those that have ended is cleared away, and the record
+ * says so. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -72,8 +73,7 @@ static bool take_up(struct core *c, const char *id, json_t *saved)
     int pidfd = ticks ? process_watch(pid, ticks) : -1;
     if (pidfd < 0)
         return false;
-    struct kernel *k =
-        kernel_new(c, id, json_string_value(json_object_get(saved, "name")), &e);
+    struct kernel *k = kernel_new(c, id, json_string_value(json_object_get(saved, "name")), &e);
     if (!k) {
         log_error("a kernel that was left cannot be taken up", F_STR("kernel", id),
                   F_STR("why", e.text));

@@ -1,8 +1,9 @@
 /* The scan for artifacts. Fed by stream.c with what kernels said, once it is in their journals.
  *
- * A queue of batches; one is worked on in the pool (libuv's threads) at a time, with bytes that it holds a reference of.
- * What it found is written to the database; when that is committed the kernel's place of the scan
- * moves on, so that a gateway that is killed in between scans again and finds its rows there already. */
+ * A queue of batches; one is worked on in the pool (libuv's threads) at a time, with bytes that it
+ * holds a reference of. What it found is written to the database; when that is committed the
+ * kernel's place of the scan moves on, so that a gateway that is killed in between scans again and
+ * finds its rows there already. */
 #include "gateway/core/artifact.h"
 
 #include <stdio.h>
@@ -102,8 +103,8 @@ static bool store_value(const char *state_dir, struct bytes mime, struct bytes r
     struct blob *blob = blob_begin(state_dir, e);
     if (!blob)
         return false;
-    bool written = artifact_mime_is_base64(mime) ? write_base64(blob, raw, e)
-                                                 : write_text(blob, raw, e);
+    bool written =
+        artifact_mime_is_base64(mime) ? write_base64(blob, raw, e) : write_text(blob, raw, e);
     if (written)
         return blob_finish(blob, a->sha256, &a->size_bytes, e);
     blob_abandon(blob);

@@ -1,8 +1,9 @@
-/* The scan: everything worth keeping that kernels display, found off the loop and stored once by SHA-256.
+/* The scan: everything worth keeping that kernels display, found off the loop and stored once by
+ * SHA-256.
  *
- * display_data, execute_result and update_display_data are looked at for images, text/html and application/pdf. One
- * batch is scanned at a time, so that artifacts are numbered in the order of the output. What does not fit the
- * limits leaves a row that says so. */
+ * display_data, execute_result and update_display_data are looked at for images, text/html and
+ * application/pdf. One batch is scanned at a time, so that artifacts are numbered in the order of
+ * the output. What does not fit the limits leaves a row that says so. */
 #ifndef WARMCELL_GATEWAY_CORE_ARTIFACT_H
 #define WARMCELL_GATEWAY_CORE_ARTIFACT_H
 
@@ -11,10 +12,11 @@
 #include "gateway/net/websocket.h"
 #include "protocol/bytes.h"
 
-#define ARTIFACT_LIMIT_BYTES  (512 * 1024 * 1024)
-#define ARTIFACTS_PER_KERNEL  100000
-#define SCAN_HIGH_WATER_BYTES (64 * 1024 * 1024) /* waiting to be scanned: kernels are not read beyond */
-#define SCAN_LOW_WATER_BYTES  (16 * 1024 * 1024)
+#define ARTIFACT_LIMIT_BYTES (512 * 1024 * 1024)
+#define ARTIFACTS_PER_KERNEL 100000
+#define SCAN_HIGH_WATER_BYTES                                                                      \
+    (64 * 1024 * 1024) /* waiting to be scanned: kernels are not read beyond */
+#define SCAN_LOW_WATER_BYTES (16 * 1024 * 1024)
 
 struct core;
 struct kernel;
@@ -29,11 +31,12 @@ bool artifact_mime_is_base64(struct bytes mime_type);
 
 struct scan *scan_new(struct core *c);
 
-/* batch (whole journal records, referenced) is looked at; NULL: there is nothing in it. last is its last sequence: the
- * kernel's place of the scan moves there when all before it is stored. */
+/* batch (whole journal records, referenced) is looked at; NULL: there is nothing in it. last is its
+ * last sequence: the kernel's place of the scan moves there when all before it is stored. */
 void scan_add(struct scan *s, struct kernel *k, struct shared *batch, uint64_t last);
 
-/* Reads what a kernel's journal holds behind the place of the scan: after a restart of the gateway. */
+/* Reads what a kernel's journal holds behind the place of the scan: after a restart of the gateway.
+ */
 void scan_catch_up(struct scan *s, struct kernel *k);
 
 /* Forgets a kernel that ends; what was found already is stored. */

@@ -96,7 +96,8 @@ void kernel_check_deadlines(struct kernel *k, int64_t now_ms)
     }
 }
 
-static bool can_be_asked(struct kernel *k, void (*done)(void *user, const struct err *e), void *user)
+static bool can_be_asked(struct kernel *k, void (*done)(void *user, const struct err *e),
+                         void *user)
 {
     if (k->uplink && !k->ending)
         return true;

@@ -1,7 +1,7 @@
 /* The core as a whole: made, drained, freed; and the few things that happen by the clock.
  *
- * Order of the end: readers and kernels are let go, the scan finishes, the store is closed, and when the loop holds no
- * handle of the core any more, done is called. */
+ * Order of the end: readers and kernels are let go, the scan finishes, the store is closed, and
+ * when the loop holds no handle of the core any more, done is called. */
 #include "gateway/core/core.h"
 
 #include <errno.h>
@@ -87,8 +87,9 @@ static bool lock(struct core *c, struct err *e)
     if (c->lock_fd < 0)
         return fail_errno(e, 503, "the file %.150s cannot be opened", path);
     return flock(c->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
-           fail(e, 503, "another gateway uses %.150s; give this one its own --runtime-dir and "
-                        "--state-dir",
+           fail(e, 503,
+                "another gateway uses %.150s; give this one its own --runtime-dir and "
+                "--state-dir",
                 c->settings->core.runtime_dir);
 }
 

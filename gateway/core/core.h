@@ -1,5 +1,5 @@
-/* The core: kernels, their logs and readers, sessions and artifacts. It knows no client's API; the dialects
- * translate to it. Everything runs on the loop's thread. */
+/* The core: kernels, their logs and readers, sessions and artifacts. It knows no client's API; the
+ * dialects translate to it. Everything runs on the loop's thread. */
 #ifndef WARMCELL_GATEWAY_CORE_CORE_H
 #define WARMCELL_GATEWAY_CORE_CORE_H
 
@@ -17,10 +17,12 @@ struct store;
  * settings and loop are borrowed. 503: a folder cannot be used, or another gateway uses it. */
 struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct err *e);
 
-/* Ends every client with close code 1012, writes everything down and lets go of the kernels, which live on until
- * their lease ends or a gateway comes back. done is called when nothing of the core is in the loop any more. */
+/* Ends every client with close code 1012, writes everything down and lets go of the kernels, which
+ * live on until their lease ends or a gateway comes back. done is called when nothing of the core
+ * is in the loop any more. */
 void core_drain(struct core *c, void (*done)(void *user), void *user);
-void core_free(struct core *c); /* only after done, or when core_drain was never called and the loop ends */
+void core_free(
+    struct core *c); /* only after done, or when core_drain was never called and the loop ends */
 
 const struct settings_core *core_settings(const struct core *c);
 struct kernelspecs *core_kernelspecs(const struct core *c);

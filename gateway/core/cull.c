@@ -1,13 +1,13 @@
-/* Ends kernels that nobody has used for long. Called every cull interval. Source of the rules: jupyter_server
- * MappingKernelManager (cull_idle_timeout, cull_connected, cull_busy; metadata.cull_idle_timeout of a kernelspec). */
+/* Ends kernels that nobody has used for long. Called every cull interval. Source of the rules:
+ * jupyter_server MappingKernelManager (cull_idle_timeout, cull_connected, cull_busy;
+ * metadata.cull_idle_timeout of a kernelspec). */
 #include <stdio.h>
 
 #include "gateway/core/state.h"
 
 static int64_t timeout_of(const struct kernel *k)
 {
-    json_t *own =
-        json_object_get(json_object_get(k->spec, "metadata"), "cull_idle_timeout");
+    json_t *own = json_object_get(json_object_get(k->spec, "metadata"), "cull_idle_timeout");
     if (json_is_integer(own))
         return json_integer_value(own);
     return k->core->settings->core.cull_idle_timeout_s;
@@ -32,8 +32,8 @@ void core_cull(struct core *c)
     for (size_t i = c->kernel_count; i-- > 0;) {
         if (i >= c->kernel_count || !is_due(c->kernels[i], now))
             continue;
-        scoped(string) char *reason = xasprintf("the kernel was idle for %lld seconds",
-                                                (long long)timeout_of(c->kernels[i]));
+        scoped(string) char *reason =
+            xasprintf("the kernel was idle for %lld seconds", (long long)timeout_of(c->kernels[i]));
         kernel_stop(c->kernels[i], reason, NULL, NULL);
     }
 }

@@ -1,5 +1,6 @@
-/* What happens when a host is gone: what it left is killed, its clients are told why, every request it owed an answer
- * gets one, and it is started again, as Jupyter's restarter does, unless it fails again and again.
+/* What happens when a host is gone: what it left is killed, its clients are told why, every request
+ * it owed an answer gets one, and it is started again, as Jupyter's restarter does, unless it fails
+ * again and again.
  *
  * Order: the host's last words (in the uplink's socket) are read before its death is told. */
 #include <fcntl.h>
@@ -18,7 +19,8 @@
 
 #define LAST_LINE_BYTES 300
 
-/* The last line that a host wrote to its log, which is why it could not start. Given; NULL: none. */
+/* The last line that a host wrote to its log, which is why it could not start. Given; NULL: none.
+ */
 static char *last_line(const struct kernel *k)
 {
     scoped(string) char *path = xasprintf("%s/host.log", k->dir);
@@ -27,7 +29,8 @@ static char *last_line(const struct kernel *k)
         return NULL;
     char text[LAST_LINE_BYTES + 1];
     off_t size = lseek(fd, 0, SEEK_END);
-    ssize_t len = pread(fd, text, LAST_LINE_BYTES, size > LAST_LINE_BYTES ? size - LAST_LINE_BYTES : 0);
+    ssize_t len =
+        pread(fd, text, LAST_LINE_BYTES, size > LAST_LINE_BYTES ? size - LAST_LINE_BYTES : 0);
     close(fd);
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\0'))
         len--;

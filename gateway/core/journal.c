@@ -36,8 +36,8 @@ struct journal {
 void journal_encode(struct buffer *batch, const struct journal_record *r)
 {
     assert(r->identity.len <= UINT16_MAX && r->msg_type.len <= UINT16_MAX);
-    char *head =
-        buffer_reserve(batch, JOURNAL_HEAD_BYTES + r->identity.len + r->msg_type.len + r->frame.len);
+    char *head = buffer_reserve(batch, JOURNAL_HEAD_BYTES + r->identity.len + r->msg_type.len +
+                                           r->frame.len);
     store_u32le(head, MAGIC);
     store_u32le(head + 4, (uint32_t)r->frame.len);
     store_u64le(head + 8, r->sequence);
@@ -135,9 +135,9 @@ static bool list_segments(struct journal *j, struct err *e)
     return true;
 }
 
-/* Goes over the heads of a segment as far as they are sound; *next is the sequence expected and moves along.
- * Stops before sequence `until`. learn (may be NULL) keeps the last source seen. Returns the offset where it
- * stopped. */
+/* Goes over the heads of a segment as far as they are sound; *next is the sequence expected and
+ * moves along. Stops before sequence `until`. learn (may be NULL) keeps the last source seen.
+ * Returns the offset where it stopped. */
 static uint64_t pass_records(int fd, uint64_t size, uint64_t *next, uint64_t until,
                              struct journal *learn)
 {
@@ -167,7 +167,8 @@ static uint64_t pass_records(int fd, uint64_t size, uint64_t *next, uint64_t unt
     return offset;
 }
 
-/* Cuts what is torn off the last segment and learns where the journal ends. False: nothing of it is left. */
+/* Cuts what is torn off the last segment and learns where the journal ends. False: nothing of it is
+ * left. */
 static bool recover_last(struct journal *j)
 {
     struct segment *segment = &j->segments[j->count - 1];
@@ -188,7 +189,8 @@ static bool recover_last(struct journal *j)
     return true;
 }
 
-/* The last source may stand in an earlier segment, when the last one holds our own messages alone. */
+/* The last source may stand in an earlier segment, when the last one holds our own messages alone.
+ */
 static void recover_source(struct journal *j)
 {
     for (size_t i = j->count - 1; i > 0 && j->source == 0; i--) {

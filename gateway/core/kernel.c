@@ -1,7 +1,8 @@
-/* A kernel's life: made, launched, stopped, forgotten. Called by the dialects through kernel.h and by the other files
- * of core.
+/* A kernel's life: made, launched, stopped, forgotten. Called by the dialects through kernel.h and
+ * by the other files of core.
  *
- * Invariant: k is freed only when it is out of the core's list and the loop has closed all its handles. */
+ * Invariant: k is freed only when it is out of the core's list and the loop has closed all its
+ * handles. */
 #include "gateway/core/kernel.h"
 
 #include <errno.h>
@@ -208,11 +209,11 @@ void kernel_save(const struct kernel *k)
 {
     char started[TIME_TEXT];
     time_text(k->started, started);
-    json_t *saved = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:o}", "id", k->id, "name",
-                              k->name, "started", started, "pid", (json_int_t)k->host.pid,
-                              "start_ticks", (json_int_t)k->host.start_ticks, "epoch",
-                              (json_int_t)k->epoch, "pooled", (int)k->pooled, "spec", k->spec,
-                              "env", environment_json(&k->env));
+    json_t *saved =
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:o}", "id", k->id, "name", k->name,
+                  "started", started, "pid", (json_int_t)k->host.pid, "start_ticks",
+                  (json_int_t)k->host.start_ticks, "epoch", (json_int_t)k->epoch, "pooled",
+                  (int)k->pooled, "spec", k->spec, "env", environment_json(&k->env));
     add_text(saved, "resource_dir", k->resource_dir);
     add_text(saved, "cwd", k->cwd);
     scoped(string) char *path = xasprintf("%s/kernel.json", k->dir);
@@ -261,9 +262,8 @@ void kernel_kill_host(struct kernel *k)
 static void on_start_deadline(uv_timer_t *timer)
 {
     struct kernel *k = timer->data;
-    scoped(string) char *reason =
-        xasprintf("the kernel did not start within %lld seconds",
-                  (long long)k->core->settings->core.kernel_start_s);
+    scoped(string) char *reason = xasprintf("the kernel did not start within %lld seconds",
+                                            (long long)k->core->settings->core.kernel_start_s);
     if (!k->death_reason)
         k->death_reason = take(&reason);
     kernel_kill_host(k);
@@ -305,7 +305,8 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* KERNEL_WORKING_DIR if it is a folder, else the nearest folder of path that exists; NULL: the gateway's. */
+/* KERNEL_WORKING_DIR if it is a folder, else the nearest folder of path that exists; NULL: the
+ * gateway's. */
 static char *choose_cwd(const struct environment *env, const char *path)
 {
     const char *told = environment_get(env, "KERNEL_WORKING_DIR");
@@ -367,9 +368,9 @@ void kernels_start(struct core *c, const struct kernel_request *request,
 {
     struct err e = {0};
     const char *forced = c->settings->core.force_kernel_name;
-    const char *name = forced && *forced                  ? forced
+    const char *name = forced && *forced                 ? forced
                        : request->name && *request->name ? request->name
-                                                          : kernelspecs_default(c->specs);
+                                                         : kernelspecs_default(c->specs);
     const struct kernelspec *spec = NULL;
     __attribute__((cleanup(environment_scoped))) struct environment env = {0};
     if (!check_request(c, request, &e) || !(spec = kernelspecs_find(c->specs, name, &e)) ||
@@ -428,12 +429,12 @@ void kernel_restart(struct kernel *k, void (*done)(void *user, const struct err 
     }
     struct restart *restart = xmalloc(sizeof(*restart));
     *restart = (struct restart){k, done, user};
-    kernel_command(k, LINK_RESTART, (struct bytes){0}, k->core->settings->core.kernel_start_s * 1000,
-                   on_restart_done, restart);
+    kernel_command(k, LINK_RESTART, (struct bytes){0},
+                   k->core->settings->core.kernel_start_s * 1000, on_restart_done, restart);
 }
 
-bool kernel_send(struct kernel *k, const char *identity, const struct message *m, struct bytes frame,
-                 struct err *e)
+bool kernel_send(struct kernel *k, const char *identity, const struct message *m,
+                 struct bytes frame, struct err *e)
 {
     const struct bytes parts[] = {bytes_of(identity), frame};
     if (!requests_add(&k->requests, identity, m, e))
@@ -448,7 +449,6 @@ bool kernel_send(struct kernel *k, const char *identity, const struct message *m
     kernel_flush(k);
     return true;
 }
-
 
 static void on_stop_deadline(uv_timer_t *timer)
 {
@@ -484,8 +484,8 @@ void kernel_stop(struct kernel *k, const char *reason,
 
 static void remove_files(struct kernel *k)
 {
-    static const char *const files[] = {"host.sock",  "kernel.json", "kernel.json.new",
-                                        "host.log",   "spill",       "connection.json",
+    static const char *const files[] = {"host.sock",     "kernel.json", "kernel.json.new",
+                                        "host.log",      "spill",       "connection.json",
                                         "unacknowledged"};
     for (size_t i = 0; i < countof(files); i++) {
         scoped(string) char *path = xasprintf("%s/%s", k->dir, files[i]);
@@ -512,7 +512,6 @@ void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_fil
     struct err e;
     fail(&e, 502, "kernel %s ended", k->id);
     k->gone = true;
-    kernel_fail_commands(k, k->ending ? NULL : &e);
     readers_end(k, code, reason);
     scan_forget(k->core->scan, k);
     uplink_close(k->uplink);
@@ -528,6 +527,7 @@ void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_fil
         remove_files(k);
     }
     leave_list(k);
+    kernel_fail_commands(k, k->ending ? NULL : &e);
     uv_timer_stop(&k->timer);
     kernel_close_handle(k, (uv_handle_t *)&k->timer);
 }

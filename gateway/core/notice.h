@@ -1,4 +1,5 @@
-/* Messages that the gateway itself makes, as v1 frames appended to out. parent is a raw header or "{}". */
+/* Messages that the gateway itself makes, as v1 frames appended to out. parent is a raw header or
+ * "{}". */
 #ifndef WARMCELL_GATEWAY_CORE_NOTICE_H
 #define WARMCELL_GATEWAY_CORE_NOTICE_H
 

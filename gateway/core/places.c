@@ -21,7 +21,7 @@ struct slot {
     char name[PLACES_NAME_LIMIT + 4]; /* "": free */
     uint64_t sequence;
     uint64_t marked_s; /* wall clock */
-    uint64_t sending; /* 0, or where the present system call brings the place */
+    uint64_t sending;  /* 0, or where the present system call brings the place */
 };
 
 struct file {

@@ -1,7 +1,8 @@
 /* The pool: kernels of the default kind that are started ahead and handed out by POST.
  *
- * One of ours takes the request's environment and folder when it is handed out; of other kinds a kernel fits
- * only a request that asks for neither. Kernels of the pool are in no list and count for no limit. */
+ * One of ours takes the request's environment and folder when it is handed out; of other kinds a
+ * kernel fits only a request that asks for neither. Kernels of the pool are in no list and count
+ * for no limit. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,9 +11,9 @@
 #include "gateway/store/kernel_table.h"
 #include "protocol/ids.h"
 
-#define DELAY_FIRST_MS  100 /* the kernel that was just handed out goes first */
-#define DELAY_LAST_MS   (60 * 1000)
-#define ADOPT_LIMIT_MS  (30 * 1000)
+#define DELAY_FIRST_MS 100 /* the kernel that was just handed out goes first */
+#define DELAY_LAST_MS  (60 * 1000)
+#define ADOPT_LIMIT_MS (30 * 1000)
 
 extern char **environ;
 
@@ -77,8 +78,8 @@ void pool_refill(struct core *c)
 void pool_end(struct kernel *k)
 {
     if (uplink_attached(k->uplink))
-        kernel_command(k, LINK_STOP, bytes_of("{\"reason\":\"the gateway ended\"}"), INT32_MAX, NULL,
-                       NULL);
+        kernel_command(k, LINK_STOP, bytes_of("{\"reason\":\"the gateway ended\"}"), INT32_MAX,
+                       NULL, NULL);
     else
         kernel_kill_host(k);
     kernel_forget(k, 1000, "the gateway ended", false);
@@ -95,7 +96,8 @@ static bool fits(const struct kernel *k, const struct kernel_request *request, b
            (unchanged || kernelspec_has_uplink(k->spec));
 }
 
-/* The one that has come furthest: a kernel that is still starting is ahead of one that is not there yet. */
+/* The one that has come furthest: a kernel that is still starting is ahead of one that is not there
+ * yet. */
 static struct kernel *find_fit(struct core *c, const struct kernel_request *request, bool unchanged)
 {
     struct kernel *best = NULL;

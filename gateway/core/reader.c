@@ -1,7 +1,9 @@
-/* Readers of a journal. A reader is live when it has been given everything: then batches go to it as they come.
- * Otherwise it is behind and is fed from disk, a piece in each turn of the loop, while its client takes it.
+/* Readers of a journal. A reader is live when it has been given everything: then batches go to it
+ * as they come. Otherwise it is behind and is fed from disk, a piece in each turn of the loop,
+ * while its client takes it.
  *
- * Invariant: next is the only truth about what a reader was given; a batch or a piece is passed over up to it. */
+ * Invariant: next is the only truth about what a reader was given; a batch or a piece is passed
+ * over up to it. */
 #include "gateway/core/reader.h"
 
 #include <stdio.h>
@@ -19,7 +21,7 @@ struct reader {
     char *session;
     int slot; /* -1: the session cannot come back */
     struct journal_cursor cursor;
-    bool full;      /* the client takes nothing now */
+    bool full; /* the client takes nothing now */
     bool closed;
     struct reader *next;
 };

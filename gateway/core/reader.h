@@ -1,5 +1,5 @@
-/* One client's reading of a kernel's journal: replay from where its session was, then live, then from disk
- * again when it cannot keep up. Readers do not wait for each other. */
+/* One client's reading of a kernel's journal: replay from where its session was, then live, then
+ * from disk again when it cannot keep up. Readers do not wait for each other. */
 #ifndef WARMCELL_GATEWAY_CORE_READER_H
 #define WARMCELL_GATEWAY_CORE_READER_H
 
@@ -10,15 +10,18 @@
 struct reader;
 
 struct reader_events {
-    /* A message for this reader; owner holds its bytes. False: no more until reader_resume (this one was taken). */
+    /* A message for this reader; owner holds its bytes. False: no more until reader_resume (this
+     * one was taken). */
     bool (*on_message)(void *user, struct shared *owner, const struct journal_record *record);
     /* The reading is over: the kernel was deleted or a newer connection has the session (1000, the
-     * client shall not come back), or the gateway ends (1012). The reader is gone when this is called. */
+     * client shall not come back), or the gateway ends (1012). The reader is gone when this is
+     * called. */
     void (*on_end)(void *user, int code, const char *reason);
 };
 
-/* Begins to read. session is 1..100 bytes; keep says whether it may come back and be replayed. Messages that
- * are there already come in a later turn of the loop. A reader of the same session is ended first. */
+/* Begins to read. session is 1..100 bytes; keep says whether it may come back and be replayed.
+ * Messages that are there already come in a later turn of the loop. A reader of the same session is
+ * ended first. */
 struct reader *reader_open(struct kernel *k, const char *session, bool keep,
                            const struct reader_events *events, void *user);
 void reader_close(struct reader *r); /* NULL is fine; no event comes after it */
@@ -27,7 +30,8 @@ struct kernel *reader_kernel(const struct reader *r);
 /* The client takes messages again. */
 void reader_resume(struct reader *r);
 
-/* Everything up to this sequence was handed to the operating system. 0 (a gateway's notice) is passed over. */
+/* Everything up to this sequence was handed to the operating system. 0 (a gateway's notice) is
+ * passed over. */
 void reader_sent(struct reader *r, uint64_t sequence);
 /* Everything up to it is handed over in the next system call; 0: it was not. */
 void reader_sending(struct reader *r, uint64_t sequence);

@@ -1,18 +1,19 @@
-/* The requests that a kernel has not answered yet, so that each gets an answer also when its host is gone. */
+/* The requests that a kernel has not answered yet, so that each gets an answer also when its host
+ * is gone. */
 #ifndef WARMCELL_GATEWAY_CORE_REQUEST_H
 #define WARMCELL_GATEWAY_CORE_REQUEST_H
 
 #include "protocol/bytes.h"
 #include "protocol/message.h"
 
-#define REQUESTS_LIMIT       10000            /* beyond, the oldest are forgotten */
+#define REQUESTS_LIMIT       10000             /* beyond, the oldest are forgotten */
 #define REQUESTS_LIMIT_BYTES (4 * 1024 * 1024) /* of headers */
 
 struct request {
     char *msg_id;
     char *msg_type; /* ends in "_request" */
     char *identity;
-    char *header;   /* raw */
+    char *header; /* raw */
     enum channel channel;
     struct request *next;
 };

@@ -1,4 +1,5 @@
-/* The list of sessions. Memory is the truth while the gateway runs; each change is written behind. */
+/* The list of sessions. Memory is the truth while the gateway runs; each change is written behind.
+ */
 #include "gateway/core/session.h"
 
 #include <string.h>

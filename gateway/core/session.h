@@ -1,5 +1,5 @@
-/* Jupyter's sessions: a notebook's path bound to a kernel. Kept in the database, so that a gateway that comes back knows
- * them. A session whose kernel is gone is gone too. */
+/* Jupyter's sessions: a notebook's path bound to a kernel. Kept in the database, so that a gateway
+ * that comes back knows them. A session whose kernel is gone is gone too. */
 #ifndef WARMCELL_GATEWAY_CORE_SESSION_H
 #define WARMCELL_GATEWAY_CORE_SESSION_H
 

@@ -12,10 +12,11 @@
 #include "gateway/launch/kernelspec.h"
 #include "gateway/launch/provisioner.h"
 
-#define RESTART_LIMIT     5  /* in a row, as jupyter_client's restarter */
+#define RESTART_LIMIT     5 /* in a row, as jupyter_client's restarter */
 #define RESTART_STABLE_MS (10 * 1000)
 #define DEAD_LIMIT        50 /* dead kernels that are kept to be looked at */
-#define GATEWAY_IDENTITY  "warmcell-gateway" /* of the gateway's own requests: their replies go to nobody */
+#define GATEWAY_IDENTITY                                                                           \
+    "warmcell-gateway" /* of the gateway's own requests: their replies go to nobody */
 
 struct scan;
 struct sessions;
@@ -62,17 +63,17 @@ struct kernel {
     enum kernel_state state;
     char *reason;
     struct timespec started, last_activity;
-    bool pooled;   /* of the pool, not handed out */
-    bool handing;  /* being adopted for a request */
-    bool ending;   /* kernel_stop was called */
-    bool gone;     /* waits for its handles to close */
+    bool pooled;  /* of the pool, not handed out */
+    bool handing; /* being adopted for a request */
+    bool ending;  /* kernel_stop was called */
+    bool gone;    /* waits for its handles to close */
     bool was_attached;
 
     struct launched host;
-    bool host_alive;  /* started and not yet reaped */
-    bool host_exited; /* its pidfd said so; the uplink may hold its last words */
+    bool host_alive;              /* started and not yet reaped */
+    bool host_exited;             /* its pidfd said so; the uplink may hold its last words */
     int exit_status, exit_signal; /* -1, 0: not known */
-    char *death_reason; /* from DEATH */
+    char *death_reason;           /* from DEATH */
     uv_poll_t *watch;
     uv_timer_t timer;
     int open_handles;
@@ -117,9 +118,10 @@ void kernel_save(const struct kernel *k); /* kernel.json, whole or not at all */
 void kernel_set_reason(struct kernel *k, const char *reason);
 void kernel_add_handle(struct kernel *k);
 void kernel_close_handle(struct kernel *k, uv_handle_t *handle);
-/* Ends the readers with a code, closes everything and frees k when the loop has let go. Files stay if keep_files. */
+/* Ends the readers with a code, closes everything and frees k when the loop has let go. Files stay
+ * if keep_files. */
 void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_files);
-size_t kernels_live(const struct core *c); /* what max_kernels counts */
+size_t kernels_live(const struct core *c);                        /* what max_kernels counts */
 struct kernel *kernels_any(const struct core *c, const char *id); /* also pooled and ending ones */
 
 /* stream.c: what a host says */
@@ -132,8 +134,10 @@ void kernel_flush(struct kernel *k);
 void kernel_acknowledge(struct kernel *k);
 
 /* death.c */
-void kernel_host_ended(struct kernel *k); /* its pidfd is readable, or its connection ended: see whether both */
-void kernel_answer_lost(struct kernel *k, const char *reason); /* every open request gets an error */
+void kernel_host_ended(
+    struct kernel *k); /* its pidfd is readable, or its connection ended: see whether both */
+void kernel_answer_lost(struct kernel *k,
+                        const char *reason); /* every open request gets an error */
 void kernel_die(struct kernel *k, const char *reason);
 
 /* command.c */
@@ -154,7 +158,8 @@ void core_cull(struct core *c);
 void pool_refill(struct core *c);
 /* Ends a kernel of the pool with the gateway: nobody has it. */
 void pool_end(struct kernel *k);
-/* Hands out a kernel of the pool that fits; done is called as by kernels_start. False: none fits. */
+/* Hands out a kernel of the pool that fits; done is called as by kernels_start. False: none fits.
+ */
 bool pool_take(struct core *c, const struct kernel_request *request, const struct environment *env,
                const char *cwd, void (*done)(void *user, struct kernel *k, const struct err *e),
                void *user);

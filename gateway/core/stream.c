@@ -1,7 +1,9 @@
-/* What a host says, and where it goes: into the kernel's batch, from there to the journal, the readers and the
- * scan, and last the acknowledgement. Called by uplink.c, a turn of the loop at a time.
+/* What a host says, and where it goes: into the kernel's batch, from there to the journal, the
+ * readers and the scan, and last the acknowledgement. Called by uplink.c, a turn of the loop at a
+ * time.
  *
- * Invariant: a message is shown to readers after write(2) took it, and acknowledged after that too. */
+ * Invariant: a message is shown to readers after write(2) took it, and acknowledged after that too.
+ */
 #include <string.h>
 
 #include "gateway/core/artifact.h"
@@ -76,8 +78,8 @@ static void take_status(struct kernel *k, struct bytes frame)
 {
     scoped(framed) struct framed f = {0};
     struct slice state = {.name = "execution_state"};
-    if (!framing_v1_decode(frame, &f, NULL) ||
-        !json_slices(f.message.content, &state, 1, NULL) || !state.value.data)
+    if (!framing_v1_decode(frame, &f, NULL) || !json_slices(f.message.content, &state, 1, NULL) ||
+        !state.value.data)
         return;
     bool by_user = tracked(f.message.parent);
     set_state(k, state.value, by_user);
@@ -187,8 +189,8 @@ void kernel_flush(struct kernel *k)
         uv_timer_start(&k->core->ack_timer, on_ack_timer, ACK_DELAY_MS, 0);
 }
 
-/* Behind a relay a new kernel says "idle" only after it was asked something: ask, as every Jupyter client does. Our own
- * says it when its interpreter is ready. */
+/* Behind a relay a new kernel says "idle" only after it was asked something: ask, as every Jupyter
+ * client does. Our own says it when its interpreter is ready. */
 static void nudge(struct kernel *k)
 {
     scoped(buffer) struct buffer header = {0}, frame = {0};

@@ -1,7 +1,7 @@
 /* Connects, attaches, reads frames and writes them. Used by kernel.c.
  *
- * Invariant: the first frame on every connection is ATTACH, and a frame is queued whole or not at all; what
- * was partly written when a connection ended is dropped with it. */
+ * Invariant: the first frame on every connection is ATTACH, and a frame is queued whole or not at
+ * all; what was partly written when a connection ended is dropped with it. */
 #include "gateway/core/uplink.h"
 
 #include <assert.h>
@@ -13,9 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define RETRY_FIRST_MS   1
-#define RETRY_LAST_MS    50
-#define TURN_LIMIT_BYTES (1024 * 1024) /* taken from one host before others have their turn */
+#define RETRY_FIRST_MS    1
+#define RETRY_LAST_MS     50
+#define TURN_LIMIT_BYTES  (1024 * 1024) /* taken from one host before others have their turn */
 #define FRAME_LIMIT_BYTES (768u * 1024 * 1024)
 
 struct uplink {

@@ -8,11 +8,13 @@
 
 #include "protocol/link.h"
 
-#define UPLINK_QUEUE_LIMIT_BYTES (64 * 1024 * 1024) /* to a host that does not read, or is not there yet */
+#define UPLINK_QUEUE_LIMIT_BYTES                                                                   \
+    (64 * 1024 * 1024) /* to a host that does not read, or is not there yet */
 
 struct uplink;
 
-/* Called on the loop's thread. Views live for the call. uplink_close may be called from each of them. */
+/* Called on the loop's thread. Views live for the call. uplink_close may be called from each of
+ * them. */
 struct uplink_events {
     /* Asked right before each ATTACH: the host's last sequence that is stored. */
     uint64_t (*stored)(void *user);
@@ -24,7 +26,8 @@ struct uplink_events {
     void (*on_lost)(void *user, const char *why);
 };
 
-/* Begins to connect to path, which need not exist yet. path must fit a sun_path (a bug otherwise). */
+/* Begins to connect to path, which need not exist yet. path must fit a sun_path (a bug otherwise).
+ */
 struct uplink *uplink_open(uv_loop_t *loop, const char *path, const struct uplink_events *events,
                            void *user);
 

@@ -1,5 +1,5 @@
-/* Jupyter Server's REST API and kernel WebSocket: the handlers of the rows in jupyter.c, and what they share.
- * Source: jupyter_server services/, jupyter kernel_gateway; the models are theirs. */
+/* Jupyter Server's REST API and kernel WebSocket: the handlers of the rows in jupyter.c, and what
+ * they share. Source: jupyter_server services/, jupyter kernel_gateway; the models are theirs. */
 #ifndef WARMCELL_GATEWAY_DIALECT_JUPYTER_H
 #define WARMCELL_GATEWAY_DIALECT_JUPYTER_H
 
@@ -9,7 +9,8 @@
 
 #define JUPYTER_BODY_LIMIT_BYTES (1024 * 1024)
 
-/* {"id", "name", "last_activity", "execution_state", "connections"[, "reason"]}; a new reference. */
+/* {"id", "name", "last_activity", "execution_state", "connections"[, "reason"]}; a new reference.
+ */
 json_t *jupyter_kernel_model(const struct kernel *k);
 
 /* The body as an object; an empty body is {}. NULL with e 400 or 413. */

@@ -1,7 +1,8 @@
 /* /api/kernels/{id}/channels: the WebSocket of a kernel, in both framings.
  *
- * The upgrade is answered at once; messages wait for the kernel, not the handshake. A v1 message goes
- * from the kernel to the socket as it stands in the batch that was read; nothing of it is parsed or copied. */
+ * The upgrade is answered at once; messages wait for the kernel, not the handshake. A v1 message
+ * goes from the kernel to the socket as it stands in the batch that was read; nothing of it is
+ * parsed or copied. */
 #include <string.h>
 
 #include "gateway/core/notice.h"
@@ -116,7 +117,8 @@ static void on_message(void *user, struct bytes data, bool binary)
         stop(client, e.status, e.text);
     } else if (f.message.channel == CHANNEL_IOPUB) {
         stop(client, CLOSE_BAD_DATA, "channel: clients do not send on iopub");
-    } else if (!kernel_send(reader_kernel(client->reader), client->session, &f.message, frame, &e)) {
+    } else if (!kernel_send(reader_kernel(client->reader), client->session, &f.message, frame,
+                            &e)) {
         stop(client, e.status == 503 ? CLOSE_TRY_LATER : CLOSE_BAD_DATA, e.text);
     }
 }

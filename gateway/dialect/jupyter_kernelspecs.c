@@ -9,7 +9,8 @@ static json_t *model(const struct exchange *x, const struct kernelspec *spec)
 {
     json_t *resources = json_object(), *file;
     const char *name;
-    json_object_foreach(spec->resources, name, file) {
+    json_object_foreach(spec->resources, name, file)
+    {
         scoped(string) char *url = xasprintf("%s/kernelspecs/%s/%s", exchange_base_url(x),
                                              spec->name, json_string_value(file));
         json_object_set_new(resources, name, json_string(url));
@@ -51,9 +52,8 @@ static const char *content_type(const char *file)
 {
     static const struct {
         const char *extension, *type;
-    } types[] = {{".png", "image/png"},        {".svg", "image/svg+xml"},
-                 {".js", "text/javascript"},   {".css", "text/css"},
-                 {".json", "application/json"}, {".gif", "image/gif"}};
+    } types[] = {{".png", "image/png"}, {".svg", "image/svg+xml"},     {".js", "text/javascript"},
+                 {".css", "text/css"},  {".json", "application/json"}, {".gif", "image/gif"}};
     const char *dot = strrchr(file, '.');
     for (size_t i = 0; dot && i < countof(types); i++)
         if (strcasecmp(dot, types[i].extension) == 0)

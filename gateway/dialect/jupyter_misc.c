@@ -1,5 +1,5 @@
-/* Small things of Jupyter's API: version, status, paths, and the description of itself, which is made from the route
- * table. */
+/* Small things of Jupyter's API: version, status, paths, and the description of itself, which is
+ * made from the route table. */
 #include <string.h>
 
 #include "gateway/dialect/jupyter.h"
@@ -36,8 +36,9 @@ void jupyter_status(struct exchange *x, void *core)
                                   counts.kernels));
 }
 
-/* {"resolved": [{"scope": "kernel", "path": "/abs"}][, "unresolved": [{"scope", "reason"}]]}: this server has no
- * contents, so that "kernel" is the only scope. Source: jupyter_server services/api/handlers.py. */
+/* {"resolved": [{"scope": "kernel", "path": "/abs"}][, "unresolved": [{"scope", "reason"}]]}: this
+ * server has no contents, so that "kernel" is the only scope. Source: jupyter_server
+ * services/api/handlers.py. */
 void jupyter_resolve_path(struct exchange *x, void *core)
 {
     const char *path = exchange_query(x, "path"), *id = exchange_query(x, "kernel");
@@ -51,8 +52,7 @@ void jupyter_resolve_path(struct exchange *x, void *core)
     json_t *resolved = json_array(), *reply = json_pack("{s:o}", "resolved", resolved);
     scoped(string) char *found = k ? kernel_resolve_path(k, path) : NULL;
     if (found)
-        json_array_append_new(resolved,
-                              json_pack("{s:s, s:s}", "scope", "kernel", "path", found));
+        json_array_append_new(resolved, json_pack("{s:s, s:s}", "scope", "kernel", "path", found));
     if (id && !k) {
         scoped(string) char *reason = xasprintf("Kernel %s could not be found", id);
         json_object_set_new(reply, "unresolved",
@@ -64,8 +64,8 @@ void jupyter_resolve_path(struct exchange *x, void *core)
 static json_t *describe(const struct route *route)
 {
     json_t *responses = json_object();
-    const char *good = route->upgrade                 ? "101"
-                       : !route->reply                ? "204"
+    const char *good = route->upgrade                                                 ? "101"
+                       : !route->reply                                                ? "204"
                        : route->method == POST && strcmp(route->reply, "Kernel") != 0 ? "201"
                                                                                       : "200";
     json_object_set_new(responses, good,

@@ -69,8 +69,8 @@ static void reply_failed(struct exchange *x, const char *kernel_name, const stru
         xasprintf("The '%s' kernel is not available. Please pick another suitable kernel instead, "
                   "or install that kernel.",
                   kernel_name ? kernel_name : "");
-    exchange_reply_json(x, 501, json_pack("{s:s, s:s}", "message", message, "short_message",
-                                          "kernel not found"));
+    exchange_reply_json(
+        x, 501, json_pack("{s:s, s:s}", "message", message, "short_message", "kernel not found"));
 }
 
 /* A session that waits for its kernel. */

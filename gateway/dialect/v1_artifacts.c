@@ -1,8 +1,9 @@
 /* /v1/artifacts: what executions displayed.
  *
- * An artifact is {"id", "mime_type", "size_bytes", "sha256", "kernel_id", "execution_id", "number", "created",
- * "content_url"}, named by its id or by its sha256; one that could not be kept has sha256 and content_url null and "problem". A list is {"artifacts": [],
- * "next": "cursor" or null}; ?after=cursor gives what follows. */
+ * An artifact is {"id", "mime_type", "size_bytes", "sha256", "kernel_id", "execution_id", "number",
+ * "created", "content_url"}, named by its id or by its sha256; one that could not be kept has
+ * sha256 and content_url null and "problem". A list is {"artifacts": [], "next": "cursor" or null};
+ * ?after=cursor gives what follows. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,8 @@
 #define LIMIT_DEFAULT 100
 #define LIMIT_MOST    1000
 
-/* What a kernel displayed is shown as a picture or a page without powers: no script, no origin, nothing fetched. */
+/* What a kernel displayed is shown as a picture or a page without powers: no script, no origin,
+ * nothing fetched. */
 #define CONTENT_POLICY                                                                             \
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "      \
     "frame-ancestors 'self'"
@@ -27,12 +29,11 @@ static json_t *model(const struct exchange *x, const struct artifact *a)
 {
     scoped(string) char *url =
         a->sha256[0] ? xasprintf("%s/v1/artifacts/%s/content", exchange_base_url(x), a->id) : NULL;
-    json_t *m = json_pack("{s:s, s:s, s:I, s:o, s:s, s:o, s:I, s:s, s:o}", "id", a->id,
-                          "mime_type", a->mime_type, "size_bytes", (json_int_t)a->size_bytes,
-                          "sha256", text_or_null(a->sha256), "kernel_id", a->kernel_id,
-                          "execution_id", text_or_null(a->execution_id), "number",
-                          (json_int_t)a->number, "created", a->created, "content_url",
-                          text_or_null(url));
+    json_t *m = json_pack("{s:s, s:s, s:I, s:o, s:s, s:o, s:I, s:s, s:o}", "id", a->id, "mime_type",
+                          a->mime_type, "size_bytes", (json_int_t)a->size_bytes, "sha256",
+                          text_or_null(a->sha256), "kernel_id", a->kernel_id, "execution_id",
+                          text_or_null(a->execution_id), "number", (json_int_t)a->number, "created",
+                          a->created, "content_url", text_or_null(url));
     if (a->problem)
         json_object_set_new(m, "problem", json_string(a->problem));
     return m;

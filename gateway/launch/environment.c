@@ -8,9 +8,18 @@
 
 /* What the gateway was told in confidence, and what would make a child believe it is a service. */
 static const char *const secrets[] = {
-    "WARMCELL_TOKEN", "KG_AUTH_TOKEN",        "EG_AUTH_TOKEN",          "JUPYTER_TOKEN",
-    "JPY_API_TOKEN",  "JUPYTERHUB_API_TOKEN", "CONFIGPROXY_AUTH_TOKEN", "JUPYTER_GATEWAY_AUTH_TOKEN",
-    "NOTIFY_SOCKET",  "LISTEN_FDS",           "LISTEN_PID",             "LISTEN_FDNAMES",
+    "WARMCELL_TOKEN",
+    "KG_AUTH_TOKEN",
+    "EG_AUTH_TOKEN",
+    "JUPYTER_TOKEN",
+    "JPY_API_TOKEN",
+    "JUPYTERHUB_API_TOKEN",
+    "CONFIGPROXY_AUTH_TOKEN",
+    "JUPYTER_GATEWAY_AUTH_TOKEN",
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
 };
 
 void environment_init(struct environment *env)
@@ -117,7 +126,8 @@ static bool check_asked(json_t *asked, struct err *e)
     size_t total = 0;
     const char *name;
     json_t *value;
-    json_object_foreach(asked, name, value) {
+    json_object_foreach(asked, name, value)
+    {
         if (!json_is_string(value))
             return fail(e, 400, "env: %.100s: must be a string", name);
         if (name[0] == '\0' || strchr(name, '='))
@@ -145,9 +155,9 @@ bool environment_build(const struct settings_core *settings, char *const *server
         inherit_listed(settings, server, out);
         const char *name;
         json_t *value;
-        json_object_foreach(asked, name, value)
-            if (strncmp(name, "KERNEL_", 7) == 0 || listed(&settings->env_whitelist, name))
-                environment_set(out, name, json_string_value(value));
+        json_object_foreach(asked, name, value) if (strncmp(name, "KERNEL_", 7) == 0 ||
+                                                    listed(&settings->env_whitelist, name))
+            environment_set(out, name, json_string_value(value));
     }
     environment_set(out, "KERNEL_GATEWAY", "1");
     return true;
@@ -190,7 +200,8 @@ void environment_add_spec(struct environment *env, json_t *spec_env)
 {
     const char *name;
     json_t *value;
-    json_object_foreach(spec_env, name, value) {
+    json_object_foreach(spec_env, name, value)
+    {
         if (!json_is_string(value) || name[0] == '\0' || strchr(name, '='))
             continue;
         scoped(buffer) struct buffer text = {0};
@@ -215,9 +226,8 @@ void environment_from_json(json_t *object, struct environment *out)
     environment_init(out);
     const char *name;
     json_t *value;
-    json_object_foreach(object, name, value)
-        if (json_is_string(value))
-            environment_set(out, name, json_string_value(value));
+    json_object_foreach(object, name, value) if (json_is_string(value))
+        environment_set(out, name, json_string_value(value));
 }
 
 json_t *environment_difference(const struct environment *from, const struct environment *to)
@@ -225,12 +235,10 @@ json_t *environment_difference(const struct environment *from, const struct envi
     json_t *changes = json_object(), *old = environment_json(from), *new = environment_json(to);
     const char *name;
     json_t *value;
-    json_object_foreach(new, name, value)
-        if (!json_equal(value, json_object_get(old, name)))
-            json_object_set(changes, name, value);
-    json_object_foreach(old, name, value)
-        if (!json_object_get(new, name))
-            json_object_set_new(changes, name, json_null());
+    json_object_foreach(new, name, value) if (!json_equal(value, json_object_get(old, name)))
+        json_object_set(changes, name, value);
+    json_object_foreach(old, name, value) if (!json_object_get(new, name))
+        json_object_set_new(changes, name, json_null());
     json_decref(old);
     json_decref(new);
     return changes;

@@ -1,5 +1,6 @@
 /* Discovery of kernelspecs. What was read is kept until a folder or a kernel.json has another time
- * of change; a look is then a stat for each. A spec that cannot be used is logged once and left out. */
+ * of change; a look is then a stat for each. A spec that cannot be used is logged once and left
+ * out. */
 #include "gateway/launch/kernelspec.h"
 
 #include <dirent.h>
@@ -131,9 +132,13 @@ static bool check_argv(json_t *argv, struct err *e)
         return fail(e, 400, "kernel.json: argv: must be a list of 1 to 1000 strings");
     size_t i;
     json_t *word;
-    json_array_foreach(argv, i, word)
-        if (!json_is_string(word) || strlen(json_string_value(word)) != json_string_length(word))
-            return fail(e, 400, "kernel.json: argv: must be a list of strings");
+    json_array_foreach(
+        argv, i,
+        word) if (!json_is_string(word) ||
+                  strlen(json_string_value(word)) !=
+                      json_string_length(
+                          word)) return fail(e, 400,
+                                             "kernel.json: argv: must be a list of strings");
     return true;
 }
 
@@ -165,8 +170,8 @@ static bool check_members(json_t *read, struct err *e)
 
 json_t *kernelspec_parse(const char *text, size_t len, struct err *e)
 {
-    scoped(json) json_t *read = json_parse_object((struct bytes){text, len}, "kernel.json",
-                                                  KERNELSPEC_LIMIT_BYTES, e);
+    scoped(json) json_t *read =
+        json_parse_object((struct bytes){text, len}, "kernel.json", KERNELSPEC_LIMIT_BYTES, e);
     if (!read || !check_members(read, e))
         return NULL;
     json_t *spec = json_object();

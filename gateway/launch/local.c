@@ -73,13 +73,14 @@ static void add_uplink(const struct launch *launch, struct words *w)
     add_word(w, xasprintf("%lld", (long long)launch->lease_s));
 }
 
-/* The spec's own words without "-f {connection_file}": it is reached through the uplink, and no ZeroMQ socket is
- * needed. Ours come right behind the program, before a "--". */
+/* The spec's own words without "-f {connection_file}": it is reached through the uplink, and no
+ * ZeroMQ socket is needed. Ours come right behind the program, before a "--". */
 static void uplink_words(const struct launch *launch, struct words *w)
 {
     json_t *argv = json_object_get(launch->spec, "argv"), *word;
     size_t i;
-    json_array_foreach(argv, i, word) {
+    json_array_foreach(argv, i, word)
+    {
         const char *text = json_string_value(word);
         const char *next = json_string_value(json_array_get(argv, i + 1));
         if (strcmp(text, "-f") == 0 && next && strcmp(next, "{connection_file}") == 0) {
@@ -96,11 +97,12 @@ static bool relay_words(const struct launch *launch, struct words *w, struct err
 {
     char *program = place_kernel_host();
     if (!program)
-        return fail(e, 503, "warmcell-kernel was not found next to this program; set WARMCELL_KERNEL");
+        return fail(e, 503,
+                    "warmcell-kernel was not found next to this program; set WARMCELL_KERNEL");
     scoped(string) char *connection = xasprintf("%s/connection.json", launch->dir);
     const char *slash = strrchr(launch->python, '/');
-    scoped(string) char *bin = slash ? xstrndup(launch->python, (size_t)(slash - launch->python))
-                                     : xstrdup("/usr/bin");
+    scoped(string) char *bin =
+        slash ? xstrndup(launch->python, (size_t)(slash - launch->python)) : xstrdup("/usr/bin");
     slash = strrchr(bin, '/');
     scoped(string) char *prefix = xstrndup(bin, slash ? (size_t)(slash - bin) : strlen(bin));
     const struct substitution known[] = {{"{connection_file}", connection},
@@ -116,7 +118,8 @@ static bool relay_words(const struct launch *launch, struct words *w, struct err
     add_word(w, xstrdup("--"));
     size_t i;
     json_t *word;
-    json_array_foreach(json_object_get(launch->spec, "argv"), i, word) {
+    json_array_foreach(json_object_get(launch->spec, "argv"), i, word)
+    {
         const char *text = json_string_value(word);
         bool ours = i == 0 && is_python(text) && launch->python[0];
         add_word(w, ours ? xstrdup(launch->python) : substitute(text, known, countof(known)));
@@ -141,8 +144,8 @@ static bool set_actions(posix_spawn_file_actions_t *actions, const struct launch
 {
     scoped(string) char *log = xasprintf("%s/host.log", launch->dir);
     return posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0) == 0 &&
-           posix_spawn_file_actions_addopen(actions, 1, log, O_WRONLY | O_CREAT | O_APPEND,
-                                            0600) == 0 &&
+           posix_spawn_file_actions_addopen(actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600) ==
+               0 &&
            posix_spawn_file_actions_adddup2(actions, 1, 2) == 0 &&
            posix_spawn_file_actions_addclosefrom_np(actions, 3) == 0 &&
            (!launch->cwd || posix_spawn_file_actions_addchdir_np(actions, launch->cwd) == 0);

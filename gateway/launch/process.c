@@ -24,7 +24,8 @@ struct stat_line {
     uint64_t start;
 };
 
-/* Reads /proc/PID/stat (proc(5)); the command may hold anything, so fields are counted from its last ')'. */
+/* Reads /proc/PID/stat (proc(5)); the command may hold anything, so fields are counted from its
+ * last ')'. */
 static bool read_stat(pid_t pid, struct stat_line *out)
 {
     char path[40], text[1024];

@@ -9,12 +9,12 @@
 
 /* What is to be started. All borrowed for the call. */
 struct launch {
-    const char *dir;         /* the kernel's own folder (0700): host.sock and connection.json go there */
-    json_t *spec;            /* as kernelspec_parse makes it */
+    const char *dir; /* the kernel's own folder (0700): host.sock and connection.json go there */
+    json_t *spec;    /* as kernelspec_parse makes it */
     const char *resource_dir; /* of the spec; "" when built in */
-    const char *python;      /* the configured Python; "" for none */
+    const char *python;       /* the configured Python; "" for none */
     const struct environment *env;
-    const char *cwd;         /* an existing folder, or NULL: the gateway's own */
+    const char *cwd; /* an existing folder, or NULL: the gateway's own */
     int64_t lease_s;
 };
 
@@ -27,7 +27,8 @@ struct launched {
 
 struct provisioner {
     const char *name;
-    /* Starts a host that serves launch->dir/host.sock. 502: the program cannot be started; 503: ours for now. */
+    /* Starts a host that serves launch->dir/host.sock. 502: the program cannot be started; 503:
+     * ours for now. */
     bool (*start)(const struct launch *launch, struct launched *out, struct err *e);
 };
 

@@ -136,7 +136,8 @@ static void run_list(struct store_job *job, struct database *db)
     struct list *list = (struct list *)job;
     sqlite3_stmt *statement = database_statement(
         db, "SELECT position, id, sha256, mime_type, size_bytes, kernel_id, execution_id, created,"
-            " number, problem FROM artifacts WHERE position > ?1 AND (?2 IS NULL OR id = ?2 OR sha256 = ?2)"
+            " number, problem FROM artifacts WHERE position > ?1 AND (?2 IS NULL OR id = ?2 OR "
+            "sha256 = ?2)"
             " AND (?3 IS NULL OR kernel_id = ?3) AND (?4 IS NULL OR execution_id = ?4)"
             " ORDER BY position LIMIT ?5");
     sqlite3_bind_int64(statement, 1, list->after);

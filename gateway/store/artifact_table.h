@@ -10,20 +10,21 @@ struct artifact {
     char id[UUID_TEXT];
     char sha256[BLOB_NAME_TEXT]; /* "": not stored, problem says why */
     char created[TIME_TEXT];
-    char *mime_type;    /* all owned, never NULL ... */
+    char *mime_type; /* all owned, never NULL ... */
     char *kernel_id;
     char *execution_id; /* msg_id of the request; "" when there was none */
     char *problem;      /* ... but this: NULL when stored */
     int64_t size_bytes;
-    int64_t number;   /* counts the artifacts of its kernel from 1; given when it is added */
-    int64_t position; /* in the whole list; likewise */
+    int64_t number;    /* counts the artifacts of its kernel from 1; given when it is added */
+    int64_t position;  /* in the whole list; likewise */
     uint64_t sequence; /* of the message in the kernel's journal */
 };
 
 void artifacts_free(struct artifact *list, size_t count);
 
-/* Adds rows (list is taken). What is there already (same kernel, sequence and MIME type) is passed over. A kernel that
- * has limit artifacts gets one row more, which says that later ones are not kept. full tells that. */
+/* Adds rows (list is taken). What is there already (same kernel, sequence and MIME type) is passed
+ * over. A kernel that has limit artifacts gets one row more, which says that later ones are not
+ * kept. full tells that. */
 void artifact_table_add(struct store *s, struct artifact *list, size_t count, int64_t limit,
                         void (*done)(void *user, bool full, const struct err *e), void *user);
 

@@ -1,4 +1,5 @@
-/* Writes blobs: temporary file, sync, rename. A name therefore always stands for its whole bytes. */
+/* Writes blobs: temporary file, sync, rename. A name therefore always stands for its whole bytes.
+ */
 #include "gateway/store/blob.h"
 
 #include <dirent.h>

@@ -25,7 +25,8 @@ static bool failed(struct database *db, const char *what, struct err *e)
 
 bool database_exec(struct database *db, const char *sql, struct err *e)
 {
-    return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK || failed(db, "statement", e);
+    return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK ||
+           failed(db, "statement", e);
 }
 
 struct database *database_open(const char *path, struct err *e)
@@ -38,8 +39,9 @@ struct database *database_open(const char *path, struct err *e)
         return NULL;
     }
     sqlite3_busy_timeout(db->handle, BUSY_MS);
-    if (!database_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
-                           "PRAGMA foreign_keys=ON",
+    if (!database_exec(db,
+                       "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+                       "PRAGMA foreign_keys=ON",
                        e) ||
         !schema_migrate(db, e)) {
         database_close(db);

@@ -12,8 +12,8 @@ struct database *database_open(const char *path, struct err *e);
 void database_close(struct database *db);
 bool database_exec(struct database *db, const char *sql, struct err *e);
 
-/* The statement of sql, which must be a literal: it is prepared once. Reset and without values. Never NULL: a statement
- * that cannot be prepared is a bug in this folder and aborts. */
+/* The statement of sql, which must be a literal: it is prepared once. Reset and without values.
+ * Never NULL: a statement that cannot be prepared is a bug in this folder and aborts. */
 sqlite3_stmt *database_statement(struct database *db, const char *sql);
 
 /* text NULL binds NULL. text is copied. */
@@ -22,7 +22,8 @@ void database_bind_text(sqlite3_stmt *statement, int at, const char *text);
 /* Steps a statement that gives no rows, and resets it. 503. */
 bool database_run(struct database *db, sqlite3_stmt *statement, struct err *e);
 
-/* True: there is a row. False at the end, or with e filled (status set) on an error; the statement is then reset. */
+/* True: there is a row. False at the end, or with e filled (status set) on an error; the statement
+ * is then reset. */
 bool database_row(struct database *db, sqlite3_stmt *statement, struct err *e);
 
 /* The text of a column, given to the caller; NULL for NULL. */

@@ -1,7 +1,8 @@
-/* The store's thread and the way to it and back. Jobs go in a list under a mutex; those that are done come back in
- * another, announced by a uv_async.
+/* The store's thread and the way to it and back. Jobs go in a list under a mutex; those that are
+ * done come back in another, announced by a uv_async.
  *
- * Invariant: done is called after the commit that holds the job's changes, in the order of submission. */
+ * Invariant: done is called after the commit that holds the job's changes, in the order of
+ * submission. */
 #include "gateway/store/store.h"
 
 #include <stdio.h>

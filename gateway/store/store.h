@@ -1,8 +1,8 @@
 /* The database (SQLite, WAL) in the state folder, behind a thread of its own.
  *
- * Work is handed over as jobs; all that wait are run in one transaction, and their done is called on the loop's thread
- * after it was committed. A process killed at any instant leaves what was committed. Only the files of this folder
- * see SQLite. */
+ * Work is handed over as jobs; all that wait are run in one transaction, and their done is called
+ * on the loop's thread after it was committed. A process killed at any instant leaves what was
+ * committed. Only the files of this folder see SQLite. */
 #ifndef WARMCELL_GATEWAY_STORE_STORE_H
 #define WARMCELL_GATEWAY_STORE_STORE_H
 
@@ -21,11 +21,12 @@ struct store_job {
     struct store_job *next;
 };
 
-/* Opens STATE/warmcell.db, bringing an older schema forward. 503: it cannot be opened, is of a newer schema, or is
- * damaged. */
+/* Opens STATE/warmcell.db, bringing an older schema forward. 503: it cannot be opened, is of a
+ * newer schema, or is damaged. */
 struct store *store_open(const char *state_dir, uv_loop_t *loop, struct err *e);
 
-/* Runs what waits, then closes; the done of all jobs have been called when closed is. store may not be used after. */
+/* Runs what waits, then closes; the done of all jobs have been called when closed is. store may not
+ * be used after. */
 void store_close(struct store *s, void (*closed)(void *user), void *user);
 
 const char *store_dir(const struct store *s); /* the state folder */

@@ -1,5 +1,5 @@
-/* A MIME bundle that the scanner of protocol/ found well-formed: its members are values of their own, as many as
- * jansson finds; and base64 gives the same in pieces as whole. */
+/* A MIME bundle that the scanner of protocol/ found well-formed: its members are values of their
+ * own, as many as jansson finds; and base64 gives the same in pieces as whole. */
 #include "tests/fuzz/fuzz.h"
 
 #include "gateway/core/bundle.h"

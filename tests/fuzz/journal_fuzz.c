@@ -1,4 +1,5 @@
-/* A run of records, as it may stand in a segment: views lie in it, and what is written again is the same. */
+/* A run of records, as it may stand in a segment: views lie in it, and what is written again is the
+ * same. */
 #include "tests/fuzz/fuzz.h"
 
 #include "gateway/core/journal.h"

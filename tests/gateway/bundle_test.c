@@ -24,7 +24,8 @@ static void test_members(void **state)
         while (rest.len && *rest.data == ' ')
             rest = (struct bytes){rest.data + 1, rest.len - 1};
         while (bundle_next(&rest, &name, &value))
-            buffer_printf(&found, "%.*s %.*s ", (int)name.len, name.data, (int)value.len, value.data);
+            buffer_printf(&found, "%.*s %.*s ", (int)name.len, name.data, (int)value.len,
+                          value.data);
         assert_bytes(buffer_view(&found), bytes_of(rows[i].members));
     }
 }
@@ -35,11 +36,23 @@ static void test_base64(void **state)
     static const struct {
         const char *text, *decoded; /* NULL: refused */
     } rows[] = {
-        {"", ""},           {"YQ==", "a"},         {"YWI=", "ab"},      {"YWJj", "abc"},
-        {"YWJj\\nYWI=\\n", "abcab"}, {"Pz8\\/", "???"}, {"Y Q==", "a"},
-        {"YQ", NULL},       {"YQ=", NULL},         {"====", NULL},      {"YQ==YQ==", NULL},
-        {"Y*==", NULL},     {"\\u0059Q\\u003d=", "a"}, {"YQ=a", NULL},
-        {"\\u00e9Q==", NULL}, {"Y\\bQ==", NULL}, {"YQ==\\u00", NULL},
+        {"", ""},
+        {"YQ==", "a"},
+        {"YWI=", "ab"},
+        {"YWJj", "abc"},
+        {"YWJj\\nYWI=\\n", "abcab"},
+        {"Pz8\\/", "???"},
+        {"Y Q==", "a"},
+        {"YQ", NULL},
+        {"YQ=", NULL},
+        {"====", NULL},
+        {"YQ==YQ==", NULL},
+        {"Y*==", NULL},
+        {"\\u0059Q\\u003d=", "a"},
+        {"YQ=a", NULL},
+        {"\\u00e9Q==", NULL},
+        {"Y\\bQ==", NULL},
+        {"YQ==\\u00", NULL},
     };
     for (size_t i = 0; i < countof(rows); i++) {
         struct base64 base64 = {0};
@@ -76,12 +89,18 @@ static void test_what_is_kept(void **state)
         const char *type;
         bool wanted, base64;
     } rows[] = {
-        {"image/png", true, true},       {"image/svg+xml", true, false},
-        {"text/html", true, false},      {"application/pdf", true, true},
-        {"image/x-new.kind", true, true}, {"text/plain", false, false},
-        {"application/json", false, false}, {"image/", false, false},
-        {"image", false, false},         {"image/a\r\nX: y", false, false},
-        {"image/a b", false, false},     {"IMAGE/png", false, false},
+        {"image/png", true, true},
+        {"image/svg+xml", true, false},
+        {"text/html", true, false},
+        {"application/pdf", true, true},
+        {"image/x-new.kind", true, true},
+        {"text/plain", false, false},
+        {"application/json", false, false},
+        {"image/", false, false},
+        {"image", false, false},
+        {"image/a\r\nX: y", false, false},
+        {"image/a b", false, false},
+        {"IMAGE/png", false, false},
     };
     for (size_t i = 0; i < countof(rows); i++) {
         assert_int_equal(artifact_mime_wanted(bytes_of(rows[i].type)), rows[i].wanted);

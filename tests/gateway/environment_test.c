@@ -4,9 +4,9 @@
 #include "gateway/launch/environment.h"
 
 static char *server[] = {
-    "PATH=/bin",         "HOME=/root",          "SECRETLESS=1",       "WARMCELL_TOKEN=t",
-    "KG_AUTH_TOKEN=t",   "EG_AUTH_TOKEN=t",     "LET_THROUGH=yes",    "KERNEL_SERVER=s",
-    "JUPYTER_TOKEN=t",   "LISTEN_FDS=3",        "NOT_A_VARIABLE",     NULL,
+    "PATH=/bin",       "HOME=/root",      "SECRETLESS=1",    "WARMCELL_TOKEN=t",
+    "KG_AUTH_TOKEN=t", "EG_AUTH_TOKEN=t", "LET_THROUGH=yes", "KERNEL_SERVER=s",
+    "JUPYTER_TOKEN=t", "LISTEN_FDS=3",    "NOT_A_VARIABLE",  NULL,
 };
 static char *process_list[] = {"LET_THROUGH", "KG_AUTH_TOKEN", NULL};
 static char *client_list[] = {"ASKED_AND_LISTED", NULL};

@@ -43,7 +43,8 @@ static void reopen(struct place *p)
     assert_non_null(p->journal);
 }
 
-/* Appends count records in one batch; each holds its sequence as text and then `size` more bytes. */
+/* Appends count records in one batch; each holds its sequence as text and then `size` more bytes.
+ */
 static void append(struct place *p, size_t count, size_t size, uint64_t source)
 {
     scoped(buffer) struct buffer batch = {0}, frame = {0};
@@ -64,7 +65,8 @@ static void append(struct place *p, size_t count, size_t size, uint64_t source)
     assert_true(journal_append(p->journal, buffer_view(&batch), NULL));
 }
 
-/* Reads from a sequence to the end and checks that nothing is missing. Returns how many there were. */
+/* Reads from a sequence to the end and checks that nothing is missing. Returns how many there were.
+ */
 static uint64_t read_from(struct place *p, uint64_t from, size_t piece)
 {
     struct journal_cursor cursor = {.next = from};
@@ -130,7 +132,8 @@ static void cut_last(struct place *p, off_t keep, const char *rubbish)
     DIR *handle = opendir(p->dir);
     struct dirent *entry;
     while ((entry = readdir(handle)))
-        if (entry->d_name[0] == '0' && (!path || strcmp(strrchr(path, '/') + 1, entry->d_name) < 0)) {
+        if (entry->d_name[0] == '0' &&
+            (!path || strcmp(strrchr(path, '/') + 1, entry->d_name) < 0)) {
             free(path);
             path = xasprintf("%s/%s", p->dir, entry->d_name);
         }

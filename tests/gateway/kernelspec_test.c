@@ -17,10 +17,13 @@ static void test_parse(void **state)
         {"{\"argv\":[\"x\"]}",
          "{\"argv\":[\"x\"],\"env\":{},\"display_name\":\"\",\"language\":\"\","
          "\"interrupt_mode\":\"signal\",\"metadata\":{}}"},
-        {"{\"argv\":[\"x\",\"{connection_file}\"],\"display_name\":\"D\",\"interrupt_mode\":\"message\","
+        {"{\"argv\":[\"x\",\"{connection_file}\"],\"display_name\":\"D\",\"interrupt_mode\":"
+         "\"message\","
          "\"metadata\":{\"a\":1},\"kernel_protocol_version\":\"5.5\",\"other\":1}",
-         "{\"argv\":[\"x\",\"{connection_file}\"],\"env\":{},\"display_name\":\"D\",\"language\":\"\","
-         "\"interrupt_mode\":\"message\",\"metadata\":{\"a\":1},\"kernel_protocol_version\":\"5.5\"}"},
+         "{\"argv\":[\"x\",\"{connection_file}\"],\"env\":{},\"display_name\":\"D\",\"language\":"
+         "\"\","
+         "\"interrupt_mode\":\"message\",\"metadata\":{\"a\":1},\"kernel_protocol_version\":\"5."
+         "5\"}"},
         {"{}", "kernel.json: argv: must be a list of 1 to 1000 strings"},
         {"{\"argv\":[]}", "kernel.json: argv: must be a list of 1 to 1000 strings"},
         {"{\"argv\":\"x\"}", "kernel.json: argv: must be a list of 1 to 1000 strings"},
@@ -46,7 +49,7 @@ static void test_names(void **state)
     static const struct {
         const char *name;
         bool valid;
-    } rows[] = {{"python3", true}, {"a.b_c-D9", true}, {"", false}, {".hidden", false},
+    } rows[] = {{"python3", true}, {"a.b_c-D9", true}, {"", false},    {".hidden", false},
                 {"../x", false},   {"a/b", false},     {"a b", false}, {"é", false}};
     for (size_t i = 0; i < countof(rows); i++)
         if (kernelspec_name_valid(rows[i].name) != rows[i].valid)

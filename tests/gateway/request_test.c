@@ -37,7 +37,11 @@ static void test_answered_in_any_order(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    static const char *const headers[] = {"", "{", "[]", "{}", "{\"msg_id\":\"1\"}",
+    static const char *const headers[] = {"",
+                                          "{",
+                                          "[]",
+                                          "{}",
+                                          "{\"msg_id\":\"1\"}",
                                           "{\"msg_id\":1,\"msg_type\":\"execute_request\"}",
                                           "{\"msg_id\":\"1\",\"msg_type\":null}"};
     struct requests r = {0};

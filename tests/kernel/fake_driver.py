@@ -97,6 +97,13 @@ class Driver:
         content = b'{"data":{"text/plain":"' + b"x" * int(size) + b'"},"metadata":{}}'
         self.link.send(PUBLISH, self.number, b"display_data", b"{}", content)
 
+    def do_publish(self, text: str) -> None:
+        kind, content = text.split(" ", 1)
+        self.link.send(PUBLISH, self.number, kind.encode(), b"{}", content.encode())
+
+    def do_count(self, _text: str) -> None:
+        self.do_print(str(self.count))
+
     def do_buffers(self, size: str) -> None:
         content = b'{"comm_id":"c","data":{}}'
         self.link.send(PUBLISH, self.number, b"comm_msg", b"{}", content, b"b" * int(size), b"")

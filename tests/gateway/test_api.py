@@ -1,0 +1,347 @@
+"""Jupyter's REST API: models, statuses, environments, limits, sessions."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import processes
+from support.fake_kernel import NAME, driver_of, fake_gateway, write_spec
+from support.gateway import Gateway
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    env = {"KG_AUTH_TOKEN": "secret", "SEEN_BY_ALL": "yes", "LET_THROUGH": "yes"}
+    gateway = fake_gateway("--env-process-whitelist", "LET_THROUGH", "--env-whitelist", "LISTED",
+                           env=env)  # fmt: skip
+    with gateway:
+        yield gateway
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture
+def kernel(gateway: Gateway) -> Iterator[str]:
+    kernel = gateway.start_kernel(NAME)
+    yield kernel
+    if gateway.get(f"/api/kernels/{kernel}").status == 200:
+        gateway.delete_kernel(kernel)
+
+
+def test_kernel_model(gateway: Gateway, kernel: str) -> None:
+    model = gateway.kernel_model(kernel)
+    assert set(model) == {"id", "name", "last_activity", "execution_state", "connections"}
+    assert (model["id"], model["name"], model["connections"]) == (kernel, NAME, 0)
+    assert TIME.fullmatch(model["last_activity"])
+    assert model["execution_state"] in ("starting", "idle")
+    assert gateway.get("/api/kernels").json()[0]["id"] == kernel
+
+
+@pytest.mark.parametrize("body", [b"", b" \n", b"{}", b'{"name": null}'])
+def test_a_body_may_be_empty(gateway: Gateway, body: bytes) -> None:
+    answer = gateway.request("POST", "/api/kernels", body)
+    assert answer.status == 201
+    kernel = answer.json()["id"]
+    assert answer.headers["location"] == f"/api/kernels/{kernel}"
+    assert answer.json()["name"] == NAME
+    gateway.delete_kernel(kernel)
+
+
+ERRORS: list[tuple[str, str, Any, int, str]] = [
+    ("POST", "/api/kernels", {"env": []}, 400, "env: must be an object of strings"),
+    ("POST", "/api/kernels", {"env": {"A": 1}}, 400, "env: A: must be a string"),
+    ("POST", "/api/kernels", {"name": 1}, 400, "name: must be a string"),
+    ("POST", "/api/kernels", {"kernel_id": "x"}, 400, "kernel_id"),
+    ("POST", "/api/kernels", {"name": "no-such"}, 404, "no-such"),
+    ("POST", "/api/kernels", [], 400, "body"),
+    ("GET", f"/api/kernels/{NOBODY}", None, 404, f"Kernel does not exist: {NOBODY}"),
+    ("DELETE", f"/api/kernels/{NOBODY}", None, 404, "does not exist"),
+    ("POST", f"/api/kernels/{NOBODY}/interrupt", None, 404, "does not exist"),
+    ("POST", f"/api/kernels/{NOBODY}/restart", None, 404, "does not exist"),
+    ("GET", "/api/kernelspecs/no-such", None, 404, "no-such"),
+    ("GET", f"/kernelspecs/{NAME}/no-such.png", None, 404, "no-such.png"),
+    ("GET", f"/kernelspecs/{NAME}/..%2f..%2fport", None, 400, "path"),
+    ("GET", f"/api/sessions/{NOBODY}", None, 404, "Session not found"),
+    ("PATCH", f"/api/sessions/{NOBODY}", {}, 404, "Session not found"),
+    ("DELETE", f"/api/sessions/{NOBODY}", None, 404, "Session not found"),
+    ("POST", "/api/sessions", {"type": "notebook"}, 400, "path"),
+    ("POST", "/api/sessions", {"path": "a"}, 400, "type"),
+    ("GET", "/api/resolvePath", None, 400, "path"),
+    ("GET", "/api/nothing", None, 404, ""),
+]
+
+
+@pytest.mark.parametrize("row", ERRORS, ids=lambda row: f"{row[0]} {row[1]}")
+def test_errors(gateway: Gateway, row: tuple[str, str, Any, int, str]) -> None:
+    method, path, body, status, text = row
+    answer = gateway.request(method, path, body)
+    assert answer.status == status
+    assert text in answer.json()["message"]
+    assert "reason" in answer.json()
+
+
+def test_a_client_chooses_the_id(gateway: Gateway) -> None:
+    chosen = str(uuid.uuid4())
+    assert gateway.start_kernel(NAME, kernel_id=chosen) == chosen
+    again = gateway.request("POST", "/api/kernels", {"kernel_id": chosen})
+    assert again.status == 409
+    gateway.delete_kernel(chosen)
+
+
+def test_kernelspecs(gateway: Gateway) -> None:
+    specs = gateway.get("/api/kernelspecs").json()
+    assert specs["default"] == NAME
+    model = specs["kernelspecs"][NAME]
+    assert model == gateway.get(f"/api/kernelspecs/{NAME}").json()
+    assert set(model) == {"name", "spec", "resources"}
+    assert model["resources"] == {"logo-64x64": f"/kernelspecs/{NAME}/logo-64x64.png"}
+    logo = gateway.get(model["resources"]["logo-64x64"])
+    assert logo.headers["content-type"] == "image/png"
+    assert "max-age=2592000" in logo.headers["cache-control"]
+    assert logo.body.startswith(b"\x89PNG")
+    write_spec(gateway.home / "specs", "later", display_name="Seen at once")
+    later = gateway.get("/api/kernelspecs/later").json()
+    assert later["spec"]["display_name"] == "Seen at once"
+
+
+def test_status_and_descriptions(gateway: Gateway, kernel: str) -> None:
+    status = gateway.get("/api/status").json()
+    assert set(status) == {"started", "last_activity", "connections", "kernels"}
+    assert status["kernels"] == 1
+    assert gateway.get("/api", auth=False).status == 200
+    swagger = gateway.get("/api/swagger.json", auth=False).json()
+    assert swagger["info"]["title"] == "Jupyter Kernel Gateway API"
+    assert set(swagger["paths"]["/api/kernels/{id}"]) == {"get", "delete"}
+    assert gateway.get("/api/swagger.yaml").status == 200
+    assert gateway.get("/readyz", auth=False).status == 200
+
+
+def test_resolve_path(gateway: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("")
+    kernel = gateway.start_kernel(NAME, path=str(tmp_path / "a.ipynb"))
+    found = gateway.get(f"/api/resolvePath?path=data.csv&kernel={kernel}").json()
+    assert found == {"resolved": [{"scope": "kernel", "path": str(tmp_path / "data.csv")}]}
+    missing = gateway.get(f"/api/resolvePath?path=none.csv&kernel={kernel}").json()
+    assert missing == {"resolved": []}
+    nobody = gateway.get(f"/api/resolvePath?path=data.csv&kernel={NOBODY}").json()
+    assert nobody["unresolved"][0]["scope"] == "kernel"
+    gateway.delete_kernel(kernel)
+
+
+# ---- environments -----------------------------------------------------------------------------
+
+
+def environment_of(gateway: Gateway, kernel: str) -> dict[str, str]:
+    client = gateway.client(kernel, ready=False)
+    environment = driver_of(client).environ()
+    client.close()
+    return environment
+
+
+def test_environment_rules(gateway: Gateway) -> None:
+    plain = gateway.start_kernel(NAME)
+    named = gateway.start_kernel(NAME, env={"KERNEL_A": "1", "LISTED": "2", "OTHER": "3"})
+    all_of_it, some = environment_of(gateway, plain), environment_of(gateway, named)
+    assert all_of_it["SEEN_BY_ALL"] == "yes"
+    assert "KG_AUTH_TOKEN" not in all_of_it
+    assert gateway.token not in all_of_it.values()
+    assert all_of_it["KERNEL_GATEWAY"] == some["KERNEL_GATEWAY"] == "1"
+    assert (some["KERNEL_A"], some["LISTED"], some["LET_THROUGH"]) == ("1", "2", "yes")
+    assert not {"OTHER", "SEEN_BY_ALL", "HOME"} & set(some)
+    assert "PATH" in some
+    for kernel in (plain, named):
+        gateway.delete_kernel(kernel)
+
+
+def test_environments_do_not_leak_into_each_other(gateway: Gateway) -> None:
+    def start(n: int) -> str:
+        env = {"env": {"KERNEL_MINE": str(n)}} if n % 2 else {}
+        return gateway.start_kernel(NAME, **env)
+
+    with ThreadPoolExecutor(25) as pool:
+        kernels = list(pool.map(start, range(50)))
+        found = list(pool.map(lambda kernel: environment_of(gateway, kernel), kernels))
+        list(pool.map(gateway.delete_kernel, kernels))
+    for n, environment in enumerate(found):
+        assert environment.get("KERNEL_MINE") == (str(n) if n % 2 else None)
+
+
+def test_working_directory(gateway: Gateway, tmp_path: Path) -> None:
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    rows: list[tuple[dict[str, Any], Path]] = [
+        ({"path": str(notebooks / "a.ipynb")}, notebooks),
+        ({"path": str(notebooks)}, notebooks),
+        ({"path": str(notebooks / "no" / "such" / "a.ipynb")}, notebooks),
+        ({"env": {"KERNEL_WORKING_DIR": str(tmp_path)}, "path": str(notebooks)}, tmp_path),
+        ({"env": {"KERNEL_WORKING_DIR": "/no/such"}, "path": str(notebooks)}, notebooks),
+    ]
+    for body, expected in rows:
+        kernel = gateway.start_kernel(NAME, **body)
+        client = gateway.client(kernel, ready=False)
+        assert driver_of(client).cwd() == str(expected), body
+        client.close()
+        gateway.delete_kernel(kernel)
+
+
+# ---- limits and the pool ----------------------------------------------------------------------
+
+
+def test_max_kernels_among_many_at_once() -> None:
+    gateway = fake_gateway("--max-kernels", "3")
+    with gateway, ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: gateway.request("POST", "/api/kernels"), range(20)))
+        refused = [a for a in answers if a.status == 403]
+        assert len(refused) == 17
+        assert all("Resource Limit" in a.json()["message"] for a in refused)
+        gateway.delete_kernel(next(a.json()["id"] for a in answers if a.status == 201))
+        assert gateway.request("POST", "/api/kernels").status == 201
+    shutil.rmtree(gateway.home)
+
+
+def test_lists_can_be_turned_off() -> None:
+    gateway = fake_gateway("--list-kernels=false")
+    with gateway:
+        kernel = gateway.start_kernel(NAME)
+        assert gateway.get("/api/kernels").status == 403
+        assert gateway.get("/api/sessions").status == 403
+        assert gateway.get(f"/api/kernels/{kernel}").status == 200
+        gateway.delete_kernel(kernel)
+        assert gateway.process is not None
+        gateway.process.terminate()
+        assert gateway.process.wait(30) == 0
+    shutil.rmtree(gateway.home)
+
+
+def test_the_pool_is_seen_by_nobody_and_refilled() -> None:
+    gateway = fake_gateway("--prespawn-count", "2", "--max-kernels", "1")
+
+    def hosts() -> set[int]:
+        return set(processes.named_below(gateway.pid, "warmcell-kernel"))
+
+    with gateway:
+        processes.until(lambda: len(hosts()) == 2, "the pool is full")
+        ready = hosts()
+        assert gateway.get("/api/kernels").json() == []
+        kernel = gateway.start_kernel(NAME, env={"KERNEL_GIVEN": "yes"})
+        client = gateway.client(kernel, ready=False)
+        run = client.run("env KERNEL_GIVEN\npid")
+        given, ids = run.stdout.splitlines()
+        assert given == "KERNEL_GIVEN=yes"
+        assert any(processes.is_below(int(ids.split()[0]), host) for host in ready)
+        processes.until(lambda: len(hosts()) == 3, "the pool is full again")
+        assert [m["id"] for m in gateway.get("/api/kernels").json()] == [kernel]
+        client.close()
+    shutil.rmtree(gateway.home)
+
+
+# ---- sessions ---------------------------------------------------------------------------------
+
+
+def test_sessions(gateway: Gateway) -> None:
+    body = {"path": "a.ipynb", "type": "notebook", "name": "A", "kernel": {"name": NAME}}
+    made = gateway.request("POST", "/api/sessions", body)
+    assert made.status == 201
+    session = made.json()
+    assert made.headers["location"] == f"/api/sessions/{session['id']}"
+    assert set(session) == {"id", "path", "name", "type", "kernel", "notebook"}
+    first = session["kernel"]["id"]
+    assert gateway.request("POST", "/api/sessions", body).json()["id"] == session["id"]
+    assert gateway.get("/api/sessions").json() == [gateway.get(made.headers["location"]).json()]
+    moved = gateway.request("PATCH", made.headers["location"], {"path": "b.ipynb"})
+    assert (moved.status, moved.json()["path"]) == (200, "b.ipynb")
+    other = gateway.request("PATCH", made.headers["location"], {"kernel": {"name": NAME}})
+    second = other.json()["kernel"]["id"]
+    assert second != first
+    processes.until(lambda: gateway.get(f"/api/kernels/{first}").status == 404, "the old one goes")
+    bad = gateway.request("PATCH", made.headers["location"], {"kernel": {"id": first}})
+    assert bad.status == 400
+    unknown = gateway.request("PATCH", made.headers["location"], {"kernel": {"name": "no-such"}})
+    assert (unknown.status, set(unknown.json())) == (501, {"message", "short_message"})
+    assert gateway.request("DELETE", made.headers["location"]).status == 204
+    assert gateway.get(f"/api/kernels/{second}").status == 404
+
+
+def test_a_session_of_an_unknown_kernel(gateway: Gateway) -> None:
+    body = {"path": "a.ipynb", "type": "notebook", "kernel": {"name": "no-such"}}
+    answer = gateway.request("POST", "/api/sessions", body)
+    assert (answer.status, set(answer.json())) == (501, {"message", "short_message"})
+
+
+def test_sessions_take_kernels_and_go_with_them(gateway: Gateway, kernel: str) -> None:
+    body = {"notebook": {"path": "old.ipynb"}, "kernel": {"id": kernel}}
+    session = gateway.request("POST", "/api/sessions", body).json()
+    assert (session["kernel"]["id"], session["type"]) == (kernel, "notebook")
+    gateway.delete_kernel(kernel)
+    assert gateway.get("/api/sessions").json() == []
+
+
+def test_sessions_survive_the_gateway() -> None:
+    gateway = fake_gateway()
+    with gateway:
+        body = {"path": "a.ipynb", "type": "notebook", "kernel": {"name": NAME}}
+        session = gateway.request("POST", "/api/sessions", body).json()
+        second = gateway.request("POST", "/api/sessions", body | {"path": "b.ipynb"}).json()
+        processes.until(lambda: gateway.get("/api/sessions").status == 200, "answers")
+        gateway.request("DELETE", f"/api/sessions/{second['id']}")
+        gateway.kill()
+        gateway.start()
+        (left,) = gateway.get("/api/sessions").json()
+        assert (left["id"], left["kernel"]["id"]) == (session["id"], session["kernel"]["id"])
+    shutil.rmtree(gateway.home)
+
+
+# ---- death ------------------------------------------------------------------------------------
+
+
+def test_a_kernel_that_cannot_start_says_why(gateway: Gateway) -> None:
+    program = gateway.home / "broken"
+    program.write_text("#!/bin/sh\necho no luck >&2\nexit 3\n")
+    program.chmod(0o755)
+    write_spec(gateway.home / "specs", "broken", argv=[str(program)],
+               metadata={"warmcell": {"uplink": True}})  # fmt: skip
+    kernel = gateway.start_kernel("broken")
+    processes.until(
+        lambda: gateway.kernel_model(kernel)["execution_state"] == "dead", "it is known dead"
+    )
+    model = gateway.kernel_model(kernel)
+    assert "exit status 3" in model["reason"]
+    assert "no luck" in model["reason"]
+    client = gateway.client(kernel, ready=False)
+    client.take(lambda m: m.state == "dead")
+    run = client.run("pid")
+    assert (run.status, run.content["ename"]) == ("error", "KernelDied")
+    client.close()
+    gateway.delete_kernel(kernel)
+
+
+def test_a_program_that_is_not_there(gateway: Gateway) -> None:
+    write_spec(gateway.home / "specs", "gone", argv=["/no/such/program"])
+    answer = gateway.request("POST", "/api/kernels", {"name": "gone"})
+    assert answer.status == 502
+    assert "/no/such/program" in answer.json()["message"]
+    assert all(m["name"] != "gone" for m in gateway.get("/api/kernels").json())
+
+
+def test_culling_spares_the_connected() -> None:
+    gateway = fake_gateway("--cull-idle-timeout", "1", "--cull-interval", "1")
+    with gateway:
+        write_spec(gateway.home / "specs", "kept",
+                   metadata={"warmcell": {"uplink": True}, "cull_idle_timeout": 0})  # fmt: skip
+        connected, alone = gateway.start_kernel(NAME), gateway.start_kernel(NAME)
+        kept = gateway.start_kernel("kept")
+        client = gateway.client(connected, ready=False)
+        client.run("print x")
+        processes.until(lambda: gateway.get(f"/api/kernels/{alone}").status == 404, "culled")
+        assert {m["id"] for m in gateway.get("/api/kernels").json()} == {connected, kept}
+        client.close()
+    shutil.rmtree(gateway.home)
