@@ -83,7 +83,10 @@ class Cell:
             raise Lost(f"the output differs from what was written at character {at}: "
                        f"{self.text[max(0, at - 20) : at + 40]!r}")  # fmt: skip
         if len(self.text) < at_least:
-            raise Lost(f"{at_least} characters were written, {len(self.text)} arrived")
+            raise Lost(
+                f"{at_least} characters were written, {len(self.text)} arrived; "
+                f"the reply is {self.reply}, the states are {self.states}"
+            )
 
     def check_whole(self, expected: str) -> None:
         """Fails unless the text is exactly `expected`, between busy and idle, with a good reply."""
@@ -94,9 +97,9 @@ class Cell:
             raise Lost(f"the cell's states are {self.states}")
 
 
-def run_cell(client: KernelSocket, code: str) -> Cell:
-    """Runs a cell that nothing disturbs, and returns its account."""
-    account = Account()
+def run_cell(client: KernelSocket, code: str, account: Account | None = None) -> Cell:
+    """Runs a cell that nothing disturbs, and returns its account; others' messages count too."""
+    account = account or Account()
     request = client.send("execute_request", execute_content(code))
     while not account.has_ended(request):
         account.add(client.receive())

@@ -30,9 +30,9 @@ def print_code(lines: int) -> str:
 
 
 def open_slow(server: Server, kernel_id: str) -> KernelSocket:
-    """A reader with a small window, so that what it does not read stays with the gateway."""
+    """A reader with a small window (two segments of loopback): the rest stays with the gateway."""
     client = server.open(kernel_id)
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * 1024)
     return client
 
 
