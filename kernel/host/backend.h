@@ -1,4 +1,5 @@
-/* What stands behind the uplink: our own interpreter (kernel.c), or another kernel over ZeroMQ (relay.c). */
+/* What stands behind the uplink: our own interpreter (kernel.c), or another kernel over ZeroMQ
+ * (relay.c). */
 #ifndef WARMCELL_KERNEL_HOST_BACKEND_H
 #define WARMCELL_KERNEL_HOST_BACKEND_H
 
@@ -43,7 +44,8 @@ struct backend_class {
     void (*stop)(struct backend *backend, const char *reason, struct outcome outcome);
     void (*adopt)(struct backend *backend, struct bytes json, struct outcome outcome);
     void (*state)(struct backend *backend, struct backend_state *out);
-    void (*reaped)(struct backend *backend, pid_t pid); /* pid can be waited for; called before it is */
+    void (*reaped)(struct backend *backend,
+                   pid_t pid); /* pid can be waited for; called before it is */
 };
 
 /* The first member of each implementation. Its receiver takes the client messages. */

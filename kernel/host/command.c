@@ -1,5 +1,5 @@
-/* Finds the interpreter: next to this program in the build tree, in the installed place, or where the
- * environment says. No Python is run to find out which version it is. */
+/* Finds the interpreter: next to this program in the build tree, in the installed place, or where
+ * the environment says. No Python is run to find out which version it is. */
 #include "kernel/host/command.h"
 
 #include <ctype.h>
@@ -21,8 +21,8 @@ static char *own_directory(void)
     return xstrdup(path);
 }
 
-/* The first that exists of: the variable's value, a place relative to this program, the installed place. Given; NULL:
- * none. */
+/* The first that exists of: the variable's value, a place relative to this program, the installed
+ * place. Given; NULL: none. */
 static char *sibling(const char *variable, const char *relative, const char *installed, int mode)
 {
     const char *told = getenv(variable);

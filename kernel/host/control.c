@@ -53,11 +53,11 @@ bool answer_connect(struct kernel *k, struct request *request)
     if (!k->connection)
         return reply_text(k, request, ok);
     const int *ports = k->connection->ports;
-    scoped(string) char *content = xasprintf(
-        "{\"status\":\"ok\",\"shell_port\":%d,\"iopub_port\":%d,\"stdin_port\":%d,"
-        "\"hb_port\":%d,\"control_port\":%d}",
-        ports[PORT_SHELL], ports[PORT_IOPUB], ports[PORT_STDIN], ports[PORT_HB],
-        ports[PORT_CONTROL]);
+    scoped(string) char *content =
+        xasprintf("{\"status\":\"ok\",\"shell_port\":%d,\"iopub_port\":%d,\"stdin_port\":%d,"
+                  "\"hb_port\":%d,\"control_port\":%d}",
+                  ports[PORT_SHELL], ports[PORT_IOPUB], ports[PORT_STDIN], ports[PORT_HB],
+                  ports[PORT_CONTROL]);
     return reply_text(k, request, content);
 }
 

@@ -1,7 +1,7 @@
 /* From the interpreter to the clients: each frame kind has its row.
  *
- * What the interpreter writes is the user's: a frame that makes no sense is passed over with a line on
- * stderr, and can neither end nor confuse the host. */
+ * What the interpreter writes is the user's: a frame that makes no sense is passed over with a line
+ * on stderr, and can neither end nor confuse the host. */
 #include "kernel/host/kernel.h"
 
 #include "kernel/host/report.h"
@@ -135,10 +135,9 @@ static const struct {
     enum link_kind kind;
     void (*accept)(struct kernel *k, const struct link_frame *frame);
 } kinds[] = {
-    {LINK_STREAM, on_stream},   {LINK_PUBLISH, on_publish},
-    {LINK_REPLY, on_reply},     {LINK_DONE, on_done},
-    {LINK_HISTORY, on_history}, {LINK_INPUT_REQUEST, on_input_request},
-    {LINK_READY, on_ready},     {LINK_EXIT, on_exit_wanted},
+    {LINK_STREAM, on_stream}, {LINK_PUBLISH, on_publish},  {LINK_REPLY, on_reply},
+    {LINK_DONE, on_done},     {LINK_HISTORY, on_history},  {LINK_INPUT_REQUEST, on_input_request},
+    {LINK_READY, on_ready},   {LINK_EXIT, on_exit_wanted},
 };
 
 void kernel_on_frame(void *kernel, const struct link_frame *frame)

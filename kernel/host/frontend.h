@@ -7,8 +7,8 @@
 struct frontend;
 
 struct frontend_class {
-    /* Sends m: on iopub to everybody, on another channel to m->identities. Everything is copied or sent
-     * before it returns. Never fails: a client that has gone is nobody's concern. */
+    /* Sends m: on iopub to everybody, on another channel to m->identities. Everything is copied or
+     * sent before it returns. Never fails: a client that has gone is nobody's concern. */
     void (*send)(struct frontend *frontend, const char *msg_type, const struct message *m);
     /* True while so much waits to be read by clients that no more output should be made. */
     bool (*congested)(struct frontend *frontend);
@@ -21,7 +21,8 @@ struct frontend {
     const struct frontend_class *class;
 };
 
-/* What a frontend hands its messages to. m is borrowed for the call; its channel says where it came in. */
+/* What a frontend hands its messages to. m is borrowed for the call; its channel says where it came
+ * in. */
 struct receiver {
     void (*on_message)(void *data, struct frontend *from, const struct message *m);
     void (*on_relief)(void *data); /* congested() may have become false */

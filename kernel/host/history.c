@@ -1,8 +1,9 @@
-/* The history's two sides: the loop, which journals rows and asks, and the thread, which alone touches SQLite.
+/* The history's two sides: the loop, which journals rows and asks, and the thread, which alone
+ * touches SQLite.
  *
- * Tasks go to the thread in order through one list, answers come back through another and an eventfd; both
- * lists are under one mutex. Rows wait for WRITE_AFTER_MS so that a burst of cells is one transaction; a question
- * or the end makes the thread write at once. */
+ * Tasks go to the thread in order through one list, answers come back through another and an
+ * eventfd; both lists are under one mutex. Rows wait for WRITE_AFTER_MS so that a burst of cells is
+ * one transaction; a question or the end makes the thread write at once. */
 #include "kernel/host/history.h"
 
 #include <errno.h>
@@ -171,8 +172,8 @@ static void do_ask(struct history *h, struct task *task)
     answer_back(h, task);
 }
 
-/* Stores the rows at the front of the list in one transaction; returns what follows them. When SQLite says no they
- * stay in the journal, for a later host. */
+/* Stores the rows at the front of the list in one transaction; returns what follows them. When
+ * SQLite says no they stay in the journal, for a later host. */
 static struct task *do_rows(struct history *h, struct task *task)
 {
     struct history_row rows[ROWS_A_WRITE];
@@ -356,8 +357,8 @@ void history_add(struct history *h, int64_t line, struct bytes source, struct by
     if (source_raw.len)
         memcpy(raw, source_raw.data, source_raw.len);
     task->kind = ROW;
-    task->row = (struct history_row){
-        h->session, line, {task->data, source.len}, {raw, source_raw.len}};
+    task->row =
+        (struct history_row){h->session, line, {task->data, source.len}, {raw, source_raw.len}};
     struct err e;
     if (h->journal && !journal_append(h->journal, &task->row, &e))
         report_dropped("history: %s", e.text);

@@ -1,6 +1,6 @@
-/* The history of inputs: IPython's own file and schema, written by a thread of its own, outside the path of
- * a cell, without losing a row: each row stands in a journal (journal.h) before the cell's reply goes out.
- * Source: IPython core/history.py. */
+/* The history of inputs: IPython's own file and schema, written by a thread of its own, outside the
+ * path of a cell, without losing a row: each row stands in a journal (journal.h) before the cell's
+ * reply goes out. Source: IPython core/history.py. */
 #ifndef WARMCELL_KERNEL_HOST_HISTORY_H
 #define WARMCELL_KERNEL_HOST_HISTORY_H
 
@@ -20,7 +20,8 @@ struct history;
 /* file: the SQLite file, made with its directory when it is not there. */
 struct history *history_open(struct loop *loop, const char *file,
                              const struct history_events *events);
-void history_free(struct history *h); /* writes what is pending, and ends the session's row; NULL is legal */
+void history_free(
+    struct history *h); /* writes what is pending, and ends the session's row; NULL is legal */
 
 /* A new session: a row in `sessions`; answered by on_session. */
 void history_begin_session(struct history *h);

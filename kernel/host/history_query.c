@@ -183,7 +183,8 @@ static bool range(sqlite3 *db, struct answer *answer, int64_t present, struct er
     }
     if (stop == 0)
         stop = INT64_MAX;
-    const struct bound values[] = {{NULL, session}, {NULL, start}, {NULL, stop}, {NULL, ROWS_LIMIT}};
+    const struct bound values[] = {
+        {NULL, session}, {NULL, start}, {NULL, stop}, {NULL, ROWS_LIMIT}};
     return select_rows(db, answer,
                        "WHERE history.session = ? AND history.line >= ? AND history.line < ? "
                        "ORDER BY history.line LIMIT ?",

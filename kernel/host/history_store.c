@@ -1,4 +1,5 @@
-/* SQLite as IPython uses it. Others have the file open at the same time: every call may wait for a lock. */
+/* SQLite as IPython uses it. Others have the file open at the same time: every call may wait for a
+ * lock. */
 #include "kernel/host/history_store.h"
 
 #include <sys/stat.h>

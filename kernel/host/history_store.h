@@ -8,13 +8,14 @@
 #include "kernel/host/journal.h"
 #include "protocol/err.h"
 
-/* Opens the file, making it, its directory and its tables where they are missing. 503 says why it cannot be used. The
- * caller owns it: sqlite3_close. */
+/* Opens the file, making it, its directory and its tables where they are missing. 503 says why it
+ * cannot be used. The caller owns it: sqlite3_close. */
 sqlite3 *history_store_open(const char *file, struct err *e);
 
 /* A row in sessions; *session is its number. */
 bool history_store_begin(sqlite3 *db, int64_t *session, struct err *e);
-bool history_store_end(sqlite3 *db, int64_t session, struct err *e); /* its end time and number of lines */
+bool history_store_end(sqlite3 *db, int64_t session,
+                       struct err *e); /* its end time and number of lines */
 
 /* Stores rows in one transaction; a row that is there already stays as it is. */
 bool history_store_rows(sqlite3 *db, const struct history_row *rows, size_t count, struct err *e);

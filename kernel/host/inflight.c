@@ -64,8 +64,8 @@ static void release(void *data, void *hint)
     (void)data;
     struct inflight *inflight = weighed->inflight;
     size_t before = atomic_fetch_sub(&inflight->bytes, weighed->weight);
-    bool crossed = before > INFLIGHT_LOW_WATER_BYTES &&
-                   before - weighed->weight <= INFLIGHT_LOW_WATER_BYTES;
+    bool crossed =
+        before > INFLIGHT_LOW_WATER_BYTES && before - weighed->weight <= INFLIGHT_LOW_WATER_BYTES;
     free(weighed);
     if (crossed) {
         ssize_t written = write(inflight->event_fd, &(uint64_t){1}, sizeof(uint64_t));

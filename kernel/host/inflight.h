@@ -1,9 +1,9 @@
-/* Counts the bytes that ZeroMQ holds for clients that have not read them yet, so that output waits for its
- * readers instead of growing or being dropped.
+/* Counts the bytes that ZeroMQ holds for clients that have not read them yet, so that output waits
+ * for its readers instead of growing or being dropped.
  *
- * The sockets have no high-water mark of their own: ZeroMQ counts messages, which says nothing about
- * memory. Each message carries its weight in its last frame; ZeroMQ releases it when the last reader
- * has been sent it, on its own thread. */
+ * The sockets have no high-water mark of their own: ZeroMQ counts messages, which says nothing
+ * about memory. Each message carries its weight in its last frame; ZeroMQ releases it when the last
+ * reader has been sent it, on its own thread. */
 #ifndef WARMCELL_KERNEL_HOST_INFLIGHT_H
 #define WARMCELL_KERNEL_HOST_INFLIGHT_H
 

@@ -1,4 +1,5 @@
-/* stdin: the interpreter asks, the client of the running request answers, anything else is stale. */
+/* stdin: the interpreter asks, the client of the running request answers, anything else is stale.
+ */
 #include "kernel/host/kernel.h"
 
 #include "kernel/host/report.h"
@@ -32,7 +33,8 @@ void input_ask(struct kernel *k, uint64_t number, struct bytes content)
     k->input_id = string_member(buffer_view(&k->publisher.header), "msg_id");
 }
 
-/* A reply that names another input_request than the one that is pending is late. Many clients name none. */
+/* A reply that names another input_request than the one that is pending is late. Many clients name
+ * none. */
 static bool is_stale(const struct kernel *k, const struct message *m)
 {
     if (k->input_number == 0)

@@ -1,8 +1,9 @@
 /* The interpreter behind the host: its process, its link and its two pipes.
  *
- * Order: the link is read before the pipes, and a frame with PIPES_FIRST is told only after what stood in the pipes
- * when it was read. Nothing is read while the clients are congested, so a pipe or the link fills up and
- * the interpreter waits; what it wrote before it died is still read to the end. */
+ * Order: the link is read before the pipes, and a frame with PIPES_FIRST is told only after what
+ * stood in the pipes when it was read. Nothing is read while the clients are congested, so a pipe
+ * or the link fills up and the interpreter waits; what it wrote before it died is still read to the
+ * end. */
 #include "kernel/host/interpreter.h"
 
 #include <errno.h>
@@ -274,7 +275,8 @@ static void on_kill_due(void *data)
 
 static void open_pipe(struct interpreter *i, struct pipe *p, const char *name, int fd)
 {
-    fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* a user has a budget of pipe memory; the default will do as well */
+    fcntl(fd, F_SETPIPE_SZ,
+          PIPE_BYTES); /* a user has a budget of pipe memory; the default will do as well */
     fcntl(fd, F_SETFL, O_NONBLOCK);
     *p = (struct pipe){.owner = i, .name = name, .fd = fd};
     p->watch = loop_watch(i->loop, fd, EPOLLIN, on_pipe, p);
@@ -394,7 +396,8 @@ void interpreter_interrupt(struct interpreter *i)
 
 void interpreter_kill(struct interpreter *i)
 {
-    /* Its group may not exist yet right after the fork; the process always does until it is reaped. */
+    /* Its group may not exist yet right after the fork; the process always does until it is reaped.
+     */
     if (!i->exited && kill(-i->pid, SIGKILL) != 0)
         kill(i->pid, SIGKILL);
 }

@@ -1,5 +1,5 @@
-/* One interpreter process: started, spoken to over the link, its output read in order, its end told once.
- * docs/link.md says what passes. */
+/* One interpreter process: started, spoken to over the link, its output read in order, its end told
+ * once. docs/link.md says what passes. */
 #ifndef WARMCELL_KERNEL_HOST_INTERPRETER_H
 #define WARMCELL_KERNEL_HOST_INTERPRETER_H
 

@@ -1,8 +1,9 @@
 /* Requests, from their arrival to `idle`.
  *
- * Invariants: at most one request is with the interpreter or the history thread (k->running); `busy` goes
- * out when it gets there and `idle` after it has been answered; what the host answers by itself in between
- * is followed by another `busy` of the running one, so that clients never see it idle. */
+ * Invariants: at most one request is with the interpreter or the history thread (k->running);
+ * `busy` goes out when it gets there and `idle` after it has been answered; what the host answers
+ * by itself in between is followed by another `busy` of the running one, so that clients never see
+ * it idle. */
 #include "kernel/host/kernel.h"
 
 #include <assert.h>

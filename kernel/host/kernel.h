@@ -1,5 +1,6 @@
-/* The kernel: takes requests from its frontends, runs them one at a time in the interpreter, and says to everybody
- * what came of it. This header is shared by kernel.c and the files that each hold one part of its work. */
+/* The kernel: takes requests from its frontends, runs them one at a time in the interpreter, and
+ * says to everybody what came of it. This header is shared by kernel.c and the files that each hold
+ * one part of its work. */
 #ifndef WARMCELL_KERNEL_HOST_KERNEL_H
 #define WARMCELL_KERNEL_HOST_KERNEL_H
 
@@ -26,7 +27,8 @@ struct kernel_plan {
     char *const *argv;           /* the interpreter's command */
     const char *connection_file; /* NULL: none */
     const char *history_file;    /* NULL: no history */
-    const char *python_version;  /* what kernel_info says before the interpreter does; NULL: not Python */
+    const char
+        *python_version; /* what kernel_info says before the interpreter does; NULL: not Python */
     const char *username;
     void (*on_end)(void *data); /* the host must end: kernel.end says how */
     void *data;
@@ -51,8 +53,9 @@ struct kernel {
     struct request_table *requests;
     struct request *running;
     bool replied;
-    struct queue doomed; /* executions that are answered `aborted` once the running one is finished */
-    bool dooming;        /* nothing is dispatched meanwhile */
+    struct queue
+        doomed;   /* executions that are answered `aborted` once the running one is finished */
+    bool dooming; /* nothing is dispatched meanwhile */
     uint64_t last_number;
     uint64_t text_number;    /* whose the bytes of descriptors 1 and 2 are */
     int64_t execution_count; /* of the last execute_input */
@@ -69,18 +72,19 @@ struct kernel {
     char *broken; /* PHASE_BROKEN: why */
     struct timer *end_timer;
     struct timer *hello_timer;
-    struct queue leaving;     /* shutdown requests that are answered when the interpreter has ended */
+    struct queue leaving; /* shutdown requests that are answered when the interpreter has ended */
     struct outcome restarted; /* likewise a RESTART */
     struct outcome stopped;
     struct backend_end end;
 };
 
-/* Starts the interpreter and publishes `starting`. Frontends must have been added to the publisher. */
+/* Starts the interpreter and publishes `starting`. Frontends must have been added to the publisher.
+ */
 void kernel_open(struct kernel *k, struct loop *loop, const struct kernel_plan *plan);
 void kernel_start(struct kernel *k);
 void kernel_close(struct kernel *k);
 void kernel_take(void *kernel, struct frontend *from, const struct message *m); /* a receiver */
-void kernel_relief(void *kernel);                                                /* likewise */
+void kernel_relief(void *kernel);                                               /* likewise */
 void kernel_orderly_end(struct kernel *k, const char *reason); /* SIGTERM, lease, parent gone */
 void kernel_interrupt(struct kernel *k);
 
@@ -90,8 +94,8 @@ void kernel_dispatch(struct kernel *k);                        /* runs what can 
 void kernel_finish(struct kernel *k); /* idle for the running request, then dispatch */
 void kernel_answer_error(struct kernel *k, const struct request *request, const char *name,
                          const char *text);
-/* Every execute_request that has arrived is not to be run. Called before the failed one is answered: what a client
- * sends when it has seen that answer is not part of the queue. */
+/* Every execute_request that has arrived is not to be run. Called before the failed one is
+ * answered: what a client sends when it has seen that answer is not part of the queue. */
 void kernel_doom_queue(struct kernel *k);
 void kernel_abort_doomed(struct kernel *k);
 
@@ -115,8 +119,8 @@ bool answer_connect(struct kernel *k, struct request *request);
 bool answer_interrupt(struct kernel *k, struct request *request);
 bool answer_shutdown(struct kernel *k, struct request *request);
 bool answer_usage(struct kernel *k, struct request *request);
-char *kernel_info_content(const char *python_version);          /* given to the caller */
-void kernel_info_merge(struct kernel *k, json_t *members);      /* members: borrowed, may be NULL */
+char *kernel_info_content(const char *python_version);     /* given to the caller */
+void kernel_info_merge(struct kernel *k, json_t *members); /* members: borrowed, may be NULL */
 
 /* history_answer.c */
 bool answer_history(struct kernel *k, struct request *request);

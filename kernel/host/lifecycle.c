@@ -1,7 +1,8 @@
 /* The interpreter's life as the clients see it: starting, ready, crashed, restarted, ended.
  *
- * Whatever way it ends, on_end comes once, after everything it wrote was published; there the owed reply is
- * paid, and it is decided what follows: a new interpreter, the host's end, or a kernel that explains itself. */
+ * Whatever way it ends, on_end comes once, after everything it wrote was published; there the owed
+ * reply is paid, and it is decided what follows: a new interpreter, the host's end, or a kernel
+ * that explains itself. */
 #include "kernel/host/kernel.h"
 
 #include <sys/wait.h>
@@ -11,8 +12,9 @@
 #include "kernel/host/spawn.h"
 #include "protocol/json.h"
 
-#define LEAVE_GRACE_MS     2000  /* for exit handlers */
-#define QUICK_DEATH_MS     10000 /* an end sooner than that after the start counts for the crash loop */
+#define LEAVE_GRACE_MS 2000  /* for exit handlers */
+#define QUICK_DEATH_MS 10000 /* an end sooner than that after the start counts for the crash loop  \
+                              */
 #define QUICK_DEATHS_LIMIT 5
 #define HELLO_WAIT_MS      1000
 #define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start waits to be asked why */
@@ -121,12 +123,12 @@ void kernel_hello(struct kernel *k)
     k->hello_sent = true;
     char *cwd = getcwd(NULL, 0);
     const char *parent = getenv("JPY_PARENT_PID");
-    json_t *hello = json_pack(
-        "{s:i, s:s, s:{s:o, s:I}, s:o, s:i, s:o}", "version", LINK_VERSION, "session",
-        k->publisher.session, "history", "file",
-        text_or_null(k->history ? k->plan.history_file : NULL), "session",
-        (json_int_t)k->history_session, "connection_file", text_or_null(k->plan.connection_file),
-        "parent_pid", parent ? atoi(parent) : (int)getppid(), "cwd", text_or_null(cwd));
+    json_t *hello = json_pack("{s:i, s:s, s:{s:o, s:I}, s:o, s:i, s:o}", "version", LINK_VERSION,
+                              "session", k->publisher.session, "history", "file",
+                              text_or_null(k->history ? k->plan.history_file : NULL), "session",
+                              (json_int_t)k->history_session, "connection_file",
+                              text_or_null(k->plan.connection_file), "parent_pid",
+                              parent ? atoi(parent) : (int)getppid(), "cwd", text_or_null(cwd));
     char *text = hello ? json_dumps(hello, JSON_COMPACT) : xstrdup("{\"version\":1}");
     struct bytes part = bytes_of(text);
     interpreter_send(k->interpreter,
@@ -154,8 +156,9 @@ void kernel_ready(struct kernel *k, struct bytes json)
     k->ever_ready = true;
     struct bytes adopted = bytes_of(k->adopted);
     if (k->adopted)
-        interpreter_send(k->interpreter, &(struct link_frame){
-                                             .kind = LINK_ADOPT, .parts = &adopted, .part_count = 1});
+        interpreter_send(
+            k->interpreter,
+            &(struct link_frame){.kind = LINK_ADOPT, .parts = &adopted, .part_count = 1});
     publish_status(&k->publisher, (struct bytes){0}, "idle");
     outcome_tell(&k->restarted, true, 200, "");
     kernel_dispatch(k);
@@ -335,15 +338,15 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
     free(k->adopted);
     k->adopted = xstrndup(json.data, json.len);
     if (k->interpreter && k->phase == PHASE_READY)
-        interpreter_send(k->interpreter, &(struct link_frame){
-                                             .kind = LINK_ADOPT, .parts = &json, .part_count = 1});
+        interpreter_send(k->interpreter,
+                         &(struct link_frame){.kind = LINK_ADOPT, .parts = &json, .part_count = 1});
     outcome_tell(&outcome, true, 200, "");
 }
 
 static void backend_state(struct backend *backend, struct backend_state *out)
 {
     static const char *const names[] = {
-        [PHASE_STARTING] = "starting", [PHASE_READY] = "idle", [PHASE_RESTARTING] = "restarting",
+        [PHASE_STARTING] = "starting", [PHASE_READY] = "idle",  [PHASE_RESTARTING] = "restarting",
         [PHASE_ENDING] = "dead",       [PHASE_BROKEN] = "dead",
     };
     const struct kernel *k = (struct kernel *)backend;
@@ -357,7 +360,8 @@ static void backend_reaped(struct backend *backend, pid_t pid)
     int status = 0;
     if (!k->interpreter || interpreter_pid(k->interpreter) != pid)
         return;
-    interpreter_kill(k->interpreter); /* what is left of its group, while its number is still taken */
+    interpreter_kill(
+        k->interpreter); /* what is left of its group, while its number is still taken */
     if (waitpid(pid, &status, 0) == pid)
         interpreter_reaped(k->interpreter, status);
 }

@@ -1,7 +1,7 @@
 /* The host's event loop over epoll. Level-triggered.
  *
- * Closing a watch or a timer marks it; the memory goes at the end of the turn, so that a callback may close
- * any of them, its own included. */
+ * Closing a watch or a timer marks it; the memory goes at the end of the turn, so that a callback
+ * may close any of them, its own included. */
 #include "kernel/host/loop.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
-/* The one loop of the host: descriptors, timers, and hooks that run before each sleep. One thread. */
+/* The one loop of the host: descriptors, timers, and hooks that run before each sleep. One thread.
+ */
 #ifndef WARMCELL_KERNEL_HOST_LOOP_H
 #define WARMCELL_KERNEL_HOST_LOOP_H
 
@@ -22,7 +23,7 @@ struct watch;
 struct watch *loop_watch(struct loop *loop, int fd, uint32_t events,
                          void (*on_ready)(void *data, uint32_t events), void *data);
 void watch_want(struct watch *watch, uint32_t events); /* 0: paused, hang-ups are not told either */
-void watch_close(struct watch *watch);                 /* NULL is legal; no callback comes after it */
+void watch_close(struct watch *watch); /* NULL is legal; no callback comes after it */
 
 struct timer;
 struct timer *loop_timer(struct loop *loop, void (*on_due)(void *data), void *data);
@@ -31,8 +32,8 @@ void timer_stop(struct timer *timer);
 bool timer_running(const struct timer *timer);
 void timer_close(struct timer *timer);
 
-/* Called before each sleep in the order they were added, for edge-triggered descriptors; true: there is more
- * to do, so do not sleep. */
+/* Called before each sleep in the order they were added, for edge-triggered descriptors; true:
+ * there is more to do, so do not sleep. */
 void loop_before_sleep(struct loop *loop, bool (*hook)(void *data), void *data);
 
 #endif

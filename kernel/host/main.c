@@ -1,5 +1,5 @@
-/* warmcell-kernel: reads the command line, opens the frontends, starts the interpreter, runs the loop, and
- * leaves nothing behind. */
+/* warmcell-kernel: reads the command line, opens the frontends, starts the interpreter, runs the
+ * loop, and leaves nothing behind. */
 #include <errno.h>
 #include <pwd.h>
 #include <signal.h>
@@ -29,7 +29,7 @@ struct host {
     struct command command;
     struct connection connection;
     char *history_file;
-    struct backend *backend;           /* the kernel's or the relay's, as are the next three */
+    struct backend *backend; /* the kernel's or the relay's, as are the next three */
     struct publisher *publisher;
     struct receiver receiver;
     const struct backend_end *end;
@@ -52,7 +52,8 @@ static void on_parent_gone(void *data)
     end_orderly(data, "the process that started the kernel is gone");
 }
 
-/* Every child that has ended: the interpreter is told before it is waited for, strays are just reaped. */
+/* Every child that has ended: the interpreter is told before it is waited for, strays are just
+ * reaped. */
 static void reap(struct host *host)
 {
     siginfo_t info = {0};

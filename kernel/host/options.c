@@ -40,7 +40,8 @@ static const struct option_row {
     {"--history", NULL, "FILE", TEXT, offsetof(struct options, history),
      "the history file, or none (default: IPython's)"},
     {"--help", "-h", NULL, FLAG, offsetof(struct options, help), "print this and exit"},
-    {"--version", NULL, NULL, FLAG, offsetof(struct options, version), "print the version and exit"},
+    {"--version", NULL, NULL, FLAG, offsetof(struct options, version),
+     "print the version and exit"},
 };
 
 static const struct option_row *row_of(const char *argument, const char **attached)
@@ -126,9 +127,10 @@ bool options_parse(int argc, char **argv, struct options *out, struct err *e)
 
 void options_print_help(void)
 {
-    printf("usage: warmcell-kernel -f FILE [options]\n"
-           "       warmcell-kernel --uplink PATH [options] [-- COMMAND...]\n\n"
-           "Serves one kernel: the Jupyter messaging protocol in front, an interpreter behind.\n\n");
+    printf(
+        "usage: warmcell-kernel -f FILE [options]\n"
+        "       warmcell-kernel --uplink PATH [options] [-- COMMAND...]\n\n"
+        "Serves one kernel: the Jupyter messaging protocol in front, an interpreter behind.\n\n");
     for (size_t i = 0; i < countof(rows); i++) {
         char left[64];
         snprintf(left, sizeof left, "%s%s%s%s%s", rows[i].short_name ? rows[i].short_name : "",

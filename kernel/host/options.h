@@ -13,10 +13,10 @@ struct options {
     const char *uplink;
     int64_t lease_s; /* 0: none */
     const char *python;
-    const char *history; /* NULL: IPython's own; "none" */
-    const char *relay;   /* the connection file of the kernel that is relayed */
+    const char *history;         /* NULL: IPython's own; "none" */
+    const char *relay;           /* the connection file of the kernel that is relayed */
     const char *relay_transport; /* "tcp" or "ipc" */
-    const char *interrupt_mode; /* "signal" or "message" */
+    const char *interrupt_mode;  /* "signal" or "message" */
     bool driver;
     char **argv; /* what follows "--"; NULL: nothing */
     bool help;

@@ -1,5 +1,5 @@
-/* Multi-part messages over ZeroMQ sockets. ZeroMQ delivers a multi-part message whole or not at all, so
- * only the first frame of one can be EAGAIN. */
+/* Multi-part messages over ZeroMQ sockets. ZeroMQ delivers a multi-part message whole or not at
+ * all, so only the first frame of one can be EAGAIN. */
 #include "kernel/host/parcel.h"
 
 #include <errno.h>

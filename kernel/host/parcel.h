@@ -10,7 +10,8 @@
 
 #define PARCEL_FRAMES_LIMIT (LINK_PARTS_LIMIT - 16)
 #define PARCEL_LIMIT_BYTES  (256u * 1024 * 1024)
-#define PARCEL_FRAME_LIMIT_BYTES (64 * 1024 * 1024) /* ZMQ_MAXMSGSIZE: a peer beyond it is cut off */
+#define PARCEL_FRAME_LIMIT_BYTES                                                                   \
+    (64 * 1024 * 1024) /* ZMQ_MAXMSGSIZE: a peer beyond it is cut off */
 
 /* {0} is empty. parts borrow the frames; frame_count entries. */
 struct parcel {
@@ -21,8 +22,8 @@ struct parcel {
     bool too_big; /* beyond a limit: received to its end, but without content */
 };
 
-/* 1: one message, 0: none waiting (EAGAIN), -1: the socket is closed or broken. What p held before is
- * released. */
+/* 1: one message, 0: none waiting (EAGAIN), -1: the socket is closed or broken. What p held before
+ * is released. */
 int parcel_receive(void *socket, struct parcel *p);
 void parcel_clear(struct parcel *p); /* releases the frames, keeps the arrays */
 void parcel_free(struct parcel *p);

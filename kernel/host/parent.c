@@ -1,6 +1,6 @@
-/* A pidfd tells the end of any process, be it our parent, its parent (a launcher behind a wrapper), process 1, or one
- * below a subreaper: so getppid() is not asked. A number that names no process, or a process of another
- * user, comes from another pid namespace and says nothing. */
+/* A pidfd tells the end of any process, be it our parent, its parent (a launcher behind a wrapper),
+ * process 1, or one below a subreaper: so getppid() is not asked. A number that names no process,
+ * or a process of another user, comes from another pid namespace and says nothing. */
 #include "kernel/host/parent.h"
 
 #include <stdio.h>

@@ -6,8 +6,9 @@
 
 struct parent;
 
-/* on_gone is called once when that process has ended. NULL: there is nothing to watch: no such variable, or its process
- * is not one of this machine's view (a kernel in a container of its own). */
+/* on_gone is called once when that process has ended. NULL: there is nothing to watch: no such
+ * variable, or its process is not one of this machine's view (a kernel in a container of its own).
+ */
 struct parent *parent_watch(struct loop *loop, void (*on_gone)(void *data), void *data);
 void parent_close(struct parent *parent);
 

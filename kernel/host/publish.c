@@ -1,5 +1,6 @@
-/* Messages of the kernel: header, parent, body, in the order of the protocol. Every message of the host and of its
- * interpreter goes through here, and stream text never overtakes or is overtaken. */
+/* Messages of the kernel: header, parent, body, in the order of the protocol. Every message of the
+ * host and of its interpreter goes through here, and stream text never overtakes or is overtaken.
+ */
 #include "kernel/host/publish.h"
 
 #include <stdio.h>

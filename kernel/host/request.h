@@ -1,5 +1,5 @@
-/* A client's request, and the table that finds it again by its number long after it was answered: threads
- * and tasks write with the number of the cell that started them. */
+/* A client's request, and the table that finds it again by its number long after it was answered:
+ * threads and tasks write with the number of the cell that started them. */
 #ifndef WARMCELL_KERNEL_HOST_REQUEST_H
 #define WARMCELL_KERNEL_HOST_REQUEST_H
 
@@ -25,12 +25,12 @@ struct request {
     size_t buffer_count;
     char *reason; /* when it cannot be run: what the error reply says; or NULL */
 
-    struct request *next;             /* for the queue */
-    struct request *older, *newer;    /* for the table */
-    struct request *bucket;           /* for the table */
+    struct request *next;          /* for the queue */
+    struct request *older, *newer; /* for the table */
+    struct request *bucket;        /* for the table */
     int references;
-    char *block;                      /* header and identities */
-    char *payload;                    /* parent, metadata, content and buffers */
+    char *block;   /* header and identities */
+    char *payload; /* parent, metadata, content and buffers */
 };
 
 /* Copies m. One reference, the caller's. */
@@ -49,7 +49,8 @@ void request_table_free(struct request_table *table);
 /* Adds it (the table keeps a reference of its own). Its number must be set and new. */
 void request_table_add(struct request_table *table, struct request *request);
 
-/* Borrowed until the next call; NULL: number 0, never there, or forgotten. Finding it makes it the one used last. */
+/* Borrowed until the next call; NULL: number 0, never there, or forgotten. Finding it makes it the
+ * one used last. */
 struct request *request_table_find(struct request_table *table, uint64_t number);
 
 #endif

@@ -1,7 +1,8 @@
 /* ZeroMQ: five bound sockets, their descriptors in the loop, and signing.
  *
- * ZMQ_FD is edge-triggered and any call on a socket may consume its edge: so each socket is drained until
- * EAGAIN in its callback, and sockets touched in a turn are looked at again before the loop sleeps. */
+ * ZMQ_FD is edge-triggered and any call on a socket may consume its edge: so each socket is drained
+ * until EAGAIN in its callback, and sockets touched in a turn are looked at again before the loop
+ * sleeps. */
 #include "kernel/host/sockets.h"
 
 #include <assert.h>
@@ -13,10 +14,10 @@
 #include "kernel/host/parcel.h"
 #include "kernel/host/report.h"
 
-#define LINGER_MS          1000
-#define MESSAGES_A_TURN    200
-#define SMALL_PARTS        16
-#define IPC_FIRST_PORT     1
+#define LINGER_MS       1000
+#define MESSAGES_A_TURN 200
+#define SMALL_PARTS     16
+#define IPC_FIRST_PORT  1
 
 struct socket {
     struct sockets *owner;
@@ -161,7 +162,8 @@ static void sockets_drain(struct frontend *frontend)
 {
     struct sockets *sockets = (struct sockets *)frontend;
     struct socket *s = &sockets->sockets[PORT_SHELL];
-    /* Inside the callback of shell itself draining goes on there: a nested call must still receive. */
+    /* Inside the callback of shell itself draining goes on there: a nested call must still receive.
+     */
     bool nested = s->draining;
     s->draining = false;
     drain(s, 100 * MESSAGES_A_TURN);

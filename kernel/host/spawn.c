@@ -1,5 +1,6 @@
-/* fork and exec. The host has threads (ZeroMQ's), so the child calls only async-signal-safe functions between the
- * two. An exec that fails is told through a pipe that closes itself when exec succeeds. */
+/* fork and exec. The host has threads (ZeroMQ's), so the child calls only async-signal-safe
+ * functions between the two. An exec that fails is told through a pipe that closes itself when exec
+ * succeeds. */
 #include "kernel/host/spawn.h"
 
 #include <dirent.h>
@@ -15,10 +16,13 @@
 
 #define FD_ROOM          64 /* above what the child uses for itself */
 #define DESCENDANTS_MOST 4096
+#define KILL_ROUNDS      2000
+#define KILL_PAUSE_US    1000
 
 extern char **environ;
 
-/* The environment of the child: ours, with those of plan->env instead of ours. Memory in one block. */
+/* The environment of the child: ours, with those of plan->env instead of ours. Memory in one block.
+ */
 static char **environment(const char *const *extra)
 {
     size_t count = 0, extras = 0;
@@ -44,8 +48,8 @@ static char **environment(const char *const *extra)
 
 static void plain_signals(void)
 {
-    static const int changed[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD, SIGQUIT,
-                                  SIGUSR1, SIGUSR2, SIGALRM};
+    static const int changed[] = {SIGINT,  SIGTERM, SIGHUP,  SIGPIPE, SIGCHLD,
+                                  SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM};
     for (size_t i = 0; i < countof(changed); i++)
         signal(changed[i], SIG_DFL);
     sigset_t none;
@@ -59,7 +63,8 @@ static int out_of_the_way(int fd)
     return fd < 0 ? fd : fcntl(fd, F_DUPFD, FD_ROOM);
 }
 
-__attribute__((noreturn)) static void be_the_child(const struct spawn *plan, char **env, int tell_fd)
+__attribute__((noreturn)) static void be_the_child(const struct spawn *plan, char **env,
+                                                   int tell_fd)
 {
     setsid();
     plain_signals();
@@ -72,8 +77,8 @@ __attribute__((noreturn)) static void be_the_child(const struct spawn *plan, cha
     bool good = dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0;
     if (good && link >= 0)
         good = dup2(link, first_unused++) >= 0;
-    good = good && dup2(tell_fd, first_unused) >= 0 &&
-           fcntl(first_unused, F_SETFD, FD_CLOEXEC) == 0;
+    good =
+        good && dup2(tell_fd, first_unused) >= 0 && fcntl(first_unused, F_SETFD, FD_CLOEXEC) == 0;
     close_range((unsigned)first_unused + 1, ~0u, 0);
     if (good && plan->cwd && chdir(plan->cwd) != 0)
         good = false;
@@ -143,16 +148,19 @@ static size_t add_children(pid_t parent, pid_t *pids, size_t count)
 void spawn_kill_descendants(void)
 {
     pid_t *pids = xcalloc(DESCENDANTS_MOST, sizeof *pids);
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < KILL_ROUNDS; round++) {
+        /* orphans of the killed come to us, the subreaper; one that was just forked is seen next
+         * time */
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
         size_t count = add_children(getpid(), pids, 0);
         for (size_t at = 0; at < count; at++)
             count = add_children(pids[at], pids, count);
-        for (size_t at = 0; at < count; at++)
-            kill(pids[at], SIGKILL);
-        while (waitpid(-1, NULL, 0) > 0) /* orphans of the killed come to us, the subreaper */
-            ;
         if (count == 0)
             break;
+        for (size_t at = 0; at < count; at++)
+            kill(pids[at], SIGKILL);
+        usleep(KILL_PAUSE_US);
     }
     free(pids);
 }

@@ -1,5 +1,5 @@
-/* Starts a program in a session of its own, with exactly the descriptors it is given; and ends what is left of
- * programs that were started. */
+/* Starts a program in a session of its own, with exactly the descriptors it is given; and ends what
+ * is left of programs that were started. */
 #ifndef WARMCELL_KERNEL_HOST_SPAWN_H
 #define WARMCELL_KERNEL_HOST_SPAWN_H
 
@@ -12,20 +12,20 @@
 
 /* All borrowed for the call. */
 struct spawn {
-    char *const *argv;     /* argv[0] is looked up in PATH */
+    char *const *argv;      /* argv[0] is looked up in PATH */
     const char *const *env; /* NAME=VALUE set on top of the host's own, NULL at the end; or NULL */
-    const char *cwd;       /* NULL: the host's */
+    const char *cwd;        /* NULL: the host's */
     int stdout_fd;
     int stderr_fd;
     int link_fd; /* -1: none */
 };
 
-/* Descriptor 0 is /dev/null; all signals have their defaults and none is blocked. Returns the pid, which is also the
- * process group; -1: e says what could not be run (503). */
+/* Descriptor 0 is /dev/null; all signals have their defaults and none is blocked. Returns the pid,
+ * which is also the process group; -1: e says what could not be run (503). */
 pid_t spawn_run(const struct spawn *plan, struct err *e);
 
-/* Kills (SIGKILL) every descendant of this process that /proc shows, until none is left that has not
- * been killed, and reaps those that are its children. */
+/* Kills (SIGKILL) every descendant of this process that /proc shows and reaps them, again and again
+ * until none is left, for two seconds at most (a process that the system does not let die). */
 void spawn_kill_descendants(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* The spill file: written at its end, forgotten from its start by punching holes, cut to nothing when it is all
- * forgotten. */
+/* The spill file: written at its end, forgotten from its start by punching holes, cut to nothing
+ * when it is all forgotten. */
 #include "kernel/host/spill.h"
 
 #include <errno.h>
@@ -54,8 +54,8 @@ bool spill_write(struct spill *spill, struct bytes data, int64_t *offset, struct
     if (spill->fd < 0)
         return fail_errno(e, 503, "cannot make a file in %s", spill->directory);
     for (size_t done = 0; done < data.len;) {
-        ssize_t wrote = pwrite(spill->fd, data.data + done, data.len - done,
-                               spill->end + (int64_t)done);
+        ssize_t wrote =
+            pwrite(spill->fd, data.data + done, data.len - done, spill->end + (int64_t)done);
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0)

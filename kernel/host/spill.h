@@ -1,4 +1,5 @@
-/* A file that holds what does not fit in memory. It has no name: nothing of it remains whatever happens to the host. */
+/* A file that holds what does not fit in memory. It has no name: nothing of it remains whatever
+ * happens to the host. */
 #ifndef WARMCELL_KERNEL_HOST_SPILL_H
 #define WARMCELL_KERNEL_HOST_SPILL_H
 

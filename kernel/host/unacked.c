@@ -1,5 +1,5 @@
-/* A ring of numbered messages. When memory is full a new message goes to the file, the older ones stay where
- * they are; the file is forgotten from its start as they are acknowledged in order. */
+/* A ring of numbered messages. When memory is full a new message goes to the file, the older ones
+ * stay where they are; the file is forgotten from its start as they are acknowledged in order. */
 #include "kernel/host/unacked.h"
 
 #include <assert.h>

@@ -1,8 +1,8 @@
 /* The host's end of the link to a gateway.
  *
- * Each message is made once, as the frame that goes over the socket, and kept until it is acknowledged; a
- * gateway that attaches is sent everything above the number it has stored. Frames of other kinds wait in
- * `control` and go out between two messages. */
+ * Each message is made once, as the frame that goes over the socket, and kept until it is
+ * acknowledged; a gateway that attaches is sent everything above the number it has stored. Frames
+ * of other kinds wait in `control` and go out between two messages. */
 #include "kernel/host/uplink.h"
 
 #include <errno.h>
@@ -45,8 +45,8 @@ struct uplink {
     struct peer *gateway; /* the attached one; NULL: none */
     struct peer *taking;  /* whose frame is being taken: NULL again when it was closed by it */
     struct unacked *unacked;
-    uint64_t next;      /* the number of the message that is sent next */
-    size_t next_done;   /* bytes of it that have been sent */
+    uint64_t next;    /* the number of the message that is sent next */
+    size_t next_done; /* bytes of it that have been sent */
     struct buffer control;
     size_t control_done;
     uint64_t control_after; /* a RESULT does not overtake the messages that came before it */
@@ -142,8 +142,8 @@ static int gather_from_file(struct uplink *u, struct iovec *vector)
 static int gather(struct uplink *u, struct iovec *vectors)
 {
     if (control_is_next(u)) {
-        vectors[0] = (struct iovec){u->control.data + u->control_done,
-                                    u->control.len - u->control_done};
+        vectors[0] =
+            (struct iovec){u->control.data + u->control_done, u->control.len - u->control_done};
         return 1;
     }
     uint64_t last = unacked_last(u->unacked);
@@ -246,12 +246,11 @@ static void send_state(struct uplink *u)
     struct backend_state state = {0};
     u->plan.backend->class->state(u->plan.backend, &state);
     const char *file = u->plan.connection_file;
-    json_t *json = json_pack(
-        "{s:i, s:i, s:o, s:o, s:s, s:s, s:o}", "version", LINK_VERSION, "pid", (int)getpid(),
-        "interpreter_pid", number_or_null(state.pid, 0), "interpreter_session",
-        number_or_null(state.pid, 0), "execution_state",
-        u->finishing ? "dead" : state.execution_state, "started", u->started, "connection_file",
-        file ? json_string(file) : json_null());
+    json_t *json = json_pack("{s:i, s:i, s:o, s:o, s:s, s:s, s:o}", "version", LINK_VERSION, "pid",
+                             (int)getpid(), "interpreter_pid", number_or_null(state.pid, 0),
+                             "interpreter_session", number_or_null(state.pid, 0), "execution_state",
+                             u->finishing ? "dead" : state.execution_state, "started", u->started,
+                             "connection_file", file ? json_string(file) : json_null());
     char *text = json_dumps(json, JSON_COMPACT);
     send_control(u, LINK_STATE, unacked_last(u->unacked), text);
     free(text);
@@ -481,7 +480,8 @@ static void on_connection(void *data, uint32_t events)
     close(fd);
 }
 
-/* The frame of a KERNEL_MESSAGE: its head is known only after the v1 frame behind it has been written. */
+/* The frame of a KERNEL_MESSAGE: its head is known only after the v1 frame behind it has been
+ * written. */
 static void encode(struct buffer *out, uint64_t number, struct bytes identity, struct bytes type,
                    const struct message *m)
 {
@@ -540,7 +540,8 @@ static const struct frontend_class uplink_class = {
     .drain = uplink_drain,
 };
 
-/* A socket file that nobody serves any more is in the way; one that answers is not ours to remove. */
+/* A socket file that nobody serves any more is in the way; one that answers is not ours to remove.
+ */
 static bool make_way(const struct sockaddr_un *address, struct err *e)
 {
     struct stat about;
@@ -612,9 +613,8 @@ struct frontend *uplink_frontend(struct uplink *u)
 void uplink_finish(struct uplink *u, const char *reason, int exit_status, int signal,
                    void (*on_finished)(void *data), void *data)
 {
-    json_t *json =
-        json_pack("{s:s, s:o, s:o}", "reason", reason, "exit_status",
-                  number_or_null(exit_status, -1), "signal", number_or_null(signal, -1));
+    json_t *json = json_pack("{s:s, s:o, s:o}", "reason", reason, "exit_status",
+                             number_or_null(exit_status, -1), "signal", number_or_null(signal, -1));
     char *text = json ? json_dumps(json, JSON_COMPACT) : xstrdup("{\"reason\":\"\"}");
     struct bytes body = bytes_of(text);
     link_encode(&u->death, &(struct link_frame){.kind = LINK_DEATH,

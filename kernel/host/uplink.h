@@ -1,5 +1,5 @@
-/* The gateway frontend: a Unix socket to which one gateway at a time is attached, and the numbered messages
- * that it has not stored yet. docs/link.md, "Between a gateway and a host". */
+/* The gateway frontend: a Unix socket to which one gateway at a time is attached, and the numbered
+ * messages that it has not stored yet. docs/link.md, "Between a gateway and a host". */
 #ifndef WARMCELL_KERNEL_HOST_UPLINK_H
 #define WARMCELL_KERNEL_HOST_UPLINK_H
 
@@ -25,8 +25,9 @@ struct uplink;
 struct uplink *uplink_open(struct loop *loop, const struct uplink_plan *plan, struct err *e);
 struct frontend *uplink_frontend(struct uplink *u);
 
-/* Says DEATH after everything else and calls on_finished once when the gateway has all of it, or is gone: then at once
- * when nothing waits for it or there is no lease, else when the lease is over. exit_status and signal: -1: null. */
+/* Says DEATH after everything else and calls on_finished once when the gateway has all of it, or is
+ * gone: then at once when nothing waits for it or there is no lease, else when the lease is over.
+ * exit_status and signal: -1: null. */
 void uplink_finish(struct uplink *u, const char *reason, int exit_status, int signal,
                    void (*on_finished)(void *data), void *data);
 void uplink_close(struct uplink *u); /* removes the socket; NULL is legal */

@@ -13,7 +13,7 @@
 
 struct usage {
     int64_t measured_us;
-    double tree_s;  /* processor time of the tree at the last measurement */
+    double tree_s;      /* processor time of the tree at the last measurement */
     double busy, whole; /* of the machine, in ticks */
 };
 
@@ -71,7 +71,8 @@ static double processor_s(int pid)
     if (file && fgets(line, sizeof line, file)) {
         const char *rest = strrchr(line, ')');
         if (rest)
-            sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel);
+            sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                   &kernel);
     }
     if (file)
         fclose(file);
@@ -104,9 +105,9 @@ static void add_machine_percent(struct usage *usage, struct buffer *out)
 {
     double ticks[8] = {0}, whole = 0;
     FILE *file = fopen("/proc/stat", "re");
-    bool got = file && fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", ticks, ticks + 1,
-                              ticks + 2, ticks + 3, ticks + 4, ticks + 5, ticks + 6,
-                              ticks + 7) == 8;
+    bool got =
+        file && fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", ticks, ticks + 1, ticks + 2,
+                       ticks + 3, ticks + 4, ticks + 5, ticks + 6, ticks + 7) == 8;
     if (file)
         fclose(file);
     if (!got)
@@ -125,8 +126,8 @@ static void add_machine_memory(struct buffer *out)
 {
     static const struct {
         const char *ours, *theirs;
-    } rows[] = {{"free", "MemFree"},     {"active", "Active"}, {"inactive", "Inactive"},
-                {"buffers", "Buffers"},  {"cached", "Cached"}, {"shared", "Shmem"},
+    } rows[] = {{"free", "MemFree"},    {"active", "Active"}, {"inactive", "Inactive"},
+                {"buffers", "Buffers"}, {"cached", "Cached"}, {"shared", "Shmem"},
                 {"slab", "Slab"}};
     unsigned long long total = kilobytes_of("/proc/meminfo", "MemTotal");
     unsigned long long available = kilobytes_of("/proc/meminfo", "MemAvailable");
@@ -146,8 +147,7 @@ void usage_content(struct usage *usage, int pid, struct buffer *out)
     char name[256] = "";
     gethostname(name, sizeof name - 1);
     int64_t now_us = monotonic_us();
-    double elapsed_s =
-        usage->measured_us ? (double)(now_us - usage->measured_us) / 1e6 : 0;
+    double elapsed_s = usage->measured_us ? (double)(now_us - usage->measured_us) / 1e6 : 0;
     usage->measured_us = now_us;
     buffer_add_text(out, "{\"status\":\"ok\",\"hostname\":");
     json_quote(out, bytes_of(name));

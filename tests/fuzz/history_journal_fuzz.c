@@ -1,4 +1,5 @@
-/* The journal of history rows: whatever a file holds, rows lie in it, and the same prefix gives the same rows. */
+/* The journal of history rows: whatever a file holds, rows lie in it, and the same prefix gives the
+ * same rows. */
 #include "tests/fuzz/fuzz.h"
 
 #include "kernel/host/journal.h"

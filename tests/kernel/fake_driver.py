@@ -178,7 +178,11 @@ class Driver:
         return False
 
     def execute(self, number: int, content: dict[str, Any]) -> None:
-        code = content["code"]
+        code = content.get("code")
+        if not isinstance(code, str):
+            wrong = {"status": "error", "ename": "BadMessage", "evalue": "code: must be a string"}
+            self.link.send(REPLY, number, b"{}", dump(wrong | {"traceback": []}))
+            return
         self.number = number
         if not content.get("silent"):
             self.count += 1

@@ -1,4 +1,5 @@
-/* The history below the host: what is asked, what the tables answer, and the journal that holds rows until then. */
+/* The history below the host: what is asked, what the tables answer, and the journal that holds
+ * rows until then. */
 #include "tests/unit.h"
 
 #include <dirent.h>

@@ -54,7 +54,7 @@ static void reads_and_refuses(void **state)
 static void gives_the_values(void **state)
 {
     (void)state;
-    char *argv[] = {"warmcell-kernel", "--uplink=/s", "--lease", "60", "--python", "py",
+    char *argv[] = {"warmcell-kernel", "--uplink=/s", "--lease", "60",     "--python", "py",
                     "--driver",        "--",          "a",       "--help", NULL};
     struct options o;
     struct err e;

@@ -84,8 +84,10 @@ def test_headers(client: DirectClient, channel: str, header: bytes) -> None:
 
 
 CONTENTS = [
-    b"{", b"[]", b"1", b'"x"', b"{}}", b'{"code": NaN}', b'{"code":"\xff"}', b'{"code":"\xed\xa0\x80"}',
-    b'{"code":"a\x01b"}', b"{" + b'"a":{' * 300 + b"}" * 301, b"\x00", b'{"code":"x"', b"{'code':1}",
+    b"{", b"[]", b"1", b'"x"', b"{}}", b'{"code": NaN}', b'{"code":"\xff"}',
+    b'{"code":"\xed\xa0\x80"}',
+    b'{"code":"a\x01b"}', b"{" + b'"a":{' * 300 + b"}" * 301, b"\x00",
+    b'{"code":"x"', b"{'code':1}",
 ]  # fmt: skip
 
 
@@ -253,9 +255,10 @@ def test_a_gateway_that_does_not_attach_first(shared: Host) -> None:
 
 
 def test_a_message_may_say_anything_else(client: DirectClient) -> None:
-    header = {"msg_id": "x" * 1000, "msg_type": "comm_info_request", "π": "ü", "more": [[{}]]}
+    msg_id = "x" * 1000
+    header = {"msg_id": msg_id, "msg_type": "comm_info_request", "π": "ü", "more": [[{}]]}
     client.send_message(Message("shell", header, {}, {}, {}))
-    assert client.collect(header["msg_id"]).status == "ok"
+    assert client.collect(msg_id).status == "ok"
     escaped = b'{"msg_id":"\\ud800","msg_type":"comm_info_request"}'
     client.send_frames("shell", [escaped, b"{}", b"{}", b'{"lone":"\\udfff"}'])
     assert client.take(lambda m: m.msg_type == "comm_info_reply").content["status"] == "ok"

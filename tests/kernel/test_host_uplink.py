@@ -193,7 +193,7 @@ def test_commands() -> None:
 
 
 def test_the_lease() -> None:
-    with Host("--lease", "1", zmq=False, uplink=True) as host:
+    with Host("--lease", "3", zmq=False, uplink=True) as host:
         pid = host.gateway().state()["interpreter_pid"]
         host.gateways[0].close()
         assert host.wait() == 0
@@ -202,11 +202,11 @@ def test_the_lease() -> None:
 
 
 def test_the_lease_does_not_run_while_a_gateway_is_attached() -> None:
-    with Host("--lease", "1", zmq=False, uplink=True) as host:
+    with Host("--lease", "3", zmq=False, uplink=True) as host:
         gateway = host.gateway()
         gateway.state()
         with pytest.raises(TimeoutError):
-            gateway.link.socket.settimeout(2)
+            gateway.link.socket.settimeout(4)
             while True:
                 gateway.link.receive()
         assert host.process.poll() is None

@@ -1,0 +1,110 @@
+"""How the host is started, and how it finds the interpreter for a Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from host_process import DRIVER, Host
+from support import processes
+from support.direct import DirectClient
+from support.programs import programs
+
+
+def environment(folder: Path, version: str) -> Path:
+    """A virtual environment of that version, whose Python writes down how it was called."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
+    python = folder / "bin" / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "$0 $*" >{folder}/called\necho "$PYTHONPATH" >>{folder}/called\n'
+        f'while [ "$1" != --link-fd ]; do shift; done\nexec {sys.executable} {DRIVER} "$@"\n'
+    )
+    python.chmod(0o755)
+    return python
+
+
+def serve(python: Path, tmp_path: Path, **env: str) -> None:
+    """Runs one cell in a kernel for that Python."""
+    file = tmp_path / "connection.json"
+    file.write_text(json.dumps(Host.connection()))
+    host_program = str(programs().host)
+    arguments = [host_program, "-f", str(file), "--history", "none", "--python", str(python)]
+    with subprocess.Popen(arguments, env={**os.environ, **env}) as host:
+        processes.until(lambda: json.loads(file.read_text())["hb_port"] > 0, "ports")
+        client = DirectClient(json.loads(file.read_text()))
+        client.wait_ready()
+        assert client.run("print a").stdout == "a\n"
+        info = client.ask("kernel_info_request").content
+        assert info["language_info"]["name"] == "fake"
+        client.ask("shutdown_request", {}, channel="control")
+        client.close()
+        assert host.wait(30) == 0
+
+
+def test_a_python_of_another_version_serves_itself(tmp_path: Path) -> None:
+    python = environment(tmp_path / "venv", "3.99.1")
+    serve(python, tmp_path, WARMCELL_PYTHONPATH="/the/package")
+    called, path = (tmp_path / "venv" / "called").read_text().splitlines()
+    assert called == f"{python} -m warmcell_kernel --link-fd 3"
+    assert path.split(":")[0] == "/the/package"
+
+
+def test_a_python_of_our_version_is_given_to_our_program(tmp_path: Path) -> None:
+    ours = environment(tmp_path / "ours", "0")
+    version = subprocess.run(
+        ["pkg-config", "--modversion", "python3-embed"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    python = environment(tmp_path / "venv", version + ".99")
+    serve(python, tmp_path, WARMCELL_PYTHON=str(ours))
+    called = (tmp_path / "ours" / "called").read_text().splitlines()[0]
+    assert called == f"{ours} --python {python} --link-fd 3"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "does not exist"),
+        ("{", "not valid JSON"),
+        ('{"transport":"carrier pigeon"}', "transport"),
+        (
+            '{"transport":"tcp","ip":"127.0.0.1","key":"k","signature_scheme":"x"}',
+            "signature_scheme",
+        ),
+        ('{"transport":"tcp","ip":"256.1.1.1","key":"k"}', "bind"),
+    ],
+)
+def test_connection_files_that_cannot_be_served(
+    tmp_path: Path, content: str | None, text: str
+) -> None:
+    file = tmp_path / "connection.json"
+    if content is not None:
+        file.write_text(content)
+    run = subprocess.run(
+        [programs().host, "-f", file, "--driver", "--", "true"],
+        check=False, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert text in run.stderr and len(run.stderr.splitlines()) == 1, run.stderr
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with Host() as host:
+        again = subprocess.run(
+            [programs().host, "-f", host.file, "--driver", "--", "true"],
+            check=False, capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        assert again.returncode == 1 and "Address already in use" in again.stderr
+        assert host.client().run("print a").stdout == "a\n"
+
+
+def test_help_and_version() -> None:
+    for option, text in (("--help", "--uplink PATH"), ("--version", "warmcell-kernel ")):
+        run = subprocess.run([programs().host, option], check=True, capture_output=True, text=True)
+        assert text in run.stdout
+    run = subprocess.run([programs().host, "--no"], check=False, capture_output=True, text=True)
+    assert run.returncode == 2 and "--no: is not an option" in run.stderr
