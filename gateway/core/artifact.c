@@ -303,3 +303,16 @@ void scan_forget(struct scan *s, struct kernel *k)
         if (work->kernel == k)
             work->kernel = NULL;
 }
+
+void artifacts_list(struct core *c, const struct artifact_query *query,
+                    void (*done)(void *user, const struct artifact *list, size_t count,
+                                 const struct err *e),
+                    void *user)
+{
+    artifact_table_list(c->store, query, done, user);
+}
+
+char *artifact_path(const struct core *c, const struct artifact *a)
+{
+    return a->sha256[0] ? blob_path(store_dir(c->store), a->sha256) : NULL;
+}

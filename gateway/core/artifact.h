@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "gateway/net/websocket.h"
+#include "gateway/store/artifact_table.h"
 #include "protocol/bytes.h"
 
 #define ARTIFACT_LIMIT_BYTES (512 * 1024 * 1024)
@@ -28,6 +29,15 @@ bool artifact_may_hold(struct bytes msg_type);
 bool artifact_mime_wanted(struct bytes mime_type);
 /* The data of this type is base64 text (else it is the text itself). */
 bool artifact_mime_is_base64(struct bytes mime_type);
+
+/* What was kept, oldest first: see artifact_table_list. */
+void artifacts_list(struct core *c, const struct artifact_query *query,
+                    void (*done)(void *user, const struct artifact *list, size_t count,
+                                 const struct err *e),
+                    void *user);
+
+/* The file with an artifact's bytes; given to the caller. NULL: they were not kept. */
+char *artifact_path(const struct core *c, const struct artifact *a);
 
 struct scan *scan_new(struct core *c);
 

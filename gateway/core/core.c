@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/seed.h"
 #include "gateway/core/session.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
@@ -150,7 +151,8 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     c->lock_fd = -1;
     clock_gettime(CLOCK_REALTIME, &c->started);
     c->last_activity = c->started;
-    if (!make_folders(c, e) || !lock(c, e) ||
+    c->seed = seed_open(settings->core.seed_uri, e);
+    if (!c->seed || !make_folders(c, e) || !lock(c, e) ||
         !(c->store = store_open(settings->core.state_dir, loop, e))) {
         core_free(c);
         return NULL;
@@ -211,6 +213,7 @@ void core_free(struct core *c)
     if (!c)
         return;
     sessions_free(c->sessions);
+    seed_free(c->seed);
     scan_free(c->scan);
     kernelspecs_free(c->specs);
     if (c->lock_fd >= 0)

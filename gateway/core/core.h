@@ -6,11 +6,11 @@
 #include <time.h>
 #include <uv.h>
 
+#include "gateway/launch/kernelspec.h"
 #include "gateway/settings.h"
 #include "protocol/err.h"
 
 struct core;
-struct kernelspecs;
 struct store;
 
 /* Opens state and runtime folders, adopts the kernels that still live there, and starts the pool.
@@ -25,7 +25,7 @@ void core_free(
     struct core *c); /* only after done, or when core_drain was never called and the loop ends */
 
 const struct settings_core *core_settings(const struct core *c);
-struct kernelspecs *core_kernelspecs(const struct core *c);
+struct kernelspecs *core_kernelspecs(const struct core *c); /* what can be started */
 struct store *core_store(const struct core *c);
 struct timespec core_started(const struct core *c);
 struct timespec core_last_activity(const struct core *c); /* of any kernel or request for one */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/seed.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
@@ -293,6 +294,7 @@ bool kernel_launch(struct kernel *k, struct err *e)
     kernel_watch_host(k);
     kernel_save(k);
     k->uplink = uplink_open(k->core->loop, socket, &kernel_uplink_events, k);
+    seed_run(k->core->seed, k);
     uv_timer_start(&k->timer, on_start_deadline, (uint64_t)settings->kernel_start_s * 1000, 0);
     log_info("kernel started", F_STR("kernel", k->id), F_STR("name", k->name),
              F_INT("pid", k->host.pid));

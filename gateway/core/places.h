@@ -12,8 +12,9 @@
 
 #include "protocol/err.h"
 
-#define PLACES_LIMIT 512 /* sessions of one kernel that can return; the longest absent goes first  \
-                          */
+#define PLACES_LIMIT                                                                               \
+    512 /* sessions of one kernel that can return; the longest absent goes first                   \
+         */
 #define PLACES_NAME_LIMIT 100 /* bytes of a session id */
 #define PLACES_SCAN       0
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/core/seed.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/kernel_table.h"
@@ -16,11 +17,6 @@
 #define ADOPT_LIMIT_MS (30 * 1000)
 
 extern char **environ;
-
-static bool has_seed(const struct core *c)
-{
-    return c->settings->core.seed_uri && *c->settings->core.seed_uri;
-}
 
 static bool start_one(struct core *c)
 {
@@ -101,8 +97,10 @@ static bool fits(const struct kernel *k, const struct kernel_request *request, b
 static struct kernel *find_fit(struct core *c, const struct kernel_request *request, bool unchanged)
 {
     struct kernel *best = NULL;
-    if (request->id || has_seed(c))
+    if (request->id)
         return NULL;
+    if (!unchanged && seed_is_for(c->seed, request->name))
+        return NULL; /* its seed has run in another environment */
     for (size_t i = 0; i < c->kernel_count; i++) {
         struct kernel *k = c->kernels[i];
         if (fits(k, request, unchanged) &&

@@ -19,6 +19,7 @@
     "warmcell-gateway" /* of the gateway's own requests: their replies go to nobody */
 
 struct scan;
+struct seed;
 struct sessions;
 
 struct core {
@@ -28,6 +29,7 @@ struct core {
     struct store *store;
     struct scan *scan;
     struct sessions *sessions;
+    struct seed *seed;
     struct kernel **kernels; /* owned: all of them, pooled and ending ones too */
     size_t kernel_count;
     char *kernels_dir;
@@ -127,6 +129,8 @@ struct kernel *kernels_any(const struct core *c, const char *id); /* also pooled
 /* stream.c: what a host says */
 extern const struct uplink_events kernel_uplink_events;
 void kernel_touch(struct kernel *k);
+/* Sends a request of the gateway's own on shell. */
+void kernel_ask(struct kernel *k, const char *msg_type, const struct buffer *content);
 /* Puts a message of the gateway into the batch. identity "": everybody. */
 void kernel_publish(struct kernel *k, const char *identity, const char *msg_type,
                     const struct buffer *frame);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/seed.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
@@ -135,8 +136,11 @@ static void take_message(struct kernel *k, const struct link_frame *frame)
         take_status(k, v1);
     else if (k->state == KERNEL_BUSY && k->batch.len == 0)
         kernel_touch(k);
-    if (bytes_is(identity, GATEWAY_IDENTITY))
+    if (bytes_is(identity, GATEWAY_IDENTITY)) {
+        if (bytes_is(type, "execute_reply"))
+            seed_take_reply(k, v1);
         return;
+    }
     if (identity.len && ends_with_reply(type))
         take_reply(k, v1);
     put(k, identity, type, v1, frame->number);
@@ -189,22 +193,29 @@ void kernel_flush(struct kernel *k)
         uv_timer_start(&k->core->ack_timer, on_ack_timer, ACK_DELAY_MS, 0);
 }
 
-/* Behind a relay a new kernel says "idle" only after it was asked something: ask, as every Jupyter
- * client does. Our own says it when its interpreter is ready. */
-static void nudge(struct kernel *k)
+void kernel_ask(struct kernel *k, const char *msg_type, const struct buffer *content)
 {
     scoped(buffer) struct buffer header = {0}, frame = {0};
-    header_build(&header, "kernel_info_request", GATEWAY_IDENTITY, "warmcell");
+    header_build(&header, msg_type, GATEWAY_IDENTITY, "warmcell");
     const struct message m = {.channel = CHANNEL_SHELL,
                               .header = buffer_view(&header),
                               .parent = bytes_of("{}"),
                               .metadata = bytes_of("{}"),
-                              .content = bytes_of("{}")};
+                              .content = buffer_view(content)};
     framing_v1_encode(&m, &frame);
     const struct bytes parts[] = {bytes_of(GATEWAY_IDENTITY), buffer_view(&frame)};
     uplink_send(k->uplink,
                 &(struct link_frame){.kind = LINK_CLIENT_MESSAGE, .parts = parts, .part_count = 2},
                 NULL);
+}
+
+/* Behind a relay a new kernel says "idle" only after it was asked something: ask, as every Jupyter
+ * client does. Our own says it when its interpreter is ready. */
+static void nudge(struct kernel *k)
+{
+    scoped(buffer) struct buffer content = {0};
+    buffer_add_text(&content, "{}");
+    kernel_ask(k, "kernel_info_request", &content);
 }
 
 static void take_state(struct kernel *k, const struct link_frame *frame)

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "gateway/dialect/jupyter.h"
-#include "gateway/launch/kernelspec.h"
 #include "protocol/memory.h"
 
 static json_t *model(const struct exchange *x, const struct kernelspec *spec)

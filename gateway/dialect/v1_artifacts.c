@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/core/artifact.h"
 #include "gateway/dialect/v1.h"
-#include "gateway/store/artifact_table.h"
 #include "protocol/memory.h"
 
 #define LIMIT_DEFAULT 100
@@ -96,7 +96,7 @@ void v1_artifacts_list(struct exchange *x, void *core)
     struct page *page = xmalloc(sizeof(*page));
     *page = (struct page){x, query.limit};
     query.limit++;
-    artifact_table_list(core_store(core), &query, on_page, page);
+    artifacts_list(core, &query, on_page, page);
 }
 
 static void query_one(struct exchange *x, struct core *c,
@@ -105,7 +105,7 @@ static void query_one(struct exchange *x, struct core *c,
                       void *user)
 {
     const struct artifact_query query = {.id = exchange_param(x, "id"), .limit = 1};
-    artifact_table_list(core_store(c), &query, done, user);
+    artifacts_list(c, &query, done, user);
 }
 
 static bool found(struct exchange *x, size_t count, const struct err *e)
@@ -133,24 +133,23 @@ void v1_artifact_show(struct exchange *x, void *core)
 
 struct content {
     struct exchange *x;
-    struct store *store;
+    struct core *core;
 };
 
 static void on_content(void *user, const struct artifact *list, size_t count, const struct err *e)
 {
     struct content *content = user;
     struct exchange *x = content->x;
-    scoped(string) char *dir = xstrdup(store_dir(content->store));
+    scoped(string) char *path = count ? artifact_path(content->core, list) : NULL;
     free(content);
     if (!found(x, count, e))
         return;
-    if (!list->sha256[0]) {
+    if (!path) {
         struct err gone;
         fail(&gone, 410, "the artifact was not kept: %s", list->problem ? list->problem : "");
         exchange_fail(x, &gone);
         return;
     }
-    scoped(string) char *path = blob_path(dir, list->sha256);
     scoped(string) char *etag = xasprintf("\"%s\"", list->sha256);
     bool is_text = strcmp(list->mime_type, "text/html") == 0;
     exchange_add_header(x, "X-Content-Type-Options", "nosniff");
@@ -163,6 +162,6 @@ static void on_content(void *user, const struct artifact *list, size_t count, co
 void v1_artifact_content(struct exchange *x, void *core)
 {
     struct content *content = xmalloc(sizeof(*content));
-    *content = (struct content){x, core_store(core)};
+    *content = (struct content){x, core};
     query_one(x, core, on_content, content);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import uuid
@@ -344,4 +345,42 @@ def test_culling_spares_the_connected() -> None:
         processes.until(lambda: gateway.get(f"/api/kernels/{alone}").status == 404, "culled")
         assert {m["id"] for m in gateway.get("/api/kernels").json()} == {connected, kept}
         client.close()
+    shutil.rmtree(gateway.home)
+
+
+# ---- the seed ---------------------------------------------------------------------------------
+
+
+def notebook(place: Path, *cells: str) -> str:
+    rows = [{"cell_type": "code", "source": cell.splitlines(keepends=True)} for cell in cells]
+    text = {"cells": [{"cell_type": "markdown", "source": "exit 1"}, *rows], "nbformat": 4}
+    path = place / "seed.ipynb"
+    path.write_text(json.dumps(text))
+    return str(path)
+
+
+def test_a_seed_runs_first(tmp_path: Path) -> None:
+    gateway = fake_gateway("--seed-uri", notebook(tmp_path, "print one", "print two\nprint three"))
+    with gateway:
+        client = gateway.client(gateway.start_kernel(NAME), ready=False)
+        assert client.run("count").stdout == "3\n", "two cells of the seed, and this one"
+        client.close()
+    shutil.rmtree(gateway.home)
+
+
+def test_a_seed_that_fails_ends_its_kernel(tmp_path: Path) -> None:
+    gateway = fake_gateway("--seed-uri", notebook(tmp_path, "fail on purpose"))
+    with gateway:
+        kernel = gateway.start_kernel(NAME)
+        processes.until(
+            lambda: gateway.kernel_model(kernel)["execution_state"] == "dead", "it is ended"
+        )
+        assert "on purpose" in gateway.kernel_model(kernel)["reason"]
+    shutil.rmtree(gateway.home)
+
+
+def test_a_seed_that_is_none(tmp_path: Path) -> None:
+    gateway = fake_gateway("--seed-uri", str(tmp_path / "none.ipynb"))
+    with pytest.raises(AssertionError, match="seed-uri"):
+        gateway.start()
     shutil.rmtree(gateway.home)

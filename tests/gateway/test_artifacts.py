@@ -99,7 +99,8 @@ def test_pages(gateway: Gateway, client: SocketClient) -> None:
     for n in range(7):
         show(client, {"text/html": f"<b>{n}</b>"})
     kept(gateway, client, 7)
-    found, after = [], "0"
+    found: list[int] = []
+    after: str | None = "0"
     for expected in (3, 3, 1):
         kernel = client.kernel  # type: ignore[attr-defined]
         page = gateway.get(f"/v1/artifacts?kernel={kernel}&limit=3&after={after}").json()
