@@ -50,7 +50,8 @@ struct websocket {
     struct bytes input;     /* what wslay may read; borrowed for the call */
     struct outgoing *queue; /* ring */
     size_t queue_first, queue_count, queue_room;
-    size_t in_flight; /* items at the front that the stream has */
+    size_t in_flight;                                   /* items at the front that the stream has */
+    uint8_t heads[WEBSOCKET_BUFFERS][FRAME_HEAD_LIMIT]; /* theirs: the ring may move meanwhile */
     size_t queued_bytes;
     size_t control_bytes;  /* of them, pongs and the like */
     struct buffer control; /* what wslay is writing */
@@ -220,8 +221,11 @@ static unsigned collect(struct websocket *w, uv_buf_t bufs[WEBSOCKET_BUFFERS])
     w->in_flight = 0;
     while (w->in_flight < w->queue_count && used + 2 <= WEBSOCKET_BUFFERS) {
         struct outgoing *o = queue_at(w, w->in_flight++);
-        if (o->head_len)
-            bufs[used++] = uv_buf_init((char *)o->head, o->head_len);
+        if (o->head_len) {
+            memcpy(w->heads[used], o->head, o->head_len);
+            bufs[used] = uv_buf_init((char *)w->heads[used], o->head_len);
+            used++;
+        }
         if (o->part.len)
             bufs[used++] = uv_buf_init((char *)o->part.data, (unsigned)o->part.len);
     }

@@ -313,6 +313,16 @@ class TestReaders:
             with open_frames(service) as other:
                 assert other.echo("here") == "here"
 
+    def test_frames_queued_behind_a_blocked_write_stay_whole(self, frames: Frames) -> None:
+        """A write waits for the client while the queue behind it grows, and moves in memory."""
+        big = bytes(256 * 1024)
+        for _ in range(60):  # more than any socket buffers hold
+            frames.send(BINARY, big)
+            frames.wire.send(b"".join(frame(TEXT, b"%d" % n) for n in range(200)))
+        for _ in range(60):
+            assert frames.receive().payload == big
+            assert [frames.receive().payload for _ in range(200)] == [b"%d" % n for n in range(200)]
+
 
 def test_pings_are_sent_and_missing_pongs_tolerated() -> None:
     with Service("--ws-ping-interval", "1") as service, open_frames(service) as frames:
