@@ -56,6 +56,22 @@ void link_encode(struct buffer *out, const struct link_frame *frame)
         buffer_add_bytes(out, frame->parts[i]);
 }
 
+void link_pipe_counts(const uint64_t counts[2], char out[LINK_PIPE_COUNTS_BYTES])
+{
+    store_u64le(out, counts[0]);
+    store_u64le(out + 8, counts[1]);
+}
+
+bool link_take_pipe_counts(struct link_frame *frame, uint64_t counts[2], struct err *e)
+{
+    if (frame->part_count == 0 || frame->parts[frame->part_count - 1].len != LINK_PIPE_COUNTS_BYTES)
+        return fail(e, 400, "link: a frame after the pipes does not say after which bytes");
+    const char *part = frame->parts[--frame->part_count].data;
+    counts[0] = load_u64le(part);
+    counts[1] = load_u64le(part + 8);
+    return true;
+}
+
 struct link_reader *link_reader_new(size_t limit_bytes)
 {
     struct link_reader *r = xcalloc(1, sizeof(*r));

@@ -47,9 +47,18 @@ enum link_kind {
 
 enum link_flag {
     LINK_FLAG_ABORT_QUEUE = 1, /* LINK_REPLY: execution failed and stop_on_error was set */
-    LINK_FLAG_PIPES_FIRST = 2, /* LINK_STREAM, LINK_PUBLISH, LINK_REPLY: bytes in the stdout/stderr
-                                  pipes precede this frame */
+    LINK_FLAG_PIPES_FIRST = 2, /* from the interpreter: bytes in its stdout and stderr pipes precede
+                                  this frame; one more part, the last, says which */
 };
+
+/* The last part of a frame with LINK_FLAG_PIPES_FIRST: u64 bytes that were ever written to
+ * descriptor 1, u64 to descriptor 2, before the frame. */
+#define LINK_PIPE_COUNTS_BYTES 16
+void link_pipe_counts(const uint64_t counts[2], char out[LINK_PIPE_COUNTS_BYTES]);
+
+/* Takes that part off a frame that has the flag. 400: it has no such part. */
+struct link_frame;
+bool link_take_pipe_counts(struct link_frame *frame, uint64_t counts[2], struct err *e);
 
 /* One frame; parts are borrowed. */
 struct link_frame {

@@ -1,24 +1,27 @@
 /* The interpreter behind the host: its process, its link and its two pipes.
  *
- * Order: the link is read before the pipes, and a frame with PIPES_FIRST is told only after what
- * stood in the pipes when it was read. Nothing is read while the clients are congested, so a pipe
- * or the link fills up and the interpreter waits; what it wrote before it died is still read to the
- * end. */
+ * Order: the link is read before the pipes, and a frame with PIPES_FIRST is told only after the
+ * bytes that it says were written before it. Nothing is read while the clients are congested, so a
+ * pipe or the link fills up and the interpreter waits; what it wrote before it died is still read
+ * to the end. */
 #include "kernel/host/interpreter.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernel/host/report.h"
 #include "kernel/host/spawn.h"
+#include "protocol/pipe_page.h"
 #include "protocol/utf8.h"
 
 #define LINK_BUFFER_BYTES (1024 * 1024)
@@ -27,11 +30,24 @@
 #define LAST_WORDS_BYTES  2048
 #define CLOSED_GRACE_MS   3000 /* from the end of the link to the end of the process */
 
+/* The descriptors that a start makes. */
+enum {
+    FD_LINK_OURS,
+    FD_LINK_THEIRS,
+    FD_OUT_OURS,
+    FD_OUT_THEIRS,
+    FD_ERR_OURS,
+    FD_ERR_THEIRS,
+    FD_PAGE,
+    FDS
+};
+
 struct pipe {
     struct interpreter *owner;
     const char *name;
     int fd; /* -1: at its end */
     struct watch *watch;
+    uint64_t total;     /* bytes read so far */
     struct buffer text; /* begins with the bytes of a character that is not complete yet */
 };
 
@@ -39,7 +55,8 @@ struct interpreter {
     struct loop *loop;
     struct interpreter_events events;
     pid_t pid;
-    int link_fd; /* -1: at its end */
+    int link_fd;            /* -1: at its end */
+    struct pipe_page *page; /* mapped */
     struct watch *link_watch;
     struct link_reader *reader;
     struct buffer out;
@@ -95,6 +112,21 @@ static void pipe_ended(struct pipe *p)
     p->fd = -1;
 }
 
+/* read(2), with the page odd while bytes have left the pipe and are not counted yet. */
+static ssize_t read_counted(struct pipe *p, char *space, size_t most)
+{
+    struct pipe_page *page = p->owner->page;
+    atomic_fetch_add(&page->turn, 1);
+    ssize_t got = read(p->fd, space, most);
+    int cause = errno;
+    if (got > 0)
+        p->total += (uint64_t)got;
+    atomic_store(&page->total[p - p->owner->pipes], p->total);
+    atomic_fetch_add(&page->turn, 1);
+    errno = cause;
+    return got;
+}
+
 /* Reads at most `most` bytes; true: it got some, and there may be more. */
 static bool read_pipe(struct pipe *p, size_t most)
 {
@@ -103,7 +135,7 @@ static bool read_pipe(struct pipe *p, size_t most)
     if (most > PIPE_BYTES)
         most = PIPE_BYTES;
     char *space = buffer_reserve(&p->text, most);
-    ssize_t got = read(p->fd, space, most);
+    ssize_t got = read_counted(p, space, most);
     if (got < 0)
         return errno == EINTR;
     if (got == 0) {
@@ -115,20 +147,31 @@ static bool read_pipe(struct pipe *p, size_t most)
     return true;
 }
 
-static void read_what_stands_in_pipes(struct interpreter *i)
+static size_t standing(const struct pipe *p)
 {
+    int bytes = 0;
+    return p->fd >= 0 && ioctl(p->fd, FIONREAD, &bytes) == 0 ? (size_t)bytes : 0;
+}
+
+/* Reads until `end` bytes of the pipe have been read in all; they stand there. */
+static void read_until(struct pipe *p, uint64_t end)
+{
+    while (p->fd >= 0 && p->total < end)
+        if (!read_pipe(p, (size_t)(end - p->total)))
+            break;
+}
+
+/* What was written to the pipes before the frame, and nothing that came after it. */
+static bool read_what_came_before(struct interpreter *i, struct link_frame *frame, struct err *e)
+{
+    uint64_t counts[countof(i->pipes)];
+    if (!link_take_pipe_counts(frame, counts, e))
+        return false;
     for (size_t n = 0; n < countof(i->pipes); n++) {
-        struct pipe *p = &i->pipes[n];
-        int waiting = 0;
-        if (p->fd < 0 || ioctl(p->fd, FIONREAD, &waiting) != 0)
-            continue;
-        while (waiting > 0 && p->fd >= 0) {
-            int most = waiting < PIPE_BYTES ? waiting : PIPE_BYTES;
-            if (!read_pipe(p, (size_t)most))
-                break;
-            waiting -= most;
-        }
+        uint64_t there = i->pipes[n].total + standing(&i->pipes[n]);
+        read_until(&i->pipes[n], counts[n] < there ? counts[n] : there);
     }
+    return true;
 }
 
 static void link_ended(struct interpreter *i)
@@ -155,14 +198,15 @@ static bool tell_frames(struct interpreter *i)
         int result = link_reader_next(i->reader, &frame, &e);
         if (result == 0)
             return true;
+        if (result > 0 && (frame.flags & LINK_FLAG_PIPES_FIRST) &&
+            !read_what_came_before(i, &frame, &e))
+            result = -1;
         if (result < 0) {
             report("the interpreter broke the link and is killed: %s", e.text);
             interpreter_kill(i);
             link_ended(i);
             return false;
         }
-        if (frame.flags & LINK_FLAG_PIPES_FIRST)
-            read_what_stands_in_pipes(i);
         i->events.on_frame(i->events.data, &frame);
     }
 }
@@ -194,21 +238,32 @@ static bool read_link(struct interpreter *i)
     return i->link_fd < 0 && !i->paused;
 }
 
-/* True: both pipes hold nothing now. */
+static bool hung_up(const struct pipe *p)
+{
+    struct pollfd look = {.fd = p->fd, .events = POLLIN};
+    return poll(&look, 1, 0) == 1 && !(look.revents & POLLIN);
+}
+
+/* Reads what stands in the pipes now. A frame that is on the link by then, and does not say that it
+ * comes after them, was sent before those bytes were written: so the link is read in between. True:
+ * both pipes hold nothing. */
 static bool read_pipes(struct interpreter *i)
 {
+    uint64_t ends[countof(i->pipes)];
     bool dry = true;
+    for (size_t n = 0; n < countof(i->pipes); n++) {
+        struct pipe *p = &i->pipes[n];
+        size_t bytes = standing(p);
+        if (bytes == 0 && p->fd >= 0 && hung_up(p))
+            pipe_ended(p);
+        ends[n] = p->total + (bytes < TURN_BYTES ? bytes : TURN_BYTES);
+        dry = dry && bytes == 0;
+    }
+    if (dry || !read_link(i))
+        return dry;
     for (size_t n = 0; n < countof(i->pipes); n++)
-        for (size_t used = 0; used < TURN_BYTES; used += PIPE_BYTES) {
-            if (i->events.congested(i->events.data)) {
-                i->paused = true;
-                return false;
-            }
-            if (!read_pipe(&i->pipes[n], PIPE_BYTES))
-                break;
-            dry = used + PIPE_BYTES < TURN_BYTES && dry;
-        }
-    return dry;
+        read_until(&i->pipes[n], ends[n]);
+    return false;
 }
 
 static void finish(struct interpreter *i)
@@ -282,19 +337,46 @@ static void open_pipe(struct interpreter *i, struct pipe *p, const char *name, i
     p->watch = loop_watch(i->loop, fd, EPOLLIN, on_pipe, p);
 }
 
-static pid_t run(char *const *argv, int out_fd, int err_fd, int link_fd, struct err *e)
+/* The memory that tells the interpreter how far its pipes were read; it cannot write there. Returns
+ * its descriptor, -1 with errno. */
+static int share_page(struct pipe_page **page)
+{
+    int fd = memfd_create("warmcell pipes", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -1;
+    void *place = ftruncate(fd, sizeof **page) == 0
+                      ? mmap(NULL, sizeof **page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                      : MAP_FAILED;
+    int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE;
+    if (place == MAP_FAILED || fcntl(fd, F_ADD_SEALS, seals) != 0) {
+        int cause = errno;
+        if (place != MAP_FAILED)
+            munmap(place, sizeof **page);
+        close(fd);
+        errno = cause;
+        return -1;
+    }
+    *page = place;
+    return fd;
+}
+
+static pid_t run(char *const *argv, const int fds[FDS], struct err *e)
 {
     size_t count = 0;
     while (argv[count])
         count++;
-    char **whole = xcalloc(count + 3, sizeof *whole);
+    char **whole = xcalloc(count + 5, sizeof *whole);
     memcpy(whole, argv, count * sizeof *whole);
-    char number[12];
-    snprintf(number, sizeof number, "%d", SPAWN_LINK_FD);
-    whole[count] = "--link-fd";
-    whole[count + 1] = number;
-    struct spawn plan = {
-        .argv = whole, .stdout_fd = out_fd, .stderr_fd = err_fd, .link_fd = link_fd};
+    char link[12], pipes[12];
+    snprintf(link, sizeof link, "%d", SPAWN_LINK_FD);
+    snprintf(pipes, sizeof pipes, "%d", SPAWN_PIPES_FD);
+    char *added[] = {"--link-fd", link, "--pipes-fd", pipes};
+    memcpy(whole + count, added, sizeof added);
+    struct spawn plan = {.argv = whole,
+                         .stdout_fd = fds[FD_OUT_THEIRS],
+                         .stderr_fd = fds[FD_ERR_THEIRS],
+                         .link_fd = fds[FD_LINK_THEIRS],
+                         .pipes_fd = fds[FD_PAGE]};
     pid_t pid = spawn_run(&plan, e);
     free(whole);
     return pid;
@@ -308,42 +390,47 @@ static void close_all(const int *fds, size_t count)
 }
 
 /* fds: link ours, link theirs, stdout read and write end, stderr read and write end. */
-static bool open_channels(int fds[6], struct err *e)
+static bool open_channels(int fds[FDS], struct pipe_page **page, struct err *e)
 {
-    for (int n = 0; n < 6; n++)
+    for (int n = 0; n < FDS; n++)
         fds[n] = -1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0 &&
-        pipe2(fds + 2, O_CLOEXEC) == 0 && pipe2(fds + 4, O_CLOEXEC) == 0)
+        pipe2(fds + FD_OUT_OURS, O_CLOEXEC) == 0 && pipe2(fds + FD_ERR_OURS, O_CLOEXEC) == 0 &&
+        (fds[FD_PAGE] = share_page(page)) >= 0)
         return true;
     fail_errno(e, 503, "cannot start the interpreter");
-    close_all(fds, 6);
+    close_all(fds, FDS);
     return false;
 }
 
 struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
                                       const struct interpreter_events *events, struct err *e)
 {
-    int fds[6];
-    if (!open_channels(fds, e))
+    int fds[FDS];
+    struct pipe_page *page = NULL;
+    if (!open_channels(fds, &page, e))
         return NULL;
     for (int n = 0; n < 2; n++)
         setsockopt(fds[n], SOL_SOCKET, SO_SNDBUF, &(int){LINK_BUFFER_BYTES}, sizeof(int));
-    pid_t pid = run(argv, fds[3], fds[5], fds[1], e);
-    close_all((int[]){fds[1], fds[3], fds[5]}, 3);
+    pid_t pid = run(argv, fds, e);
+    close_all((int[]){fds[FD_LINK_THEIRS], fds[FD_OUT_THEIRS], fds[FD_ERR_THEIRS], fds[FD_PAGE]},
+              4);
     if (pid < 0) {
-        close_all((int[]){fds[0], fds[2], fds[4]}, 3);
+        close_all((int[]){fds[FD_LINK_OURS], fds[FD_OUT_OURS], fds[FD_ERR_OURS]}, 3);
+        munmap(page, sizeof *page);
         return NULL;
     }
     struct interpreter *i = xcalloc(1, sizeof *i);
     i->loop = loop;
     i->events = *events;
     i->pid = pid;
-    i->link_fd = fds[0];
+    i->link_fd = fds[FD_LINK_OURS];
+    i->page = page;
     i->reader = link_reader_new(LINK_LIMIT_BYTES);
     i->kill_timer = loop_timer(loop, on_kill_due, i);
     i->link_watch = loop_watch(loop, i->link_fd, EPOLLIN, on_link, i);
-    open_pipe(i, &i->pipes[0], "stdout", fds[2]);
-    open_pipe(i, &i->pipes[1], "stderr", fds[4]);
+    open_pipe(i, &i->pipes[0], "stdout", fds[FD_OUT_OURS]);
+    open_pipe(i, &i->pipes[1], "stderr", fds[FD_ERR_OURS]);
     return i;
 }
 
@@ -363,6 +450,7 @@ void interpreter_free(struct interpreter *i)
         buffer_free(&i->pipes[n].text);
     }
     timer_close(i->kill_timer);
+    munmap(i->page, sizeof *i->page);
     link_reader_free(i->reader);
     buffer_free(&i->out);
     buffer_free(&i->last_words);

@@ -73,10 +73,11 @@ __attribute__((noreturn)) static void be_the_child(const struct spawn *plan, cha
     int out = out_of_the_way(plan->stdout_fd);
     int err = out_of_the_way(plan->stderr_fd);
     int link = out_of_the_way(plan->link_fd);
+    int pipes = link >= 0 ? out_of_the_way(plan->pipes_fd) : -1;
     int first_unused = SPAWN_LINK_FD;
     bool good = dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0;
     if (good && link >= 0)
-        good = dup2(link, first_unused++) >= 0;
+        good = dup2(link, first_unused++) >= 0 && dup2(pipes, first_unused++) >= 0;
     good =
         good && dup2(tell_fd, first_unused) >= 0 && fcntl(first_unused, F_SETFD, FD_CLOEXEC) == 0;
     close_range((unsigned)first_unused + 1, ~0u, 0);

@@ -8,7 +8,9 @@
 #include "protocol/err.h"
 #include "protocol/memory.h"
 
-#define SPAWN_LINK_FD 3 /* where the program finds spawn.link_fd */
+/* Where the program finds spawn.link_fd and spawn.pipes_fd. */
+#define SPAWN_LINK_FD  3
+#define SPAWN_PIPES_FD 4
 
 /* All borrowed for the call. */
 struct spawn {
@@ -17,7 +19,8 @@ struct spawn {
     const char *cwd;        /* NULL: the host's */
     int stdout_fd;
     int stderr_fd;
-    int link_fd; /* -1: none */
+    int link_fd;  /* -1: none, and no pipes_fd either */
+    int pipes_fd; /* with a link: the memory of protocol/pipe_page.h */
 };
 
 /* Descriptor 0 is /dev/null; all signals have their defaults and none is blocked. Returns the pid,

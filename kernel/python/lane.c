@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
@@ -18,6 +20,7 @@
 #include "kernel/python/lane_state.h"
 
 #define PIECES_AT_ONCE 64
+#define LOOKS_MOST     1000
 
 /* The lane that fork handlers look after; a process has one. */
 static struct lane *living;
@@ -111,7 +114,17 @@ static int start_thread(struct lane *l)
     return code;
 }
 
-struct lane *lane_open(int fd, void (*on_shutdown)(void), struct err *e)
+/* A host that shares no page keeps no order between the pipes and the link, and that is all. */
+static const struct pipe_page *map_page(int fd)
+{
+    void *page =
+        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(struct pipe_page), PROT_READ, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    return page == MAP_FAILED ? NULL : page;
+}
+
+struct lane *lane_open(int fd, int pipes_fd, void (*on_shutdown)(void), struct err *e)
 {
     static bool handlers_set;
     struct lane *l = xcalloc(1, sizeof *l);
@@ -128,6 +141,7 @@ struct lane *lane_open(int fd, void (*on_shutdown)(void), struct err *e)
     pthread_mutex_init(&l->lock, NULL);
     if (!open_descriptors(l, e))
         goto no_thread;
+    l->page = map_page(pipes_fd);
     int code = start_thread(l);
     if (code) {
         fail(e, 503, "cannot start the thread of the link: %s", strerror(code));
@@ -259,14 +273,37 @@ void lane_push_chunks(struct lane *l)
         free_chunks(l);
 }
 
-bool lane_pipes_filled(const struct lane *l)
+static bool look_at_pipes(const struct lane *l, struct pipe_fill *fill)
 {
-    for (size_t i = 0; i < countof(l->pipe_fds); i++) {
+    bool some = false;
+    for (size_t i = 0; i < countof(fill->bytes); i++) {
         int waiting = 0;
-        if (l->pipe_fds[i] >= 0 && ioctl(l->pipe_fds[i], FIONREAD, &waiting) == 0 && waiting > 0)
-            return true;
+        if (l->pipe_fds[i] < 0 || ioctl(l->pipe_fds[i], FIONREAD, &waiting) != 0)
+            waiting = 0;
+        fill->bytes[i] = atomic_load(&l->page->total[i]) + (uint64_t)waiting;
+        some = some || waiting > 0;
     }
-    return false;
+    return some;
+}
+
+/* Looks again when the host was reading meanwhile: what it had taken and not yet counted would be
+ * missing. It reads for microseconds; a host that is stopped there is not waited for. */
+bool lane_pipes_filled(const struct lane *l, struct pipe_fill *fill)
+{
+    if (!l->page)
+        return false;
+    bool some = false;
+    for (int look = 0; look < LOOKS_MOST; look++) {
+        uint64_t turn = atomic_load(&l->page->turn);
+        if (turn % 2 == 0) {
+            some = look_at_pipes(l, fill);
+            if (atomic_load(&l->page->turn) == turn)
+                break;
+        } else {
+            sched_yield();
+        }
+    }
+    return some;
 }
 
 size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given)
@@ -274,13 +311,20 @@ size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given)
     if (l->forked)
         return 0;
     struct buffer head = {0};
-    struct bytes *pieces = xcalloc(frame.part_count + 1, sizeof *pieces);
+    struct bytes *pieces = xcalloc(frame.part_count + 2, sizeof *pieces);
+    struct bytes *parts = pieces + 1;
+    char counts[LINK_PIPE_COUNTS_BYTES];
     for (size_t i = 0; i < frame.part_count; i++)
-        pieces[i + 1] = frame.parts[i];
+        parts[i] = frame.parts[i];
+    frame.parts = parts;
     pthread_mutex_lock(&l->lock);
     text_flush(l);
-    if (lane_pipes_filled(l))
+    struct pipe_fill fill;
+    if (lane_pipes_filled(l, &fill)) {
         frame.flags |= LINK_FLAG_PIPES_FIRST;
+        link_pipe_counts(fill.bytes, counts);
+        parts[frame.part_count++] = (struct bytes){counts, sizeof counts};
+    }
     link_encode_head(&head, &frame);
     pieces[0] = buffer_view(&head);
     lane_write_bytes(l, pieces, frame.part_count + 1, given);

@@ -36,10 +36,11 @@ struct lane_frame {
 
 struct lane;
 
-/* Takes over the connected socket fd (closed by lane_close) and starts the thread. on_shutdown is
- * called by that thread when LINK_SHUTDOWN arrives. NULL with e filled (503) when a descriptor or
- * thread cannot be had. */
-struct lane *lane_open(int fd, void (*on_shutdown)(void), struct err *e);
+/* Takes over the connected socket fd (closed by lane_close) and starts the thread. pipes_fd is the
+ * memory of protocol/pipe_page.h, or -1; it is closed here. on_shutdown is called by that thread
+ * when LINK_SHUTDOWN arrives. NULL with e filled (503) when a descriptor or thread cannot be had.
+ */
+struct lane *lane_open(int fd, int pipes_fd, void (*on_shutdown)(void), struct err *e);
 
 /* Ends the thread and frees everything; what is still queued is lost (see lane_drain). NULL is
  * legal. */

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "kernel/python/lane.h"
+#include "protocol/pipe_page.h"
 
 /* Bytes that wait for the socket. Owned. */
 struct chunk {
@@ -16,12 +17,19 @@ struct chunk {
     size_t sent;
 };
 
+/* How many bytes were ever written to descriptors 1 and 2. */
+struct pipe_fill {
+    uint64_t bytes[2];
+};
+
 /* Whole STREAM frames that wait for a flush; the last one is open while it can still grow. */
 struct text {
     struct buffer frames;
     bool open;
     size_t frame_at; /* where the open frame begins in frames */
     size_t frame_bytes;
+    bool after_pipes;       /* the open frame comes after... */
+    struct pipe_fill ahead; /* ...these bytes */
     enum lane_stream stream;
     uint64_t number;
     int64_t flushed_ns; /* when the last flush was, monotonic */
@@ -41,7 +49,8 @@ struct lane {
     int timer_fd; /* to the thread: text is due */
     int wake_fd;
     int input_fd;
-    int pipe_fds[2]; /* copies of descriptors 1 and 2 as they were at the start */
+    const struct pipe_page *page; /* NULL: the host has none; mapped */
+    int pipe_fds[2];              /* copies of descriptors 1 and 2 as they were at the start */
     pthread_t thread;
     void (*on_shutdown)(void);
     atomic_bool stop;
@@ -58,7 +67,7 @@ struct lane {
 /* lane.c; the lock is held */
 void lane_write_bytes(struct lane *l, struct bytes *pieces, size_t count, struct buffer *given);
 void lane_push_chunks(struct lane *l); /* writes what the socket takes */
-bool lane_pipes_filled(const struct lane *l);
+bool lane_pipes_filled(const struct lane *l, struct pipe_fill *fill); /* true: some stand there */
 
 /* text.c; the lock is held */
 void text_add(struct lane *l, enum lane_stream stream, uint64_t number, struct bytes text);

@@ -17,14 +17,16 @@
 #include "protocol/memory.h"
 
 #define USAGE                                                                                      \
-    "usage: warmcell-python [--python EXE] --link-fd N\n"                                          \
+    "usage: warmcell-python [--python EXE] --link-fd N [--pipes-fd N]\n"                           \
     "Runs Python behind the link of a warmcell-kernel, which starts it.\n"                         \
     "  --python EXE  the Python executable to be (default: " WARMCELL_DEFAULT_PYTHON ")\n"         \
-    "  --link-fd N   the descriptor of the link, a connected Unix socket\n"
+    "  --link-fd N   the descriptor of the link, a connected Unix socket\n"                        \
+    "  --pipes-fd N  the descriptor of the memory that tells how far the host read the pipes\n"
 
 struct options {
     const char *python;
     int link_fd;
+    int pipes_fd;
 };
 
 /* One sentence on stderr; gives the exit status. */
@@ -37,6 +39,16 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *format, ..
     fputc('\n', stderr);
     va_end(args);
     return 1;
+}
+
+static bool read_descriptor(const char *text, int *out)
+{
+    char *end;
+    long fd = strtol(text, &end, 10);
+    if (*end || end == text || fd < 3 || fd > INT_MAX)
+        return false;
+    *out = (int)fd;
+    return true;
 }
 
 /* -1: go on; otherwise the exit status */
@@ -53,11 +65,11 @@ static int read_options(int argc, char **argv, struct options *o)
         } else if (strcmp(argv[i], "--python") == 0 && more) {
             o->python = argv[++i];
         } else if (strcmp(argv[i], "--link-fd") == 0 && more) {
-            char *end;
-            long fd = strtol(argv[++i], &end, 10);
-            if (*end || end == argv[i] || fd < 3 || fd > INT_MAX)
+            if (!read_descriptor(argv[++i], &o->link_fd))
                 return complain("--link-fd: must be a descriptor above 2, not '%s'", argv[i]);
-            o->link_fd = (int)fd;
+        } else if (strcmp(argv[i], "--pipes-fd") == 0 && more) {
+            if (!read_descriptor(argv[++i], &o->pipes_fd))
+                return complain("--pipes-fd: must be a descriptor above 2, not '%s'", argv[i]);
         } else {
             return complain("'%s' is not an option, or needs a value; see --help", argv[i]);
         }
@@ -123,7 +135,7 @@ static bool start_python(const char *executable)
 }
 
 /* The package is imported from its own place, which does not stay in the user's sys.path. */
-static int run_package(const char *path, int link_fd)
+static int run_package(const char *path, const struct options *o)
 {
     PyObject *sys_path = PySys_GetObject("path");
     PyObject *place = PyUnicode_DecodeFSDefault(path);
@@ -138,7 +150,8 @@ static int run_package(const char *path, int link_fd)
     if (!here || PyList_Insert(sys_path, 0, here) < 0)
         Py_CLEAR(main);
     Py_XDECREF(here);
-    PyObject *result = main ? PyObject_CallMethod(main, "run", "i", link_fd) : NULL;
+    PyObject *result =
+        main ? PyObject_CallMethod(main, "run", "ii", o->link_fd, o->pipes_fd) : NULL;
     Py_XDECREF(main);
     if (!result) {
         PyErr_Print(); /* SystemExit ends the process here, as it should */
@@ -151,7 +164,7 @@ static int run_package(const char *path, int link_fd)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.python = WARMCELL_DEFAULT_PYTHON, .link_fd = -1};
+    struct options options = {.python = WARMCELL_DEFAULT_PYTHON, .link_fd = -1, .pipes_fd = -1};
     int status = read_options(argc, argv, &options);
     if (status >= 0)
         return status;
@@ -166,7 +179,7 @@ int main(int argc, char **argv)
     if (!start_python(executable))
         return 1;
     scoped(string) char *path = package_path();
-    status = run_package(path, options.link_fd);
+    status = run_package(path, &options);
     int finished = Py_FinalizeEx();
     return status ? status : finished < 0 ? 120 : 0;
 }

@@ -298,14 +298,14 @@ static void at_exit(void)
 static PyObject *py_open(PyObject *module, PyObject *args)
 {
     (void)module;
-    int fd;
+    int fd, pipes_fd;
     PyObject *function;
     struct err e;
-    if (!PyArg_ParseTuple(args, "iO", &fd, &function))
+    if (!PyArg_ParseTuple(args, "iiO", &fd, &pipes_fd, &function))
         return NULL;
     if (lane || !interrupt_init())
         return PyErr_Format(PyExc_RuntimeError, lane ? "the link is open" : "no descriptors left");
-    lane = lane_open(fd, interrupt_main, &e);
+    lane = lane_open(fd, pipes_fd, interrupt_main, &e);
     if (!lane)
         return PyErr_Format(PyExc_OSError, "%s", e.text);
     fallback = Py_NewRef(function);

@@ -1,10 +1,10 @@
 /* The text of sys.stdout and sys.stderr between write() and the link: gathered into STREAM frames
  * of at most LANE_TEXT_BYTES and sent at once on the first newline after quiet, otherwise
  * LANE_FLUSH_MS later by the watching thread. Called by lane.c with its lock held. Text may so wait
- * while C code writes to descriptor 1: the order of the two is kept only from flush to flush (audit
- * events flush before a child process is started; other C code is the caller's to flush for).
- * Invariant: frames holds whole frames, of which only the last may grow; order is the order of
- * writing. */
+ * while C code writes to descriptor 1: what was written to the descriptor first comes first all the
+ * same, but what follows within LANE_FLUSH_MS comes after the whole text (audit events flush before
+ * a child process is started; other C code is the caller's to flush for). Invariant: frames holds
+ * whole frames, of which only the last may grow; order is the order of writing. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/timerfd.h>
@@ -18,9 +18,13 @@
 
 static const char *const stream_names[] = {[LANE_STDOUT] = "stdout", [LANE_STDERR] = "stderr"};
 
-/* Both names are as long: what stands before the text of a frame has one size. */
+/* Both names are as long: what stands before the text of a frame has one of two sizes. */
 #define NAME_BYTES 6
-#define TEXT_AT    (LINK_HEAD_BYTES + 2 * 4 + NAME_BYTES)
+
+static size_t text_at(const struct text *t)
+{
+    return LINK_HEAD_BYTES + 4 * (t->after_pipes ? 3 : 2) + NAME_BYTES;
+}
 
 static int64_t now_ns(void)
 {
@@ -33,12 +37,11 @@ static int64_t now_ns(void)
 static void open_frame(struct lane *l, enum lane_stream stream, uint64_t number)
 {
     struct text *t = &l->text;
-    uint8_t flags = t->frames.len == 0 && lane_pipes_filled(l) ? LINK_FLAG_PIPES_FIRST : 0;
+    t->after_pipes = t->frames.len == 0 && lane_pipes_filled(l, &t->ahead);
     t->frame_at = t->frames.len;
-    buffer_reserve(&t->frames, TEXT_AT);
-    memset(t->frames.data + t->frame_at, 0, TEXT_AT);
-    t->frames.data[t->frame_at] = (char)flags;
-    t->frames.len += TEXT_AT;
+    buffer_reserve(&t->frames, text_at(t));
+    memset(t->frames.data + t->frame_at, 0, text_at(t));
+    t->frames.len += text_at(t);
     t->frame_bytes = 0;
     t->stream = stream;
     t->number = number;
@@ -49,20 +52,25 @@ static void close_frame(struct text *t)
 {
     if (!t->open)
         return;
-    char *at = t->frames.data + t->frame_at;
-    struct bytes parts[] = {{stream_names[t->stream], NAME_BYTES}, {NULL, t->frame_bytes}};
+    char counts[LINK_PIPE_COUNTS_BYTES];
+    link_pipe_counts(t->ahead.bytes, counts);
+    struct bytes parts[] = {
+        {stream_names[t->stream], NAME_BYTES}, {NULL, t->frame_bytes}, {counts, sizeof counts}};
     struct link_frame frame = {
         .kind = LINK_STREAM,
-        .flags = (uint8_t)at[0],
+        .flags = t->after_pipes ? LINK_FLAG_PIPES_FIRST : 0,
         .number = t->number,
         .parts = parts,
-        .part_count = countof(parts),
+        .part_count = t->after_pipes ? 3 : 2,
     };
-    char place[LINK_HEAD_BYTES + 2 * 4]; /* no allocation: this also runs in a crash */
+    char place[LINK_HEAD_BYTES + 3 * 4]; /* no allocation: this also runs in a crash */
     struct buffer head = {place, 0, sizeof place};
     link_encode_head(&head, &frame);
-    memcpy(at, place, sizeof place);
-    memcpy(at + sizeof place, stream_names[t->stream], NAME_BYTES);
+    char *at = t->frames.data + t->frame_at;
+    memcpy(at, place, head.len);
+    memcpy(at + head.len, stream_names[t->stream], NAME_BYTES);
+    if (t->after_pipes)
+        buffer_add(&t->frames, counts, sizeof counts); /* within what open_frame reserved */
     t->open = false;
 }
 
@@ -113,6 +121,7 @@ void text_add(struct lane *l, enum lane_stream stream, uint64_t number, struct b
         if (!t->open)
             open_frame(l, stream, number);
         size_t n = fitting(text, LANE_TEXT_BYTES - t->frame_bytes);
+        buffer_reserve(&t->frames, n + LINK_PIPE_COUNTS_BYTES); /* closing allocates nothing */
         buffer_add(&t->frames, text.data, n);
         t->frame_bytes += n;
         text.data += n;

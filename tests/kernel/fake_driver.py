@@ -6,13 +6,17 @@ use it.
 
 from __future__ import annotations
 
+import array
+import fcntl
 import json
+import mmap
 import os
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -61,13 +65,31 @@ def dump(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
+class Pipes:
+    """How many bytes were ever written to descriptors 1 and 2, as docs/link.md tells to find it."""
+
+    def __init__(self, fd: int) -> None:
+        self.page = mmap.mmap(fd, 24, mmap.MAP_SHARED, mmap.PROT_READ)
+
+    def written(self) -> tuple[int, int]:
+        while True:
+            turn, *totals = struct.unpack("<QQQ", self.page[:24])
+            for n, fd in enumerate((1, 2)):
+                waiting = array.array("i", [0])
+                fcntl.ioctl(fd, termios.FIONREAD, waiting)
+                totals[n] += waiting[0]
+            if turn % 2 == 0 and self.page[:8] == struct.pack("<Q", turn):
+                return totals[0], totals[1]
+
+
 class Failed(Exception):
     """The order ``fail``."""
 
 
 class Driver:
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, pipes: Pipes) -> None:
         self.link = link
+        self.pipes = pipes
         self.count = 0
         self.number = 0
         self.silent = False
@@ -165,18 +187,6 @@ class Driver:
             if order:
                 order(rest)
 
-    def pipes_hold(self) -> bool:
-        import array
-        import fcntl
-        import termios
-
-        waiting = array.array("i", [0])
-        for fd in (1, 2):
-            fcntl.ioctl(fd, termios.FIONREAD, waiting)
-            if waiting[0]:
-                return True
-        return False
-
     def execute(self, number: int, content: dict[str, Any]) -> None:
         code = content.get("code")
         if not isinstance(code, str):
@@ -199,8 +209,8 @@ class Driver:
             self.link.send(PUBLISH, number, b"error", b"{}", dump(error_content))
             reply = {"status": "error", "execution_count": self.count, **error_content}
             flags = ABORT_QUEUE if content.get("stop_on_error", True) else 0
-        flags |= PIPES_FIRST if self.pipes_hold() else 0
-        self.link.send(REPLY, number, b"{}", dump(reply), flags=flags)
+        written = struct.pack("<QQ", *self.pipes.written())
+        self.link.send(REPLY, number, b"{}", dump(reply), written, flags=flags | PIPES_FIRST)
 
     def take(self, kind: int, number: int, parts: list[bytes]) -> None:
         if kind == SHUTDOWN:
@@ -223,7 +233,8 @@ def main() -> None:
     if "--die" in arguments:
         sys.exit("this driver cannot start")
     link = Link(int(arguments[arguments.index("--link-fd") + 1]))
-    driver = Driver(link)
+    pipes = Pipes(int(arguments[arguments.index("--pipes-fd") + 1]))
+    driver = Driver(link, pipes)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     kind, _number, _parts = link.receive()
     if kind != HELLO:

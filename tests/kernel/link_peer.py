@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import mmap
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ from typing import Any
 from support import processes
 
 HEAD = struct.Struct("<IBBHQ")
+PAGE = struct.Struct("<QQQ")
 HELLO, REQUEST, INPUT, SHUTDOWN, ADOPT = 1, 2, 3, 4, 5
 READY, STREAM, PUBLISH, REPLY, DONE, INPUT_REQUEST, HISTORY, EXIT = 16, 17, 18, 19, 20, 21, 22, 23
 ABORT_QUEUE, PIPES_FIRST = 1, 2
@@ -84,17 +86,23 @@ class Interpreter:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
+        page = os.memfd_create("pipes")
+        os.ftruncate(page, PAGE.size)
+        self._page = mmap.mmap(page, PAGE.size)
+        self._turn = 0
+        self._totals = {out_read: 0, err_read: 0}
+        descriptors = ["--link-fd", str(theirs.fileno()), "--pipes-fd", str(page)]
         self.process = subprocess.Popen(
-            [*command, "--link-fd", str(theirs.fileno())],
+            [*command, *descriptors],
             stdin=subprocess.DEVNULL,
             stdout=out_write,
             stderr=err_write,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), page],
             start_new_session=True,
             env={**os.environ, **(env or {})},
         )
         processes.own(self.process.pid)
-        for fd in (out_write, err_write):
+        for fd in (out_write, err_write, page):
             os.close(fd)
         theirs.close()
         self.sock = ours
@@ -147,10 +155,24 @@ class Interpreter:
         del self._in[: HEAD.size + length]
         return Frame(kind, flags, number, body)
 
+    def _read_counted(self, fd: int) -> bytes:
+        """One read of a pipe, told to the interpreter as docs/link.md says."""
+        self._tell_page()
+        try:
+            data = os.read(fd, 1 << 20)
+            self._totals[fd] += len(data)
+            return data
+        finally:
+            self._tell_page()
+
+    def _tell_page(self) -> None:
+        self._turn += 1
+        self._page[:] = PAGE.pack(self._turn, *self._totals.values())
+
     def _drain_pipes(self) -> None:
         for fd, name in list(self.pipes.items()):
             try:
-                while data := os.read(fd, 1 << 20):
+                while data := self._read_counted(fd):
                     self._pipe_texts.append((name, data.decode("utf-8", "replace")))
                 del self.pipes[fd]
                 os.close(fd)
@@ -165,6 +187,8 @@ class Interpreter:
             if frame is not None:
                 if frame.flags & PIPES_FIRST:
                     self._drain_pipes()
+                    assert len(frame.parts[-1]) == 16  # after which bytes
+                    frame.parts.pop()
                 self._give_pipe_texts(on_pipe)
                 return frame
             left = end - time.monotonic()

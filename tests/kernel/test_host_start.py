@@ -50,7 +50,7 @@ def test_a_python_of_another_version_serves_itself(tmp_path: Path) -> None:
     python = environment(tmp_path / "venv", "3.99.1")
     serve(python, tmp_path, WARMCELL_PYTHONPATH="/the/package")
     called, path = (tmp_path / "venv" / "called").read_text().splitlines()
-    assert called == f"{python} -m warmcell_kernel --link-fd 3"
+    assert called == f"{python} -m warmcell_kernel --link-fd 3 --pipes-fd 4"
     assert path.split(":")[0] == "/the/package"
 
 
@@ -62,7 +62,7 @@ def test_a_python_of_our_version_is_given_to_our_program(tmp_path: Path) -> None
     python = environment(tmp_path / "venv", version + ".99")
     serve(python, tmp_path, WARMCELL_PYTHON=str(ours))
     called = (tmp_path / "ours" / "called").read_text().splitlines()[0]
-    assert called == f"{ours} --python {python} --link-fd 3"
+    assert called == f"{ours} --python {python} --link-fd 3 --pipes-fd 4"
 
 
 @pytest.mark.parametrize(

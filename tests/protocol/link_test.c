@@ -240,9 +240,30 @@ static void a_frame_at_the_limit_is_accepted(void **state)
     assert_frame(&got, &frame);
 }
 
+static void takes_the_counts_off_a_frame(void **state)
+{
+    (void)state;
+    const uint64_t given[2] = {7, 1ull << 40};
+    char part[LINK_PIPE_COUNTS_BYTES];
+    link_pipe_counts(given, part);
+    const struct bytes parts[] = {bytes_of("text"), {part, sizeof part}};
+    struct link_frame frame = {.kind = LINK_STREAM, .parts = parts, .part_count = 2};
+    uint64_t counts[2];
+    struct err e = {0};
+    assert_true(link_take_pipe_counts(&frame, counts, &e));
+    assert_int_equal(frame.part_count, 1);
+    assert_int_equal(counts[0], given[0]);
+    assert_int_equal(counts[1], given[1]);
+    const char *text = "link: a frame after the pipes does not say after which bytes";
+    assert_fails(link_take_pipe_counts(&frame, counts, &e), &e, 400, text);
+    frame.part_count = 0;
+    assert_fails(link_take_pipe_counts(&frame, counts, &e), &e, 400, text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_the_counts_off_a_frame),
         cmocka_unit_test(the_bytes_are_as_specified),
         cmocka_unit_test(frames_survive_every_cut),
         cmocka_unit_test(bytes_may_come_one_by_one),

@@ -39,12 +39,15 @@ def become_host(arguments: list[str]) -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) == 2 and arguments[0] == "--link-fd" and arguments[1].isdigit():
+    descriptors = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    if set(descriptors) in ({"--link-fd"}, {"--link-fd", "--pipes-fd"}) and all(
+        number.isdigit() for number in descriptors.values()
+    ):
         from warmcell_kernel.main import run
 
         sys.argv = [""]
         sys.path[0] = ""
-        return run(int(arguments[1]))
+        return run(int(descriptors["--link-fd"]), int(descriptors.get("--pipes-fd", -1)))
     if arguments:
         become_host(arguments)
     print("usage: python -m warmcell_kernel -f CONNECTION_FILE", file=sys.stderr)

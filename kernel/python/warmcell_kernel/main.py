@@ -14,7 +14,7 @@ from warmcell_kernel.jsonable import fallback
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 
 
-def run(link_fd: int) -> int:
+def run(link_fd: int, pipes_fd: int = -1) -> int:
     """Serves the link until its end; the exit status. Without IPython: one sentence, and 1."""
     try:
         import IPython  # noqa: F401
@@ -23,7 +23,7 @@ def run(link_fd: int) -> int:
             f"{sys.executable} has no usable IPython ({error}); "
             f"install it with: {sys.executable} -m pip install ipython matplotlib-inline comm"
         )
-    prepare(link_fd)
+    prepare(link_fd, pipes_fd)
     try:
         hello = read_hello()
     except ValueError as error:
@@ -51,7 +51,7 @@ def refuse(sentence: str) -> int:
     return 1
 
 
-def prepare(link_fd: int) -> None:
+def prepare(link_fd: int, pipes_fd: int) -> None:
     """Streams, signals and the environment, before any code of others runs."""
     import faulthandler
     import signal
@@ -60,7 +60,7 @@ def prepare(link_fd: int) -> None:
 
     faulthandler.enable(2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _warmcell.open(link_fd, fallback)
+    _warmcell.open(link_fd, pipes_fd, fallback)
     sys.stdout = sys.__stdout__ = OutStream("stdout", 1)  # type: ignore[misc,assignment]
     sys.stderr = sys.__stderr__ = OutStream("stderr", 2)  # type: ignore[misc,assignment]
     if not os.environ.get("MPLBACKEND"):
