@@ -263,6 +263,7 @@ def test_no_stuck_state_after_many_kills(revenant: Gateway) -> None:
             os.kill(pid, signal.SIGKILL)
             if running:
                 assert client.collect(running).status == "error"
+            assert processes.wait_gone([pid]) == [], "its host has seen it"
         else:
             come_back(revenant)
             if running:
