@@ -255,9 +255,9 @@ static void takes_the_counts_off_a_frame(void **state)
     assert_int_equal(counts[0], given[0]);
     assert_int_equal(counts[1], given[1]);
     const char *text = "link: a frame after the pipes does not say after which bytes";
-    assert_fails(link_take_pipe_counts(&frame, counts, &e), &e, 400, text);
+    assert_fails(link_take_pipe_counts(&frame, counts, &e), e, 400, text);
     frame.part_count = 0;
-    assert_fails(link_take_pipe_counts(&frame, counts, &e), &e, 400, text);
+    assert_fails(link_take_pipe_counts(&frame, counts, &e), e, 400, text);
 }
 
 int main(void)
