@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kernel.link_peer import Interpreter
-from support.programs import PYTHON, Programs
+from support.programs import PYTHON, Programs, programs
 
-ENTRIES = ["embedded", "module"]
+# an extension module with sanitizers cannot be loaded into a Python without them
+SANITIZED = programs().build.name == "sanitized"
+ENTRIES = ["embedded"] if SANITIZED else ["embedded", "module"]
 Starter = Callable[..., Interpreter]
 
 
@@ -19,6 +21,8 @@ def command(entry: str, programs: Programs) -> list[str]:
 
 
 def environment(entry: str, programs: Programs) -> dict[str, str]:
+    if SANITIZED:
+        return {"PYTHONMALLOC": "malloc"}
     return {"PYTHONPATH": str(programs.interpreter.parent)} if entry == "module" else {}
 
 

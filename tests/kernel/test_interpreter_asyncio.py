@@ -50,7 +50,8 @@ def test_errors_in_async_cells(shared: Interpreter) -> None:
 
 def test_tasks_tick_between_cells_with_their_cells_number(fresh: Interpreter) -> None:
     first = fresh.start(
-        "import asyncio\nasync def tick():\n    for i in range(3):\n        await asyncio.sleep(0.01)\n"
+        "import asyncio\nasync def tick():\n    for i in range(3):\n"
+        "        await asyncio.sleep(0.01)\n"
         "        print('tick', i)\ntask = asyncio.create_task(tick())"
     )
     fresh.collect(first)

@@ -19,7 +19,8 @@ ENDLESS = {
     ),
     "loop after await": "import asyncio; await asyncio.sleep(0); print('go')\nwhile True: pass",
     "asyncio.run": (
-        "import asyncio\nasync def f():\n    print('go'); await asyncio.sleep(600)\nasyncio.run(f())"
+        "import asyncio\nasync def f():\n    print('go'); await asyncio.sleep(600)\n"
+        "asyncio.run(f())"
     ),
     "lock": "import threading; l = threading.Lock(); l.acquire(); print('go'); l.acquire()",
     "join": (
@@ -83,7 +84,8 @@ def test_a_handler_of_the_user(fresh: Interpreter) -> None:
     code = (
         "import signal, time\nhits = []\n"
         "old = signal.signal(signal.SIGINT, lambda *a: (hits.append(1), print('hit')))\n"
-        "print('go')\nwhile not hits: time.sleep(0.01)\nsignal.signal(signal.SIGINT, old)\nlen(hits)"
+        "print('go')\nwhile not hits: time.sleep(0.01)\n"
+        "signal.signal(signal.SIGINT, old)\nlen(hits)"
     )
     answer = fresh.run(code, on_frame=fresh.interrupt_when("go"))
     assert answer.result == "1"
@@ -112,7 +114,10 @@ def test_input(shared: Interpreter) -> None:
         asked.append(content)
         return "ünï\nsecond" if not content["password"] else "secret"
 
-    code = "print('before', end=''); a = input('name? ')\nimport getpass; b = getpass.getpass('pw')\na, b"
+    code = (
+        "print('before', end=''); a = input('name? ')\n"
+        "import getpass; b = getpass.getpass('pw')\na, b"
+    )
     answer = shared.run(code, on_input=say, allow_stdin=True)
     assert asked == [
         {"prompt": "name? ", "password": False},

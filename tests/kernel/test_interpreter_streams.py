@@ -87,7 +87,8 @@ def test_output_of_others_comes_in_order(shared: Interpreter, other: str) -> Non
 def test_threads_write_with_their_cells_number(fresh: Interpreter) -> None:
     first = fresh.start(
         "import threading, sys\nstop = threading.Event()\n"
-        "def work():\n    stop.wait(); print('late'); print('err', file=sys.stderr); display('shown')\n"
+        "def work():\n    stop.wait(); print('late')\n"
+        "    print('err', file=sys.stderr); display('shown')\n"
         "t = threading.Thread(target=work); t.start()"
     )
     fresh.collect(first)
@@ -133,7 +134,7 @@ def test_closed_descriptors(fresh: Interpreter) -> None:
 
 
 def test_a_reader_that_stops_makes_the_cell_wait(fresh: Interpreter) -> None:
-    """The cell waits at its high-water mark, an interrupt ends it, and no byte of what it wrote is lost."""
+    """The cell waits at the high-water mark; an interrupt ends it, and nothing written is lost."""
     code = (
         "i = 0\ntry:\n    while True:\n        print(f'{i:099d}'); i += 1\nfinally:\n    last = i"
     )
