@@ -7,9 +7,10 @@
 #include "kernel/python/core.h"
 #include "kernel/python/interrupt.h"
 
-#define FDS_LIMIT     16
-#define SIGNAL_GAP_MS 250 /* a signal that slips in between the check and poll() waits no longer   \
-                           */
+#define FDS_LIMIT 16
+#define SIGNAL_GAP_MS                                                                              \
+    250 /* a signal that slips in between the check and poll() waits no longer                     \
+         */
 
 /* (kind, number, [part, ...]); frees the frame. */
 static PyObject *frame_tuple(struct lane_frame *frame)
