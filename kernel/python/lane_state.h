@@ -32,7 +32,8 @@ struct text {
     struct pipe_fill ahead; /* ...these bytes */
     enum lane_stream stream;
     uint64_t number;
-    int64_t flushed_ns; /* when the last flush was, monotonic */
+    int64_t window_ns;   /* when the present LANE_FLUSH_MS began, monotonic */
+    int flushed_at_once; /* flushes on a newline since then */
     bool timer_armed;
     struct buffer lines[2]; /* in a forked child: the unfinished line of each stream */
 };

@@ -1,5 +1,5 @@
 /* The text of sys.stdout and sys.stderr between write() and the link: gathered into STREAM frames
- * of at most LANE_TEXT_BYTES and sent at once on the first newline after quiet, otherwise
+ * of at most LANE_TEXT_BYTES and sent at once on the first newlines after quiet, otherwise
  * LANE_FLUSH_MS later by the watching thread. Called by lane.c with its lock held. Text may so wait
  * while C code writes to descriptor 1: what was written to the descriptor first comes first all the
  * same, but what follows within LANE_FLUSH_MS comes after the whole text (audit events flush before
@@ -14,6 +14,7 @@
 #include "kernel/python/lane_state.h"
 
 #define FLUSH_NS         (LANE_FLUSH_MS * 1000000LL)
+#define FLUSHES_AT_ONCE  4
 #define CHILD_LINE_BYTES 8192
 
 static const char *const stream_names[] = {[LANE_STDOUT] = "stdout", [LANE_STDERR] = "stderr"};
@@ -80,7 +81,6 @@ void text_flush(struct lane *l)
     if (t->frames.len == 0)
         return;
     close_frame(t);
-    t->flushed_ns = now_ns();
     struct bytes piece = buffer_view(&t->frames);
     /* a little text in a big buffer is copied rather than kept with it */
     lane_write_bytes(l, &piece, 1, t->frames.len > LANE_TEXT_BYTES / 2 ? &t->frames : NULL);
@@ -111,6 +111,18 @@ static size_t fitting(struct bytes text, size_t room)
     return room;
 }
 
+/* A few lines in LANE_FLUSH_MS leave one by one, so that they keep their order with what C code
+ * writes to the descriptors next; a flood is gathered. */
+static bool may_flush_at_once(struct text *t)
+{
+    int64_t now = now_ns();
+    if (now - t->window_ns >= FLUSH_NS) {
+        t->window_ns = now;
+        t->flushed_at_once = 0;
+    }
+    return t->flushed_at_once++ < FLUSHES_AT_ONCE;
+}
+
 void text_add(struct lane *l, enum lane_stream stream, uint64_t number, struct bytes text)
 {
     struct text *t = &l->text;
@@ -122,6 +134,7 @@ void text_add(struct lane *l, enum lane_stream stream, uint64_t number, struct b
             open_frame(l, stream, number);
         size_t n = fitting(text, LANE_TEXT_BYTES - t->frame_bytes);
         buffer_reserve(&t->frames, n + LINK_PIPE_COUNTS_BYTES); /* closing allocates nothing */
+        buffer_reserve(&t->frames, n + LINK_PIPE_COUNTS_BYTES); /* close_frame allocates nothing */
         buffer_add(&t->frames, text.data, n);
         t->frame_bytes += n;
         text.data += n;
@@ -131,7 +144,7 @@ void text_add(struct lane *l, enum lane_stream stream, uint64_t number, struct b
     }
     if (t->frames.len == 0)
         return;
-    if (newline && now_ns() - t->flushed_ns >= FLUSH_NS)
+    if (newline && may_flush_at_once(t))
         text_flush(l);
     else
         arm_timer(l);
