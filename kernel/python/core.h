@@ -27,6 +27,7 @@ bool core_relieve(size_t queued);
 struct core_message {
     uint8_t kind;
     uint8_t flags;
+    enum urgency urgency;
     uint64_t number;
     struct bytes text; /* data == NULL: none */
     PyObject *json[2]; /* NULL: none */

@@ -21,6 +21,7 @@
 
 #define PIECES_AT_ONCE 64
 #define LOOKS_MOST     1000
+#define TOGETHER_BYTES (16 * 1024)
 
 /* The lane that fork handlers look after; a process has one. */
 static struct lane *living;
@@ -306,7 +307,26 @@ bool lane_pipes_filled(const struct lane *l, struct pipe_fill *fill)
     return some;
 }
 
-size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given)
+/* Sends pieces after all that waits: in one write with it when both are small, so that the host
+ * wakes up once. */
+static void send_after_text(struct lane *l, struct bytes *pieces, size_t count,
+                            struct buffer *given, enum urgency urgency)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += pieces[i].len;
+    if (total <= TOGETHER_BYTES && (urgency == MAY_WAIT || text_waits(l))) {
+        text_add_frame(l, pieces, count);
+        if (urgency == AT_ONCE)
+            text_flush(l);
+        return;
+    }
+    text_flush(l);
+    lane_write_bytes(l, pieces, count, given);
+}
+
+size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given,
+                 enum urgency urgency)
 {
     if (l->forked)
         return 0;
@@ -318,7 +338,6 @@ size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given)
         parts[i] = frame.parts[i];
     frame.parts = parts;
     pthread_mutex_lock(&l->lock);
-    text_flush(l);
     struct pipe_fill fill;
     if (lane_pipes_filled(l, &fill)) {
         frame.flags |= LINK_FLAG_PIPES_FIRST;
@@ -327,7 +346,7 @@ size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given)
     }
     link_encode_head(&head, &frame);
     pieces[0] = buffer_view(&head);
-    lane_write_bytes(l, pieces, frame.part_count + 1, given);
+    send_after_text(l, pieces, frame.part_count + 1, given, urgency);
     size_t queued = l->queued_bytes;
     pthread_mutex_unlock(&l->lock);
     free(pieces);

@@ -23,6 +23,9 @@
 #define LANE_FLUSH_MS         2
 #define LANE_TEXT_BYTES       (64u * 1024)
 
+/* MAY_WAIT: for at most LANE_FLUSH_MS, to leave in one write with what follows. */
+enum urgency { AT_ONCE, MAY_WAIT };
+
 enum lane_stream { LANE_STDOUT, LANE_STDERR };
 
 /* A frame that has arrived. The parts lie in the same memory: one free() releases it. */
@@ -50,7 +53,8 @@ void lane_close(struct lane *l);
  * the process's own stdout and stderr pipes. given, when not NULL, is the buffer that holds one of
  * the parts: what cannot be written at once is then kept by taking its memory (it is empty
  * afterwards) instead of copying. Returns the bytes queued: see LANE_HIGH_WATER_BYTES. */
-size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given);
+size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given,
+                 enum urgency urgency);
 
 /* Adds text (valid UTF-8) to a stream; sent by the flush policy of docs/link.md. Returns the bytes
  * queued. */

@@ -22,7 +22,8 @@ struct pipe_fill {
     uint64_t bytes[2];
 };
 
-/* Whole STREAM frames that wait for a flush; the last one is open while it can still grow. */
+/* Whole frames, most of them STREAM, that wait for a flush; the last one is open while it can still
+ * grow. */
 struct text {
     struct buffer frames;
     bool open;
@@ -73,6 +74,9 @@ bool lane_pipes_filled(const struct lane *l, struct pipe_fill *fill); /* true: s
 /* text.c; the lock is held */
 void text_add(struct lane *l, enum lane_stream stream, uint64_t number, struct bytes text);
 void text_flush(struct lane *l);
+bool text_waits(const struct lane *l);
+/* Adds a whole encoded frame behind the text; it leaves with it. */
+void text_add_frame(struct lane *l, const struct bytes *pieces, size_t count);
 struct bytes text_finish(struct lane *l); /* the whole frames, borrowed; allocates nothing */
 void text_free(struct text *t);
 void text_write_in_child(struct lane *l, enum lane_stream stream, struct bytes text);

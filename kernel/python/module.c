@@ -128,7 +128,7 @@ static bool send_parts(const struct core_message *m, struct buffer *json,
     bool ok = total <= LINK_LIMIT_BYTES - 4 * LINK_PARTS_LIMIT;
     struct link_frame frame = {m->kind, m->flags, m->number, parts, count};
     if (ok)
-        *queued = lane_send(lane, frame, json);
+        *queued = lane_send(lane, frame, json, m->urgency);
     else
         PyErr_SetString(PyExc_ValueError, "a message can be at most 1 GiB large");
     free(parts);
@@ -154,9 +154,12 @@ static PyObject *py_publish(PyObject *module, PyObject *args)
     const char *type;
     Py_ssize_t type_len;
     struct core_message m = {.kind = LINK_PUBLISH};
-    if (!PyArg_ParseTuple(args, "s#OO|O", &type, &type_len, &m.json[0], &m.json[1], &m.buffers))
+    int may_wait = 0;
+    if (!PyArg_ParseTuple(args, "s#OO|Op", &type, &type_len, &m.json[0], &m.json[1], &m.buffers,
+                          &may_wait))
         return NULL;
     size_t queued;
+    m.urgency = may_wait ? MAY_WAIT : AT_ONCE;
     m.text = (struct bytes){type, (size_t)type_len};
     m.number = core_number();
     if (!core_send(&m, &queued) || !core_relieve(queued))
@@ -385,7 +388,8 @@ static PyMethodDef methods[] = {
     {"pending", py_pending, METH_NOARGS, "whether a request waits"},
     {"forked", py_forked, METH_NOARGS,
      "whether this is a child of the process that opened the link"},
-    {"publish", py_publish, METH_VARARGS, "publish(msg_type, metadata, content, buffers=None)"},
+    {"publish", py_publish, METH_VARARGS,
+     "publish(msg_type, metadata, content, buffers=None, may_wait=False)"},
     {"reply", py_reply, METH_VARARGS,
      "reply(number, abort_queue, metadata, content, buffers=None)"},
     {"send", py_send, METH_VARARGS, "send(kind, number, *parts)"},

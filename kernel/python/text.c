@@ -38,7 +38,7 @@ static int64_t now_ns(void)
 static void open_frame(struct lane *l, enum lane_stream stream, uint64_t number)
 {
     struct text *t = &l->text;
-    t->after_pipes = t->frames.len == 0 && lane_pipes_filled(l, &t->ahead);
+    t->after_pipes = lane_pipes_filled(l, &t->ahead);
     t->frame_at = t->frames.len;
     buffer_reserve(&t->frames, text_at(t));
     memset(t->frames.data + t->frame_at, 0, text_at(t));
@@ -99,6 +99,19 @@ static void arm_timer(struct lane *l)
         return;
     struct itimerspec due = {.it_value = {0, FLUSH_NS}};
     l->text.timer_armed = timerfd_settime(l->timer_fd, 0, &due, NULL) == 0;
+}
+
+bool text_waits(const struct lane *l)
+{
+    return l->text.frames.len > 0;
+}
+
+void text_add_frame(struct lane *l, const struct bytes *pieces, size_t count)
+{
+    close_frame(&l->text);
+    for (size_t i = 0; i < count; i++)
+        buffer_add_bytes(&l->text.frames, pieces[i]);
+    arm_timer(l);
 }
 
 /* How much of text fits into room bytes without cutting a character. */

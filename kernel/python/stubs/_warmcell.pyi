@@ -17,6 +17,7 @@ def publish(
     metadata: object,
     content: object,
     buffers: Sequence[Any] | None = None,
+    may_wait: bool = False,
     /,
 ) -> None: ...
 def reply(

@@ -25,6 +25,11 @@ class ShellDisplayHook(MessageHooks, DisplayHook):
     def set_parent(self, parent: dict[str, Any]) -> None:
         """Exists for callers of ipykernel's display hook; attribution follows the context."""
 
+    def quiet(self) -> bool:
+        """Whether the cell ends in a semicolon; without one in it no tokens need be looked at."""
+        parsed = self.shell.history_manager.input_hist_parsed
+        return bool(parsed) and ";" in parsed[-1] and bool(super().quiet())
+
     def start_displayhook(self) -> None:
         self.msg = {
             "msg_type": "execute_result",
@@ -52,6 +57,5 @@ class ShellDisplayHook(MessageHooks, DisplayHook):
     def send(self, msg: dict[str, Any]) -> None:
         transformed = self.transform(msg)
         if transformed is not None:
-            _warmcell.publish(
-                transformed["msg_type"], transformed["metadata"], transformed["content"]
-            )
+            metadata, content = transformed["metadata"], transformed["content"]
+            _warmcell.publish(transformed["msg_type"], metadata, content, None, True)

@@ -82,7 +82,7 @@ class KernelLoop(asyncio.SelectorEventLoop):
     def run_until_complete(self, future: Awaitable[T]) -> T:  # type: ignore[override]
         if not self._really_running():
             with self.suspended():
-                return cast("T", super().run_until_complete(future))  # type: ignore[arg-type]
+                return super().run_until_complete(future)
         nested = asyncio.ensure_future(future, loop=self)
         self._run_nested(nested.done)
         return nested.result()

@@ -153,7 +153,8 @@ class Executor:
             return
         if not order.silent:
             count = self._shell.execution_count
-            _warmcell.publish("execute_input", {}, {"code": order.code, "execution_count": count})
+            content = {"code": order.code, "execution_count": count}
+            _warmcell.publish("execute_input", {}, content, None, True)
         content = self._run(order)
         status = content["status"]
         abort = status == "error" and order.stop_on_error and not order.silent

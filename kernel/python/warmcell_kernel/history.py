@@ -16,6 +16,8 @@ from warmcell_kernel.parents import last_parent
 class KernelHistory(HistoryManager):
     """Sends each input to the host, and opens the file for reading when it is first asked for."""
 
+    db: Any
+
     def __init__(
         self, shell: Any, file: str | None = None, session: int = 0, **traits: Any
     ) -> None:
@@ -61,7 +63,8 @@ class KernelHistory(HistoryManager):
         self._connect()
         if isinstance(self.db, DummyDB):
             return []
-        return super()._run_sql(*args, **kwargs)
+        rows: Iterable[Any] = super()._run_sql(*args, **kwargs)
+        return rows
 
     @catch_corrupt_db
     def get_session_info(self, session: int = 0) -> Any:

@@ -180,7 +180,8 @@ class Kernel:
 
     @property
     def user_ns(self) -> dict[str, Any]:
-        return self.shell.user_ns
+        namespace: dict[str, Any] = self.shell.user_ns
+        return namespace
 
     @property
     def user_module(self) -> Any:
@@ -325,7 +326,9 @@ def make_shell(kernel: Kernel, history: dict[str, Any]) -> ZMQInteractiveShell:
     from warmcell_kernel import startup
 
     config = startup.load_config()
-    shell = ZMQInteractiveShell.instance(config=config, kernel=kernel, history=history)
+    shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(
+        config=config, kernel=kernel, history=history
+    )
     session_name = os.environ.get("JPY_SESSION_NAME")
     if session_name:
         shell.user_ns["__session__"] = session_name

@@ -19,6 +19,7 @@ from warmcell_kernel import frames, tracebacks, transform
 from warmcell_kernel.compiler import CellCompiler
 from warmcell_kernel.displayhook import ShellDisplayHook
 from warmcell_kernel.displaypub import ShellDisplayPublisher
+from warmcell_kernel.formatting import ShellDisplayFormatter
 from warmcell_kernel.history import KernelHistory
 from warmcell_kernel.parents import Message, last_parent, parent_message, set_parent
 
@@ -86,6 +87,10 @@ class ZMQInteractiveShell(InteractiveShell):
             shell=self, parent=self, file=file, session=int(session or 0)
         )
         self.configurables.append(self.history_manager)
+
+    def init_display_formatter(self) -> None:
+        self.display_formatter = ShellDisplayFormatter(parent=self)
+        self.configurables.append(self.display_formatter)
 
     def init_data_pub(self) -> None:
         """Data publishing went to ipyparallel."""
@@ -165,7 +170,7 @@ class ZMQInteractiveShell(InteractiveShell):
             "evalue": safe_str(evalue),
             "traceback": stb,
         }
-        _warmcell.publish("error", {}, self.last_error)
+        _warmcell.publish("error", {}, self.last_error, None, True)
 
     def system_piped(self, cmd: str) -> None:
         """Runs a command and shows its output as it comes; its exit code becomes _exit_code."""

@@ -58,7 +58,7 @@ def run_user_code(shell: ZMQInteractiveShell) -> None:
 
     from IPython.core.shellapp import InteractiveShellApp
 
-    class App(InteractiveShellApp):  # type: ignore[misc]
+    class App(InteractiveShellApp):
         # what the mixin expects of an Application
         log = shell.log
         ipython_dir = get_ipython_dir()
