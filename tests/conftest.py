@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from support.programs import KERNEL_NAME, PEER, Programs, programs
 
 def pytest_configure(config: pytest.Config) -> None:
     processes.become_subreaper()
+    # a run in the background of a shell ignores SIGINT, and so would every program it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", name="programs")
