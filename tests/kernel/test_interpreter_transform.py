@@ -22,7 +22,7 @@ from warmcell_kernel import transform
 
 # what the generator strings together: every character and word that one of IPython's steps looks
 # at, the ends of lines and blanks that its cleaning changes, and plain Python around them
-FRAGMENTS = [
+FRAGMENTS: list[str] = [
     *"?!%,;/=()[]{}:.\\'\"#@*-+<>&|~`$ \t\n\r\x0b\x0c\x1c\x85\u2028\u00a0",
     *("\n", "\n", "\n\n", "\r\n", "    ", "  ", "\\\n", '"""', "'''", "!!", "??", "%%"),
     *("%%bash",),
@@ -100,7 +100,8 @@ def test_generated_cells(shell: InteractiveShell) -> None:
 
 def mutated(source: str, rng: random.Random) -> str:
     at = rng.randrange(len(source) + 1)
-    return source[:at] + rng.choice(FRAGMENTS) + source[at + rng.randrange(3) :]
+    put_in: str = rng.choice(FRAGMENTS)
+    return source[:at] + put_in + source[at + rng.randrange(3) :]
 
 
 def statements(module: ModuleType) -> list[str]:
