@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from kernel.interpreters import Starter, command, environment
 from kernel.link_peer import Interpreter
-from support.programs import Programs
+from support.programs import PYTHON, Programs
 
 
 def test_a_fork_writes_to_the_pipes(shared: Interpreter) -> None:
@@ -103,8 +104,6 @@ def test_what_was_written_before_a_crash_arrives(launch: Starter, crash: str, st
 
 
 def test_it_is_the_environments_python(shared: Interpreter, programs: Programs) -> None:
-    from support.programs import PYTHON
-
     code = "import sys, subprocess\nsys.executable, sys.prefix"
     executable, prefix = eval(str(shared.run(code).result))
     assert executable == PYTHON
@@ -166,3 +165,23 @@ def test_a_host_of_another_version(entry: str, programs: Programs) -> None:
     assert "version 2" in str(said.value)
     assert HELLO == 1
     interpreter.close()
+
+
+def test_the_module_becomes_a_host_for_this_python(programs: Programs, tmp_path: Path) -> None:
+    """`python -m warmcell_kernel -f FILE` is a kernel whose interpreter is that very Python."""
+    env = {**os.environ, "PYTHONPATH": str(programs.interpreter.parent)}
+    file = tmp_path / "connection.json"
+    said = tmp_path / "said"
+    fake = tmp_path / "warmcell-kernel"
+    fake.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {said}\n")
+    fake.chmod(0o755)
+    command = [PYTHON, "-m", "warmcell_kernel", "-f", str(file)]
+    subprocess.run(command, env={**env, "WARMCELL_KERNEL": str(fake)}, check=True)
+    assert said.read_text().splitlines() == ["-f", str(file), "--python", PYTHON]
+    version = [PYTHON, "-m", "warmcell_kernel", "--version"]
+    run = subprocess.run(version, env=env, capture_output=True, text=True, check=False)
+    assert "warmcell-kernel" in run.stdout + run.stderr
+    none = subprocess.run(
+        [PYTHON, "-m", "warmcell_kernel"], env=env, capture_output=True, text=True, check=False
+    )
+    assert (none.returncode, none.stderr.count("\n")) == (2, 1)

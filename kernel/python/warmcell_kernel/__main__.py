@@ -19,8 +19,11 @@ def host_program() -> str | None:
     told = os.environ.get("WARMCELL_KERNEL")
     if told:
         return told
-    prefix = Path(__file__).resolve().parents[4]
-    for place in (prefix / "libexec/warmcell/warmcell-kernel", prefix / "lib/warmcell-kernel"):
+    beside = Path(__file__).absolute().parents[1]  # .../kernel/python, .../share/warmcell/python
+    for place in (
+        beside.parent / "host" / "warmcell-kernel",
+        beside.parents[2] / "libexec" / "warmcell" / "warmcell-kernel",
+    ):
         if os.access(place, os.X_OK):
             return str(place)
     return shutil.which("warmcell-kernel")
