@@ -216,7 +216,9 @@ static void settle(struct kernel *k, const char *name, const char *text)
 
 static void begin_again(struct kernel *k)
 {
-    publish_status(&k->publisher, (struct bytes){0}, "restarting");
+    /* Clients take "restarting" for a death that nobody asked for: JupyterLab puts up a dialog. */
+    if (!k->restarted.call)
+        publish_status(&k->publisher, (struct bytes){0}, "restarting");
     publisher_new_session(&k->publisher);
     k->text_number = 0;
     begin(k);

@@ -205,7 +205,9 @@ static void begin(struct relay *r)
 
 static void begin_again(struct relay *r)
 {
-    publish_status(&r->publisher, (struct bytes){0}, "restarting");
+    /* Clients take "restarting" for a death that nobody asked for: JupyterLab puts up a dialog. */
+    if (!r->restarted.call)
+        publish_status(&r->publisher, (struct bytes){0}, "restarting");
     publisher_new_session(&r->publisher);
     begin(r);
 }
