@@ -35,9 +35,6 @@ struct core_message {
 };
 bool core_send(const struct core_message *message, size_t *queued);
 
-/* What writes values that JSON does not know; borrowed, may be NULL. */
-PyObject *core_fallback(void);
-
 /* waiting.c: the functions of the module that wait */
 PyObject *core_py_wait(PyObject *module, PyObject *args);
 PyObject *core_py_input(PyObject *module, PyObject *content);

@@ -24,11 +24,6 @@ struct lane *core_lane(void)
     return lane;
 }
 
-PyObject *core_fallback(void)
-{
-    return fallback;
-}
-
 uint64_t core_number(void)
 {
     PyObject *parent = NULL;

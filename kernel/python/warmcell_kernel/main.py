@@ -116,11 +116,11 @@ def ready(banner: str) -> dict[str, Any]:
                 {"text": "IPython Reference", "url": "https://ipython.readthedocs.io/en/stable/"},
                 {
                     "text": "NumPy Reference",
-                    "url": f"{'https://docs.scipy.org/doc'}/numpy/reference/",
+                    "url": "https://docs.scipy.org/doc/numpy/reference/",
                 },
                 {
                     "text": "SciPy Reference",
-                    "url": f"{'https://docs.scipy.org/doc'}/scipy/reference/",
+                    "url": "https://docs.scipy.org/doc/scipy/reference/",
                 },
                 {"text": "Matplotlib Reference", "url": "https://matplotlib.org/contents.html"},
                 {"text": "SymPy Reference", "url": "http://docs.sympy.org/latest/index.html"},

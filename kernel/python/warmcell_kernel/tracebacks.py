@@ -34,7 +34,7 @@ def marking_lexer() -> type:
     """The lexer that marks the tokens which begin inside the executing node."""
     from pygments.lexers.python import PythonLexer
 
-    class MarkingLexer(PythonLexer):  # type: ignore[misc]
+    class MarkingLexer(PythonLexer):
         ranges: Ranges
 
         def get_tokens(self, text: str) -> Iterator[tuple[Any, str]]:
@@ -57,7 +57,8 @@ def highlight(formatter: Any, code: str, ranges: Ranges) -> list[str]:
         text = pygments.highlight(code, lexer, formatter)
     except Exception:
         text = code
-    return text.splitlines()
+    lines: list[str] = text.splitlines()
+    return lines
 
 
 def remember_colours() -> None:
