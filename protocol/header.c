@@ -82,8 +82,8 @@ void header_free(struct header *h)
     *h = (struct header){0};
 }
 
-/* "session_pid_number", unique among all processes that share a session. The pid is asked for once: what
- * builds headers does not fork. */
+/* "session_pid_number", unique among all processes that share a session. The pid is asked for once:
+ * what builds headers does not fork. */
 static void make_id(struct buffer *out, const char *session)
 {
     static atomic_ullong built;

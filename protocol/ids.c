@@ -99,7 +99,8 @@ void time_text(struct timespec when, char out[TIME_TEXT])
              (unsigned)(when.tv_nsec / 1000) % 1000000u);
 }
 
-/* Every message carries the time, so the text of a second is made once and its fraction written into it. */
+/* Every message carries the time, so the text of a second is made once and its fraction written
+ * into it. */
 void time_now_text(char out[TIME_TEXT])
 {
     static _Thread_local char text[TIME_TEXT];

@@ -2,7 +2,8 @@
  *
  * The benchmarks run it against every server, so that the client is the same and costs little. Each
  * connection has one request under way. An answer counts when its status is 200 and its body is as
- * long as its Content-Length; anything else ends the program with 1, for an error is no measurement.
+ * long as its Content-Length; anything else ends the program with 1, for an error is no
+ * measurement.
  *
  * usage: http_load PORT PATH TOKEN CONNECTIONS SECONDS; prints "REQUESTS SECONDS". */
 #include <arpa/inet.h>
@@ -17,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONNECTIONS_LIMIT 1024
+#define CONNECTIONS_LIMIT  1024
 #define ANSWER_LIMIT_BYTES 65536
 
 struct connection {

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fake_driver import Link, dump
+from kernel.fake_driver import Link, dump
 from support import processes
 from support.direct import DirectClient
 from support.programs import programs

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from host_process import Host
+from kernel.host_process import Host
 from support import processes
 from support.direct import DirectClient
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_process import Host
+from kernel.host_process import Host
 from support import processes
 from support.direct import DirectClient
 

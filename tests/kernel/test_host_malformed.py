@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 import zmq
-from host_process import CLIENT_MESSAGE, Host, v1_encode
+from kernel.host_process import CLIENT_MESSAGE, Host, v1_encode
 from support.client import Message
 from support.direct import DELIMITER, DirectClient, dumps, endpoint, sign
 
@@ -239,13 +239,13 @@ def test_a_gateway_that_does_not_attach_first(shared: Host) -> None:
         gateway = shared.gateway()
         gateway.close()
         with pytest.raises((EOFError, ConnectionError, AssertionError)):
-            from host_process import Gateway
+            from kernel.host_process import Gateway
 
             Gateway(shared.socket, version=version).state()
     with socket.socket(socket.AF_UNIX) as plain:
         plain.connect(str(shared.socket))
         plain.settimeout(30)
-        from fake_driver import Link
+        from kernel.fake_driver import Link
 
         link = Link(plain.detach())
         link.socket.settimeout(30)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from host_process import PORTS, Host, Received
+from kernel.host_process import PORTS, Host, Received
 from support.client import Message
 from support.direct import DirectClient
 

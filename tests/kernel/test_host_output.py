@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from host_process import Host
+from kernel.host_process import Host
 from support.direct import DirectClient
 
 

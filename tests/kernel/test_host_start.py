@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from host_process import DRIVER, Host
+from kernel.host_process import DRIVER, Host
 from support import processes
 from support.direct import DirectClient
 from support.programs import programs

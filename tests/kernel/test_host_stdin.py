@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from host_process import Host
+from kernel.host_process import Host
 from support.client import Message
 from support.direct import DirectClient
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_driver import dump
-from host_process import (
+from kernel.fake_driver import dump
+from kernel.host_process import (
     ACK,
     ADOPT_KERNEL,
     LINK_INTERRUPT,
@@ -101,7 +101,7 @@ GATEWAY = """
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from host_process import Gateway
+from kernel.host_process import Gateway
 gateway = Gateway(Path({socket!r}))
 gateway.state()
 msg_id = gateway.execute("lines 200000\\ndisplay 1000000\\n" * 40 + "print end")

@@ -13,6 +13,7 @@ import hmac
 import json
 import sys
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import zmq
@@ -74,7 +75,7 @@ class FloodKernel:
         parent, content = frames[at + 2], json.loads(frames[at + 5])
         msg_type = json.loads(parent)["msg_type"]
         self.publish("status", parent, {"execution_state": "busy"})
-        reply: dict[str, object] = {"status": "ok"}
+        reply: Mapping[str, object] = {"status": "ok"}
         if msg_type == "kernel_info_request":
             reply = INFO
         elif msg_type == "execute_request":
