@@ -457,6 +457,13 @@ void interpreter_free(struct interpreter *i)
     free(i);
 }
 
+bool interpreter_has_ended(const struct interpreter *i)
+{
+    siginfo_t info = {0};
+    return i->exited ||
+           (waitid(P_PID, (id_t)i->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid);
+}
+
 pid_t interpreter_pid(const struct interpreter *i)
 {
     return i->pid;

@@ -195,6 +195,8 @@ void kernel_dispatch(struct kernel *k)
         if (first->handler->lane == AT_ONCE ? k->phase == PHASE_STARTING
                                             : to_interpreter && k->phase != PHASE_READY)
             return;
+        if (to_interpreter && interpreter_has_ended(k->interpreter))
+            return; /* it waits for the next one, which comes when this end has been told */
         struct request *next = queue_next(&k->queue);
         if (next->handler->lane == AT_ONCE) {
             answer_at_once(k, next);

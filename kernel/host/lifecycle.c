@@ -190,14 +190,12 @@ void kernel_orderly_end(struct kernel *k, const char *reason)
     kernel_leave(k, PHASE_ENDING);
 }
 
-/* `error` on iopub, the reply that is owed, idle; and every waiting execution is aborted. */
+/* `error` on iopub, the reply that is owed, idle; and every execution that waits behind it is aborted. */
 static void settle(struct kernel *k, const char *name, const char *text)
 {
-    kernel_doom_queue(k);
-    if (!k->running) {
-        kernel_abort_doomed(k);
+    if (!k->running)
         return;
-    }
+    kernel_doom_queue(k);
     struct buffer content = {0};
     buffer_add_text(&content, "{\"ename\":");
     json_quote(&content, bytes_of(name));
@@ -286,6 +284,9 @@ void kernel_on_end(void *kernel, int wait_status)
     if (k->phase == PHASE_ENDING) {
         end_now(k);
     } else if (k->phase == PHASE_RESTARTING) {
+        kernel_doom_queue(k);
+        if (!k->running)
+            kernel_abort_doomed(k);
         settle(k, "KernelRestarted", "the kernel was restarted while this ran");
         begin_again(k);
     } else if (!k->ever_ready) {

@@ -69,10 +69,14 @@ static void echo(struct socket *s)
 static void take_subscription(struct socket *s)
 {
     const struct parcel *p = &s->owner->parcel;
-    if (p->frame_count != 1 || p->parts[0].len < 1 || p->parts[0].data[0] != 1)
-        return; /* an unsubscription, or what a subscriber sent upstream */
+    if (p->frame_count != 1 || p->parts[0].len < 1 || (unsigned char)p->parts[0].data[0] > 1)
+        return; /* what a subscriber sent upstream */
     struct bytes topic = {p->parts[0].data + 1, p->parts[0].len - 1};
-    s->owner->on_subscribed(s->owner->receiver.data, topic);
+    bool subscribes = p->parts[0].data[0] == 1;
+    /* EINVAL: the subscriber has gone meanwhile. */
+    zmq_setsockopt(s->handle, subscribes ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE, topic.data, topic.len);
+    if (subscribes)
+        s->owner->on_subscribed(s->owner->receiver.data, topic);
 }
 
 static void take_message(struct socket *s)
@@ -228,7 +232,8 @@ static bool set_options(struct socket *s, const struct connection *connection, s
     if (kinds[s->port].type == ZMQ_ROUTER)
         set_int(s->handle, ZMQ_ROUTER_HANDOVER, 1);
     if (kinds[s->port].type == ZMQ_XPUB) {
-        set_int(s->handle, ZMQ_XPUB_VERBOSE, 1);
+        /* A subscription counts from take_subscription() on: nothing can come before the welcome. */
+        set_int(s->handle, ZMQ_XPUB_MANUAL, 1);
         set_int(s->handle, ZMQ_XPUB_NODROP, 1);
     }
     if (!connection->curve_secretkey)

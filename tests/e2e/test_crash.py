@@ -58,7 +58,7 @@ def test_killed_between_cells(shared_kernel: Kernel) -> None:
     client = shared_kernel.client()
     pid = int(client.run("import os; os.getpid()").result["text/plain"])
     os.kill(pid, signal.SIGKILL)
-    processes.wait_gone([pid])
+    assert processes.wait_gone([pid]) == []
     assert client.run("6 * 7").result["text/plain"] == "42"
     assert shared_kernel.manager.is_alive()
 
@@ -100,4 +100,5 @@ def test_crash_in_a_task_between_cells(shared_kernel: Kernel) -> None:
         "t = asyncio.get_event_loop().call_soon(lambda: asyncio.ensure_future(die()))\n"
     )
     assert client.run("6 * 7").status in ("ok", "error")
+    client.take(lambda m: m.state == "restarting")
     assert client.run("6 * 7").result["text/plain"] == "42"

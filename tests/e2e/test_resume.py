@@ -267,6 +267,7 @@ def test_no_stuck_state_after_many_kills(revenant: Gateway) -> None:
         else:
             come_back(revenant)
             if running:
+                revenant.client(kernel).close()  # its kernel has told it what it does
                 assert revenant.kernel_model(kernel)["execution_state"] == "busy"
                 interrupted = revenant.request("POST", f"/api/kernels/{kernel}/interrupt")
                 assert interrupted.status == 204

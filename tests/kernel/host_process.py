@@ -29,6 +29,12 @@ ATTACH, CLIENT_MESSAGE, ACK, LINK_INTERRUPT, RESTART, STOP, ADOPT_KERNEL = range
 STATE, RESULT, KERNEL_MESSAGE, DEATH = range(80, 84)
 
 
+def listens(path: Path) -> bool:
+    """Whether a Unix socket accepts connections: its file is there before that."""
+    rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    return any(row[3] == "00010000" and row[7:] == [str(path)] for row in rows)
+
+
 class Host:
     """warmcell-kernel, ready to be spoken to; `options` go to it, `driver` to the driver."""
 
@@ -67,7 +73,7 @@ class Host:
         if zmq:
             processes.until(lambda: all(self.info[f"{p}_port"] for p in PORTS), "ports")
         if uplink:
-            processes.until(self.socket.exists, "the uplink")
+            processes.until(lambda: listens(self.socket), "the uplink")
 
     @staticmethod
     def connection(**members: Any) -> dict[str, Any]:
