@@ -4,6 +4,7 @@
 #include "gateway/launch/kernelspec.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -188,7 +189,7 @@ json_t *kernelspec_parse(const char *text, size_t len, struct err *e)
 static struct timespec changed_at(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){0};
+    return stat(path, &st) == 0 ? st.st_ctim : (struct timespec){0};
 }
 
 static void add_stamp(struct kernelspecs *s, const char *path)
@@ -208,9 +209,20 @@ static bool stale(const struct kernelspecs *s)
     return s->stamp_count == 0;
 }
 
+/* Regular files alone: a FIFO or a device would hold up the loop. */
+static FILE *open_regular(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    FILE *file = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+    if (!file && fd >= 0)
+        close(fd);
+    return file;
+}
+
 static bool read_file(const char *path, struct buffer *out)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = open_regular(path);
     if (!file)
         return false;
     char *space = buffer_reserve(out, KERNELSPEC_LIMIT_BYTES + 1);
@@ -267,9 +279,9 @@ static void load_spec(struct kernelspecs *s, const char *dir, const char *entry)
     scoped(string) char *spec_dir = xasprintf("%s/%s", dir, entry);
     scoped(string) char *path = xasprintf("%s/kernel.json", spec_dir);
     scoped(buffer) struct buffer text = {0};
+    add_stamp(s, path); /* one that cannot be read yet may come later, in a folder that is there */
     if (!read_file(path, &text))
         return;
-    add_stamp(s, path);
     scoped(string) char *name = xstrdup(entry);
     for (char *c = name; *c; c++) /* names are told apart without case, as jupyter_client does */
         if (*c >= 'A' && *c <= 'Z')

@@ -103,12 +103,36 @@ static void test_first_found_wins_and_changes_are_seen(void **state)
     assert_int_equal(system(remove), 0);
 }
 
+/* A folder may be there before its kernel.json can be read, and what is no file never hangs. */
+static void test_a_spec_that_comes_late(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/specs-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *dirs[] = {dir, NULL};
+    struct settings_core settings = {.kernel_dirs = {dirs, 1}};
+    struct kernelspecs *specs = kernelspecs_new(&settings);
+    scoped(string) char *folder = xasprintf("%s/late", dir);
+    scoped(string) char *path = xasprintf("%s/kernel.json", folder);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_string_equal(display_of(specs, "late"), "none");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_string_equal(display_of(specs, "late"), "none");
+    assert_int_equal(unlink(path), 0);
+    write_spec(dir, "late", "here");
+    assert_string_equal(display_of(specs, "late"), "here");
+    kernelspecs_free(specs);
+    scoped(string) char *remove = xasprintf("rm -r %s", dir);
+    assert_int_equal(system(remove), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_first_found_wins_and_changes_are_seen),
+        cmocka_unit_test(test_a_spec_that_comes_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
