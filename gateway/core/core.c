@@ -80,18 +80,25 @@ static bool make_folders(struct core *c, struct err *e)
            blob_prepare(settings->state_dir, e);
 }
 
-/* Two gateways over the same kernels would take them from each other without end. */
-static bool lock(struct core *c, struct err *e)
+static bool lock(const char *dir, const char *name, int *fd, struct err *e)
 {
-    scoped(string) char *path = xasprintf("%s/lock", c->settings->core.runtime_dir);
-    c->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (c->lock_fd < 0)
+    scoped(string) char *path = xasprintf("%s/%s", dir, name);
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0)
         return fail_errno(e, 503, "the file %.150s cannot be opened", path);
-    return flock(c->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
+    return flock(*fd, LOCK_EX | LOCK_NB) == 0 ||
            fail(e, 503,
                 "another gateway uses %.150s; give this one its own --runtime-dir and "
                 "--state-dir",
-                c->settings->core.runtime_dir);
+                dir);
+}
+
+/* Two gateways over the same kernels would take them from each other without end, and over the same
+ * logs remove each other's. The names differ, as both may be one folder. */
+static bool lock_folders(struct core *c, struct err *e)
+{
+    return lock(c->settings->core.runtime_dir, "lock", &c->lock_fd, e) &&
+           lock(c->settings->core.state_dir, "state.lock", &c->state_lock_fd, e);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -148,11 +155,11 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     struct core *c = xcalloc(1, sizeof(*c));
     c->settings = settings;
     c->loop = loop;
-    c->lock_fd = -1;
+    c->lock_fd = c->state_lock_fd = -1;
     clock_gettime(CLOCK_REALTIME, &c->started);
     c->last_activity = c->started;
     c->seed = seed_open(settings->core.seed_uri, e);
-    if (!c->seed || !make_folders(c, e) || !lock(c, e) ||
+    if (!c->seed || !make_folders(c, e) || !lock_folders(c, e) ||
         !(c->store = store_open(settings->core.state_dir, loop, e))) {
         core_free(c);
         return NULL;
@@ -218,6 +225,8 @@ void core_free(struct core *c)
     kernelspecs_free(c->specs);
     if (c->lock_fd >= 0)
         close(c->lock_fd);
+    if (c->state_lock_fd >= 0)
+        close(c->state_lock_fd);
     free(c->kernels);
     free(c->kernels_dir);
     free(c->logs_dir);

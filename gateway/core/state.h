@@ -34,6 +34,7 @@ struct core {
     size_t kernel_count;
     char *kernels_dir;
     char *logs_dir;
+    int state_lock_fd; /* as lock_fd, of the state folder; -1: not locked */
     int lock_fd;
     uv_idle_t catch_up; /* runs while readers have more to read from disk */
     uv_timer_t ack_timer, cull_timer, pool_timer;

@@ -1,7 +1,9 @@
 /* One SQLite connection, used by the store's thread alone (and before that thread exists). */
 #include "gateway/store/database.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "gateway/store/schema.h"
 #include "protocol/memory.h"
@@ -29,10 +31,20 @@ bool database_exec(struct database *db, const char *sql, struct err *e)
            failed(db, "statement", e);
 }
 
+/* SQLite makes files that others may read; this one, and its -wal and -shm that take its mode, may
+ * lie in a folder that is open to them. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+}
+
 struct database *database_open(const char *path, struct err *e)
 {
     struct database *db = xcalloc(1, sizeof(*db));
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    make_private(path);
     if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
         failed(db, path, e);
         database_close(db);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import pytest
 from support import processes
 from support.fake_kernel import NAME, driver_of, fake_gateway, write_spec
 from support.gateway import Gateway
+from support.programs import programs
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -298,6 +300,30 @@ def test_sessions_survive_the_gateway() -> None:
         gateway.start()
         (left,) = gateway.get("/api/sessions").json()
         assert (left["id"], left["kernel"]["id"]) == (session["id"], session["kernel"]["id"])
+    shutil.rmtree(gateway.home)
+
+
+# ---- folders ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shared", ["--state-dir", "--runtime-dir"])
+def test_one_gateway_at_a_time_uses_a_folder(gateway: Gateway, shared: str) -> None:
+    folders = {"--state-dir": gateway.state, "--runtime-dir": gateway.runtime}
+    words = dict.fromkeys(folders, gateway.home / "other") | {shared: folders[shared]}
+    command = [programs().gateway, "serve", "--port", "0"]
+    command += [word for pair in words.items() for word in pair]
+    second = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    assert second.returncode == 1, second
+    assert f"another gateway uses {folders[shared]}" in second.stderr
+
+
+def test_files_of_the_state_are_for_their_owner_alone() -> None:
+    gateway = fake_gateway()
+    gateway.state.mkdir(mode=0o755)
+    with gateway:
+        modes = {f.name: f.stat().st_mode & 0o777 for f in gateway.state.iterdir() if f.is_file()}
+        assert "warmcell.db" in modes
+        assert set(modes.values()) == {0o600}, modes
     shutil.rmtree(gateway.home)
 
 
