@@ -30,7 +30,8 @@ struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
 void interpreter_free(struct interpreter *i); /* kills its process group if it is still there */
 
 pid_t interpreter_pid(const struct interpreter *i);
-bool interpreter_has_ended(const struct interpreter *i); /* its process has; on_end may be to come */
+bool interpreter_has_ended(
+    const struct interpreter *i); /* its process has; on_end may be to come */
 void interpreter_send(struct interpreter *i, const struct link_frame *frame);
 void interpreter_resume(struct interpreter *i);    /* congestion is over */
 void interpreter_interrupt(struct interpreter *i); /* SIGINT to its process group */

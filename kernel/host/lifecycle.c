@@ -190,7 +190,8 @@ void kernel_orderly_end(struct kernel *k, const char *reason)
     kernel_leave(k, PHASE_ENDING);
 }
 
-/* `error` on iopub, the reply that is owed, idle; and every execution that waits behind it is aborted. */
+/* `error` on iopub, the reply that is owed, idle; and every execution that waits behind it is
+ * aborted. */
 static void settle(struct kernel *k, const char *name, const char *text)
 {
     if (!k->running)

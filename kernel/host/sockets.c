@@ -232,7 +232,8 @@ static bool set_options(struct socket *s, const struct connection *connection, s
     if (kinds[s->port].type == ZMQ_ROUTER)
         set_int(s->handle, ZMQ_ROUTER_HANDOVER, 1);
     if (kinds[s->port].type == ZMQ_XPUB) {
-        /* A subscription counts from take_subscription() on: nothing can come before the welcome. */
+        /* A subscription counts from take_subscription() on: nothing can come before the welcome.
+         */
         set_int(s->handle, ZMQ_XPUB_MANUAL, 1);
         set_int(s->handle, ZMQ_XPUB_NODROP, 1);
     }
