@@ -133,7 +133,7 @@ static int on_headers_complete(llhttp_t *parser)
     x->has_body = (parser->flags & F_CHUNKED) || parser->content_length > 0;
     x->close = !llhttp_should_keep_alive(parser);
     exchange_judge(x);
-    if (!x->route || !x->route->upgrade || x->verdict.status)
+    if (!x->route || !x->route->upgrade || x->options || x->verdict.status)
         parser->upgrade = 0;
     if (x->verdict.status && x->has_body)
         return HPE_USER;

@@ -241,10 +241,12 @@ static bool check_target(struct exchange *x, struct err *e)
     /* path, its parameters and the query, each with a NUL: at most twice the target and some ends
      */
     buffer_reserve(&x->decoded, 2 * target.len + 2 * QUERY_LIMIT + PARAMS_LIMIT + 8);
-    if (!url_split(target, &path, &query, e) || !decode_query(x, query, e))
+    if (!url_split(target, &path, &query, e))
         return false;
     if (path.len > 1 && bytes_is((struct bytes){path.data, path.len < 4 ? path.len : 4}, "/v1/"))
         x->error_form = ERRORS_PROBLEM;
+    if (!decode_query(x, query, e))
+        return false;
     bool ours = strip_base_url(x, &path);
     x->path = decode(x, path, false);
     if (!x->path || url_climbs(x->path))
@@ -296,7 +298,7 @@ static bool check_principal(struct exchange *x, struct err *e)
 
 static bool check_upgrade(struct exchange *x, struct err *e)
 {
-    if (!x->route || !x->route->upgrade)
+    if (!x->route || !x->route->upgrade || x->options)
         return true;
     const char *version = exchange_header(x, "sec-websocket-version");
     const char *key = exchange_header(x, "sec-websocket-key");

@@ -339,7 +339,10 @@ def test_unknown_path(wire: Wire, target: str) -> None:
         assert set(reply.json()) == {"message", "reason"}
 
 
-def test_unknown_path_of_v1_is_a_problem(wire: Wire) -> None:
+def test_errors_of_v1_are_problems(wire: Wire) -> None:
+    wire.request("/v1/nothing?a=%ff")
+    reply = wire.reply()
+    assert (reply.status, reply.header("content-type")) == (400, "application/problem+json")
     wire.request("/v1/nothing")
     reply = wire.reply()
     assert reply.header("content-type") == "application/problem+json"

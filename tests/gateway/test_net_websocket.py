@@ -89,6 +89,9 @@ class TestHandshake:
         assert service.ask("/api/ws/echo").status == 426
         assert service.ask("/api/ws/echo", "HEAD").status == 426
         assert service.ask("/api/ws/echo", "POST", upgrade_headers()).status == 405
+        for headers in ({}, upgrade_headers()):
+            asked = service.ask("/api/ws/echo", "OPTIONS", headers)
+            assert (asked.status, asked.header("allow")) == (204, "GET, HEAD, OPTIONS")
 
     def test_handler_refuses(self, service: Service) -> None:
         with service.connect() as wire:
