@@ -123,8 +123,10 @@ static void each_id(struct core *c, const char *dir, void (*each)(struct core *c
 
 static void remove_if_unowned(struct core *c, const char *id)
 {
-    if (!kernels_any(c, id))
-        remove_dir(c->logs_dir, id);
+    if (kernels_any(c, id))
+        return;
+    kernel_table_ended(c->store, id, "its lease ended while no gateway was there");
+    remove_dir(c->logs_dir, id);
 }
 
 void core_adopt(struct core *c)

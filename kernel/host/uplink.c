@@ -53,6 +53,7 @@ struct uplink {
     bool reading;
     bool was_full;
     struct timer *lease;
+    bool forsaken; /* the lease is over */
     struct timer *patience;
     char *started;
     struct buffer death; /* the last frame, until it is sent */
@@ -109,6 +110,7 @@ static void gateway_gone(struct uplink *u)
 static void on_lease(void *data)
 {
     struct uplink *u = data;
+    u->forsaken = true;
     if (u->finishing)
         finished(u);
     else
@@ -634,6 +636,23 @@ void uplink_finish(struct uplink *u, const char *reason, int exit_status, int si
     }
 }
 
+/* What a gateway keeps beside the socket, the kernel's environment among it; the folder too when it
+ * is empty then. */
+static void clear_folder(const char *socket)
+{
+    static const char *const names[] = {"kernel.json", "kernel.json.new", "host.log",
+                                        "connection.json"};
+    const char *slash = strrchr(socket, '/');
+    if (!slash || slash == socket)
+        return;
+    scoped(string) char *dir = xstrndup(socket, (size_t)(slash - socket));
+    for (size_t i = 0; i < countof(names); i++) {
+        scoped(string) char *path = xasprintf("%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
 void uplink_close(struct uplink *u)
 {
     if (!u)
@@ -650,7 +669,9 @@ void uplink_close(struct uplink *u)
         unlink(u->plan.path);
     timer_close(u->lease);
     timer_close(u->patience);
-    unacked_free(u->unacked);
+    unacked_free(u->unacked); /* and with it the spill file */
+    if (u->plan.path && u->forsaken)
+        clear_folder(u->plan.path);
     buffer_free(&u->control);
     buffer_free(&u->death);
     free(u->started);
