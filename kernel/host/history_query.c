@@ -175,8 +175,7 @@ static bool range(sqlite3 *db, struct answer *answer, int64_t present, struct er
     int64_t start = query->start, stop = query->stop;
     if (session == present) {
         int64_t end = lines_of(db, session) + 1;
-        /* asked by its number it is shown with it: jupyter_kernel_test wants so, IPython does not
-         */
+        /* asked by its number it is shown with it, as jupyter_kernel_test wants; IPython differs */
         if (query->session <= 0)
             answer->shown_session = session;
         start += start < 0 ? end : 0;

@@ -12,10 +12,8 @@
 #include "kernel/host/spawn.h"
 #include "protocol/json.h"
 
-#define LEAVE_GRACE_MS 2000 /* for exit handlers */
-#define QUICK_DEATH_MS                                                                             \
-    10000 /* an end sooner than that after the start counts for the crash loop                     \
-           */
+#define LEAVE_GRACE_MS     2000  /* for exit handlers */
+#define QUICK_DEATH_MS     10000 /* sooner after the start, an end counts for the crash loop */
 #define QUICK_DEATHS_LIMIT 5
 #define HELLO_WAIT_MS      1000
 #define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start waits to be asked why */
