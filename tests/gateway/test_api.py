@@ -311,7 +311,7 @@ def test_one_gateway_at_a_time_uses_a_folder(gateway: Gateway, shared: str) -> N
     folders = {"--state-dir": gateway.state, "--runtime-dir": gateway.runtime}
     words = dict.fromkeys(folders, gateway.home / "other") | {shared: folders[shared]}
     command = [programs().gateway, "serve", "--port", "0"]
-    command += [word for pair in words.items() for word in pair]
+    command += [str(word) for pair in words.items() for word in pair]
     second = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     assert second.returncode == 1, second
     assert f"another gateway uses {folders[shared]}" in second.stderr
