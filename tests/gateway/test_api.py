@@ -310,7 +310,7 @@ def test_sessions_survive_the_gateway() -> None:
 def test_one_gateway_at_a_time_uses_a_folder(gateway: Gateway, shared: str) -> None:
     folders = {"--state-dir": gateway.state, "--runtime-dir": gateway.runtime}
     words = dict.fromkeys(folders, gateway.home / "other") | {shared: folders[shared]}
-    command = [programs().gateway, "serve", "--port", "0"]
+    command = [str(programs().gateway), "serve", "--port", "0"]
     command += [str(word) for pair in words.items() for word in pair]
     second = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     assert second.returncode == 1, second
