@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from support import processes
@@ -112,7 +113,13 @@ class Lab:
         self.picture("end")
         self.page.close()
         self.process.terminate()
-        self.process.wait(30)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:  # how JupyterLab itself ends is not what is tested here
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                child.kill()
+            self.process.kill()
+            self.process.wait(30)
         self.log.close()
         processes.disown(self.process.pid)
         shutil.rmtree(self.folder, ignore_errors=True)
