@@ -1,6 +1,10 @@
-/* See interrupt.h. The handler runs in any thread and at any instant: it uses a flag, an eventfd
- * and PyErr_SetInterruptEx, which are safe there. Invariant: the handler that acts is that of the
- * main thread, so that a blocking call of the main thread ends with EINTR. */
+/* See interrupt.h. The handler runs in any thread and at any instant: it uses a flag, an eventfd,
+ * a timer and PyErr_SetInterruptEx, which are safe there. Invariant: the handler that acts is that
+ * of the main thread, so that a blocking call of the main thread ends with EINTR.
+ *
+ * A signal that comes after Python has looked for signals and before it has entered a blocking call
+ * would be seen only when that call ends, perhaps never. So the main thread is nudged a few times
+ * more, by a signal that does nothing but end such a call; Python then looks again. */
 #include "kernel/python/interrupt.h"
 
 #define PY_SSIZE_T_CLEAN
@@ -10,10 +14,57 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NUDGES         4
+#define NUDGE_FIRST_NS 1000000
+#define NUDGE_EVERY_NS 10000000
 
 static atomic_bool hearing;
 static pthread_t main_thread;
 static int event_fd = -1;
+static timer_t nudge_timer;
+static atomic_bool has_timer;
+static atomic_int nudges_left;
+
+static void start_nudges(bool on)
+{
+    struct itimerspec when = {0};
+    if (on) {
+        when.it_value.tv_nsec = NUDGE_FIRST_NS;
+        when.it_interval.tv_nsec = NUDGE_EVERY_NS;
+        nudges_left = NUDGES;
+    }
+    if (has_timer)
+        timer_settime(nudge_timer, 0, &when, NULL);
+}
+
+static int nudge_signal(void)
+{
+    return SIGRTMAX - 2;
+}
+
+static void on_nudge(int number)
+{
+    (void)number;
+    int saved = errno;
+    if (atomic_fetch_sub(&nudges_left, 1) <= 1)
+        start_nudges(false);
+    errno = saved;
+}
+
+/* Timers do not survive a fork, and belong to one thread. */
+static void make_timer(void)
+{
+    struct sigaction nudge = {.sa_handler = on_nudge, .sa_flags = SA_ONSTACK};
+    sigemptyset(&nudge.sa_mask);
+    sigaction(nudge_signal(), &nudge, NULL);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = nudge_signal()};
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    has_timer = timer_create(CLOCK_MONOTONIC, &event, &nudge_timer) == 0;
+}
 
 static void on_sigint(int number)
 {
@@ -23,6 +74,7 @@ static void on_sigint(int number)
     } else if (hearing) {
         eventfd_write(event_fd, 1);
         PyErr_SetInterruptEx(number);
+        start_nudges(true);
     }
     errno = saved;
 }
@@ -41,6 +93,7 @@ void interrupt_install(void)
 bool interrupt_init(void)
 {
     main_thread = pthread_self();
+    make_timer();
     event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return event_fd >= 0;
 }
@@ -72,4 +125,5 @@ void interrupt_main(void)
 void interrupt_after_fork(void)
 {
     main_thread = pthread_self();
+    has_timer = false;
 }
