@@ -1,0 +1,70 @@
+/* A sandbox's boundary: its namespaces, its file system and its init. Made by the keeper before
+ * anything of a user runs inside. */
+#ifndef WARMCELL_SANDBOX_BOUNDARY_H
+#define WARMCELL_SANDBOX_BOUNDARY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "protocol/err.h"
+#include "sandbox/confine.h"
+#include "sandbox/wire.h"
+
+#define BOUNDARY_UID 1000 /* of the code inside; also the gid */
+
+/* --- the keeper's own place (world.c) */
+
+struct world_plan {
+    const char *state_dir;        /* sandbox ID's workspace is state_dir/ID/workspace */
+    const char *const *read_only; /* further absolute paths that are seen inside; NULL at the end */
+    bool required;                /* the policy; false: best-effort */
+    uid_t first_uid, last_uid;    /* as root: host uids of ours; first_uid is the fork server's */
+};
+
+struct world;
+
+/* Forks the keeper as PID 1 of a PID namespace, in a root of its own: the read-only root of the
+ * template, with nothing of the host but what is needed, and state_dir at a place that only the
+ * keeper sees. In the caller: true, *keeper is its pid (as the caller counts). In the keeper: true,
+ * *keeper is 0, and *out is given. Descriptors that are open stay open in the keeper. 501 names
+ * what the machine lacks and the remedy (policy required); 503. */
+bool world_enter(const struct world_plan *plan, pid_t *keeper, struct world **out, struct err *e);
+
+/* {"profile": "sandbox", "user_namespaces": true, "seccomp": true, "landlock": 7, "missing": []} */
+json_t *world_report(const struct world *w);
+
+/* The plan of confinement for the fork server itself (its own uid, no capability, no network), for
+ * a child of the keeper to call before it execs: 0, or -1 with errno and *step. Afterwards it may
+ * still join the sandboxes that boundary_make made: it is the owner of their user namespaces. */
+int world_confine_fork_server(struct world *w, const char **step);
+
+/* --- one sandbox (boundary.c) */
+
+struct boundary_plan {
+    const char *id;
+    uid_t uid; /* host uid, as root; 0: the shared one of an ordinary user */
+    int64_t tmp_bytes, home_bytes, shm_bytes;
+    int64_t tmp_inodes;
+};
+
+struct boundary {
+    pid_t init;   /* a child of the keeper */
+    int init_pidfd;
+    int namespaces[WIRE_NAMESPACES]; /* user, mnt, pid, net, ipc, uts; owned */
+};
+
+/* Makes the namespaces, the mounts (/workspace, /tmp, /dev/shm, HOME, /proc) and the init. The
+ * workspace folder is made when it is absent and belongs to the sandbox's uid. 501: the machine
+ * does not allow it; 503. */
+bool boundary_make(struct world *w, const struct boundary_plan *plan, struct boundary *out,
+                   struct err *e);
+
+/* Kills the init, and so everything inside, at once. The keeper reaps it; descriptors are closed. */
+void boundary_end(struct boundary *b);
+
+/* Fills the part of confine that the boundary decides: uid, gid, landlock, seccomp. */
+void boundary_confine(const struct world *w, struct confine *out);
+
+#endif

@@ -1,0 +1,59 @@
+/* The datagrams between a keeper, those who ask it, and its fork server: docs/keeper.md. Sockets are
+ * SOCK_SEQPACKET; a datagram is a head of two little-endian u32 (kind, number) and a JSON object,
+ * with descriptors beside it. */
+#ifndef WARMCELL_SANDBOX_WIRE_H
+#define WARMCELL_SANDBOX_WIRE_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "protocol/err.h"
+
+#define WIRE_LIMIT_BYTES (64u * 1024)
+#define WIRE_FDS_MOST    12
+
+enum wire_kind {
+    WIRE_OPEN = 1,
+    WIRE_START = 2,
+    WIRE_USAGE = 3,
+    WIRE_LIMITS = 4,
+    WIRE_CLOSE = 5,
+    WIRE_STATUS = 6,
+    WIRE_END = 7,
+    WIRE_KILL = 8,
+    WIRE_OK = 32,
+    WIRE_FAILED = 33,
+    WIRE_STARTED = 34,
+    WIRE_ENDED = 35,
+    WIRE_FORK = 64,
+    WIRE_WARM = 80,
+    WIRE_FORKED = 81,
+    WIRE_FORK_FAILED = 82,
+    WIRE_STALE = 83,
+};
+
+/* The order of the descriptors of START and FORK. */
+enum wire_start_fd { START_LINK, START_STDOUT, START_STDERR, START_PIPES, START_ENV, START_FDS };
+#define WIRE_NAMESPACES 6 /* user, mnt, pid, net, ipc, uts: behind those of FORK */
+
+struct wire_message {
+    uint32_t kind;
+    uint32_t number;
+    json_t *body; /* an object; owned */
+    int fds[WIRE_FDS_MOST];
+    size_t fd_count; /* owned: wire_message_free closes those that are not -1 */
+};
+
+void wire_message_free(struct wire_message *m); /* not m itself; m is then empty */
+
+/* Sends one datagram; the descriptors stay the caller's. body: taken; NULL is {}. 503: the peer is
+ * gone or, on a socket that does not block, too slow; 413: the body is too long. */
+bool wire_send(int fd, uint32_t kind, uint32_t number, json_t *body, const int *fds,
+               size_t fd_count, struct err *e);
+
+/* Receives one datagram. 1: *out is filled; 0: nothing is there (EAGAIN), or a timeout of the
+ * socket passed; -1: the peer has gone (e->status 0) or broke the protocol (400). Descriptors
+ * arrive with FD_CLOEXEC. */
+int wire_receive(int fd, struct wire_message *out, struct err *e);
+
+#endif
