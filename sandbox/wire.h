@@ -1,12 +1,13 @@
-/* The datagrams between a keeper, those who ask it, and its fork server: docs/keeper.md. Sockets are
- * SOCK_SEQPACKET; a datagram is a head of two little-endian u32 (kind, number) and a JSON object,
- * with descriptors beside it. */
+/* The datagrams between a keeper, those who ask it, and its fork server: docs/keeper.md. Sockets
+ * are SOCK_SEQPACKET; a datagram is a head of two little-endian u32 (kind, number) and a JSON
+ * object, with descriptors beside it. */
 #ifndef WARMCELL_SANDBOX_WIRE_H
 #define WARMCELL_SANDBOX_WIRE_H
 
 #include <jansson.h>
 #include <stdint.h>
 
+#include "protocol/bytes.h"
 #include "protocol/err.h"
 
 #define WIRE_LIMIT_BYTES (64u * 1024)
@@ -52,8 +53,12 @@ bool wire_send(int fd, uint32_t kind, uint32_t number, json_t *body, const int *
                size_t fd_count, struct err *e);
 
 /* Receives one datagram. 1: *out is filled; 0: nothing is there (EAGAIN), or a timeout of the
- * socket passed; -1: the peer has gone (e->status 0) or broke the protocol (400). Descriptors
- * arrive with FD_CLOEXEC. */
+ * socket passed; -1: the peer has gone (e->status 0), or what it sent is no message (400, 413): the
+ * next one may be. A message that is refused has no body and no descriptors, but the kind and
+ * number of its head where it had one. Descriptors arrive with FD_CLOEXEC. */
 int wire_receive(int fd, struct wire_message *out, struct err *e);
+
+/* The bytes of a datagram as wire_receive reads them; descriptors are not looked at. 400, 413. */
+bool wire_parse(struct bytes datagram, struct wire_message *out, struct err *e);
 
 #endif

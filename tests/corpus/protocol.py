@@ -361,6 +361,30 @@ def utf8() -> dict[str, bytes]:
     }
 
 
+def wire() -> dict[str, bytes]:
+    """Datagrams of the keeper."""
+
+    def datagram(body: bytes, kind: int = 2, number: int = 7) -> bytes:
+        return struct.pack("<II", kind, number) + body
+
+    start = {"sandbox": "a-1", "warm": True, "argv": ["python3", "é"], "cwd": "/workspace"}
+    return {
+        "good-empty-object": datagram(b"{}"),
+        "good-start": datagram(json.dumps(start).encode()),
+        "good-unknown-kind": datagram(b"{}", 2**32 - 1, 2**32 - 1),
+        "good-most": datagram(b"{}" + b" " * 65526),
+        "bad-empty": b"",
+        "bad-cut-head": datagram(b"")[:7],
+        "bad-only-head": datagram(b""),
+        "bad-list": datagram(b"[]"),
+        "bad-cut": datagram(json.dumps(start).encode()[:-1]),
+        "bad-follows": datagram(b"{}{}"),
+        "bad-twice": datagram(b'{"sandbox": "a", "sandbox": "b"}'),
+        "bad-deep": datagram(b'{"limits":' + b"[" * 60000),
+        "bad-large": datagram(b"{}" + b" " * 65536),
+    }
+
+
 PARSERS: list[Callable[[], dict[str, bytes]]] = [
     connection,
     framing_json,
@@ -372,6 +396,7 @@ PARSERS: list[Callable[[], dict[str, bytes]]] = [
     link_reader,
     message_split,
     utf8,
+    wire,
 ]
 
 
