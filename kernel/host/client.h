@@ -4,7 +4,7 @@
 #ifndef WARMCELL_KERNEL_HOST_CLIENT_H
 #define WARMCELL_KERNEL_HOST_CLIENT_H
 
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 #include "protocol/connection.h"
 #include "protocol/message.h"
 

@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 #include "protocol/bytes.h"
 #include "protocol/err.h"
 

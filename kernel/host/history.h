@@ -5,7 +5,7 @@
 #define WARMCELL_KERNEL_HOST_HISTORY_H
 
 #include "kernel/host/history_query.h"
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 
 struct history_events {
     /* The number of the session that begins; 0: the file cannot be used (reported once). */

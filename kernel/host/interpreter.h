@@ -5,7 +5,7 @@
 
 #include <sys/types.h>
 
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 #include "protocol/err.h"
 #include "protocol/link.h"
 

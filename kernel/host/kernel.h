@@ -7,7 +7,7 @@
 #include "kernel/host/backend.h"
 #include "kernel/host/history.h"
 #include "kernel/host/interpreter.h"
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 #include "kernel/host/publish.h"
 #include "kernel/host/queue.h"
 #include "kernel/host/usage.h"

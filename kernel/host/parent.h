@@ -2,7 +2,7 @@
 #ifndef WARMCELL_KERNEL_HOST_PARENT_H
 #define WARMCELL_KERNEL_HOST_PARENT_H
 
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 
 struct parent;
 

@@ -4,7 +4,7 @@
 #define WARMCELL_KERNEL_HOST_SOCKETS_H
 
 #include "kernel/host/frontend.h"
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 #include "protocol/connection.h"
 
 /* The same as struct frontend, so that &sockets->frontend is one. */

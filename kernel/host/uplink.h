@@ -5,7 +5,7 @@
 
 #include "kernel/host/backend.h"
 #include "kernel/host/frontend.h"
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 
 /* Strings are borrowed for the life of the uplink. */
 struct uplink_plan {

@@ -1,8 +1,8 @@
-/* The host's event loop over epoll. Level-triggered.
+/* The event loop of the keeper and of the hosts, over epoll. Level-triggered.
  *
  * Closing a watch or a timer marks it; the memory goes at the end of the turn, so that a callback
  * may close any of them, its own included. */
-#include "kernel/host/loop.h"
+#include "sandbox/loop.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -51,7 +51,7 @@ struct loop *loop_new(void)
     struct loop *loop = xcalloc(1, sizeof *loop);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0) {
-        perror("warmcell-kernel: epoll_create1");
+        perror("epoll_create1");
         abort();
     }
     return loop;
@@ -108,7 +108,7 @@ void watch_want(struct watch *watch, uint32_t events)
     int op = watch->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
     struct epoll_event event = {.events = events, .data.ptr = watch};
     if (epoll_ctl(watch->loop->epoll_fd, op, watch->fd, &event) < 0) {
-        perror("warmcell-kernel: epoll_ctl");
+        perror("epoll_ctl");
         abort();
     }
     watch->events = events;

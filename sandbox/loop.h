@@ -1,7 +1,7 @@
-/* The one loop of the host: descriptors, timers, and hooks that run before each sleep. One thread.
- */
-#ifndef WARMCELL_KERNEL_HOST_LOOP_H
-#define WARMCELL_KERNEL_HOST_LOOP_H
+/* The one loop of a keeper or a host: descriptors, timers, and hooks that run before each sleep. One
+ * thread. */
+#ifndef WARMCELL_SANDBOX_LOOP_H
+#define WARMCELL_SANDBOX_LOOP_H
 
 #include <stdbool.h>
 #include <stdint.h>
