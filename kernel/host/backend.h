@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "kernel/host/death.h"
 #include "kernel/host/frontend.h"
 
 /* Told exactly once how a command ended. */
@@ -32,8 +33,9 @@ struct backend_state {
 /* Why the host must end, told once through the on_end of the backend's plan. */
 struct backend_end {
     int exit_status; /* the host's */
-    char *reason;    /* the sentence for the gateway; owned by the backend */
-    int wait_status; /* of the interpreter or the kernel, as of waitpid(2); -1: none */
+    enum cause cause;
+    char *reason;                /* the sentence for the gateway; owned by the backend */
+    struct interpreter_end last; /* of the interpreter or the kernel; wait_status -1: none */
 };
 
 struct backend;
@@ -41,7 +43,8 @@ struct backend;
 struct backend_class {
     void (*interrupt)(struct backend *backend, struct outcome outcome);
     void (*restart)(struct backend *backend, struct outcome outcome);
-    void (*stop)(struct backend *backend, const char *reason, struct outcome outcome);
+    void (*stop)(struct backend *backend, enum cause cause, const char *reason,
+                 struct outcome outcome);
     void (*adopt)(struct backend *backend, struct bytes json, struct outcome outcome);
     void (*state)(struct backend *backend, struct backend_state *out);
     void (*reaped)(struct backend *backend,

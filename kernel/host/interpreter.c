@@ -64,7 +64,8 @@ struct interpreter {
     struct buffer last_words;
     struct timer *kill_timer;
     bool paused, exited, ended, pumping;
-    int wait_status;
+    bool whole_tree; /* what it started ends with it */
+    struct interpreter_end end;
 };
 
 static void pump(struct interpreter *i);
@@ -273,7 +274,7 @@ static void finish(struct interpreter *i)
     for (size_t n = 0; n < countof(i->pipes); n++)
         pipe_ended(&i->pipes[n]);
     timer_stop(i->kill_timer);
-    i->events.on_end(i->events.data, i->wait_status); /* may free i */
+    i->events.on_end(i->events.data, &i->end); /* may free i */
 }
 
 static void pump(struct interpreter *i)
@@ -497,6 +498,18 @@ void interpreter_kill(struct interpreter *i)
         kill(i->pid, SIGKILL);
 }
 
+void interpreter_signal(struct interpreter *i, int number)
+{
+    if (!i->exited)
+        kill(i->pid, number);
+}
+
+void interpreter_kill_tree(struct interpreter *i)
+{
+    i->whole_tree = true;
+    interpreter_kill(i);
+}
+
 void interpreter_kill_after(struct interpreter *i, int64_t grace_ms)
 {
     timer_start(i->kill_timer, grace_ms);
@@ -505,17 +518,11 @@ void interpreter_kill_after(struct interpreter *i, int64_t grace_ms)
 void interpreter_reaped(struct interpreter *i, int wait_status)
 {
     i->exited = true;
-    i->wait_status = wait_status;
+    i->end =
+        (struct interpreter_end){.wait_status = wait_status, .limit_bytes = -1, .peak_bytes = -1};
+    if (i->whole_tree)
+        spawn_kill_descendants();
     pump(i);
-}
-
-char *interpreter_end_text(int wait_status)
-{
-    if (!WIFSIGNALED(wait_status))
-        return xasprintf("the interpreter ended with status %d", WEXITSTATUS(wait_status));
-    const char *name = sigabbrev_np(WTERMSIG(wait_status));
-    return xasprintf("the interpreter was killed by signal %d (SIG%s)", WTERMSIG(wait_status),
-                     name ? name : "?");
 }
 
 struct bytes interpreter_last_words(const struct interpreter *i)

@@ -11,14 +11,21 @@
 
 struct interpreter;
 
+/* How it ended. */
+struct interpreter_end {
+    int wait_status; /* as of waitpid(2) */
+    bool oom;        /* memory ran out; then the next two are known, -1: not */
+    int64_t limit_bytes, peak_bytes;
+};
+
 struct interpreter_events {
     /* One frame, in order; borrowed for the call. */
     void (*on_frame)(void *data, const struct link_frame *frame);
     /* Text from descriptor 1 or 2: name is the literal "stdout" or "stderr"; whole characters. */
     void (*on_text)(void *data, const char *name, struct bytes text);
-    /* It has ended, and everything it wrote has been told. wait_status as of waitpid(2). The last
-     * call; it may free the interpreter. */
-    void (*on_end)(void *data, int wait_status);
+    /* It has ended, and everything it wrote has been told; end is borrowed. The last call; it may
+     * free the interpreter. */
+    void (*on_end)(void *data, const struct interpreter_end *end);
     /* True: nothing more is read until interpreter_resume(). */
     bool (*congested)(void *data);
     void *data;
@@ -33,15 +40,15 @@ pid_t interpreter_pid(const struct interpreter *i);
 bool interpreter_has_ended(
     const struct interpreter *i); /* its process has; on_end may be to come */
 void interpreter_send(struct interpreter *i, const struct link_frame *frame);
-void interpreter_resume(struct interpreter *i);    /* congestion is over */
-void interpreter_interrupt(struct interpreter *i); /* SIGINT to its process group */
-void interpreter_kill(struct interpreter *i);      /* SIGKILL to its process group */
+void interpreter_resume(struct interpreter *i);             /* congestion is over */
+void interpreter_interrupt(struct interpreter *i);          /* SIGINT to its process group */
+void interpreter_kill(struct interpreter *i);               /* SIGKILL to its process group */
+void interpreter_signal(struct interpreter *i, int number); /* to it alone, not to its children */
+/* SIGKILL to it and to everything that it has started, in sessions of their own too; none of it is
+ * left when on_end comes. */
+void interpreter_kill_tree(struct interpreter *i);
 void interpreter_kill_after(struct interpreter *i, int64_t grace_ms);
 void interpreter_reaped(struct interpreter *i, int wait_status); /* waitpid told its pid */
-
-/* "the interpreter was killed by signal 11 (SIGSEGV)", "the interpreter ended with status 1".
- * Given to the caller. */
-char *interpreter_end_text(int wait_status);
 
 /* The end of what it wrote to descriptor 2, at most 2 KiB; borrowed. */
 struct bytes interpreter_last_words(const struct interpreter *i);

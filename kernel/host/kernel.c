@@ -62,7 +62,7 @@ static bool flush_text(void *data)
 void kernel_open(struct kernel *k, struct loop *loop, const struct kernel_plan *plan)
 {
     *k = (struct kernel){.backend.class = &kernel_backend, .loop = loop, .plan = *plan};
-    k->end.wait_status = -1;
+    k->end.last.wait_status = -1;
     publisher_init(&k->publisher, plan->username);
     k->requests = request_table_new(REQUESTS_REMEMBERED);
     k->usage = usage_new();

@@ -85,7 +85,8 @@ void kernel_start(struct kernel *k);
 void kernel_close(struct kernel *k);
 void kernel_take(void *kernel, struct frontend *from, const struct message *m); /* a receiver */
 void kernel_relief(void *kernel);                                               /* likewise */
-void kernel_orderly_end(struct kernel *k, const char *reason); /* SIGTERM, lease, parent gone */
+/* SIGTERM, lease, parent gone, idle, ... */
+void kernel_orderly_end(struct kernel *k, enum cause cause, const char *reason);
 void kernel_interrupt(struct kernel *k);
 
 /* kernel.c, for the other parts */
@@ -105,12 +106,11 @@ void kernel_on_text(void *kernel, const char *name, struct bytes text);
 bool kernel_congested(void *kernel);
 
 /* lifecycle.c */
-void kernel_on_end(void *kernel, int wait_status);
+void kernel_on_end(void *kernel, const struct interpreter_end *end);
 void kernel_ready(struct kernel *k, struct bytes json);
 void kernel_leave(struct kernel *k, enum phase phase); /* asks the interpreter to end */
 void kernel_hello(struct kernel *k);
 void kernel_broken_told(struct kernel *k); /* somebody knows now: it need not wait much longer */
-void kernel_die(struct kernel *k, int exit_status, const char *reason);
 extern const struct backend_class kernel_backend;
 
 /* control.c: what the host answers itself. True: it is finished; false: it answers later. */

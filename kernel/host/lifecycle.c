@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/host/death.h"
 #include "kernel/host/report.h"
 #include "kernel/host/spawn.h"
 #include "protocol/json.h"
@@ -27,23 +28,19 @@ static void on_end_due(void *data)
     k->plan.on_end(k->plan.data);
 }
 
-/* reason: taken; NULL keeps the one that is there. */
-static void end_soon(struct kernel *k, int exit_status, char *reason, int64_t after_ms)
+static void set_reason(struct kernel *k, enum cause cause, const char *reason)
+{
+    k->end.cause = cause;
+    free(k->end.reason);
+    k->end.reason = xstrdup(reason);
+}
+
+static void end_soon(struct kernel *k, int exit_status, int64_t after_ms)
 {
     k->end.exit_status = exit_status;
-    if (reason) {
-        free(k->end.reason);
-        k->end.reason = reason;
-    }
     if (!k->end_timer)
         k->end_timer = loop_timer(k->loop, on_end_due, k);
     timer_start(k->end_timer, after_ms);
-}
-
-void kernel_die(struct kernel *k, int exit_status, const char *reason)
-{
-    k->phase = PHASE_ENDING;
-    end_soon(k, exit_status, xstrdup(reason), 0);
 }
 
 static void be_broken(struct kernel *k, const char *cause, struct bytes last_words)
@@ -56,7 +53,8 @@ static void be_broken(struct kernel *k, const char *cause, struct bytes last_wor
     k->broken = buffer_take(&text, &(size_t){0});
     report("%s", cause);
     outcome_tell(&k->restarted, false, 502, k->broken);
-    end_soon(k, EXIT_BROKEN, xstrdup(k->broken), BROKEN_LINGER_MS);
+    set_reason(k, CAUSE_START, k->broken);
+    end_soon(k, EXIT_BROKEN, BROKEN_LINGER_MS);
     kernel_dispatch(k);
 }
 
@@ -170,7 +168,7 @@ void kernel_leave(struct kernel *k, enum phase phase)
         return;
     k->phase = phase;
     if (!k->interpreter) {
-        kernel_on_end(k, 0);
+        kernel_on_end(k, &(struct interpreter_end){0});
         return;
     }
     struct bytes part = bytes_of(parts[phase == PHASE_RESTARTING]);
@@ -181,10 +179,9 @@ void kernel_leave(struct kernel *k, enum phase phase)
     interpreter_kill_after(k->interpreter, LEAVE_GRACE_MS);
 }
 
-void kernel_orderly_end(struct kernel *k, const char *reason)
+void kernel_orderly_end(struct kernel *k, enum cause cause, const char *reason)
 {
-    free(k->end.reason);
-    k->end.reason = xstrdup(reason);
+    set_reason(k, cause, reason);
     kernel_leave(k, PHASE_ENDING);
 }
 
@@ -247,38 +244,41 @@ static void end_now(struct kernel *k)
         settle(k, "KernelEnded", "the kernel was shut down while this ran");
     say_goodbye(k);
     if (!k->end.reason)
-        k->end.reason = xstrdup(k->told_to_end ? "the code that ran asked the kernel to end"
-                                               : "the kernel was asked to shut down");
+        set_reason(k, CAUSE_ASKED,
+                   k->told_to_end ? "the code that ran asked the kernel to end"
+                                  : "the kernel was asked to shut down");
     outcome_tell(&k->stopped, true, 200, "");
-    end_soon(k, k->end.exit_status, NULL, 0);
+    end_soon(k, k->end.exit_status, 0);
 }
 
-static void after_crash(struct kernel *k, int wait_status)
+static void after_crash(struct kernel *k, const struct interpreter_end *end)
 {
-    scoped(string) char *how = interpreter_end_text(wait_status);
+    scoped(string) char *how = death_text(end);
     scoped(string) char *text = xasprintf("%s; its variables are lost", how);
     bool quick = monotonic_ms() - k->started_ms < QUICK_DEATH_MS;
     k->quick_deaths = quick ? k->quick_deaths + 1 : 0;
     report("%s", how);
     k->phase = PHASE_RESTARTING; /* nothing is sent to it any more */
-    settle(k, "KernelDied", text);
+    settle(k, cause_error_name(death_cause(end)), text);
     if (k->quick_deaths >= QUICK_DEATHS_LIMIT) {
         scoped(string) char *reason =
             xasprintf("%s, %d times in a row within %d seconds of its start", how,
                       QUICK_DEATHS_LIMIT, QUICK_DEATH_MS / 1000);
         report("the kernel ends: %s", reason);
         outcome_tell(&k->restarted, false, 502, reason);
-        kernel_die(k, EXIT_CRASH_LOOP, reason);
+        k->phase = PHASE_ENDING;
+        set_reason(k, CAUSE_CRASH_LOOP, reason);
+        end_soon(k, EXIT_CRASH_LOOP, 0);
         return;
     }
     begin_again(k);
 }
 
-void kernel_on_end(void *kernel, int wait_status)
+void kernel_on_end(void *kernel, const struct interpreter_end *end)
 {
     struct kernel *k = kernel;
     struct interpreter *ended = take(&k->interpreter);
-    k->end.wait_status = wait_status;
+    k->end.last = *end;
     publish_flush(&k->publisher);
     if (k->phase == PHASE_ENDING) {
         end_now(k);
@@ -289,11 +289,11 @@ void kernel_on_end(void *kernel, int wait_status)
         settle(k, "KernelRestarted", "the kernel was restarted while this ran");
         begin_again(k);
     } else if (!k->ever_ready) {
-        scoped(string) char *how = interpreter_end_text(wait_status);
+        scoped(string) char *how = death_text(end);
         scoped(string) char *text = xasprintf("%s before it was ready", how);
         be_broken(k, text, interpreter_last_words(ended));
     } else {
-        after_crash(k, wait_status);
+        after_crash(k, end);
     }
     interpreter_free(ended);
 }
@@ -322,12 +322,13 @@ static void backend_restart(struct backend *backend, struct outcome outcome)
     kernel_leave(k, PHASE_RESTARTING);
 }
 
-static void backend_stop(struct backend *backend, const char *reason, struct outcome outcome)
+static void backend_stop(struct backend *backend, enum cause cause, const char *reason,
+                         struct outcome outcome)
 {
     struct kernel *k = (struct kernel *)backend;
     outcome_tell(&k->stopped, true, 200, "");
     k->stopped = outcome;
-    kernel_orderly_end(k, reason);
+    kernel_orderly_end(k, cause, reason);
 }
 
 static void backend_adopt(struct backend *backend, struct bytes json, struct outcome outcome)

@@ -42,14 +42,14 @@ struct host {
     struct watch *signals;
 };
 
-static void end_orderly(struct host *host, const char *reason)
+static void end_orderly(struct host *host, enum cause cause, const char *reason)
 {
-    host->backend->class->stop(host->backend, reason, (struct outcome){0});
+    host->backend->class->stop(host->backend, cause, reason, (struct outcome){0});
 }
 
 static void on_parent_gone(void *data)
 {
-    end_orderly(data, "the process that started the kernel is gone");
+    end_orderly(data, CAUSE_PARENT, "the process that started the kernel is gone");
 }
 
 /* Every child that has ended: the interpreter is told before it is waited for, strays are just
@@ -79,7 +79,7 @@ static void on_signal(void *data, uint32_t events)
             host->backend->class->interrupt(host->backend, (struct outcome){0});
             break;
         default:
-            end_orderly(host, "the kernel was ended by a signal");
+            end_orderly(host, CAUSE_ASKED, "the kernel was ended by a signal");
         }
     }
 }
@@ -137,7 +137,7 @@ static bool open_sockets(struct host *host, struct err *e)
 
 static void on_lease_over(void *data)
 {
-    end_orderly(data, "no gateway was attached within the lease");
+    end_orderly(data, CAUSE_LEASE, "no gateway was attached within the lease");
 }
 
 static bool open_uplink(struct host *host, struct err *e)
@@ -170,16 +170,10 @@ static void on_all_told(void *data)
 static void on_kernel_end(void *data)
 {
     struct host *host = data;
-    const struct backend_end *end = host->end;
-    int status = end->wait_status;
-    if (!host->uplink) {
+    if (host->uplink)
+        uplink_finish(host->uplink, host->end, on_all_told, host);
+    else
         on_all_told(host);
-        return;
-    }
-    bool signaled = status >= 0 && WIFSIGNALED(status);
-    uplink_finish(host->uplink, end->reason ? end->reason : "",
-                  status >= 0 && !signaled ? WEXITSTATUS(status) : -1,
-                  signaled ? WTERMSIG(status) : -1, on_all_told, host);
 }
 
 static const char *username(void)

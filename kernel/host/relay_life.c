@@ -35,12 +35,14 @@
 static void begin(struct relay *r);
 
 /* reason: taken; NULL keeps the one that is there. */
-static void end_soon(struct relay *r, int exit_status, char *reason, int64_t after_ms)
+static void end_soon(struct relay *r, int exit_status, enum cause cause, char *reason,
+                     int64_t after_ms)
 {
     r->end.exit_status = exit_status;
     if (reason) {
         free(r->end.reason);
         r->end.reason = reason;
+        r->end.cause = cause;
     }
     timer_start(r->end_timer, after_ms);
 }
@@ -60,7 +62,7 @@ static void be_broken(struct relay *r, char *cause)
     report("the kernel cannot be used: %s", cause);
     outcome_tell(&r->restarted, false, 502, cause);
     relay_dispatch(r);
-    end_soon(r, EXIT_BROKEN, xstrdup(cause), BROKEN_LINGER_MS);
+    end_soon(r, EXIT_BROKEN, CAUSE_START, xstrdup(cause), BROKEN_LINGER_MS);
 }
 
 /* `how`, with the kernel's last words if it had any. Given to the caller. */
@@ -128,7 +130,7 @@ struct relay *relay_open(struct loop *loop, const struct relay_plan *plan, struc
                         .connection = connection,
                         .context = zmq_ctx_new(),
                         .ledger = ledger_new(LEDGER_LIMIT),
-                        .end.wait_status = -1,
+                        .end.last.wait_status = -1,
                         .kernel_state = "starting"};
     publisher_init(&r->publisher, plan->username);
     uuid_make(r->own_session);
@@ -352,7 +354,7 @@ static void end_now(struct relay *r, const char *reason)
     }
     outcome_tell(&r->restarted, false, 409, "the kernel was asked to shut down");
     outcome_tell(&r->stopped, true, 200, "");
-    end_soon(r, 0, r->end.reason ? NULL : xstrdup(reason), 0);
+    end_soon(r, 0, CAUSE_ASKED, r->end.reason ? NULL : xstrdup(reason), 0);
 }
 
 static void after_failed_start(struct relay *r, const char *how, const struct foreign *ended)
@@ -386,7 +388,7 @@ static void after_crash(struct relay *r, const char *how, const struct foreign *
     outcome_tell(&r->restarted, false, 502, reason);
     r->phase = RELAY_ENDING;
     relay_dispatch(r);
-    end_soon(r, EXIT_CRASH_LOOP, reason, 0);
+    end_soon(r, EXIT_CRASH_LOOP, CAUSE_CRASH_LOOP, reason, 0);
 }
 
 /* It ended with 0, owing nothing, and not because it was interrupted: the user's code (`exit`,
@@ -404,7 +406,7 @@ static void on_end(struct relay *r, int wait_status)
     client_close(take(&r->client));
     timer_stop(r->leave_timer);
     timer_stop(r->drain_timer);
-    r->end.wait_status = ended ? wait_status : -1;
+    r->end.last.wait_status = ended ? wait_status : -1;
     if (r->phase == RELAY_ENDING) {
         end_now(r, "the kernel was asked to shut down");
     } else if (r->phase == RELAY_RESTARTING) {
@@ -459,13 +461,15 @@ static void backend_restart(struct backend *backend, struct outcome outcome)
     relay_leave(r, RELAY_RESTARTING, false);
 }
 
-static void backend_stop(struct backend *backend, const char *reason, struct outcome outcome)
+static void backend_stop(struct backend *backend, enum cause cause, const char *reason,
+                         struct outcome outcome)
 {
     struct relay *r = (struct relay *)backend;
     outcome_tell(&r->stopped, true, 200, "");
     r->stopped = outcome;
     free(r->end.reason);
     r->end.reason = xstrdup(reason);
+    r->end.cause = cause;
     relay_leave(r, RELAY_ENDING, false);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernel/host/report.h"
@@ -361,7 +362,7 @@ static bool take_stop(struct uplink *u, const struct link_frame *frame, struct e
     scoped(json) json_t *body = json_parse_object(part(frame, 0), "STOP", 64 * 1024, e);
     if (!body || !field_str(body, "reason", OPTIONAL, &reason, e))
         return false;
-    u->plan.backend->class->stop(u->plan.backend, reason, outcome_of(u, frame));
+    u->plan.backend->class->stop(u->plan.backend, CAUSE_ASKED, reason, outcome_of(u, frame));
     return true;
 }
 
@@ -612,19 +613,31 @@ struct frontend *uplink_frontend(struct uplink *u)
     return &u->frontend;
 }
 
-void uplink_finish(struct uplink *u, const char *reason, int exit_status, int signal,
-                   void (*on_finished)(void *data), void *data)
+/* What DEATH holds; given. */
+static char *death_json(const struct backend_end *end)
 {
-    json_t *json = json_pack("{s:s, s:o, s:o}", "reason", reason, "exit_status",
-                             number_or_null(exit_status, -1), "signal", number_or_null(signal, -1));
+    int status = end->last.wait_status;
+    bool signaled = status >= 0 && WIFSIGNALED(status);
+    int exit_status = status >= 0 && !signaled ? WEXITSTATUS(status) : -1;
+    json_t *json =
+        json_pack("{s:s, s:s, s:o, s:o}", "reason", end->reason ? end->reason : "", "cause",
+                  cause_word(end->cause), "exit_status", number_or_null(exit_status, -1), "signal",
+                  number_or_null(signaled ? WTERMSIG(status) : -1, -1));
     char *text = json ? json_dumps(json, JSON_COMPACT) : xstrdup("{\"reason\":\"\"}");
+    json_decref(json);
+    return text;
+}
+
+void uplink_finish(struct uplink *u, const struct backend_end *end, void (*on_finished)(void *data),
+                   void *data)
+{
+    char *text = death_json(end);
     struct bytes body = bytes_of(text);
     link_encode(&u->death, &(struct link_frame){.kind = LINK_DEATH,
                                                 .number = unacked_last(u->unacked),
                                                 .parts = &body,
                                                 .part_count = 1});
     free(text);
-    json_decref(json);
     u->finishing = true;
     u->on_finished = on_finished;
     u->finished_data = data;

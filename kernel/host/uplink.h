@@ -27,9 +27,9 @@ struct frontend *uplink_frontend(struct uplink *u);
 
 /* Says DEATH after everything else and calls on_finished once when the gateway has all of it, or is
  * gone: then at once when nothing waits for it or there is no lease, else when the lease is over.
- * exit_status and signal: -1: null. */
-void uplink_finish(struct uplink *u, const char *reason, int exit_status, int signal,
-                   void (*on_finished)(void *data), void *data);
+ * end is borrowed for the call. */
+void uplink_finish(struct uplink *u, const struct backend_end *end, void (*on_finished)(void *data),
+                   void *data);
 void uplink_close(struct uplink *u); /* removes the socket; NULL is legal */
 
 #endif

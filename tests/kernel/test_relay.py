@@ -259,7 +259,9 @@ def test_stop(host: RelayHost) -> None:
     gateway = host.gateway()
     gateway.client().run("pass")
     assert gateway.command(STOP, b'{"reason":"no longer needed"}')["ok"]
-    assert gateway.await_death() == {"reason": "no longer needed", "exit_status": 0, "signal": None}
+    assert gateway.await_death() == {
+        "reason": "no longer needed", "cause": "asked", "exit_status": 0, "signal": None
+    }  # fmt: skip
     assert host.wait() == 0
 
 

@@ -95,7 +95,7 @@ def test_crash_loop_ends_with_the_reason(fake: RelayHost) -> None:
     for _ in range(5):
         assert client.run("stderr the reason is here\nexit 3").content["ename"] == "KernelDied"
     death = gateway.await_death()
-    assert death["exit_status"] == 3
+    assert death["exit_status"] == 3 and death["cause"] == "crash_loop"
     assert "5 times in a row" in death["reason"]
     assert "the reason is here" in death["reason"]
     assert fake.wait() == 3
