@@ -27,7 +27,6 @@ struct settings_net {
     bool token_given; /* the operator chose it, so it is not printed */
     char *token_file;
     bool insecure_http; /* plain HTTP beyond loopback was asked for */
-    bool trust_xheaders;
     char *certfile; /* "" without TLS */
     char *keyfile;
     char *client_ca; /* "" : clients need no certificate */

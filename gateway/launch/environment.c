@@ -6,6 +6,9 @@
 
 #include "protocol/bytes.h"
 
+/* MAX_ARG_STRLEN of execve(2), with the NUL. */
+#define VARIABLE_LIMIT_BYTES (128 * 1024)
+
 /* What the gateway was told in confidence, and what would make a child believe it is a service. */
 static const char *const secrets[] = {
     "WARMCELL_TOKEN",
@@ -134,7 +137,12 @@ static bool check_asked(json_t *asked, struct err *e)
             return fail(e, 400, "env: a name must not be empty or hold \"=\"");
         if (strlen(json_string_value(value)) != json_string_length(value))
             return fail(e, 400, "env: %.100s: must not hold NUL", name);
-        total += strlen(name) + json_string_length(value) + 2;
+        size_t bytes = strlen(name) + json_string_length(value) + 2;
+        if (bytes > VARIABLE_LIMIT_BYTES)
+            return fail(e, 400,
+                        "env: %.100s: larger than %d bytes, which Linux passes to no program", name,
+                        VARIABLE_LIMIT_BYTES);
+        total += bytes;
     }
     if (total > ENVIRONMENT_LIMIT_BYTES)
         return fail(e, 400, "env: larger than %d bytes", ENVIRONMENT_LIMIT_BYTES);

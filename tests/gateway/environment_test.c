@@ -87,6 +87,26 @@ static void test_refusals(void **state)
     }
 }
 
+static void test_a_variable_that_no_program_can_be_given(void **state)
+{
+    (void)state;
+    scoped(buffer) struct buffer value = {0};
+    struct environment env;
+    struct err e = {0};
+    size_t most = 128 * 1024 - strlen("KERNEL_X=") - 1;
+    memset(buffer_reserve(&value, most + 1), 'v', most + 1);
+    value.len = most;
+    json_t *fits = json_pack("{s:s%}", "KERNEL_X", value.data, value.len);
+    assert_true(environment_build(&settings, server, fits, &env, &e));
+    environment_free(&env);
+    json_decref(fits);
+    value.len = most + 1;
+    json_t *too_long = json_pack("{s:s%}", "KERNEL_X", value.data, value.len);
+    assert_fails(environment_build(&settings, server, too_long, &env, &e), e, 400,
+                 "env: KERNEL_X: larger than 131072 bytes, which Linux passes to no program");
+    json_decref(too_long);
+}
+
 static void test_spec_values_name_others(void **state)
 {
     (void)state;
@@ -131,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_a_variable_that_no_program_can_be_given),
         cmocka_unit_test(test_spec_values_name_others),
         cmocka_unit_test(test_difference_turns_one_into_the_other),
     };

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import zmq
 from kernel.host_process import DRIVER, Host
 from support import processes
-from support.direct import DirectClient
+from support.direct import DirectClient, endpoint
 from support.programs import programs
 
 
@@ -108,3 +109,26 @@ def test_help_and_version() -> None:
         assert text in run.stdout
     run = subprocess.run([programs().host, "--no"], check=False, capture_output=True, text=True)
     assert run.returncode == 2 and "--no: is not an option" in run.stderr
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_curve_keys_of_the_connection_file(transport: str, tmp_path: Path) -> None:
+    """Every socket asks for CURVE, so a client that does not speak it hears nothing."""
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    ip = str(tmp_path / "k") if transport == "ipc" else "127.0.0.1"
+    with Host(transport=transport, ip=ip, curve_publickey=public, curve_secretkey=secret) as host:
+        client = host.client()
+        assert client.run("print over curve").stdout == "over curve\n"
+        plain = {name: value for name, value in host.info.items() if "curve" not in name}
+        context = zmq.Context()
+        for port in ("shell", "control", "stdin", "hb", "iopub"):
+            asker = context.socket(zmq.SUB if port == "iopub" else zmq.DEALER)
+            watch = asker.get_monitor_socket(
+                zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_DISCONNECTED
+            )
+            asker.connect(endpoint(plain, port))
+            assert watch.poll(30_000), f"{port} lets a plain client in"
+            asker.disable_monitor()
+            asker.close(linger=0)
+        context.destroy(linger=0)
+        assert client.run("print after").stdout == "after\n"

@@ -278,3 +278,31 @@ def test_adopt(launch: Starter, tmp_path: Path) -> None:
     fresh.send(ADOPT, 0, json.dumps(orders).encode())
     code = "import os\nos.environ.get('COMES'), os.environ.get('GOES'), os.getcwd()"
     assert fresh.run(code).result == repr(("é", None, str(tmp_path)))
+
+
+HOOK = """
+from IPython.terminal.pt_inputhooks import register
+turns = 0
+def hook(context):
+    global turns
+    while not context.input_is_ready():
+        turns += 1
+        print('turn', flush=True) if turns == 1 else None
+        import select
+        select.select([context.fileno()], [], [], 0.001)
+register('counted', hook)
+"""
+
+
+def test_gui_events_run_between_cells(launch: Starter) -> None:
+    """A toolkit's hook runs while no request does, and gives way to one."""
+    interpreter = launch()
+    assert interpreter.run(HOOK).reply["status"] == "ok"
+    interpreter.run("%gui counted")
+    frame = interpreter.next_frame()
+    assert frame.parts[1] == b"turn\n"
+    assert interpreter.run("turns > 0").result == "True"
+    assert interpreter.run("%gui none\nbefore = turns").reply["status"] == "ok"
+    assert interpreter.run("turns == before").result == "True"
+    refused = interpreter.run("%gui nothing_like_it")
+    assert refused.reply["status"] == "error" or "nothing_like_it" in refused.stderr

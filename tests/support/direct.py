@@ -66,6 +66,9 @@ class DirectClient(Client):
         for channel, kind in CHANNELS.items():
             socket = self.context.socket(kind)
             socket.linger = 0
+            if "curve_publickey" in info:
+                socket.curve_serverkey = info["curve_publickey"].encode()
+                socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
             if channel == "iopub":
                 socket.rcvhwm = rcvhwm
                 if rcvbuf:
