@@ -27,7 +27,7 @@ struct settings_net {
     bool token_given; /* the operator chose it, so it is not printed */
     char *token_file;
     bool insecure_http; /* plain HTTP beyond loopback was asked for */
-    char *certfile; /* "" without TLS */
+    char *certfile;     /* "" without TLS */
     char *keyfile;
     char *client_ca; /* "" : clients need no certificate */
     struct string_list allowed_hosts;
