@@ -50,7 +50,7 @@ struct boundary_plan {
 };
 
 struct boundary {
-    pid_t init;   /* a child of the keeper */
+    pid_t init; /* a child of the keeper */
     int init_pidfd;
     int namespaces[WIRE_NAMESPACES]; /* user, mnt, pid, net, ipc, uts; owned */
 };
@@ -61,7 +61,8 @@ struct boundary {
 bool boundary_make(struct world *w, const struct boundary_plan *plan, struct boundary *out,
                    struct err *e);
 
-/* Kills the init, and so everything inside, at once. The keeper reaps it; descriptors are closed. */
+/* Kills the init, and so everything inside, at once. The keeper reaps it; descriptors are closed.
+ */
 void boundary_end(struct boundary *b);
 
 /* Fills the part of confine that the boundary decides: uid, gid, landlock, seccomp. */

@@ -25,14 +25,18 @@ struct confine {
     bool seccomp;
 };
 
-/* Joins the namespaces in the order given (user first). On failure errno is set. The caller must
- * not share its file system state (CLONE_FS). */
+/* Joins the namespaces in the order given (user first); those that are -1 are passed over. From
+ * here to the end of confine_self nobody inside can look into the process (it is not dumpable). On
+ * failure errno is set. The caller must not share its file system state (CLONE_FS). */
 bool confine_join(const int *namespaces, size_t count);
 
-/* uid and gid, rlimits, no capabilities (bounding and ambient sets too), no_new_privs, not dumpable
- * for others, landlock, and seccomp last. The namespaces must be joined already. NULL: done;
- * otherwise the literal name of the step that failed ("seccomp"), with errno. After a failure the
- * process must end. */
+/* uid and gid, rlimits (never above what the process has; no core dumps), no capabilities (bounding
+ * and ambient sets too), no_new_privs, landlock, and seccomp last. The namespaces must be joined,
+ * and all descriptors but the process's own closed already. NULL: done; otherwise the literal name
+ * of the step that failed ("seccomp"), with errno. After a failure the process must end. */
 const char *confine_self(const struct confine *plan);
+
+/* The part of confine_self that gives up rights: uid and gid, capabilities, no_new_privs. */
+const char *confine_identity(uid_t uid, gid_t gid);
 
 #endif

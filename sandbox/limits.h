@@ -39,7 +39,7 @@ json_t *limits_json(const struct limits *l); /* every member; given */
  * below our own. Never fails: what is missing is in governor_report. */
 struct governor;
 struct governor *governor_open(const char *name, const char *delegated);
-void governor_free(struct governor *g); /* removes what it made */
+void governor_free(struct governor *g);            /* removes what it made */
 json_t *governor_report(const struct governor *g); /* {"cgroup": "v1"|"v2"|"none", "missing": []} */
 
 /* One sandbox's share. Children are attached by pid as the keeper counts. */
@@ -48,8 +48,8 @@ struct share *share_open(struct governor *g, const char *id, const struct limits
                          const char *workspace, struct err *e);
 bool share_attach(struct share *s, pid_t pid, struct err *e);
 bool share_change(struct share *s, const struct limits *l, struct err *e);
-/* {"memory_bytes": "cgroup-v1", "cpus": "cgroup-v1", "processes": "cgroup-v1", "open_files": "rlimit",
- * "workspace_bytes": "accounting", ...}; "none": nobody does here. Given. */
+/* {"memory_bytes": "cgroup-v1", "cpus": "cgroup-v1", "processes": "cgroup-v1", "open_files":
+ * "rlimit", "workspace_bytes": "accounting", ...}; "none": nobody does here. Given. */
 json_t *share_enforced(const struct share *s);
 void share_rlimits(const struct share *s, struct confine *out); /* adds them */
 /* {"cpu_s": 1.25, "memory_bytes": n, "memory_peak_bytes": n, "processes": n, "disk_bytes": n,

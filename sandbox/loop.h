@@ -1,5 +1,5 @@
-/* The one loop of a keeper or a host: descriptors, timers, and hooks that run before each sleep. One
- * thread. */
+/* The one loop of a keeper or a host: descriptors, timers, and hooks that run before each sleep.
+ * One thread. */
 #ifndef WARMCELL_SANDBOX_LOOP_H
 #define WARMCELL_SANDBOX_LOOP_H
 
