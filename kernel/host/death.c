@@ -23,6 +23,7 @@ static const struct {
     [CAUSE_PARENT] = {"parent", "KernelEnded"},
     [CAUSE_START] = {"start", "KernelDied"},
     [CAUSE_CRASH_LOOP] = {"crash_loop", "KernelDied"},
+    [CAUSE_RESTART] = {"restart", "KernelRestarted"},
 };
 
 const char *cause_word(enum cause cause)

@@ -18,6 +18,7 @@ enum cause {
     CAUSE_PARENT,       /* the process that started it is gone */
     CAUSE_START,        /* it never became ready */
     CAUSE_CRASH_LOOP,   /* it ended again and again */
+    CAUSE_RESTART,      /* somebody wanted a new interpreter */
 };
 
 /* "asked", "exit_status", "signal", "oom", ...: the names above in lower case. A literal. */

@@ -4,6 +4,7 @@
  * on stderr, and can neither end nor confuse the host. */
 #include "kernel/host/kernel.h"
 
+#include "kernel/host/execution.h"
 #include "kernel/host/report.h"
 #include "protocol/json.h"
 
@@ -24,12 +25,45 @@ static struct body body_from(const struct link_frame *frame, size_t first)
     return body;
 }
 
+/* Output was withheld: the execution that runs is ended; of one that ran before (a thread or task
+ * of its goes on) the client is told. */
+static void output_withheld(struct kernel *k, uint64_t number, struct request *request,
+                            struct allowance *output)
+{
+    if (request && request == k->running && request->execution) {
+        ladder_climb(k, CAUSE_OUTPUT_LIMIT);
+        return;
+    }
+    if (!allowance_must_tell(output))
+        return;
+    scoped(string) char *line = xasprintf(
+        "\nwarmcell: the output limit of %lld bytes is passed; %llu bytes so far were not "
+        "delivered\n",
+        (long long)k->limits.output_bytes, (unsigned long long)output->withheld);
+    publish_stream(&k->publisher, number, request ? request->header : (struct bytes){0}, "stderr",
+                   bytes_of(line));
+}
+
+/* Publishes text as far as its request may put out more; all of it when it is free. */
+static void put_text(struct kernel *k, uint64_t number, const char *name, struct bytes text,
+                     bool is_free)
+{
+    struct request *request = request_table_find(k->requests, number);
+    struct allowance *output = request ? &request->output : &k->unowned;
+    uint64_t limit = is_free ? 0 : (uint64_t)k->limits.output_bytes;
+    size_t passed = allowance_text(output, limit, text);
+    if (passed)
+        publish_stream(&k->publisher, number, request ? request->header : (struct bytes){0}, name,
+                       (struct bytes){text.data, passed});
+    if (passed < text.len)
+        output_withheld(k, number, request, output);
+}
+
 static void on_stream(struct kernel *k, const struct link_frame *frame)
 {
     const char *name = bytes_is(part(frame, 0), "stderr") ? "stderr" : "stdout";
-    struct bytes text = part(frame, 1);
-    if (text.len)
-        publish_stream(&k->publisher, frame->number, kernel_parent(k, frame->number), name, text);
+    if (part(frame, 1).len)
+        put_text(k, frame->number, name, part(frame, 1), false);
 }
 
 /* Types that only the host may say. */
@@ -53,6 +87,24 @@ static void note_count(struct kernel *k, struct bytes content)
     k->execution_count = strtoll(digits, NULL, 10);
 }
 
+static void put_message(struct kernel *k, uint64_t number, const char *msg_type, struct body body)
+{
+    struct request *request = request_table_find(k->requests, number);
+    struct allowance *output = request ? &request->output : &k->unowned;
+    bool of_running = request && request == k->running && request->execution;
+    if (strcmp(msg_type, "execute_input") == 0)
+        note_count(k, body.content);
+    else if (of_running && strcmp(msg_type, "error") == 0 && execution_holds_error(k, body.content))
+        return;
+    size_t bytes = body.content.len;
+    for (size_t i = 0; i < body.buffer_count; i++)
+        bytes += body.buffers[i].len;
+    if (allowance_message(output, (uint64_t)k->limits.output_bytes, msg_type, bytes))
+        publish(&k->publisher, request ? request->header : (struct bytes){0}, msg_type, &body);
+    else
+        output_withheld(k, number, request, output);
+}
+
 static void on_publish(struct kernel *k, const struct link_frame *frame)
 {
     char msg_type[TYPE_LIMIT + 1];
@@ -65,10 +117,7 @@ static void on_publish(struct kernel *k, const struct link_frame *frame)
         report_dropped("the interpreter published a type that is not its to publish");
         return;
     }
-    struct body body = body_from(frame, 1);
-    if (strcmp(msg_type, "execute_input") == 0)
-        note_count(k, body.content);
-    publish(&k->publisher, kernel_parent(k, frame->number), msg_type, &body);
+    put_message(k, frame->number, msg_type, body_from(frame, 1));
 }
 
 static bool is_running(const struct kernel *k, const struct link_frame *frame)
@@ -85,9 +134,14 @@ static void on_reply(struct kernel *k, const struct link_frame *frame)
     if (!is_running(k, frame))
         return;
     struct body body = body_from(frame, 0);
-    if (frame->flags & LINK_FLAG_ABORT_QUEUE)
-        kernel_doom_queue(k);
-    publish_reply(&k->publisher, k->running, &body);
+    bool abort_queue = frame->flags & LINK_FLAG_ABORT_QUEUE;
+    if (k->running->execution) {
+        execution_reply(k, &body, abort_queue);
+    } else {
+        if (abort_queue)
+            kernel_doom_queue(k);
+        publish_reply(&k->publisher, k->running, &body);
+    }
     k->replied = true;
     k->quick_deaths = 0; /* it works: a crash that a cell causes is no crash loop */
     kernel_finish(k);
@@ -155,7 +209,8 @@ void kernel_on_frame(void *kernel, const struct link_frame *frame)
 void kernel_on_text(void *kernel, const char *name, struct bytes text)
 {
     struct kernel *k = kernel;
-    publish_stream(&k->publisher, k->text_number, kernel_parent(k, k->text_number), name, text);
+    bool stacks = strcmp(name, "stderr") == 0 && ladder_takes_stacks(k, text.len);
+    put_text(k, k->text_number, name, text, stacks);
 }
 
 bool kernel_congested(void *kernel)

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 
+#include "kernel/host/execution.h"
 #include "kernel/host/report.h"
 #include "protocol/json.h"
 
@@ -61,7 +62,8 @@ static bool flush_text(void *data)
 
 void kernel_open(struct kernel *k, struct loop *loop, const struct kernel_plan *plan)
 {
-    *k = (struct kernel){.backend.class = &kernel_backend, .loop = loop, .plan = *plan};
+    *k = (struct kernel){
+        .backend.class = &kernel_backend, .loop = loop, .plan = *plan, .limits = plan->limits};
     k->end.last.wait_status = -1;
     publisher_init(&k->publisher, plan->username);
     k->requests = request_table_new(REQUESTS_REMEMBERED);
@@ -84,6 +86,10 @@ void kernel_close(struct kernel *k)
     timer_close(k->end_timer);
     timer_close(k->hello_timer);
     free(k->kernel_info);
+    ladder_close(k);
+    lifetime_close(k);
+    buffer_free(&k->held_error);
+    free(k->interrupt_error);
     free(k->input_id);
     free(k->adopted);
     free(k->broken);
@@ -101,6 +107,10 @@ void kernel_answer_error(struct kernel *k, const struct request *request, const 
 {
     if (!request->handler->has_reply)
         return;
+    if (request->execution) {
+        execution_refused(k, request, name, text);
+        return;
+    }
     struct buffer content = {0};
     buffer_add_text(&content, "{\"status\":\"error\",\"ename\":");
     json_quote(&content, bytes_of(name));
@@ -169,6 +179,8 @@ static void run(struct kernel *k, struct request *request)
         publish_flush(&k->publisher);
         k->text_number = request->number;
         send_to_interpreter(k, request);
+        if (request->execution)
+            execution_begin(k);
         publish_status(&k->publisher, request->header, "busy");
         return;
     }
@@ -210,6 +222,8 @@ void kernel_dispatch(struct kernel *k)
 void kernel_finish(struct kernel *k)
 {
     struct request *request = take(&k->running);
+    ladder_end(k);
+    lifetime_worked(k);
     input_forget(k);
     publish_status(&k->publisher, request->header, "idle");
     request_release(request);
@@ -228,27 +242,40 @@ void kernel_doom_queue(struct kernel *k)
 
 void kernel_abort_doomed(struct kernel *k)
 {
-    static const char aborted[] = "{\"status\":\"aborted\"}";
     for (struct request *request; (request = queue_next(&k->doomed));) {
         publish_status(&k->publisher, request->header, "busy");
-        publish_reply(&k->publisher, request, &(struct body){.content = bytes_of(aborted)});
+        execution_aborted(k, request);
         publish_status(&k->publisher, request->header, "idle");
         request_release(request);
     }
 }
 
-/* NULL: m can be run; else why not. Given to the caller. */
-static char *what_is_wrong(const struct message *m, const struct header *header)
+/* What the host itself must know of an execution. */
+static bool read_execution(struct request *request, struct bytes warmcell, struct bytes stop,
+                           struct err *e)
 {
+    request->stop_on_error = json_slice_bool(stop, true);
+    return deadline_read(warmcell, &request->deadline_ms, e);
+}
+
+/* Reads what is ours of its metadata and content. NULL: it can be run; else why not. Given to the
+ * caller. */
+static char *what_is_wrong(struct request *request, const struct message *m,
+                           const struct header *header)
+{
+    struct slice warmcell = {.name = "warmcell"}, stop = {.name = "stop_on_error"};
     const struct {
         const char *name;
         struct bytes json;
-    } parts[] = {{"metadata", m->metadata}, {"content", m->content}};
-    for (size_t i = 0; i < countof(parts); i++) {
-        struct err e;
-        if (parts[i].json.len && !json_slices(parts[i].json, NULL, 0, &e))
+        struct slice *slice;
+    } parts[] = {{"metadata", m->metadata, &warmcell}, {"content", m->content, &stop}};
+    struct err e;
+    for (size_t i = 0; i < countof(parts); i++)
+        if (parts[i].json.len &&
+            !json_slices(parts[i].json, parts[i].slice, request->execution, &e))
             return xasprintf("%s: %s", parts[i].name, e.text);
-    }
+    if (request->execution && !read_execution(request, warmcell.value, stop.value, &e))
+        return xstrdup(e.text);
     if (header->subshell_id)
         return xstrdup("subshell_id: this kernel has no such subshell");
     return NULL;
@@ -295,7 +322,9 @@ void kernel_take(void *kernel, struct frontend *from, const struct message *m)
     whole.content = object_or_empty(m->content);
     struct request *request = request_new(from, &whole, header.msg_type);
     request->handler = handler_of(header.msg_type);
-    request->reason = what_is_wrong(&whole, &header);
+    request->execution = request->handler == &handlers[0];
+    request->arrived_us = monotonic_us();
+    request->reason = what_is_wrong(request, &whole, &header);
     if (request->handler->lane == AT_ONCE && !must_wait(k, request)) {
         if (request->reason) {
             refuse(k, request, "BadMessage", request->reason);
@@ -319,6 +348,8 @@ void kernel_relief(void *kernel)
 
 void kernel_interrupt(struct kernel *k)
 {
-    if (k->interpreter && k->phase == PHASE_READY)
-        interpreter_interrupt(k->interpreter);
+    if (!k->interpreter || k->phase != PHASE_READY)
+        return;
+    k->interrupt_asked = true;
+    interpreter_interrupt(k->interpreter);
 }

@@ -5,8 +5,10 @@
 #define WARMCELL_KERNEL_HOST_KERNEL_H
 
 #include "kernel/host/backend.h"
+#include "kernel/host/deadline.h"
 #include "kernel/host/history.h"
 #include "kernel/host/interpreter.h"
+#include "kernel/host/lifetime.h"
 #include "sandbox/loop.h"
 #include "kernel/host/publish.h"
 #include "kernel/host/queue.h"
@@ -30,6 +32,7 @@ struct kernel_plan {
     const char
         *python_version; /* what kernel_info says before the interpreter does; NULL: not Python */
     const char *username;
+    struct run_limits limits;
     void (*on_end)(void *data); /* the host must end: kernel.end says how */
     void *data;
 };
@@ -46,13 +49,22 @@ struct kernel {
     bool ever_ready;
     bool told_to_end; /* it asked for its own end (EXIT) */
     int64_t started_ms;
-    int quick_deaths; /* in a row, without an answer in between */
+    int quick_deaths;      /* in a row, without an answer in between */
+    uint64_t generation;   /* which interpreter this is, from 1 */
+    int dump_signal;       /* what makes it write its stacks to descriptor 2; 0: nothing does */
+    char *interrupt_error; /* the ename of a run that was interrupted; NULL: not known */
     bool hello_sent;
 
     struct queue queue;
     struct request_table *requests;
     struct request *running;
     bool replied;
+    bool interrupt_asked;     /* somebody interrupted it */
+    struct ladder ladder;     /* of the running execution, if it is one */
+    struct buffer held_error; /* its `error`, told when its reply has come; empty: none */
+    struct run_limits limits;
+    struct lifetime lifetime;
+    struct allowance unowned; /* output of requests that are not remembered */
     struct queue
         doomed;   /* executions that are answered `aborted` once the running one is finished */
     bool dooming; /* nothing is dispatched meanwhile */

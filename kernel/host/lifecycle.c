@@ -5,10 +5,11 @@
  * that explains itself. */
 #include "kernel/host/kernel.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernel/host/death.h"
+#include "kernel/host/execution.h"
 #include "kernel/host/report.h"
 #include "kernel/host/spawn.h"
 #include "protocol/json.h"
@@ -93,6 +94,9 @@ static void begin(struct kernel *k)
     k->hello_sent = false;
     k->started_ms = monotonic_ms();
     k->execution_count = 0;
+    k->generation++;
+    k->dump_signal = 0;
+    free(take(&k->interrupt_error));
     publish_status(&k->publisher, (struct bytes){0}, "starting");
     k->interpreter = interpreter_start(k->loop, k->plan.argv, &events, &e);
     if (!k->interpreter)
@@ -106,6 +110,7 @@ static void begin(struct kernel *k)
 void kernel_start(struct kernel *k)
 {
     begin(k);
+    lifetime_begin(k);
 }
 
 static json_t *text_or_null(const char *text)
@@ -135,6 +140,17 @@ void kernel_hello(struct kernel *k)
     json_decref(hello);
 }
 
+/* How it can be made to show its stacks, and how it names the end of an interrupted run. */
+static void note_interrupts(struct kernel *k, json_t *ready)
+{
+    int64_t number = 0;
+    const char *name = NULL;
+    if (field_int(ready, "stack_dump_signal", OPTIONAL, SIGRTMIN, SIGRTMAX, &number, NULL))
+        k->dump_signal = (int)number;
+    if (field_str(ready, "interrupt_error", OPTIONAL, &name, NULL) && name)
+        k->interrupt_error = xstrdup(name);
+}
+
 void kernel_ready(struct kernel *k, struct bytes json)
 {
     struct err e;
@@ -148,6 +164,7 @@ void kernel_ready(struct kernel *k, struct bytes json)
     }
     if (k->phase != PHASE_STARTING)
         return;
+    note_interrupts(k, ready);
     kernel_info_merge(k, json_object_get(ready, "kernel_info"));
     k->phase = PHASE_READY;
     k->ever_ready = true;
@@ -174,6 +191,7 @@ void kernel_leave(struct kernel *k, enum phase phase)
     struct bytes part = bytes_of(parts[phase == PHASE_RESTARTING]);
     interpreter_send(k->interpreter,
                      &(struct link_frame){.kind = LINK_SHUTDOWN, .parts = &part, .part_count = 1});
+    k->interrupt_asked = true;
     if (k->running)
         interpreter_interrupt(k->interpreter); /* a cell that runs does not hold up the end */
     interpreter_kill_after(k->interpreter, LEAVE_GRACE_MS);
@@ -187,33 +205,20 @@ void kernel_orderly_end(struct kernel *k, enum cause cause, const char *reason)
 
 /* `error` on iopub, the reply that is owed, idle; and every execution that waits behind it is
  * aborted. */
-static void settle(struct kernel *k, const char *name, const char *text)
+static void settle(struct kernel *k, enum cause cause, const char *text)
 {
     if (!k->running)
         return;
     kernel_doom_queue(k);
-    struct buffer content = {0};
-    buffer_add_text(&content, "{\"ename\":");
-    json_quote(&content, bytes_of(name));
-    buffer_add_text(&content, ",\"evalue\":");
-    json_quote(&content, bytes_of(text));
-    scoped(string) char *line = xasprintf("%s: %s", name, text);
-    buffer_add_text(&content, ",\"traceback\":[");
-    json_quote(&content, bytes_of(line));
-    buffer_add_text(&content, "]}");
-    publish(&k->publisher, k->running->header, "error",
-            &(struct body){.content = buffer_view(&content)});
-    buffer_free(&content);
-    if (!k->replied)
-        kernel_answer_error(k, k->running, name, text);
+    execution_lost(k, cause, text);
     kernel_finish(k);
 }
 
-static void begin_again(struct kernel *k)
+static void begin_again(struct kernel *k, enum cause cause, const char *reason)
 {
     /* Clients take "restarting" for a death that nobody asked for: JupyterLab puts up a dialog. */
     if (!k->restarted.call)
-        publish_status(&k->publisher, (struct bytes){0}, "restarting");
+        publish_restarting(&k->publisher, cause, reason);
     publisher_new_session(&k->publisher);
     k->text_number = 0;
     begin(k);
@@ -237,11 +242,20 @@ static void say_goodbye(struct kernel *k)
     }
 }
 
+static void settle_at_end(struct kernel *k)
+{
+    enum cause cause = k->end.reason ? k->end.cause : CAUSE_ASKED;
+    scoped(string) char *text =
+        cause == CAUSE_ASKED ? xstrdup("the kernel was shut down while this ran")
+                             : xasprintf("the kernel ended while this ran: %s", k->end.reason);
+    settle(k, cause, text);
+}
+
 static void end_now(struct kernel *k)
 {
     spawn_kill_descendants();
     if (k->running)
-        settle(k, "KernelEnded", "the kernel was shut down while this ran");
+        settle_at_end(k);
     say_goodbye(k);
     if (!k->end.reason)
         set_reason(k, CAUSE_ASKED,
@@ -253,13 +267,16 @@ static void end_now(struct kernel *k)
 
 static void after_crash(struct kernel *k, const struct interpreter_end *end)
 {
-    scoped(string) char *how = death_text(end);
+    bool by_ladder = ladder_ended_it(k, end);
+    enum cause cause = by_ladder ? k->ladder.cause : death_cause(end);
+    scoped(string) char *how = by_ladder ? execution_end_text(k) : death_text(end);
     scoped(string) char *text = xasprintf("%s; its variables are lost", how);
     bool quick = monotonic_ms() - k->started_ms < QUICK_DEATH_MS;
-    k->quick_deaths = quick ? k->quick_deaths + 1 : 0;
+    if (!by_ladder && !end->oom) /* a limit that works is no crash loop */
+        k->quick_deaths = quick ? k->quick_deaths + 1 : 0;
     report("%s", how);
     k->phase = PHASE_RESTARTING; /* nothing is sent to it any more */
-    settle(k, cause_error_name(death_cause(end)), text);
+    settle(k, cause, text);
     if (k->quick_deaths >= QUICK_DEATHS_LIMIT) {
         scoped(string) char *reason =
             xasprintf("%s, %d times in a row within %d seconds of its start", how,
@@ -271,7 +288,7 @@ static void after_crash(struct kernel *k, const struct interpreter_end *end)
         end_soon(k, EXIT_CRASH_LOOP, 0);
         return;
     }
-    begin_again(k);
+    begin_again(k, cause, how);
 }
 
 void kernel_on_end(void *kernel, const struct interpreter_end *end)
@@ -286,8 +303,8 @@ void kernel_on_end(void *kernel, const struct interpreter_end *end)
         kernel_doom_queue(k);
         if (!k->running)
             kernel_abort_doomed(k);
-        settle(k, "KernelRestarted", "the kernel was restarted while this ran");
-        begin_again(k);
+        settle(k, CAUSE_RESTART, "the kernel was restarted while this ran");
+        begin_again(k, CAUSE_RESTART, "the kernel was asked to restart");
     } else if (!k->ever_ready) {
         scoped(string) char *how = death_text(end);
         scoped(string) char *text = xasprintf("%s before it was ready", how);
@@ -316,7 +333,7 @@ static void backend_restart(struct backend *backend, struct outcome outcome)
     if (k->phase == PHASE_BROKEN) {
         timer_stop(k->end_timer);
         free(take(&k->broken));
-        begin_again(k);
+        begin_again(k, CAUSE_RESTART, "the kernel was asked to restart");
         return;
     }
     kernel_leave(k, PHASE_RESTARTING);
@@ -341,6 +358,7 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
     }
     free(k->adopted);
     k->adopted = xstrndup(json.data, json.len);
+    lifetime_begin(k);
     if (k->interpreter && k->phase == PHASE_READY)
         interpreter_send(k->interpreter,
                          &(struct link_frame){.kind = LINK_ADOPT, .parts = &json, .part_count = 1});

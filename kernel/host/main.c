@@ -235,6 +235,7 @@ static bool open_kernel(struct host *host, struct err *e)
                     .history_file = host->history_file,
                     .python_version = host->command.python_version,
                     .username = username(),
+                    .limits = host->options.limits,
                     .on_end = on_kernel_end,
                     .data = host,
                 });

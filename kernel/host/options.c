@@ -10,8 +10,9 @@
 #include "protocol/memory.h"
 
 #define LEASE_MOST_S (30 * 24 * 3600)
+#define BYTES_MOST   (INT64_C(1) << 50)
 
-enum kind { TEXT, SECONDS, FLAG };
+enum kind { TEXT, SECONDS, DURATION, BYTES, FLAG };
 
 static const struct option_row {
     const char *name;
@@ -27,6 +28,19 @@ static const struct option_row {
      "serve a gateway on this Unix socket"},
     {"--lease", NULL, "SECONDS", SECONDS, offsetof(struct options, lease_s),
      "end when no gateway has been attached for so long"},
+    {"--execution-limit", NULL, "SECONDS", DURATION, offsetof(struct options, limits.execution_ms),
+     "end an execution that runs longer: an interrupt, its stacks, then a kill"},
+    {"--interrupt-grace", NULL, "SECONDS", DURATION,
+     offsetof(struct options, limits.interrupt_grace_ms),
+     "from the interrupt to the stacks (default: 2)"},
+    {"--dump-grace", NULL, "SECONDS", DURATION, offsetof(struct options, limits.dump_grace_ms),
+     "from the stacks to the kill (default: 3)"},
+    {"--output-limit", NULL, "BYTES", BYTES, offsetof(struct options, limits.output_bytes),
+     "end an execution that puts out more"},
+    {"--idle-limit", NULL, "SECONDS", DURATION, offsetof(struct options, limits.idle_ms),
+     "end when nothing was run for so long"},
+    {"--life-limit", NULL, "SECONDS", DURATION, offsetof(struct options, limits.life_ms),
+     "end after so long, whatever runs"},
     {"--python", NULL, "EXE", TEXT, offsetof(struct options, python),
      "the Python whose environment is served (default: that of VIRTUAL_ENV or PATH)"},
     {"--driver", NULL, NULL, FLAG, offsetof(struct options, driver),
@@ -58,22 +72,46 @@ static const struct option_row *row_of(const char *argument, const char **attach
     return NULL;
 }
 
+static bool set_number(const struct option_row *row, const char *text, int64_t most, int64_t *out,
+                       struct err *e)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno || *end || end == text || number < 1 || number > most)
+        return fail(e, 400, "%s: must be a number of %s from 1 to %lld", row->name,
+                    row->kind == BYTES ? "bytes" : "seconds", (long long)most);
+    *out = number;
+    return true;
+}
+
+static bool set_duration(const struct option_row *row, const char *text, int64_t *out_ms,
+                         struct err *e)
+{
+    if (seconds_read(bytes_of(text), out_ms))
+        return true;
+    return fail(e, 400, "%s: must be a number of seconds from 0.001 to %lld", row->name,
+                (long long)DEADLINE_MOST_MS / 1000);
+}
+
 static bool set_value(const struct option_row *row, const char *text, struct options *out,
                       struct err *e)
 {
     char *place = (char *)out + row->place;
-    if (row->kind == TEXT) {
-        *(const char **)place = text;
-        return true;
-    }
-    char *end;
-    errno = 0;
-    long long seconds = strtoll(text, &end, 10);
-    if (errno || *end || end == text || seconds < 1 || seconds > LEASE_MOST_S)
-        return fail(e, 400, "%s: must be a number of seconds from 1 to %d", row->name,
-                    LEASE_MOST_S);
-    *(int64_t *)place = seconds;
+    if (row->kind == SECONDS)
+        return set_number(row, text, LEASE_MOST_S, (int64_t *)place, e);
+    if (row->kind == BYTES)
+        return set_number(row, text, BYTES_MOST, (int64_t *)place, e);
+    if (row->kind == DURATION)
+        return set_duration(row, text, (int64_t *)place, e);
+    *(const char **)place = text;
     return true;
+}
+
+static bool has_limits(const struct options *o)
+{
+    const struct run_limits *l = &o->limits;
+    return l->execution_ms || l->output_bytes || l->idle_ms || l->life_ms;
 }
 
 static bool check(const struct options *o, struct err *e)
@@ -86,6 +124,8 @@ static bool check(const struct options *o, struct err *e)
         return fail(e, 400, "--lease: needs --uplink");
     if (o->relay && (!o->uplink || o->connection_file))
         return fail(e, 400, "--relay: needs --uplink and takes no -f");
+    if (o->relay && has_limits(o))
+        return fail(e, 400, "--relay: takes no limits; such a kernel is not watched");
     if ((o->driver || o->relay) && !(o->argv && o->argv[0]))
         return fail(e, 400, "--driver and --relay: need a command after --");
     if (o->driver && o->relay)
@@ -101,7 +141,10 @@ static bool check(const struct options *o, struct err *e)
 
 bool options_parse(int argc, char **argv, struct options *out, struct err *e)
 {
-    *out = (struct options){.interrupt_mode = "signal", .relay_transport = "tcp"};
+    *out = (struct options){
+        .interrupt_mode = "signal",
+        .relay_transport = "tcp",
+        .limits = {.interrupt_grace_ms = INTERRUPT_GRACE_MS, .dump_grace_ms = DUMP_GRACE_MS}};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
             out->argv = argv + i + 1;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/host/deadline.h"
 #include "protocol/err.h"
 
 /* Strings are borrowed from argv. */
@@ -12,6 +13,7 @@ struct options {
     const char *connection_file;
     const char *uplink;
     int64_t lease_s; /* 0: none */
+    struct run_limits limits;
     const char *python;
     const char *history;         /* NULL: IPython's own; "none" */
     const char *relay;           /* the connection file of the kernel that is relayed */

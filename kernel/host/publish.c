@@ -77,6 +77,17 @@ void publish_status(struct publisher *p, struct bytes parent, const char *state)
     publish(p, parent, "status", &(struct body){.content = {content, (size_t)len}});
 }
 
+void publish_restarting(struct publisher *p, enum cause cause, const char *reason)
+{
+    scoped(buffer) struct buffer metadata = {0};
+    buffer_printf(&metadata, "{\"warmcell\":{\"cause\":\"%s\",\"reason\":", cause_word(cause));
+    json_quote(&metadata, bytes_of(reason));
+    buffer_add_text(&metadata, "}}");
+    publish(p, (struct bytes){0}, "status",
+            &(struct body){.metadata = buffer_view(&metadata),
+                           .content = bytes_of("{\"execution_state\":\"restarting\"}")});
+}
+
 void publish_stream(struct publisher *p, uint64_t number, struct bytes parent, const char *name,
                     struct bytes text)
 {

@@ -2,6 +2,7 @@
 #ifndef WARMCELL_KERNEL_HOST_PUBLISH_H
 #define WARMCELL_KERNEL_HOST_PUBLISH_H
 
+#include "kernel/host/death.h"
 #include "kernel/host/frontend.h"
 #include "kernel/host/request.h"
 
@@ -39,6 +40,9 @@ void publisher_free(struct publisher *p);
 void publish(struct publisher *p, struct bytes parent, const char *msg_type,
              const struct body *body);
 void publish_status(struct publisher *p, struct bytes parent, const char *state);
+/* The status "restarting", of no request, with the metadata {"warmcell": {"cause": "oom", "reason":
+ * "..."}}: why there is another interpreter. */
+void publish_restarting(struct publisher *p, enum cause cause, const char *reason);
 
 /* Text of "stdout" or "stderr" (a literal): collected while number and name stay the same, until
  * publish_flush or another message. parent must live until then. */

@@ -205,11 +205,11 @@ static void begin(struct relay *r)
     on_nudge_due(r);
 }
 
-static void begin_again(struct relay *r)
+static void begin_again(struct relay *r, enum cause cause, const char *reason)
 {
     /* Clients take "restarting" for a death that nobody asked for: JupyterLab puts up a dialog. */
     if (!r->restarted.call)
-        publish_status(&r->publisher, (struct bytes){0}, "restarting");
+        publish_restarting(&r->publisher, cause, reason);
     publisher_new_session(&r->publisher);
     begin(r);
 }
@@ -379,7 +379,7 @@ static void after_crash(struct relay *r, const char *how, const struct foreign *
     report("%s", how);
     settle(r, "KernelDied", text);
     if (r->quick_deaths < QUICK_DEATHS_LIMIT) {
-        begin_again(r);
+        begin_again(r, death_cause(&r->end.last), how);
         return;
     }
     char *reason = xasprintf("%d times in a row within %d seconds of its start: %s",
@@ -411,7 +411,7 @@ static void on_end(struct relay *r, int wait_status)
         end_now(r, "the kernel was asked to shut down");
     } else if (r->phase == RELAY_RESTARTING) {
         settle(r, "KernelRestarted", "the kernel was restarted while this ran");
-        begin_again(r);
+        begin_again(r, CAUSE_RESTART, "the kernel was asked to restart");
     } else if (r->phase == RELAY_STARTING) {
         after_failed_start(r, how, ended);
     } else if (ended_by_itself(r, wait_status)) {
@@ -455,7 +455,7 @@ static void backend_restart(struct backend *backend, struct outcome outcome)
         timer_stop(r->end_timer);
         free(take(&r->broken));
         free(take(&r->end.reason));
-        begin_again(r);
+        begin_again(r, CAUSE_RESTART, "the kernel was asked to restart");
         return;
     }
     relay_leave(r, RELAY_RESTARTING, false);

@@ -3,6 +3,7 @@
 #ifndef WARMCELL_KERNEL_HOST_REQUEST_H
 #define WARMCELL_KERNEL_HOST_REQUEST_H
 
+#include "kernel/host/allowance.h"
 #include "kernel/host/frontend.h"
 #include "protocol/message.h"
 
@@ -24,6 +25,12 @@ struct request {
     struct bytes *buffers;
     size_t buffer_count;
     char *reason; /* when it cannot be run: what the error reply says; or NULL */
+
+    bool execution;                 /* an execute_request; the next two are of such */
+    bool stop_on_error;             /* those behind it are not run when it fails */
+    int64_t deadline_ms;            /* that it asks for; 0: none */
+    int64_t arrived_us, started_us; /* monotonic; started: 0: not yet */
+    struct allowance output;
 
     struct request *next;          /* for the queue */
     struct request *older, *newer; /* for the table */

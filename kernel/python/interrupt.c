@@ -102,6 +102,8 @@ bool interrupt_hear(bool on)
 {
     if (on)
         interrupt_drain();
+    if (atomic_exchange(&nudges_left, 0) > 0) /* what they were for is over */
+        start_nudges(false);
     return atomic_exchange(&hearing, on);
 }
 

@@ -146,6 +146,22 @@ class Driver:
         while True:
             time.sleep(60)
 
+    def do_deaf(self, _text: str) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def do_stubborn(self, _text: str) -> None:
+        while True:
+            try:
+                self.do_wait("")
+            except KeyboardInterrupt:
+                self.do_print("no")
+
+    def do_yielding(self, text: str) -> None:
+        try:
+            self.do_wait("")
+        except KeyboardInterrupt:
+            self.do_print(text)
+
     def do_fail(self, text: str) -> None:
         raise Failed(text)
 
@@ -245,7 +261,11 @@ def main() -> None:
         while not gate.exists():
             time.sleep(0.01)
     info = {"implementation": "fake", "language_info": {"name": "fake", "version": "1"}}
-    link.send(READY, 0, dump({"version": 1, "kernel_info": info}))
+    ready: dict[str, Any] = {"version": 1, "kernel_info": info}
+    if "--dumps" in arguments:
+        signal.signal(signal.SIGRTMIN, lambda *_: os.write(2, b"the stacks\n"))
+        ready |= {"stack_dump_signal": int(signal.SIGRTMIN), "interrupt_error": "KeyboardInterrupt"}
+    link.send(READY, 0, dump(ready))
     while True:
         try:
             driver.take(*link.receive())

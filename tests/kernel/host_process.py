@@ -131,8 +131,11 @@ class Host:
         assert kind is not None or status in (0, 1, 3, -signal.SIGKILL), (status, log)
 
 
-def v1_encode(channel: str, header: Any, content: Any, parent: Any = None) -> bytes:
-    parts = [channel.encode(), dump(header), dump(parent or {}), b"{}", dump(content)]
+def v1_encode(
+    channel: str, header: Any, content: Any, parent: Any = None, metadata: Any = None
+) -> bytes:
+    jsons = (header, parent or {}, metadata or {}, content)
+    parts = [channel.encode(), *map(dump, jsons)]
     offsets = [8 * (len(parts) + 2)]
     for part in parts:
         offsets.append(offsets[-1] + len(part))
@@ -152,10 +155,11 @@ class Received:
         self.number = number
         self.identity, msg_type, frame = parts
         self.msg_type = msg_type.decode()
-        channel, header, parent, _metadata, content, *self.buffers = v1_decode(frame)
+        channel, header, parent, metadata, content, *self.buffers = v1_decode(frame)
         self.channel = channel.decode()
         self.header = json.loads(header)
         self.parent = json.loads(parent)
+        self.metadata = json.loads(metadata)
         self.raw = content
 
     @property

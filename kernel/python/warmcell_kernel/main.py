@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -12,6 +13,8 @@ from warmcell_kernel import __version__, frames
 from warmcell_kernel.jsonable import fallback
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
+# not that of interrupt.c, which is the one above
+STACK_DUMP_SIGNAL = signal.SIGRTMAX - 3
 
 
 def run(link_fd: int, pipes_fd: int = -1) -> int:
@@ -54,11 +57,12 @@ def refuse(sentence: str) -> int:
 def prepare(link_fd: int, pipes_fd: int) -> None:
     """Streams, signals and the environment, before any code of others runs."""
     import faulthandler
-    import signal
 
     from warmcell_kernel.streams import OutStream
 
     faulthandler.enable(2)
+    # a copy, which stays when user code turns descriptor 2 elsewhere
+    faulthandler.register(STACK_DUMP_SIGNAL, os.dup(2), all_threads=True, chain=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _warmcell.open(link_fd, pipes_fd, fallback)
     sys.stdout = sys.__stdout__ = OutStream("stdout", 1)  # type: ignore[misc,assignment]
@@ -98,6 +102,8 @@ def ready(banner: str) -> dict[str, Any]:
     docs = "https://docs.python.org"
     return {
         "version": frames.VERSION,
+        "stack_dump_signal": int(STACK_DUMP_SIGNAL),
+        "interrupt_error": "KeyboardInterrupt",
         "kernel_info": {
             "implementation": "warmcell",
             "implementation_version": __version__,

@@ -1,0 +1,362 @@
+"""Executions that a limit ends: the ladder, the limit of output, what replies say of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from kernel.host_process import Gateway, Host, v1_encode
+from support import processes
+from support.client import Run
+from support.direct import DirectClient
+
+GRACES = ("--interrupt-grace", "0.2", "--dump-grace", "0.2")
+DUMPS = ("--dumps",)
+
+
+def run(client: DirectClient, code: str, deadline_s: Any = None, **fields: Any) -> Run:
+    metadata = {} if deadline_s is None else {"warmcell": {"deadline_s": deadline_s}}
+    content = {"code": code, "silent": False, "allow_stdin": False, **fields}
+    return client.collect(client.send("execute_request", content, metadata=metadata))
+
+
+def verdict(of: Run) -> dict[str, Any]:
+    assert of.reply is not None
+    found: dict[str, Any] = of.reply.metadata["warmcell"]
+    return found
+
+
+def the_error(of: Run) -> dict[str, Any]:
+    """The only `error` on iopub, which says what the reply says."""
+    (error,) = of.of("error")
+    assert of.status == "error"
+    for member in ("ename", "evalue", "traceback"):
+        assert error.content[member] == of.content[member]
+    return error.content
+
+
+def test_every_reply_says_how_it_ended() -> None:
+    with Host() as host:
+        client = host.client()
+        good = verdict(run(client, "print abc"))
+        assert (good["outcome"], good["state_retained"], good["generation"]) == ("ok", True, 1)
+        assert good["out_bytes"] == 4
+        assert good["run_s"] >= 0 and good["queue_s"] >= 0
+        assert verdict(run(client, "fail on purpose"))["outcome"] == "error"
+        first = client.execute("input ?\nfail", allow_stdin=True)
+        second = client.execute("print never")
+        client.ask("kernel_info_request")  # it has them
+        assert verdict(client.collect(first, answers=["a"]))["outcome"] == "error"
+        aborted = verdict(client.collect(second))
+        assert (aborted["outcome"], aborted["run_s"], aborted["out_bytes"]) == ("aborted", 0, 0)
+        lost = verdict(run(client, "print abc\ncrash 11"))
+        assert (lost["outcome"], lost["state_retained"], lost["generation"]) == ("killed", False, 1)
+        assert lost["out_bytes"] == 4
+        assert verdict(run(client, "print a"))["generation"] == 2
+        other = client.ask("comm_info_request")
+        assert other.reply is not None and other.reply.metadata == {}, "of executions alone"
+
+
+def test_display_and_descriptors_are_output() -> None:
+    with Host() as host:
+        of = run(host.client(), "display 1000\nwrite 616263\nbuffers 50\nprint end")
+        displays = sum(len(json.dumps(m.content, separators=(",", ":"))) for m in of.outputs
+                       if m.msg_type in ("display_data", "comm_msg"))  # fmt: skip
+        assert verdict(of)["out_bytes"] == displays + 3 + 50 + 4
+
+
+def test_an_interrupt_that_somebody_asked_for() -> None:
+    with Host("--execution-limit", "1000", driver=DUMPS) as host:
+        client = host.client()
+        cell = client.execute("print started\nwait")
+        client.await_output(cell, "started")
+        client.ask("interrupt_request", channel="control")
+        of = client.collect(cell)
+        assert of.content["ename"] == the_error(of)["ename"] == "KeyboardInterrupt"
+        assert verdict(of)["outcome"] == "interrupted" and verdict(of)["state_retained"]
+        assert verdict(of)["deadline_s"] == 1000 and "deadline_passed" not in verdict(of)
+
+
+@pytest.mark.parametrize("driver", [DUMPS, ()])
+def test_the_deadline_interrupts(driver: tuple[str, ...]) -> None:
+    with Host(driver=driver) as host:
+        client = host.client()
+        of = run(client, "print before\nwait", 0.05)
+        assert of.stdout == "before\n"
+        assert the_error(of)["ename"] == "DeadlineExceeded"
+        assert of.content["evalue"] == "the run passed its deadline of 0.05 s and was interrupted"
+        assert of.content["traceback"][0] == "KeyboardInterrupt", "where it stood"
+        assert of.content["traceback"][-1].startswith("DeadlineExceeded: the run passed")
+        assert of.content["execution_count"] == 1
+        found = verdict(of)
+        assert found["outcome"] == "timeout" and found["ended_by"] == "interrupt"
+        assert found["state_retained"] and not found["stack_dumped"]
+        assert found["deadline_s"] == 0.05 and found["deadline_passed"]
+        assert verdict(run(client, "print after")) | {"queue_s": 0, "run_s": 0} == {
+            "outcome": "ok", "state_retained": True, "generation": 1, "queue_s": 0, "run_s": 0,
+            "out_bytes": 6,
+        }  # fmt: skip
+
+
+def test_what_waits_behind_is_aborted() -> None:
+    with Host() as host:
+        client = host.client()
+        content: dict[str, Any] = {"code": "wait", "silent": False}
+        metadata = {"warmcell": {"deadline_s": 1}}
+        first = client.send("execute_request", content, metadata=metadata)
+        second = client.execute("print never")
+        assert client.collect(first).content["ename"] == "DeadlineExceeded"
+        assert client.collect(second).status == "aborted"
+        content["stop_on_error"] = False
+        first = client.send("execute_request", content, metadata=metadata)
+        second = client.execute("print runs")
+        client.collect(first)
+        assert client.collect(second).stdout == "runs\n"
+
+
+def test_the_limit_of_the_host() -> None:
+    """It is what holds without a deadline, and a deadline cannot go beyond it."""
+    with Host("--execution-limit", "0.05", driver=DUMPS) as host:
+        client = host.client()
+        for asked in (None, 1000):
+            found = verdict(run(client, "wait", asked))
+            assert found["outcome"] == "timeout" and found["deadline_s"] == 0.05
+        assert verdict(run(client, "print a", 0.04))["deadline_s"] == 0.04
+
+
+@pytest.mark.parametrize("wrong", ["2", -1, 0, True, {}, 1e9])
+def test_a_deadline_that_is_none(wrong: Any) -> None:
+    with Host() as host:
+        client = host.client()
+        of = run(client, "print a", wrong)
+        assert of.status == "error" and of.content["ename"] == "BadMessage"
+        assert of.content["evalue"].startswith("metadata.warmcell.deadline_s: must be a number")
+        assert of.outputs == [] and verdict(of)["outcome"] == "error"
+        assert run(client, "print b").stdout == "b\n"
+
+
+def test_code_that_catches_the_interrupt_and_ends() -> None:
+    with Host(driver=DUMPS) as host:
+        of = run(host.client(), "yielding caught", 0.05)
+        assert of.status == "ok" and of.stdout == "caught\n" and of.of("error") == []
+        found = verdict(of)
+        assert found["outcome"] == "ok" and found["deadline_passed"]
+        assert "ended_by" not in found
+
+
+def test_code_that_fails_otherwise_after_the_interrupt() -> None:
+    """Its own error stays, in its place."""
+    with Host(driver=DUMPS) as host:
+        of = run(host.client(), "yielding caught\nfail own", 0.05)
+        assert the_error(of)["ename"] == "Failed"
+        assert verdict(of)["outcome"] == "error" and verdict(of)["deadline_passed"]
+
+
+def test_the_whole_ladder() -> None:
+    """An interrupt, the stacks, a kill of all that it started; and a new interpreter."""
+    with Host(*GRACES, driver=DUMPS) as host:
+        client = host.client()
+        started = run(client, "pid\ndaemon").stdout.split()
+        pid, daemon = int(started[0]), int(started[3])
+        cell = client.send("execute_request", {"code": "print a\nwrite 62\nstubborn"},
+                           metadata={"warmcell": {"deadline_s": 0.1}})  # fmt: skip
+        queued = client.execute("print never")
+        of = client.collect(cell)
+        assert of.stdout.replace("b", "") == "a\nno\n" and "b" in of.stdout
+        assert of.stderr == (
+            "warmcell: this still runs 0.2 s after it was interrupted; its stacks:\nthe stacks\n"
+        )
+        assert the_error(of)["ename"] == "DeadlineExceeded"
+        assert of.content["evalue"] == (
+            "the run passed its deadline of 0.1 s, did not end when it was interrupted, and was"
+            " killed; its variables are lost"
+        )
+        found = verdict(of)
+        assert found["outcome"] == "timeout" and found["ended_by"] == "kill"
+        assert not found["state_retained"] and found["stack_dumped"] and found["generation"] == 1
+        assert client.collect(queued).status == "aborted"
+        assert processes.wait_gone([pid, daemon]) == []
+        restarting = client.take(lambda m: m.state == "restarting")
+        assert restarting.metadata["warmcell"]["cause"] == "deadline"
+        assert "passed its deadline of 0.1 s" in restarting.metadata["warmcell"]["reason"]
+        after = run(client, "count")
+        assert after.stdout == "1\n" and verdict(after)["generation"] == 2
+
+
+def test_a_driver_without_stacks_skips_that_step() -> None:
+    with Host("--interrupt-grace", "0.05", "--dump-grace", "1000") as host:
+        of = run(host.client(), "stubborn", 0.05)
+        assert of.content["ename"] == "DeadlineExceeded" and of.stderr == ""
+        assert verdict(of)["ended_by"] == "kill" and not verdict(of)["stack_dumped"]
+
+
+def test_deadlines_are_no_crash_loop() -> None:
+    with Host("--interrupt-grace", "0.001") as host:
+        client = host.client()
+        run(client, "print a")
+        for _ in range(7):
+            assert run(client, "stubborn", 0.001).content["ename"] == "DeadlineExceeded"
+        assert run(client, "print b").stdout == "b\n"
+
+
+def test_a_user_ends_it_before_the_ladder_does() -> None:
+    """Shutdown and restart do not wait for a step, and no step hits what comes after."""
+    with Host("--interrupt-grace", "1000") as host:
+        client = host.client()
+        cell = client.send("execute_request", {"code": "print started\nwait"},
+                           metadata={"warmcell": {"deadline_s": 1000}})  # fmt: skip
+        client.await_output(cell, "started")
+        client.ask("shutdown_request", {}, channel="control")
+        assert verdict(client.collect(cell))["state_retained"] is False
+        assert host.wait() == 0
+
+
+# --- output
+
+
+def test_output_within_the_limit_is_whole() -> None:
+    with Host("--output-limit", "1000") as host:
+        of = run(host.client(), "raw " + "61" * 1000)
+        assert of.stdout == "a" * 1000 and of.status == "ok"
+        assert verdict(of)["out_bytes"] == 1000 and "withheld_bytes" not in verdict(of)
+
+
+def test_output_past_the_limit_is_counted() -> None:
+    with Host("--output-limit", "10") as host:
+        client = host.client()
+        of = run(client, "raw " + "61" * 8 + "c3a9" * 2 + "62" * 5 + "\nwait")
+        assert of.stdout == "a" * 8 + "é", "whole characters"
+        assert the_error(of)["ename"] == "OutputLimitExceeded"
+        assert of.content["evalue"] == (
+            "the run wrote more than its limit of 10 bytes and was interrupted:"
+            " 10 bytes were delivered, 7 were not"
+        )
+        found = verdict(of)
+        assert found["outcome"] == "output_limit" and found["ended_by"] == "interrupt"
+        assert (found["out_bytes"], found["withheld_bytes"]) == (10, 7)
+        assert found["state_retained"]
+        assert run(client, "print b").stdout == "b\n", "each execution has its own"
+
+
+def test_a_run_that_ends_before_it_is_stopped() -> None:
+    """It is an error all the same: its output is not whole. What waits behind it is aborted."""
+    with Host("--output-limit", "4") as host:
+        client = host.client()
+        code = "input ?\ndeaf\nraw 616161616262\nraw 6363"
+        first = client.execute(code, allow_stdin=True)
+        second = client.execute("print no")
+        client.ask("kernel_info_request")  # it has them
+        of = client.collect(first, answers=[""])
+        assert of.stdout == "got " and the_error(of)["ename"] == "OutputLimitExceeded"
+        assert of.content["evalue"] == (
+            "the run wrote more than its limit of 4 bytes: 4 bytes were delivered, 9 were not"
+        )
+        assert "ended_by" not in verdict(of)
+        assert client.collect(second).status == "aborted"
+
+
+def test_a_display_that_does_not_fit() -> None:
+    with Host("--output-limit", "1000") as host:
+        of = run(host.client(), "deaf\ndisplay 500\ndisplay 5000\ndisplay 10\nprint a")
+        assert [m.msg_type for m in of.outputs] == ["display_data", "error"]
+        (first,) = of.of("display_data")
+        assert len(first.content["data"]["text/plain"]) == 500
+        sizes = [len(json.dumps({"data": {"text/plain": "x" * n}, "metadata": {}},
+                                separators=(",", ":"))) for n in (500, 5000, 10)]  # fmt: skip
+        assert verdict(of)["out_bytes"] == sizes[0]
+        assert verdict(of)["withheld_bytes"] == sizes[1] + sizes[2] + 2
+
+
+def test_a_flood_that_does_not_stop_is_killed() -> None:
+    with Host("--output-limit", "10000", *GRACES, driver=DUMPS) as host:
+        client = host.client()
+        of = run(client, "deaf\nlines 100000\nwrite 61\nwait")
+        assert len(of.stdout) == 10_000
+        assert "the stacks\n" in of.stderr, "shown though nothing else is"
+        assert the_error(of)["ename"] == "OutputLimitExceeded"
+        found = verdict(of)
+        assert found["ended_by"] == "kill" and found["stack_dumped"]
+        written = sum(len(f"line {n}\n") for n in range(100_000)) + 1
+        stacks = len("the stacks\n")
+        assert found["out_bytes"] == 10_000 + stacks
+        assert found["withheld_bytes"] == written - 10_000
+        assert str(written - 10_000) in of.content["evalue"]
+        assert not found["state_retained"]
+        assert run(client, "print b").stdout == "b\n"
+
+
+def test_an_error_is_told_beyond_the_limit() -> None:
+    with Host("--output-limit", "3") as host:
+        of = run(host.client(), "raw 616161\nfail at the end")
+        assert the_error(of)["ename"] == "Failed" and verdict(of)["outcome"] == "error"
+
+
+def test_an_execution_with_a_gateway() -> None:
+    """The metadata is there over the uplink too, and a relief for those who ask no questions."""
+    with Host(zmq=False, uplink=True) as host:
+        gateway = host.gateway()
+        gateway.state()
+        replies = [m for m in gateway.until_idle(execute(gateway, "wait", 0.05))
+                   if m.msg_type == "execute_reply"]  # fmt: skip
+        assert replies[0].metadata["warmcell"]["outcome"] == "timeout"
+
+
+def execute(gateway: Gateway, code: str, deadline_s: float) -> str:
+    header = {"msg_id": "one", "msg_type": "execute_request", "session": "client"}
+    metadata = {"warmcell": {"deadline_s": deadline_s}}
+    gateway.send(v1_encode("shell", header, {"code": code}, metadata=metadata))
+    return "one"
+
+
+# --- the kernel's own time
+
+
+def test_an_idle_kernel_ends() -> None:
+    with Host("--idle-limit", "2", "--lease", "60", uplink=True) as host:
+        client = host.client()
+        client.run("print a")
+        gateway = host.gateway()
+        death = gateway.death()
+        assert death["cause"] == "idle"
+        assert death["reason"] == "the kernel was idle for its limit of 2 s"
+        assert host.wait() == 0
+
+
+def test_work_is_not_idleness() -> None:
+    """The limit passes several times while a cell runs; the cell ends as it would without."""
+    with Host("--idle-limit", "0.1", uplink=True) as host:
+        gateway = host.gateway()
+        gateway.state()
+        messages = gateway.until_idle(execute(gateway, "wait", 0.6))
+        (reply,) = (m for m in messages if m.msg_type == "execute_reply")
+        assert reply.metadata["warmcell"]["outcome"] == "timeout"
+        assert reply.metadata["warmcell"]["run_s"] >= 0.6
+        assert gateway.death()["cause"] == "idle"
+
+
+def test_the_end_of_a_life() -> None:
+    with Host("--life-limit", "1", uplink=True) as host:
+        gateway = host.gateway()
+        gateway.state()
+        msg_id = gateway.execute("print started\nwait")
+        messages = gateway.until_idle(msg_id)
+        (reply,) = (m for m in messages if m.msg_type == "execute_reply")
+        assert reply.content["status"] == "error"
+        assert reply.metadata["warmcell"]["state_retained"] is False
+        death = gateway.death()
+        assert death["cause"] == "life"
+        assert death["reason"] == "the kernel has lived for its limit of 1 s"
+        assert host.wait() == 0
+
+
+def test_death_is_told_before_a_new_interpreter_comes() -> None:
+    """`error`, the reply, `idle`, and then `restarting` with the reason."""
+    with Host() as host:
+        client = host.client()
+        of = run(client, "crash 11")
+        assert [m.msg_type for m in of.iopub][-2:] == ["error", "status"]
+        restarting = client.take(lambda m: m.state == "restarting")
+        assert restarting.metadata["warmcell"] == {
+            "cause": "signal", "reason": "the interpreter was killed by signal 11 (SIGSEGV)"
+        }  # fmt: skip
