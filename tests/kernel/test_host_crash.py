@@ -28,11 +28,13 @@ def test_crash(order: str, named: str) -> None:
     with Host() as host:
         client = host.client()
         before = client.run("print a")
-        first = client.execute(f"print last\nwrite 776f726473\nlines 10000\n{order}")
+        code = f"input ?\nwrite 776f726473\nlines 10000\n{order}"
+        first = client.execute(code, allow_stdin=True)
         queued = client.execute("print never")
         info = client.send("comm_info_request", {})
-        run = client.collect(first)
-        assert run.stdout.startswith("last\n") and run.stdout.replace("words", "").endswith(
+        client.ask("kernel_info_request")  # it has them all
+        run = client.collect(first, answers=["last"])
+        assert run.stdout.startswith("got last\n") and run.stdout.replace("words", "").endswith(
             "9999\n"
         )
         assert "words" in run.stdout
