@@ -155,8 +155,9 @@ class TestWays:
         script = (
             "import os, socket, sys\n"
             "s = socket.socket(socket.AF_UNIX)\n"
+            "os.chdir(os.path.dirname(sys.argv[1]))\n"  # whatever folders above it allow
             "os.setuid(65534)\n"
-            "s.connect(sys.argv[1])\n"
+            "s.connect(os.path.basename(sys.argv[1]))\n"
             "s.sendall(b'GET /api/echo/x HTTP/1.1\\r\\nHost: x\\r\\n' + sys.argv[2].encode() +"
             " b'Connection: close\\r\\n\\r\\n')\n"
             "print(s.makefile('rb').read().split()[1].decode())\n"
