@@ -59,8 +59,8 @@ static int open_workspace(const struct world *w, const struct boundary_plan *pla
 static int copy_workspace(const struct world *w, const struct boundary_plan *plan, struct err *e)
 {
     int fd = open_workspace(w, plan, e);
-    if (fd < 0)
-        return -1;
+    if (fd < 0 || !w->confined)
+        return fd;
     int tree = mounting_copy(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
     if (tree < 0)
         fail_errno(e, 503, "cannot copy the mount of the workspace of sandbox %s", plan->id);
@@ -93,6 +93,12 @@ static bool write_maps(pid_t pid, uid_t uid, struct err *e)
 /* A child in new namespaces whose user namespace belongs to w->owner. */
 static pid_t clone_init(const struct world *w, const struct init_plan *plan)
 {
+    if (!w->confined) {
+        pid_t child = fork();
+        if (child == 0)
+            init_stand_in(plan);
+        return child;
+    }
     if (w->privileged && (syscall(SYS_setresgid, -1, w->owner_gid, -1) < 0 ||
                           syscall(SYS_setresuid, -1, w->owner, -1) < 0))
         return -1;
@@ -118,7 +124,8 @@ static bool take_namespaces(struct msghdr *message, int *out)
     return true;
 }
 
-static bool receive_report(int socket_fd, struct boundary *out, struct err *e)
+static bool receive_report(const struct world *w, int socket_fd, struct boundary *out,
+                           struct err *e)
 {
     struct init_report text;
     union {
@@ -138,6 +145,8 @@ static bool receive_report(int socket_fd, struct boundary *out, struct err *e)
     if (got != (ssize_t)sizeof text)
         return fail(e, 503, "the init of a sandbox ended before it was ready");
     text.step[sizeof text.step - 1] = '\0';
+    if (!w->confined)
+        return true;
     if (text.step[0]) {
         errno = text.error;
         int status = text.error == EPERM || text.error == ENOSYS ? 501 : 503;
@@ -167,10 +176,10 @@ static bool start(struct world *w, const struct boundary_plan *plan, struct init
     } else if ((out->init_pidfd = (int)syscall(SYS_pidfd_open, out->init, 0)) < 0) {
         fail_errno(e, 503, "cannot watch the init of a sandbox");
     } else {
-        made = write_maps(out->init, plan->uid ? plan->uid : w->owner, e) &&
+        made = (!w->confined || write_maps(out->init, plan->uid ? plan->uid : w->owner, e)) &&
                (send(ends[0], &go, 1, MSG_NOSIGNAL) == 1 ||
                 fail_errno(e, 503, "the init of a sandbox does not listen")) &&
-               receive_report(ends[0], out, e);
+               receive_report(w, ends[0], out, e);
     }
     close(ends[0]);
     return made;
@@ -205,6 +214,11 @@ bool boundary_make(struct world *w, const struct boundary_plan *plan, struct bou
             close(out->init_pidfd);
         out->init_pidfd = -1;
     }
+    if (made) {
+        out->uid = w->confined ? BOUNDARY_UID : plan->uid ? plan->uid : geteuid();
+        out->folder = w->confined ? xstrdup(ROOT_WORKSPACE)
+                                  : xasprintf("%s/%s/workspace", w->state_dir, plan->id);
+    }
     return made;
 }
 
@@ -215,6 +229,8 @@ void boundary_end(struct boundary *b)
         close(b->init_pidfd);
     }
     b->init_pidfd = -1;
+    free(b->folder);
+    b->folder = NULL;
     for (size_t i = 0; i < WIRE_NAMESPACES; i++) {
         if (b->namespaces[i] >= 0)
             close(b->namespaces[i]);
@@ -222,10 +238,11 @@ void boundary_end(struct boundary *b)
     }
 }
 
-void boundary_confine(const struct world *w, struct confine *out)
+void boundary_confine(const struct world *w, const struct boundary *b, struct confine *out)
 {
-    out->uid = BOUNDARY_UID;
-    out->gid = BOUNDARY_UID;
+    out->uid = b->uid;
+    out->gid = b->uid == geteuid() ? getegid() : b->uid;
+    out->workspace = b->folder;
     out->landlock = w->probe.landlock_abi > 0;
     out->seccomp = w->probe.findings[PROBE_SECCOMP].ok;
 }

@@ -43,22 +43,27 @@ static const char *give_up_future(void)
     for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
             return "bounding set";
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? "no_new_privs" : NULL;
+    return NULL;
 }
 
 const char *confine_identity(uid_t uid, gid_t gid)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct none[2] = {{0}};
-    const char *failed = give_up_future();
-    if (failed)
-        return failed;
     /* raw calls: those of libc signal other threads, which a fork of a threaded process has lost */
     if (syscall(SYS_setresgid, gid, gid, gid) < 0)
         return "gid";
     if (syscall(SYS_setresuid, uid, uid, uid) < 0)
         return "uid";
-    return syscall(SYS_capset, &head, none) < 0 ? "capabilities" : NULL;
+    if (syscall(SYS_capset, &head, none) < 0)
+        return "capabilities";
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? "no_new_privs" : NULL;
+}
+
+const char *confine_rights(uid_t uid, gid_t gid)
+{
+    const char *failed = give_up_future();
+    return failed ? failed : confine_identity(uid, gid);
 }
 
 /* Limits that may not be lowered by us stay: a hard limit of the host's below ours is the tighter
@@ -85,10 +90,10 @@ const char *confine_self(const struct confine *plan)
 {
     const char *failed = limit(plan);
     if (!failed)
-        failed = confine_identity(plan->uid, plan->gid);
+        failed = confine_rights(plan->uid, plan->gid);
     if (failed)
         return failed;
-    if (plan->landlock && landlock_restrict() < 0)
+    if (plan->landlock && landlock_restrict(plan->workspace) < 0)
         return "landlock";
     /* it is the sandbox's now: its own /proc/self belongs to it */
     if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)

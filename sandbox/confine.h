@@ -21,7 +21,8 @@ struct confine {
         struct rlimit limit;
     } rlimits[CONFINE_RLIMITS_MOST];
     size_t rlimit_count;
-    bool landlock; /* false: the policy is best-effort and the kernel has none */
+    const char *workspace; /* borrowed; NULL: /workspace. Where landlock lets it write */
+    bool landlock;         /* false: the policy is best-effort and the kernel has none */
     bool seccomp;
 };
 
@@ -36,7 +37,9 @@ bool confine_join(const int *namespaces, size_t count);
  * of the step that failed ("seccomp"), with errno. After a failure the process must end. */
 const char *confine_self(const struct confine *plan);
 
-/* The part of confine_self that gives up rights: uid and gid, capabilities, no_new_privs. */
+/* The part of confine_self that gives up rights: uid and gid, capabilities, no_new_privs; and the
+ * same without the bounding set and securebits, for a process that never execs. */
+const char *confine_rights(uid_t uid, gid_t gid);
 const char *confine_identity(uid_t uid, gid_t gid);
 
 #endif

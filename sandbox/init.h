@@ -24,4 +24,8 @@ struct init_report {
 /* To be called in the new namespaces; never returns. Async-signal-safe. */
 _Noreturn void init_main(const struct init_plan *plan);
 
+/* The same for a machine without namespaces (policy best-effort): says that it is there, and
+ * sleeps. */
+_Noreturn void init_stand_in(const struct init_plan *plan);
+
 #endif

@@ -36,7 +36,6 @@ static const struct {
     const char *path;
     uint64_t access;
 } rules[] = {
-    {ROOT_WORKSPACE, CHANGE},
     {ROOT_TMP, CHANGE},
     {ROOT_SHM, CHANGE},
     {ROOT_HOME, CHANGE},
@@ -54,7 +53,7 @@ static int allow(int ruleset, const char *path, uint64_t access)
 {
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
-        return -1;
+        return errno == ENOENT ? 0 : -1;
     struct landlock_path_beneath_attr rule = {.allowed_access = access, .parent_fd = fd};
     long result = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
     int saved = errno;
@@ -63,7 +62,7 @@ static int allow(int ruleset, const char *path, uint64_t access)
     return (int)result;
 }
 
-int landlock_restrict(void)
+int landlock_restrict(const char *workspace)
 {
     int abi = landlock_abi();
     uint64_t handled = CHANGE | DEVICES | ACCESS_IOCTL_DEV;
@@ -80,7 +79,7 @@ int landlock_restrict(void)
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
     if (ruleset < 0)
         return -1;
-    int result = 0;
+    int result = allow(ruleset, workspace ? workspace : ROOT_WORKSPACE, CHANGE & handled);
     for (size_t i = 0; i < countof(rules) && result == 0; i++)
         result = allow(ruleset, rules[i].path, rules[i].access & handled);
     if (result == 0)

@@ -296,7 +296,7 @@ static const char *confine_fork_server(struct world *w)
     }
     uid_t uid = w->privileged || w->confined ? w->owner : getuid();
     gid_t gid = w->privileged || w->confined ? w->owner_gid : getgid();
-    const char *failed = confine_identity(uid, gid);
+    const char *failed = confine_rights(uid, gid);
     if (failed)
         return failed;
     struct rlimit core = {1, 1}; /* as in sandboxes: see filter.c */

@@ -73,7 +73,7 @@ static _Noreturn void join_and_run(const struct asked *asked, const struct world
                                    const struct boundary *b)
 {
     struct confine plan = {0};
-    boundary_confine(w, &plan);
+    boundary_confine(w, b, &plan);
     if (!confine_join(b->namespaces, WIRE_NAMESPACES)) {
         perror("confine_join");
         _exit(FAILED);
@@ -82,8 +82,8 @@ static _Noreturn void join_and_run(const struct asked *asked, const struct world
     if (child != 0)
         _exit(child < 0 ? FAILED : wait_for(child));
     setsid();
-    if (chdir("/workspace") < 0)
-        perror("/workspace");
+    if (chdir(b->folder) < 0)
+        perror(b->folder);
     close_range(3, ~0u, 0);
     const char *failed = confine_self(&plan);
     if (failed) {
