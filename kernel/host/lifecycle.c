@@ -11,8 +11,8 @@
 
 #include "kernel/host/execution.h"
 #include "kernel/host/report.h"
-#include "kernel/host/spawn.h"
 #include "protocol/json.h"
+#include "sandbox/family.h"
 
 #define LEAVE_GRACE_MS     2000  /* for exit handlers */
 #define QUICK_DEATH_MS     10000 /* sooner after the start, an end counts for the crash loop */
@@ -253,7 +253,7 @@ static void settle_at_end(struct kernel *k)
 
 static void end_now(struct kernel *k)
 {
-    spawn_kill_descendants();
+    family_kill();
     if (k->running)
         settle_at_end(k);
     say_goodbye(k);

@@ -18,10 +18,10 @@
 #include "kernel/host/relay.h"
 #include "kernel/host/report.h"
 #include "kernel/host/sockets.h"
-#include "kernel/host/spawn.h"
 #include "kernel/host/unacked.h"
 #include "kernel/host/uplink.h"
 #include "protocol/json.h"
+#include "sandbox/family.h"
 
 struct host {
     struct loop *loop;
@@ -255,7 +255,7 @@ static void host_close(struct host *host)
 {
     kernel_close(&host->kernel);
     relay_close(host->relay);
-    spawn_kill_descendants();
+    family_kill();
     uplink_close(host->uplink);
     sockets_close(host->sockets);
     parent_close(host->parent);

@@ -16,6 +16,7 @@
 #include "kernel/host/report.h"
 #include "kernel/host/spawn.h"
 #include "protocol/json.h"
+#include "sandbox/family.h"
 
 #define LEDGER_LIMIT        4096
 #define NUDGE_MS            500 /* as jupyter_server */
@@ -341,7 +342,7 @@ static bool owes_a_reply(const struct relay *r)
 static void end_now(struct relay *r, const char *reason)
 {
     r->phase = RELAY_ENDING;
-    spawn_kill_descendants();
+    family_kill();
     settle(r, "KernelEnded", "the kernel was shut down while this ran");
     for (struct request *request; (request = queue_next(&r->queue));) {
         publish_status(&r->publisher, request->header, "busy");

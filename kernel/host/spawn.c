@@ -3,21 +3,16 @@
  * succeeds. */
 #include "kernel/host/spawn.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "protocol/bytes.h"
 
-#define FD_ROOM          64 /* above what the child uses for itself */
-#define DESCENDANTS_MOST 4096
-#define KILL_ROUNDS      2000
-#define KILL_PAUSE_US    1000
+#define FD_ROOM 64 /* above what the child uses for itself */
 
 extern char **environ;
 
@@ -122,46 +117,4 @@ pid_t spawn_run(const struct spawn *plan, struct err *e)
         waitpid(pid, NULL, 0);
     fail(e, 503, "cannot start %s: %s", plan->argv[0], strerror(cause));
     return -1;
-}
-
-/* Appends the children of one process, all its threads', to pids. */
-static size_t add_children(pid_t parent, pid_t *pids, size_t count)
-{
-    char path[80];
-    snprintf(path, sizeof path, "/proc/%d/task", (int)parent);
-    DIR *tasks = opendir(path);
-    if (!tasks)
-        return count;
-    for (struct dirent *entry; (entry = readdir(tasks));) {
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%.20s/children", (int)parent, entry->d_name);
-        FILE *file = fopen(path, "re");
-        for (int pid; file && count < DESCENDANTS_MOST && fscanf(file, "%d", &pid) == 1;)
-            pids[count++] = pid;
-        if (file)
-            fclose(file);
-    }
-    closedir(tasks);
-    return count;
-}
-
-void spawn_kill_descendants(void)
-{
-    pid_t *pids = xcalloc(DESCENDANTS_MOST, sizeof *pids);
-    for (int round = 0; round < KILL_ROUNDS; round++) {
-        /* orphans of the killed come to us, the subreaper; one that was just forked is seen next
-         * time */
-        while (waitpid(-1, NULL, WNOHANG) > 0)
-            ;
-        size_t count = add_children(getpid(), pids, 0);
-        for (size_t at = 0; at < count; at++)
-            count = add_children(pids[at], pids, count);
-        if (count == 0)
-            break;
-        for (size_t at = 0; at < count; at++)
-            kill(pids[at], SIGKILL);
-        usleep(KILL_PAUSE_US);
-    }
-    free(pids);
 }

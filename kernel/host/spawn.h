@@ -1,5 +1,4 @@
-/* Starts a program in a session of its own, with exactly the descriptors it is given; and ends what
- * is left of programs that were started. */
+/* Starts a program in a session of its own, with exactly the descriptors it is given. */
 #ifndef WARMCELL_KERNEL_HOST_SPAWN_H
 #define WARMCELL_KERNEL_HOST_SPAWN_H
 
@@ -26,9 +25,5 @@ struct spawn {
 /* Descriptor 0 is /dev/null; all signals have their defaults and none is blocked. Returns the pid,
  * which is also the process group; -1: e says what could not be run (503). */
 pid_t spawn_run(const struct spawn *plan, struct err *e);
-
-/* Kills (SIGKILL) every descendant of this process that /proc shows and reaps them, again and again
- * until none is left, for two seconds at most (a process that the system does not let die). */
-void spawn_kill_descendants(void);
 
 #endif

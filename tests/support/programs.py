@@ -33,8 +33,12 @@ class Programs:
     def interpreter(self) -> Path:
         return self.build / "kernel" / "python" / "warmcell-python"
 
+    @property
+    def keeper(self) -> Path:
+        return self.build / "sandbox" / "warmcell-keeper"
+
     def check(self) -> None:
-        for program in (self.gateway, self.host, self.interpreter):
+        for program in (self.gateway, self.host, self.interpreter, self.keeper):
             if not os.access(program, os.X_OK):
                 raise FileNotFoundError(f"{program} has not been built (WARMCELL_BUILD)")
 

@@ -1,0 +1,150 @@
+/* Askers: each datagram is looked up in a table and answered by one function. Whatever is wrong
+ * with one is said in FAILED, and the next is read. Invariant: an asker that has left is told
+ * nothing, holds nothing, and is freed only when no caller up the stack can still use it. */
+#include "sandbox/asker.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "protocol/json.h"
+#include "sandbox/start.h"
+
+#define DATAGRAMS_A_TURN 16
+
+static bool answer_start(struct asker *a, struct wire_message *m, struct err *e)
+{
+    return start_begin(a, m, e);
+}
+
+static bool answer_status(struct asker *a, struct wire_message *m, struct err *e)
+{
+    (void)e;
+    asker_tell(a, WIRE_OK, m->number, keeper_status(a->keeper));
+    return true;
+}
+
+static bool answer_end(struct asker *a, struct wire_message *m, struct err *e)
+{
+    bool drain = false;
+    if (!field_bool(m->body, "drain", OPTIONAL, &drain, e))
+        return false;
+    if (drain) {
+        asker_tell(a, WIRE_OK, m->number, NULL);
+        keeper_drain(a->keeper);
+        return true;
+    }
+    a->waits_for_end = true;
+    a->end_number = m->number;
+    keeper_end(a->keeper);
+    return true;
+}
+
+/* An answer that is false has filled e; one that is true has answered, or will. */
+static const struct {
+    uint32_t kind;
+    bool (*answer)(struct asker *a, struct wire_message *m, struct err *e);
+} rows[] = {
+    {WIRE_START, answer_start},
+    {WIRE_STATUS, answer_status},
+    {WIRE_END, answer_end},
+};
+
+static void answer(struct asker *a, struct wire_message *m)
+{
+    struct err e;
+    for (size_t n = 0; n < countof(rows); n++) {
+        if (rows[n].kind != m->kind)
+            continue;
+        if (!rows[n].answer(a, m, &e))
+            asker_fail(a, m->number, &e);
+        return;
+    }
+    fail(&e, 400, "kind %u: is nothing that a keeper does", m->kind);
+    asker_fail(a, m->number, &e);
+}
+
+static void on_asker(void *data, uint32_t events)
+{
+    struct asker *a = data;
+    (void)events;
+    for (int n = 0; n < DATAGRAMS_A_TURN && !a->gone; n++) {
+        struct wire_message m;
+        struct err e;
+        int got = wire_receive(a->fd, &m, &e);
+        if (got == 0)
+            return;
+        if (got > 0)
+            answer(a, &m);
+        else if (e.status)
+            asker_fail(a, m.number, &e);
+        else
+            asker_leave(a);
+        wire_message_free(&m);
+    }
+}
+
+void asker_open(struct keeper *k, int fd)
+{
+    struct asker *a = xcalloc(1, sizeof *a);
+    *a = (struct asker){.next = k->askers, .keeper = k, .serial = ++k->last_asker, .fd = fd};
+    a->watch = loop_watch(k->loop, fd, EPOLLIN, on_asker, a);
+    k->askers = a;
+    k->asker_count++;
+    keeper_settle(k);
+}
+
+static void send_to(struct asker *a, uint32_t kind, uint32_t number, json_t *body, const int *fds,
+                    size_t count)
+{
+    struct err e;
+    if (a->gone)
+        json_decref(body);
+    else if (!wire_send(a->fd, kind, number, body, fds, count, &e))
+        asker_leave(a);
+}
+
+void asker_tell(struct asker *a, uint32_t kind, uint32_t number, json_t *body)
+{
+    send_to(a, kind, number, body, NULL, 0);
+}
+
+void asker_tell_fd(struct asker *a, uint32_t kind, uint32_t number, json_t *body, int fd)
+{
+    send_to(a, kind, number, body, &fd, 1);
+}
+
+void asker_fail(struct asker *a, uint32_t number, const struct err *e)
+{
+    asker_tell(a, WIRE_FAILED, number,
+               json_pack("{s:i, s:s}", "status", e->status, "message", e->text));
+}
+
+void asker_leave(struct asker *a)
+{
+    struct keeper *k = a->keeper;
+    if (a->gone)
+        return;
+    a->gone = true;
+    watch_close(take(&a->watch));
+    close(a->fd);
+    k->asker_count--;
+    for (struct start *s = k->starts; s; s = s->next)
+        if (s->asker == a)
+            start_abandon(s);
+    if (a->has_started)
+        keeper_sweep(k, a->serial);
+    keeper_settle(k);
+}
+
+void askers_bury(struct keeper *k)
+{
+    for (struct asker **at = &k->askers; *at;) {
+        struct asker *a = *at;
+        if (!a->gone) {
+            at = &a->next;
+            continue;
+        }
+        *at = a->next;
+        free(a);
+    }
+}

@@ -1,0 +1,250 @@
+/* The keeper's loop: who comes, what ends, and when the keeper itself does. Invariant: every child
+ * is reaped here, by the one who knows it; when the keeper ends, nothing that it started is left.
+ */
+#include "sandbox/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sandbox/asker.h"
+#include "sandbox/family.h"
+#include "sandbox/fork_server.h"
+#include "sandbox/lineage.h"
+#include "sandbox/log.h"
+#include "sandbox/start.h"
+
+#define SWEEP_MS 5
+
+/* --- askers */
+
+static bool may_ask(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void on_listening(void *data, uint32_t events)
+{
+    struct keeper *k = data;
+    (void)events;
+    int fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (k->asker_count < ASKERS_MOST && may_ask(fd))
+        asker_open(k, fd);
+    else
+        close(fd);
+}
+
+static void listen_no_more(struct keeper *k)
+{
+    watch_close(take(&k->listening));
+    if (k->listen_fd >= 0)
+        close(k->listen_fd);
+    k->listen_fd = -1;
+}
+
+static bool on_before_sleep(void *data)
+{
+    askers_bury(data);
+    return false;
+}
+
+/* --- what ends */
+
+bool keeper_knows(struct keeper *k, pid_t pid)
+{
+    return start_of(k, pid) || fork_server_has(k->fork_server, pid);
+}
+
+size_t keeper_kill_strangers(struct keeper *k)
+{
+    pid_t *pids = xcalloc(FAMILY_MOST, sizeof *pids);
+    size_t count = family_children(getpid(), pids, 0), killed = 0;
+    for (size_t n = 0; n < count; n++) {
+        uint32_t mark;
+        if (keeper_knows(k, pids[n]) || lineage_of(pids[n], &mark))
+            continue;
+        kill(pids[n], SIGKILL);
+        killed++;
+    }
+    free(pids);
+    return killed;
+}
+
+static void reap(struct keeper *k)
+{
+    siginfo_t info = {0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+        pid_t pid = info.si_pid;
+        if (!start_reap(k, pid) && !fork_server_reap(k->fork_server, pid)) {
+            waitpid(pid, NULL, WNOHANG);
+            fork_server_stranger(k->fork_server);
+        }
+        info.si_pid = 0;
+    }
+}
+
+static void on_signal(void *data, uint32_t events)
+{
+    struct keeper *k = data;
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(k->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGCHLD) {
+            reap(k);
+        } else {
+            keeper_log("told to end by signal %u", info.ssi_signo);
+            keeper_end(k);
+        }
+    }
+}
+
+static void on_sweep(void *data)
+{
+    struct keeper *k = data;
+    size_t left = 0;
+    for (size_t n = 0; n < k->swept_count; n++)
+        if (lineage_kill(k->swept[n]) > 0)
+            k->swept[left++] = k->swept[n];
+    k->swept_count = left;
+    if (left)
+        timer_start(k->sweep, SWEEP_MS);
+    else
+        keeper_settle(k);
+}
+
+void keeper_sweep(struct keeper *k, uint32_t mark)
+{
+    k->swept = xrealloc(k->swept, (k->swept_count + 1) * sizeof *k->swept);
+    k->swept[k->swept_count++] = mark;
+    timer_start(k->sweep, 0);
+}
+
+/* --- its own end */
+
+static void on_idle(void *data)
+{
+    struct keeper *k = data;
+    keeper_log("nobody was connected for %lld seconds", (long long)k->options->idle_s);
+    keeper_end(k);
+}
+
+void keeper_settle(struct keeper *k)
+{
+    bool busy = k->start_count > 0 || k->swept_count > 0;
+    if (k->ending) {
+        if (!busy && fork_server_ended(k->fork_server))
+            loop_stop(k->loop, 0);
+        return;
+    }
+    if (k->draining && !busy)
+        keeper_end(k);
+    else if (k->asker_count > 0 || busy)
+        timer_stop(k->idle);
+    else if (k->options->idle_s > 0 && !timer_running(k->idle))
+        timer_start(k->idle, k->options->idle_s * 1000);
+}
+
+void keeper_drain(struct keeper *k)
+{
+    if (k->draining || k->ending)
+        return;
+    keeper_log("drains: %zu processes run", k->start_count);
+    k->draining = true;
+    listen_no_more(k);
+    keeper_settle(k);
+}
+
+void keeper_end(struct keeper *k)
+{
+    if (k->ending)
+        return;
+    keeper_log("ends");
+    k->ending = true;
+    listen_no_more(k);
+    fork_server_end(k->fork_server);
+    for (struct start *s = k->starts; s; s = s->next)
+        start_kill(s);
+    keeper_settle(k);
+}
+
+json_t *keeper_status(struct keeper *k)
+{
+    return json_pack("{s:o, s:i, s:i, s:[], s:{s:s, s:[]}}", "fork_server",
+                     fork_server_status(k->fork_server), "askers", (int)k->asker_count, "processes",
+                     (int)k->start_count, "sandboxes", "confinement", "profile", "owner",
+                     "missing");
+}
+
+static void watch_signals(struct keeper *k)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    k->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    k->signals = loop_watch(k->loop, k->signal_fd, EPOLLIN, on_signal, k);
+}
+
+/* Descriptors of many askers and sandboxes are held at once. */
+static void raise_nofile(struct keeper *k)
+{
+    getrlimit(RLIMIT_NOFILE, &k->nofile);
+    struct rlimit most = {k->nofile.rlim_max, k->nofile.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &most);
+}
+
+static void keeper_close(struct keeper *k)
+{
+    family_kill();
+    for (struct asker *a = k->askers; a; a = a->next) {
+        if (a->waits_for_end)
+            asker_tell(a, WIRE_OK, a->end_number, NULL);
+        asker_leave(a);
+    }
+    askers_bury(k);
+    fork_server_free(k->fork_server);
+    listen_no_more(k);
+    watch_close(k->signals);
+    close(k->signal_fd);
+    close(k->null_fd);
+    timer_close(k->idle);
+    timer_close(k->sweep);
+    free(k->swept);
+    loop_free(k->loop);
+}
+
+int keeper_run(const struct keeper_options *options, int listen_fd)
+{
+    struct keeper k = {.options = options, .listen_fd = listen_fd};
+    k.loop = loop_new();
+    k.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    raise_nofile(&k);
+    watch_signals(&k);
+    k.idle = loop_timer(k.loop, on_idle, &k);
+    k.sweep = loop_timer(k.loop, on_sweep, &k);
+    k.listening = loop_watch(k.loop, listen_fd, EPOLLIN, on_listening, &k);
+    loop_before_sleep(k.loop, on_before_sleep, &k);
+    if (options->fork_server)
+        k.fork_server = fork_server_new(&k, options->fork_server);
+    keeper_settle(&k);
+    int status = loop_run(k.loop);
+    keeper_close(&k);
+    return status;
+}

@@ -1,0 +1,64 @@
+/* The keeper: its loop, and the lists of everybody it deals with. One thread owns all of it. Shared
+ * by keeper.c and the files that each hold one part: askers, starts, sandboxes, the fork server. */
+#ifndef WARMCELL_SANDBOX_KEEPER_H
+#define WARMCELL_SANDBOX_KEEPER_H
+
+#include <jansson.h>
+#include <sys/resource.h>
+
+#include "protocol/err.h"
+#include "sandbox/loop.h"
+#include "sandbox/options.h"
+
+/* Limits on what askers can make it hold. */
+#define ASKERS_MOST    4096
+#define STARTS_MOST    8192
+#define SANDBOXES_MOST 4096
+
+struct asker;
+struct start;
+struct fork_server;
+
+struct keeper {
+    const struct keeper_options *options; /* borrowed */
+    struct loop *loop;
+    int listen_fd;
+    int null_fd;
+    struct watch *listening;
+    int signal_fd;
+    struct watch *signals;
+    struct rlimit nofile; /* what started processes get: ours is raised */
+
+    struct asker *askers;
+    size_t asker_count;
+    uint32_t last_asker; /* askers are numbered from 1 */
+    struct start *starts;
+    size_t start_count;
+    struct fork_server *fork_server; /* NULL: none */
+
+    struct timer *idle;
+    struct timer *sweep;
+    uint32_t *swept; /* marks of askers that have gone, whose processes are being killed */
+    size_t swept_count;
+
+    bool draining; /* listens no more, ends when nothing runs */
+    bool ending;
+};
+
+/* Serves on a listening socket (taken) until it is told to end or idle. The socket's file is the
+ * caller's. Returns the exit status. */
+int keeper_run(const struct keeper_options *options, int listen_fd);
+
+/* keeper.c, for the other parts */
+void keeper_settle(struct keeper *k); /* something ended: perhaps the keeper does */
+void keeper_drain(struct keeper *k);
+void keeper_end(struct keeper *k);
+json_t *keeper_status(struct keeper *k); /* given */
+/* True: the child has a name here: it is a start's or the fork server's. */
+bool keeper_knows(struct keeper *k, pid_t pid);
+/* Kills the children that it does not know, nor knows where they come from; how many there were. */
+size_t keeper_kill_strangers(struct keeper *k);
+/* Kills what carries the mark, until nothing does. */
+void keeper_sweep(struct keeper *k, uint32_t mark);
+
+#endif

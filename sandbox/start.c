@@ -1,0 +1,314 @@
+/* From START to ENDED. A start waits for the fork server's answer or goes cold, is announced when
+ * its process exists, and is freed when that has been reaped. Invariant: a start in the list is
+ * either waiting for an answer that comes, or has a child that has not been reaped. */
+#include "sandbox/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "protocol/json.h"
+#include "protocol/pipe_page.h"
+#include "sandbox/environment.h"
+#include "sandbox/exec.h"
+#include "sandbox/fork_server.h"
+#include "sandbox/lineage.h"
+#include "sandbox/log.h"
+
+#define WORDS_MOST 256
+
+static void close_fds(struct start *s)
+{
+    for (size_t n = 0; n < START_FDS; n++) {
+        if (s->fds[n] >= 0)
+            close(s->fds[n]);
+        s->fds[n] = -1;
+    }
+}
+
+static void start_free(struct start *s)
+{
+    struct keeper *k = s->keeper;
+    for (struct start **at = &k->starts; *at; at = &(*at)->next) {
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    }
+    k->start_count--;
+    watch_close(s->control_watch);
+    if (s->control >= 0)
+        close(s->control);
+    close_fds(s);
+    for (char **word = s->argv; word && *word; word++)
+        free(*word);
+    free(s->argv);
+    free(s->cwd);
+    free(s->cold_because);
+    free(s);
+    keeper_settle(k);
+}
+
+/* --- what is asked */
+
+static bool read_words(json_t *body, char ***out, struct err *e)
+{
+    json_t *words = json_object_get(body, "argv");
+    size_t count = json_array_size(words);
+    if (count < 1 || count > WORDS_MOST)
+        return fail(e, 400, "argv: must be a list of 1 to %d strings", WORDS_MOST);
+    for (size_t n = 0; n < count; n++) {
+        json_t *word = json_array_get(words, n);
+        if (!json_is_string(word) || strlen(json_string_value(word)) != json_string_length(word))
+            return fail(e, 400, "argv: must be a list of strings without NUL");
+    }
+    char **argv = *out = xcalloc(count + 1, sizeof *argv);
+    for (size_t n = 0; n < count; n++)
+        argv[n] = xstrdup(json_string_value(json_array_get(words, n)));
+    return true;
+}
+
+/* The descriptors are what they must be: so no folder and no device gets into a sandbox this way.
+ */
+static bool check_fds(const int *fds, struct err *e)
+{
+    static const struct {
+        mode_t type;
+        const char *text;
+    } rows[START_FDS] = {
+        [START_LINK] = {S_IFSOCK, "the link must be a socket"},
+        [START_STDOUT] = {S_IFIFO, "stdout must be a pipe"},
+        [START_STDERR] = {S_IFIFO, "stderr must be a pipe"},
+        [START_PIPES] = {S_IFREG, "the pipes page must be a sealed memory"},
+        [START_ENV] = {S_IFREG, "the environment must be a sealed memory"},
+    };
+    struct stat found;
+    for (int n = 0; n < START_FDS; n++)
+        if (fstat(fds[n], &found) != 0 || (found.st_mode & S_IFMT) != rows[n].type ||
+            (rows[n].type == S_IFREG && fcntl(fds[n], F_GET_SEALS) <= 0))
+            return fail(e, 400, "descriptor %d: %s", n, rows[n].text);
+    if (fstat(fds[START_PIPES], &found) != 0 || found.st_size < (off_t)sizeof(struct pipe_page))
+        return fail(e, 400, "descriptor %d: the pipes page is too small", START_PIPES);
+    return true;
+}
+
+static bool read_start(struct start *s, struct wire_message *m, struct err *e)
+{
+    const char *sandbox = NULL, *cwd = NULL;
+    if (!field_str(m->body, "sandbox", OPTIONAL, &sandbox, e) ||
+        !field_bool(m->body, "warm", OPTIONAL, &s->warm, e) ||
+        !field_str(m->body, "cwd", OPTIONAL, &cwd, e) || !read_words(m->body, &s->argv, e))
+        return false;
+    if (cwd && cwd[0] != '/')
+        return fail(e, 400, "cwd: must be an absolute path");
+    s->cwd = cwd ? xstrdup(cwd) : NULL;
+    if (m->fd_count != START_FDS)
+        return fail(e, 400, "START: needs %d descriptors", START_FDS);
+    for (size_t n = 0; n < START_FDS; n++) {
+        s->fds[n] = m->fds[n];
+        m->fds[n] = -1;
+    }
+    if (sandbox)
+        return fail(e, 400, "sandbox: this keeper starts nothing that is confined");
+    return check_fds(s->fds, e);
+}
+
+bool start_begin(struct asker *a, struct wire_message *m, struct err *e)
+{
+    struct keeper *k = a->keeper;
+    if (k->draining || k->ending)
+        return fail(e, 503, "the keeper is ending");
+    if (k->start_count >= STARTS_MOST)
+        return fail(e, 503, "the keeper holds %d processes already", STARTS_MOST);
+    struct start *s = xcalloc(1, sizeof *s);
+    *s = (struct start){.next = k->starts, .keeper = k, .asker = a, .number = m->number};
+    s->control = -1;
+    for (size_t n = 0; n < START_FDS; n++)
+        s->fds[n] = -1;
+    k->starts = s;
+    k->start_count++;
+    if (!read_start(s, m, e)) {
+        start_free(s);
+        return false;
+    }
+    a->has_started = true;
+    struct err why;
+    if (!s->warm)
+        start_cold(s, NULL);
+    else if (!fork_server_take(k->fork_server, s, false, &why))
+        start_cold(s, why.text);
+    return true;
+}
+
+/* --- how it begins */
+
+static void say_failed(struct start *s, const struct err *e)
+{
+    keeper_log("cannot start: %s", e->text);
+    if (s->asker)
+        asker_fail(s->asker, s->number, e);
+    s->phase = START_FAILED;
+}
+
+/* The process exists and its limits are in place. */
+static void say_started(struct start *s)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+    if (pidfd < 0) {
+        struct err e;
+        fail_errno(&e, 503, "cannot watch a process that was started");
+        kill(s->pid, SIGKILL);
+        say_failed(s, &e);
+        return;
+    }
+    s->phase = START_RUNS;
+    json_t *body = json_pack("{s:i, s:b, s:s?}", "pid", (int)s->pid, "warm",
+                             s->warm && !s->cold_because, "cold_because", s->cold_because);
+    if (s->asker)
+        asker_tell_fd(s->asker, WIRE_STARTED, s->number, body, pidfd);
+    else
+        json_decref(body);
+    close(pidfd);
+}
+
+static void take_result(struct start *s)
+{
+    struct err e;
+    bool good = exec_result(s->control, s->argv[0], &e);
+    watch_close(take(&s->control_watch));
+    close(s->control);
+    s->control = -1;
+    if (good)
+        say_started(s);
+    else
+        say_failed(s, &e);
+}
+
+static void on_control(void *data, uint32_t events)
+{
+    (void)events;
+    take_result(data);
+}
+
+static char **whole_argv(char *const *argv)
+{
+    static const char *const added[] = {"--link-fd", "3", "--pipes-fd", "4", NULL};
+    size_t count = 0;
+    while (argv[count])
+        count++;
+    char **whole = xcalloc(count + countof(added), sizeof *whole);
+    memcpy(whole, argv, count * sizeof *whole);
+    memcpy(whole + count, added, sizeof added);
+    return whole;
+}
+
+static pid_t run(struct start *s, struct err *e)
+{
+    char **env = environment_open(s->fds[START_ENV], e);
+    if (!env)
+        return -1;
+    char **argv = whole_argv(s->argv);
+    int fds[] = {s->keeper->null_fd, s->fds[START_STDOUT], s->fds[START_STDERR], s->fds[START_LINK],
+                 s->fds[START_PIPES]};
+    struct exec_plan plan = {.argv = argv,
+                             .env = env,
+                             .cwd = s->cwd,
+                             .fds = fds,
+                             .fd_count = countof(fds),
+                             .nofile = &s->keeper->nofile};
+    pid_t pid = exec_begin(&plan, &s->control, e);
+    free(argv);
+    environment_free(env);
+    return pid;
+}
+
+void start_cold(struct start *s, const char *because)
+{
+    struct err e;
+    if (because)
+        keeper_log("a cold start: %s", because);
+    free(s->cold_because);
+    s->cold_because = because ? xstrdup(because) : NULL;
+    pid_t pid = -1;
+    if (s->keeper->ending)
+        fail(&e, 503, "the keeper is ending");
+    else if (s->asker)
+        pid = run(s, &e);
+    close_fds(s);
+    if (pid < 0) {
+        if (s->asker)
+            say_failed(s, &e);
+        start_free(s);
+        return;
+    }
+    s->phase = START_COLD;
+    s->pid = pid;
+    lineage_mark(pid, s->asker->serial);
+    s->control_watch = loop_watch(s->keeper->loop, s->control, EPOLLIN, on_control, s);
+    exec_go(s->control);
+}
+
+void start_forked(struct start *s, pid_t pid)
+{
+    close_fds(s);
+    s->pid = pid;
+    if (!s->asker) {
+        kill(pid, SIGKILL);
+        s->phase = START_FAILED;
+        return;
+    }
+    lineage_mark(pid, s->asker->serial);
+    say_started(s);
+}
+
+/* --- how it ends */
+
+struct start *start_of(struct keeper *k, pid_t pid)
+{
+    for (struct start *s = k->starts; s; s = s->next)
+        if (s->pid == pid)
+            return s;
+    return NULL;
+}
+
+static json_t *end_of(int status)
+{
+    return json_pack("{s:i, s:b, s:i, s:i}", "wait_status", status, "oom", 0, "limit_bytes", 0,
+                     "peak_bytes", 0);
+}
+
+bool start_reap(struct keeper *k, pid_t pid)
+{
+    struct start *s = start_of(k, pid);
+    int status = 0;
+    if (!s)
+        return false;
+    kill(-pid, SIGKILL); /* what is left of its group, while its number is still taken */
+    waitpid(pid, &status, 0);
+    if (s->phase == START_COLD)
+        take_result(s);
+    if (s->phase == START_RUNS && s->asker)
+        asker_tell(s->asker, WIRE_ENDED, s->number, end_of(status));
+    start_free(s);
+    return true;
+}
+
+void start_kill(struct start *s)
+{
+    /* its group may not exist yet right after the fork */
+    if (s->pid && kill(-s->pid, SIGKILL) != 0)
+        kill(s->pid, SIGKILL);
+}
+
+void start_abandon(struct start *s)
+{
+    s->asker = NULL;
+    start_kill(s);
+}
