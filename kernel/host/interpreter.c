@@ -23,6 +23,7 @@
 #include "kernel/host/spawn.h"
 #include "protocol/pipe_page.h"
 #include "protocol/utf8.h"
+#include "sandbox/family.h"
 
 #define LINK_BUFFER_BYTES (1024 * 1024)
 #define PIPE_BYTES        (256 * 1024)
@@ -521,7 +522,7 @@ void interpreter_reaped(struct interpreter *i, int wait_status)
     i->end =
         (struct interpreter_end){.wait_status = wait_status, .limit_bytes = -1, .peak_bytes = -1};
     if (i->whole_tree)
-        spawn_kill_descendants();
+        family_kill();
     pump(i);
 }
 

@@ -302,6 +302,7 @@ def test_a_second_keeper_leaves_the_first_alone_and_a_dead_ones_socket_is_taken(
     log = keeper.folder / "log2"
     subprocess.run([*command, "--log", str(log)], check=True, timeout=30)
     asker = Asker(keeper.socket)
+    assert asker.status()["askers"] == 1
     # it has left its starter: a session of its own, no descriptor of ours, no folder of ours
     (pid,) = (
         int(row.name) for row in Path("/proc").iterdir()
