@@ -14,19 +14,29 @@
 #include <unistd.h>
 
 #include "kernel/python/core.h"
+#include "kernel/python/fork_server.h"
 #include "protocol/memory.h"
 
 #define USAGE                                                                                      \
     "usage: warmcell-python [--python EXE] --link-fd N [--pipes-fd N]\n"                           \
-    "Runs Python behind the link of a warmcell-kernel, which starts it.\n"                         \
+    "       warmcell-python [--python EXE] --fork-server [--preload A,B] [--warm-up FILE]\n"       \
+    "Runs Python behind the link of a warmcell-kernel, which starts it; or, started by a\n"        \
+    "warmcell-keeper with a socket as descriptor 3, forks ready interpreters when asked.\n"        \
     "  --python EXE  the Python executable to be (default: " WARMCELL_DEFAULT_PYTHON ")\n"         \
     "  --link-fd N   the descriptor of the link, a connected Unix socket\n"                        \
-    "  --pipes-fd N  the descriptor of the memory that tells how far the host read the pipes\n"
+    "  --pipes-fd N  the descriptor of the memory that tells how far the host read the pipes\n"    \
+    "  --preload A,B modules to import ahead (default: numpy, pandas and matplotlib.pyplot,\n"     \
+    "                those that are installed)\n"                                                  \
+    "  --warm-up FILE  a cell to run ahead, without its output; none: nothing (default: a short\n" \
+    "                one and a plot)\n"
 
 struct options {
     const char *python;
     int link_fd;
     int pipes_fd;
+    bool fork_server;
+    const char *preload; /* NULL: the usual ones */
+    const char *warm_up; /* NULL: the usual one */
 };
 
 /* One sentence on stderr; gives the exit status. */
@@ -70,6 +80,13 @@ static int read_options(int argc, char **argv, struct options *o)
         } else if (strcmp(argv[i], "--pipes-fd") == 0 && more) {
             if (!read_descriptor(argv[++i], &o->pipes_fd))
                 return complain("--pipes-fd: must be a descriptor above 2, not '%s'", argv[i]);
+        } else if (strcmp(argv[i], "--fork-server") == 0) {
+            o->fork_server = true;
+            o->link_fd = FORK_SERVER_FD;
+        } else if (strcmp(argv[i], "--preload") == 0 && more) {
+            o->preload = argv[++i];
+        } else if (strcmp(argv[i], "--warm-up") == 0 && more) {
+            o->warm_up = argv[++i];
         } else {
             return complain("'%s' is not an option, or needs a value; see --help", argv[i]);
         }
@@ -141,7 +158,8 @@ static int run_package(const char *path, const struct options *o)
     PyObject *place = PyUnicode_DecodeFSDefault(path);
     if (!sys_path || !place || PyList_Insert(sys_path, 0, place) < 0)
         return 1;
-    PyObject *main = PyImport_ImportModule("warmcell_kernel.main");
+    PyObject *main = PyImport_ImportModule(o->fork_server ? "warmcell_kernel.fork_server"
+                                                          : "warmcell_kernel.main");
     Py_ssize_t at = main ? PySequence_Index(sys_path, place) : -1;
     if (at >= 0)
         PySequence_DelItem(sys_path, at);
@@ -150,8 +168,11 @@ static int run_package(const char *path, const struct options *o)
     if (!here || PyList_Insert(sys_path, 0, here) < 0)
         Py_CLEAR(main);
     Py_XDECREF(here);
-    PyObject *result =
-        main ? PyObject_CallMethod(main, "run", "ii", o->link_fd, o->pipes_fd) : NULL;
+    PyObject *result = NULL;
+    if (main && o->fork_server)
+        result = PyObject_CallMethod(main, "run", "zz", o->preload, o->warm_up);
+    else if (main)
+        result = PyObject_CallMethod(main, "run", "ii", o->link_fd, o->pipes_fd);
     Py_XDECREF(main);
     if (!result) {
         PyErr_Print(); /* SystemExit ends the process here, as it should */
@@ -171,11 +192,13 @@ int main(int argc, char **argv)
     int type;
     socklen_t len = sizeof type;
     if (getsockopt(options.link_fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
-        return complain("--link-fd: the descriptor is not a socket (%s)", strerror(errno));
+        return complain("%s: the descriptor is not a socket (%s)",
+                        options.fork_server ? "--fork-server" : "--link-fd", strerror(errno));
     scoped(string) char *executable = find_executable(options.python);
     if (!executable)
         return complain("%s is not an executable file; give --python another", options.python);
     PyImport_AppendInittab("_warmcell", PyInit__warmcell);
+    PyImport_AppendInittab("_warmcell_forks", PyInit__warmcell_forks);
     if (!start_python(executable))
         return 1;
     scoped(string) char *path = package_path();

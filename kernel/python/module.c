@@ -3,7 +3,9 @@
  * with the interpreter lock. Invariant: whatever waits for the host releases that lock. */
 #include "kernel/python/core.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "kernel/python/interrupt.h"
 #include "kernel/python/jsontext.h"
@@ -16,6 +18,7 @@ static struct lane *lane;
 static PyObject *parent_var; /* ContextVar: (number, message) */
 static PyObject *fallback;
 static uint64_t last_number;
+static bool rehearsing; /* there is no link yet: what is sent is made and thrown away */
 
 struct lane *core_lane(void)
 {
@@ -135,9 +138,11 @@ bool core_send(const struct core_message *m, size_t *queued)
     struct buffer json = {0};
     struct bytes places[2] = {{NULL, 0}, {NULL, 0}};
     struct views v;
-    if (!core_lane() || !views_open(&v, m->buffers))
+    if ((!rehearsing && !core_lane()) || !views_open(&v, m->buffers))
         return false;
-    bool ok = write_json(&json, m->json, places) && send_parts(m, &json, places, &v, queued);
+    *queued = 0;
+    bool ok = write_json(&json, m->json, places) &&
+              (rehearsing || send_parts(m, &json, places, &v, queued));
     views_free(&v);
     buffer_free(&json);
     return ok;
@@ -200,6 +205,19 @@ static PyObject *py_send(PyObject *module, PyObject *args)
     return ok ? Py_NewRef(Py_None) : NULL;
 }
 
+/* Before there is a link: to the descriptor itself. */
+static bool write_early(enum lane_stream stream, struct bytes text)
+{
+    while (!rehearsing && text.len > 0) {
+        ssize_t n = write(stream == LANE_STDOUT ? 1 : 2, text.data, text.len);
+        if (n < 0 && errno != EINTR)
+            return PyErr_SetFromErrno(PyExc_OSError) != NULL;
+        text.data += n > 0 ? n : 0;
+        text.len -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
 static bool write_pieces(enum lane_stream stream, uint64_t number, struct bytes text)
 {
     while (text.len > 0) {
@@ -221,9 +239,9 @@ static PyObject *write_text(enum lane_stream stream, PyObject *text)
                             Py_TYPE(text)->tp_name);
     PyObject *keep;
     struct bytes view = jsontext_utf8(text, &keep);
-    if (!view.data || !core_lane())
+    if (!view.data)
         return NULL;
-    bool ok = write_pieces(stream, core_number(), view);
+    bool ok = lane ? write_pieces(stream, core_number(), view) : write_early(stream, view);
     Py_XDECREF(keep);
     return ok ? PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text)) : NULL;
 }
@@ -306,13 +324,22 @@ static PyObject *py_open(PyObject *module, PyObject *args)
     lane = lane_open(fd, pipes_fd, interrupt_main, &e);
     if (!lane)
         return PyErr_Format(PyExc_OSError, "%s", e.text);
-    fallback = Py_NewRef(function);
+    rehearsing = false;
+    Py_XSETREF(fallback, Py_NewRef(function));
     pthread_atfork(NULL, NULL, interrupt_after_fork);
     if (PySys_AddAuditHook(on_audit, NULL) < 0)
         return NULL;
     Py_AtExit(at_exit);
     crash_install();
     interrupt_install();
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_rehearse(PyObject *module, PyObject *function)
+{
+    (void)module;
+    rehearsing = function != Py_None;
+    Py_XSETREF(fallback, rehearsing ? Py_NewRef(function) : NULL);
     Py_RETURN_NONE;
 }
 
@@ -378,6 +405,8 @@ static PyObject *py_murmur2(PyObject *module, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"open", py_open, METH_VARARGS, "open(fd, fallback): take over the link's socket"},
+    {"rehearse", py_rehearse, METH_O,
+     "rehearse(fallback | None): until open(), whether what is sent is made and thrown away"},
     {"wait", core_py_wait, METH_VARARGS, "wait(fds, timeout_ms) -> (kind, number, parts) | None"},
     {"wake_fd", py_wake_fd, METH_NOARGS, "a descriptor that is readable while a request waits"},
     {"pending", py_pending, METH_NOARGS, "whether a request waits"},

@@ -1,4 +1,4 @@
-"""The modules beside the tests can be imported; interpreters of both entries, one a file for what
+"""The modules beside the tests can be imported; interpreters of each entry, one a file for what
 leaves no trace in it."""
 
 from __future__ import annotations
@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.interpreters import ENTRIES, Starter, start
+from kernel.interpreters import ENTRIES, Starter, close_fork_servers, start
 from kernel.link_peer import Interpreter
 from support.programs import Programs
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_fork_server_left(home: Path) -> Iterator[None]:
+    yield
+    close_fork_servers()
 
 
 @pytest.fixture(scope="module", params=ENTRIES)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernel.forks import Forked, ForkServer
 from support import processes
 
 HEAD = struct.Struct("<IBBHQ")
@@ -82,7 +83,9 @@ class Interpreter:
         history: dict[str, Any] | None = None,
         cwd: str | None = None,
         hello: dict[str, Any] | None = None,
+        forks: ForkServer | None = None,
     ) -> None:
+        """forks: who makes the process by a fork, instead of the command."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
@@ -91,16 +94,22 @@ class Interpreter:
         self._page = mmap.mmap(page, PAGE.size)
         self._turn = 0
         self._totals = {out_read: 0, err_read: 0}
-        descriptors = ["--link-fd", str(theirs.fileno()), "--pipes-fd", str(page)]
-        self.process = subprocess.Popen(
-            [*command, *descriptors],
-            stdin=subprocess.DEVNULL,
-            stdout=out_write,
-            stderr=err_write,
-            pass_fds=[theirs.fileno(), page],
-            start_new_session=True,
-            env={**os.environ, **(env or {})},
-        )
+        environment = {**os.environ, **(env or {})}
+        self.process: subprocess.Popen[bytes] | Forked
+        if forks is not None:
+            descriptors = [theirs.fileno(), out_write, err_write, page]
+            self.process = forks.fork(descriptors, environment)
+        else:
+            numbers = ["--link-fd", str(theirs.fileno()), "--pipes-fd", str(page)]
+            self.process = subprocess.Popen(
+                [*command, *numbers],
+                stdin=subprocess.DEVNULL,
+                stdout=out_write,
+                stderr=err_write,
+                pass_fds=[theirs.fileno(), page],
+                start_new_session=True,
+                env=environment,
+            )
         processes.own(self.process.pid)
         for fd in (out_write, err_write, page):
             os.close(fd)

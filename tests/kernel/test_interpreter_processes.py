@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from kernel.interpreters import Starter, command, environment
+from kernel.interpreters import Starter, spawn
 from kernel.link_peer import Interpreter
 from support.programs import PYTHON, Programs
 
@@ -155,15 +155,11 @@ def test_starts_that_cannot_be(programs: Programs, tmp_path: Path) -> None:
 
 def test_a_host_of_another_version(entry: str, programs: Programs) -> None:
     """The interpreter says so and ends."""
-    from kernel.link_peer import HELLO, Interpreter
-
-    env = environment(entry, programs)
-    interpreter = Interpreter(command(entry, programs), env=env, hello={"version": 2})
+    interpreter = spawn(entry, programs, hello={"version": 2})
     with pytest.raises(EOFError) as said:
         interpreter.next_frame()
     assert interpreter.process.wait(30) == 1
     assert "version 2" in str(said.value)
-    assert HELLO == 1
     interpreter.close()
 
 

@@ -51,14 +51,18 @@ def _wait_one(pid: int, end: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        ready, _, _ = select.select([fd], [], [], max(0.0, end - time.monotonic()))
-        if not ready:
+        if not readable(fd, end - time.monotonic()):
             return False
         with suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
         return True
     finally:
         os.close(fd)
+
+
+def readable(fd: int, timeout: float) -> bool:
+    ready, _, _ = select.select([fd], [], [], max(0.0, timeout))
+    return bool(ready)
 
 
 def alive(pid: int) -> bool:

@@ -139,7 +139,7 @@ class Executor:
 
     def __init__(self, shell: ZMQInteractiveShell, loop: KernelLoop) -> None:
         self._shell = shell
-        self._loop = loop
+        self.loop = loop
         self.allow_stdin = False
 
     def execute(self, number: int, message: dict[str, Any]) -> None:
@@ -168,7 +168,7 @@ class Executor:
 
     def _run(self, order: Order) -> dict[str, Any]:
         self.allow_stdin = order.allow_stdin
-        self._loop.show(True)
+        self.loop.show(True)
         try:
             content: dict[str, Any] = _warmcell.interruptible(self._run_heard, order)
         except BaseException as error:  # an interrupt outside of the cell's own code
@@ -177,7 +177,7 @@ class Executor:
                 "error", {}, {key: content[key] for key in ("ename", "evalue", "traceback")}
             )
         finally:
-            self._loop.show(False)
+            self.loop.show(False)
             self.allow_stdin = False
         content.setdefault("user_expressions", {})
         # the counter went up whether or not the cell failed
@@ -188,7 +188,7 @@ class Executor:
 
     def _run_heard(self, order: Order) -> dict[str, Any]:
         shell = self._shell
-        result = run_cell(shell, self._loop, order)
+        result = run_cell(shell, self.loop, order)
         error = result.error_before_exec or result.error_in_exec
         told = shell.last_error
         if told and (result.error_before_exec is not None or shell.failed_in_display):

@@ -17,14 +17,17 @@ class KernelHistory(HistoryManager):
     """Sends each input to the host, and opens the file for reading when it is first asked for."""
 
     db: Any
+    _file: str | None = None
 
-    def __init__(
-        self, shell: Any, file: str | None = None, session: int = 0, **traits: Any
-    ) -> None:
+    def __init__(self, shell: Any, **traits: Any) -> None:
         super().__init__(shell=shell, enabled=False, hist_file=":memory:", **traits)
+
+    def begin(self, file: str | None, session: int) -> None:
+        """Where earlier sessions are, and the number of this one."""
         self._file = file
         self.session_number = session
         self.enabled = file is not None
+        self.dir_hist[:] = [Path.cwd()]
 
     def store_inputs(self, line_num: int, source: str, source_raw: str | None = None) -> None:
         super().store_inputs(line_num, source, source_raw)

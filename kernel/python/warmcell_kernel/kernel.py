@@ -39,12 +39,14 @@ class Kernel:
     iopub_thread = None
     eventloop: Any = None
 
-    def __init__(self, hello: dict[str, Any], loop: KernelLoop) -> None:
+    # whether what is done once in quiet times has been done
+    warmed = False
+
+    def __init__(self, loop: KernelLoop) -> None:
         self.io_loop = self.loop = loop
-        self.connection_file = hello.get("connection_file")
-        self.session = Session(str(hello.get("session", "")))
-        history = hello.get("history")
-        self.shell = make_shell(self, history if isinstance(history, dict) else {})
+        self.connection_file: str | None = None
+        self.session = Session("")
+        self.shell, self._complaints = make_shell(self)
         self.executor = Executor(self.shell, loop)
         self._asker = Asker(lambda: self.executor.allow_stdin)
         self._asker.install()
@@ -57,6 +59,16 @@ class Kernel:
             "is_complete_request": answers.is_complete,
             "comm_info_request": lambda _, content: self._comms().comm_info(content),
         }
+
+    def begin(self, hello: dict[str, Any], loop: KernelLoop) -> None:
+        """Takes over what the host says of this interpreter, and its loop: once."""
+        self.io_loop = self.loop = self.executor.loop = loop
+        self.connection_file = hello.get("connection_file")
+        self.session = Session(str(hello.get("session", "")))
+        history = hello.get("history")
+        self.shell.begin(history if isinstance(history, dict) else {})
+        for complaint in self._complaints:
+            print(complaint, file=sys.stderr)
 
     # --- frames from the host
 
@@ -145,12 +157,16 @@ class Kernel:
 
         return comms
 
+    def chores(self) -> Iterator[None]:
+        """What makes later requests faster, in steps of some milliseconds."""
+        return tracebacks.warm_up(self.shell)
+
     # --- the loop between requests
 
     def serve(self) -> None:
         """Until SHUTDOWN: waits for requests, while the user's asyncio tasks and GUI go on."""
         wake = _warmcell.wake_fd()
-        chores: Iterator[None] | None = tracebacks.warm_up(self.shell)
+        chores = None if self.warmed else self.chores()
         while not self.ended:
             try:
                 if not _warmcell.pending() and self.loop.busy():
@@ -321,16 +337,14 @@ def adopt(orders: dict[str, Any]) -> None:
         os.chdir(cwd)
 
 
-def make_shell(kernel: Kernel, history: dict[str, Any]) -> ZMQInteractiveShell:
-    """The shell, configured as ipykernel configures its own, with its module as __main__."""
+def make_shell(kernel: Kernel) -> tuple[ZMQInteractiveShell, list[str]]:
+    """The shell, configured as ipykernel configures its own, with its module as __main__.
+
+    Beside it: what is wrong with the configuration.
+    """
     from warmcell_kernel import startup
 
-    config = startup.load_config()
-    shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(
-        config=config, kernel=kernel, history=history
-    )
-    session_name = os.environ.get("JPY_SESSION_NAME")
-    if session_name:
-        shell.user_ns["__session__"] = session_name
+    config, complaints = startup.load_config()
+    shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(config=config, kernel=kernel)
     sys.modules["__main__"] = shell.user_module
-    return shell
+    return shell, complaints

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import _warmcell
 
 from warmcell_kernel import __version__, frames
 from warmcell_kernel.jsonable import fallback
+
+if TYPE_CHECKING:
+    from warmcell_kernel.eventloop import KernelLoop
+    from warmcell_kernel.kernel import Kernel
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 # not that of interrupt.c, which is the one above
@@ -19,27 +25,46 @@ STACK_DUMP_SIGNAL = signal.SIGRTMAX - 3
 
 def run(link_fd: int, pipes_fd: int = -1) -> int:
     """Serves the link until its end; the exit status. Without IPython: one sentence, and 1."""
+    problem = unusable_ipython()
+    return refuse(problem) if problem else serve_link(link_fd, pipes_fd)
+
+
+def unusable_ipython() -> str | None:
     try:
         import IPython  # noqa: F401
     except ImportError as error:
-        return refuse(
+        return (
             f"{sys.executable} has no usable IPython ({error}); "
             f"install it with: {sys.executable} -m pip install ipython matplotlib-inline comm"
         )
-    prepare(link_fd, pipes_fd)
+    return None
+
+
+def serve_link(
+    link_fd: int,
+    pipes_fd: int,
+    kernel: Kernel | None = None,
+    when_ready: Callable[[], None] = lambda: None,
+) -> int:
+    """From HELLO on. kernel: one that a fork server has made; None: it is made here."""
+    prepare_streams()
+    open_link(link_fd, pipes_fd)
+    default_backend()
     try:
         hello = read_hello()
     except ValueError as error:
         return refuse(str(error))
-    from warmcell_kernel import comm_import, eventloop, parents, startup
-    from warmcell_kernel.kernel import Kernel
+    prepare_process()
+    loop = make_loop()
+    if kernel is None:
+        from warmcell_kernel.kernel import Kernel
 
-    parents.inherit_in_threads()
-    comm_import.watch()
-    eventloop.let_run_anywhere()
-    loop = eventloop.install()
-    kernel = Kernel(hello, loop)
+        kernel = Kernel(loop)
+    kernel.begin(hello, loop)
+    from warmcell_kernel import startup
+
     _warmcell.send(frames.READY, 0, _warmcell.json(ready(kernel.shell.banner)))
+    when_ready()
     try:
         startup.run_user_code(kernel.shell)  # it may print, which only a ready interpreter does
         kernel.serve()
@@ -54,21 +79,16 @@ def refuse(sentence: str) -> int:
     return 1
 
 
-def prepare(link_fd: int, pipes_fd: int) -> None:
-    """Streams, signals and the environment, before any code of others runs."""
-    import faulthandler
-
+def prepare_streams() -> None:
+    """sys.stdout and sys.stderr, before any code of others runs."""
     from warmcell_kernel.streams import OutStream
 
-    faulthandler.enable(2)
-    # a copy, which stays when user code turns descriptor 2 elsewhere
-    faulthandler.register(STACK_DUMP_SIGNAL, os.dup(2), all_threads=True, chain=False)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    _warmcell.open(link_fd, pipes_fd, fallback)
+    if isinstance(sys.stdout, OutStream) and isinstance(sys.stderr, OutStream):
+        sys.stdout.begin()
+        sys.stderr.begin()
+        return
     sys.stdout = sys.__stdout__ = OutStream("stdout", 1)  # type: ignore[misc,assignment]
     sys.stderr = sys.__stderr__ = OutStream("stderr", 2)  # type: ignore[misc,assignment]
-    if not os.environ.get("MPLBACKEND"):
-        os.environ["MPLBACKEND"] = INLINE_BACKEND
     leave = os._exit
 
     def _exit(status: int) -> None:
@@ -76,6 +96,38 @@ def prepare(link_fd: int, pipes_fd: int) -> None:
         leave(status)
 
     os._exit = _exit  # type: ignore[assignment]
+
+
+def open_link(link_fd: int, pipes_fd: int) -> None:
+    """The link, and signals."""
+    import faulthandler
+
+    faulthandler.enable(2)
+    # a copy, which stays when user code turns descriptor 2 elsewhere
+    faulthandler.register(STACK_DUMP_SIGNAL, os.dup(2), all_threads=True, chain=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _warmcell.open(link_fd, pipes_fd, fallback)
+
+
+def default_backend() -> None:
+    if not os.environ.get("MPLBACKEND"):
+        os.environ["MPLBACKEND"] = INLINE_BACKEND
+
+
+@functools.cache
+def prepare_process() -> None:
+    """Changes to modules that are made once, in this process or the one that it is forked from."""
+    from warmcell_kernel import comm_import, eventloop, parents
+
+    parents.inherit_in_threads()
+    comm_import.watch()
+    eventloop.let_run_anywhere()
+
+
+def make_loop() -> KernelLoop:
+    from warmcell_kernel import eventloop
+
+    return eventloop.install()
 
 
 def read_hello() -> dict[str, Any]:

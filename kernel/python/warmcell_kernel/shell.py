@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
@@ -12,6 +13,7 @@ from IPython.core import page
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.usage import default_banner
+from IPython.utils.path import get_home_dir
 from IPython.utils.process import system
 from traitlets import Bool, CBool, Instance, Type, default
 
@@ -57,13 +59,21 @@ class ZMQInteractiveShell(InteractiveShell):
     # the running cell, when it was taken over without IPython's transformation
     _untransformed: str | None = None
 
-    def __init__(self, *args: Any, history: dict[str, Any], kernel: Any, **kwargs: Any) -> None:
-        self._history_place = history
+    def __init__(self, *args: Any, kernel: Any, **kwargs: Any) -> None:
         self.kernel = kernel
         super().__init__(*args, **kwargs)
         if "IPKernelApp" not in self.config:
             # tqdm.autonotebook looks for it
             self.config.IPKernelApp.name = "warmcell"
+
+    def begin(self, history: dict[str, Any]) -> None:
+        """The place in the history, and whatever the shell took from the folder and environment."""
+        self.history_manager.begin(history.get("file"), int(history.get("session") or 0))
+        self.starting_dir = str(Path.cwd())
+        self.home_dir = get_home_dir()
+        session_name = os.environ.get("JPY_SESSION_NAME")
+        if session_name:
+            self.user_ns["__session__"] = session_name
 
     @default("exiter")
     def _default_exiter(self) -> ZMQExitAutocall:
@@ -82,10 +92,7 @@ class ZMQInteractiveShell(InteractiveShell):
         """This Python is the environment's own."""
 
     def init_history(self) -> None:
-        file, session = self._history_place.get("file"), self._history_place.get("session")
-        self.history_manager = KernelHistory(
-            shell=self, parent=self, file=file, session=int(session or 0)
-        )
+        self.history_manager = KernelHistory(shell=self, parent=self)
         self.configurables.append(self.history_manager)
 
     def init_display_formatter(self) -> None:

@@ -19,9 +19,14 @@ def _profile_folder() -> Path:
     return Path(get_ipython_dir()) / "profile_default"
 
 
-def load_config() -> Config:
-    """The default profile's files for kernels; one that fails is reported and passed over."""
-    config = Config()
+def config_paths(ipython_dir: str) -> list[str]:
+    """Where the configuration of kernels may be."""
+    return [f"{ipython_dir}/profile_default/{name}" for name in CONFIG_FILES]
+
+
+def load_config() -> tuple[Config, list[str]]:
+    """The default profile's files for kernels; one that fails is passed over, with a sentence."""
+    config, complaints = Config(), []
     folder = _profile_folder()
     for name in CONFIG_FILES:
         if not (folder / name).is_file():
@@ -31,10 +36,8 @@ def load_config() -> Config:
         try:
             config.merge(PyFileConfigLoader(name, path=str(folder)).load_config())
         except Exception as error:
-            import sys
-
-            print(f"{folder / name}: {type(error).__name__}: {error}", file=sys.stderr)
-    return config
+            complaints.append(f"{folder / name}: {type(error).__name__}: {error}")
+    return config, complaints
 
 
 def _wanted(config: Config) -> bool:

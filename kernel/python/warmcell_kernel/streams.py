@@ -57,9 +57,13 @@ class OutStream(io.TextIOBase):
     def __init__(self, name: str, descriptor: int) -> None:
         self.name = f"<{name}>"
         self._descriptor = descriptor
-        self._master_pid = os.getpid()
+        self.begin()
         self.write = _warmcell.write_stdout if descriptor == 1 else _warmcell.write_stderr
         self.buffer = OutBytes(self)
+
+    def begin(self) -> None:
+        """This process is the one whose stream it is."""
+        self._master_pid = os.getpid()
 
     def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]
         for line in lines:
