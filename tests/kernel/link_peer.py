@@ -79,6 +79,7 @@ class Interpreter:
     def __init__(
         self,
         command: Sequence[str],
+        *,
         env: dict[str, str] | None = None,
         history: dict[str, Any] | None = None,
         cwd: str | None = None,

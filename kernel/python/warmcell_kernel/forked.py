@@ -1,8 +1,8 @@
 """What a forked interpreter changes in itself, so that it is one that was just started.
 
 Called before the link is opened: the descriptors, the session and the confinement are in place
-already (settle.c). What an interpreter reads at its start, from the environment and the file system, it
-read in the fork server's; here it is read again.
+already (settle.c). What an interpreter reads at its start, from the environment and the file
+system, it read in the fork server's; here it is read again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,15 @@ def become(
     reseed()
     follow_home()
     follow_matplotlib(shell, prepared.matplotlib_file)
-    return prepared.kernel if keeps_configuration(shell) else forget_shell(shell)
+    if keeps_configuration(shell):
+        return prepared.kernel
+    forget_shell(shell)
+    return None
+
+
+def loaded(module: str) -> Any:
+    """The module if it was imported; None."""
+    return sys.modules.get(module)
 
 
 def keeps_configuration(shell: Any) -> bool:
@@ -62,7 +70,7 @@ def keeps_configuration(shell: Any) -> bool:
 def forget_shell(shell: Any) -> None:
     type(shell).clear_instance()
     inline = sys.modules.pop("matplotlib_inline.backend_inline", None)
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    pyplot = loaded("matplotlib.pyplot")
     if inline is not None and pyplot is not None:
         inline.InlineBackend.clear_instance()
         pyplot._backend_mod = None
@@ -90,23 +98,23 @@ def replace_python_path(former: str, wanted: str) -> None:
 
 def reseed() -> None:
     """Siblings must not draw the same numbers or share a key; random does so by itself."""
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = loaded("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
-    process = sys.modules.get("multiprocessing.process")
+    process = loaded("multiprocessing.process")
     if process is not None:
         process.current_process().authkey = os.urandom(32)
-    tempfile = sys.modules.get("tempfile")
+    tempfile = loaded("tempfile")
     if tempfile is not None:
         tempfile.tempdir = None
 
 
 def follow_home() -> None:
     """What was found by way of HOME or XDG_* is found anew."""
-    parso = sys.modules.get("parso.cache")
+    parso = loaded("parso.cache")
     if parso is not None:
         parso._default_cache_path = parso._get_default_cache_path()
-    jedi = sys.modules.get("jedi.settings")
+    jedi = loaded("jedi.settings")
     if jedi is not None:
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
         jedi.cache_directory = os.path.join(cache, "jedi")  # noqa: PTH118
@@ -114,7 +122,7 @@ def follow_home() -> None:
 
 def follow_matplotlib(shell: Any, former_file: str | None) -> None:
     """Its folders, its configuration file and MPLBACKEND."""
-    matplotlib = sys.modules.get("matplotlib")
+    matplotlib = loaded("matplotlib")
     if matplotlib is None:
         return
     # a temporary folder for want of a writable one is the fork server's to remove
@@ -141,11 +149,11 @@ def forget_answer(remembering: Any) -> None:
 
 def leave_inline(matplotlib: Any, shell: Any, backend: str) -> None:
     """As if nothing had been plotted yet, with another backend asked for."""
-    inline = sys.modules.get("matplotlib_inline.backend_inline")
+    inline = loaded("matplotlib_inline.backend_inline")
     if inline is not None:
         inline.configure_inline_support(shell, backend)
     matplotlib.interactive(False)
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    pyplot = loaded("matplotlib.pyplot")
     if pyplot is not None:
         pyplot._backend_mod = None
     try:

@@ -104,7 +104,7 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     if left_open:
         failed["descriptors"] = f"left open by a module: {', '.join(left_open)}"
     matplotlib = sys.modules.get("matplotlib")
-    return Prepared(kernel, failed, matplotlib and matplotlib.matplotlib_fname())
+    return Prepared(kernel, failed, matplotlib.matplotlib_fname() if matplotlib else None)
 
 
 def wanted_modules(preload: str | None) -> list[str]:
