@@ -60,6 +60,25 @@ static char *why_it_died(const struct kernel *k)
     return xasprintf("the kernel's host ended%s%s", colon, what);
 }
 
+static const char *what_killed_it(const struct kernel *k)
+{
+    return k->death_cause ? k->death_cause : k->exit_signal > 0 ? "signal" : "exit_status";
+}
+
+/* One whose time was over is not started again. */
+static bool is_final(const char *cause)
+{
+    return strcmp(cause, "idle") == 0 || strcmp(cause, "life") == 0;
+}
+
+/* To everybody who is attached: what becomes of the kernel, and why. */
+static void publish_end(struct kernel *k, const char *state)
+{
+    scoped(buffer) struct buffer frame = {0};
+    notice_end(&frame, k->id, state, k->cause, k->reason);
+    kernel_publish(k, "", "status", &frame);
+}
+
 static void publish_status(struct kernel *k, struct bytes parent, const char *state)
 {
     scoped(buffer) struct buffer frame = {0};
@@ -110,36 +129,37 @@ static void drop_oldest_dead(struct core *c)
         kernel_forget(oldest, 1000, "the kernel is dead", false);
 }
 
-void kernel_die(struct kernel *k, const char *reason)
+void kernel_die(struct kernel *k, const char *cause, const char *reason)
 {
-    kernel_set_reason(k, reason);
+    kernel_set_reason(k, cause, reason);
     k->state = KERNEL_DEAD;
     kernel_touch(k);
-    publish_status(k, bytes_of("{}"), "dead");
+    publish_end(k, "dead");
     kernel_flush(k);
     kernel_table_ended(k->core->store, k->id, reason);
     log_warn("kernel died", F_STR("kernel", k->id), F_STR("reason", reason));
     drop_oldest_dead(k->core);
 }
 
-static void restart_or_die(struct kernel *k, bool was_attached, const char *reason)
+static void restart_or_die(struct kernel *k, bool was_attached, const char *cause,
+                           const char *reason)
 {
     if (monotonic_ms() - k->launched_ms > RESTART_STABLE_MS)
         k->restarts = 0;
-    if (!was_attached || k->restarts >= RESTART_LIMIT) {
-        kernel_die(k, reason);
+    if (!was_attached || k->restarts >= RESTART_LIMIT || is_final(cause)) {
+        kernel_die(k, cause, reason);
         return;
     }
     k->restarts++;
-    kernel_set_reason(k, reason);
+    kernel_set_reason(k, cause, reason);
     k->state = KERNEL_RESTARTING;
     log_warn("kernel restarts", F_STR("kernel", k->id), F_STR("reason", reason),
              F_INT("attempt", k->restarts));
-    publish_status(k, bytes_of("{}"), "restarting");
+    publish_end(k, "restarting");
     kernel_flush(k);
     struct err e = {0};
     if (!kernel_launch(k, &e))
-        kernel_die(k, e.text);
+        kernel_die(k, "start", e.text);
 }
 
 static void let_go_of_host(struct kernel *k)
@@ -162,6 +182,7 @@ void kernel_host_ended(struct kernel *k)
         return;
     let_go_of_host(k);
     scoped(string) char *reason = why_it_died(k);
+    scoped(string) char *cause = xstrdup(what_killed_it(k));
     struct core *c = k->core;
     if (k->ending || k->pooled || k->handing) {
         if (!k->ending)
@@ -178,5 +199,5 @@ void kernel_host_ended(struct kernel *k)
     bool was_attached = k->was_attached;
     kernel_fail_commands(k, &e);
     kernel_answer_lost(k, reason);
-    restart_or_die(k, was_attached, reason);
+    restart_or_die(k, was_attached, cause, reason);
 }

@@ -38,6 +38,11 @@ enum kernel_state kernel_state(const struct kernel *k)
     return k->state;
 }
 
+const char *kernel_cause(const struct kernel *k)
+{
+    return k->cause;
+}
+
 const char *kernel_reason(const struct kernel *k)
 {
     return k->reason;
@@ -103,11 +108,13 @@ size_t kernels_live(const struct core *c)
     return live;
 }
 
-void kernel_set_reason(struct kernel *k, const char *reason)
+void kernel_set_reason(struct kernel *k, const char *cause, const char *reason)
 {
-    char *copy = reason ? xstrdup(reason) : NULL;
+    char *copy = reason ? xstrdup(reason) : NULL, *word = cause ? xstrdup(cause) : NULL;
     free(k->reason);
+    free(k->cause);
     k->reason = copy;
+    k->cause = word;
 }
 
 static void kernel_free(struct kernel *k)
@@ -121,7 +128,9 @@ static void kernel_free(struct kernel *k)
     free(k->resource_dir);
     free(k->cwd);
     free(k->death_reason);
+    free(k->death_cause);
     free(k->reason);
+    free(k->cause);
     free(k->log_dir);
     free(k->dir);
     free(k->name);
@@ -265,8 +274,10 @@ static void on_start_deadline(uv_timer_t *timer)
     struct kernel *k = timer->data;
     scoped(string) char *reason = xasprintf("the kernel did not start within %lld seconds",
                                             (long long)k->core->settings->core.kernel_start_s);
-    if (!k->death_reason)
+    if (!k->death_reason) {
         k->death_reason = take(&reason);
+        k->death_cause = xstrdup("start");
+    }
     kernel_kill_host(k);
 }
 
@@ -291,6 +302,7 @@ bool kernel_launch(struct kernel *k, struct err *e)
     k->was_attached = false;
     k->launched_ms = monotonic_ms();
     free(take(&k->death_reason));
+    free(take(&k->death_cause));
     kernel_watch_host(k);
     kernel_save(k);
     k->uplink = uplink_open(k->core->loop, socket, &kernel_uplink_events, k);
@@ -415,7 +427,7 @@ void kernel_restart(struct kernel *k, void (*done)(void *user, const struct err 
 {
     struct err e = {0};
     if (!k->uplink && !k->ending) { /* dead: a new host with the same id */
-        kernel_set_reason(k, NULL);
+        kernel_set_reason(k, NULL, NULL);
         k->restarts = 0;
         k->state = KERNEL_STARTING;
         bool started = kernel_launch(k, &e);
@@ -461,7 +473,7 @@ void kernel_stop(struct kernel *k, const char *reason,
                  void (*done)(void *user, const struct err *e), void *user)
 {
     k->ending = true;
-    kernel_set_reason(k, reason);
+    kernel_set_reason(k, "asked", reason);
     log_info("kernel stops", F_STR("kernel", k->id), F_STR("reason", reason));
     readers_end(k, 1000, reason);
     sessions_kernel_gone(k->core, k->id);

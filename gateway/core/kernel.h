@@ -41,6 +41,8 @@ const char *
 kernel_state_text(const struct kernel *k); /* "starting", "idle", "busy", "restarting", "dead" */
 const char *kernel_reason(
     const struct kernel *k); /* why it is dead, or what happened last; NULL: nothing did */
+/* The word for that reason: "oom", "idle", ... (docs/link.md, DEATH); NULL: none. */
+const char *kernel_cause(const struct kernel *k);
 struct timespec kernel_last_activity(const struct kernel *k);
 size_t kernel_connections(const struct kernel *k);
 

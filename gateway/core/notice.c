@@ -7,7 +7,7 @@
 #define USERNAME "warmcell"
 
 static void add(struct buffer *out, enum channel channel, const char *msg_type, const char *session,
-                struct bytes parent, const struct buffer *content)
+                struct bytes parent, struct bytes metadata, const struct buffer *content)
 {
     scoped(buffer) struct buffer header = {0};
     header_build(&header, msg_type, session, USERNAME);
@@ -15,7 +15,7 @@ static void add(struct buffer *out, enum channel channel, const char *msg_type, 
         .channel = channel,
         .header = buffer_view(&header),
         .parent = parent.len ? parent : bytes_of("{}"),
-        .metadata = bytes_of("{}"),
+        .metadata = metadata.len ? metadata : bytes_of("{}"),
         .content = buffer_view(content),
     };
     framing_v1_encode(&m, out);
@@ -32,7 +32,19 @@ void notice_status(struct buffer *out, const char *session, struct bytes parent,
     scoped(buffer) struct buffer content = {0};
     add_member(&content, "{\"execution_state\":", state);
     buffer_add_text(&content, "}");
-    add(out, CHANNEL_IOPUB, "status", session, parent, &content);
+    add(out, CHANNEL_IOPUB, "status", session, parent, (struct bytes){0}, &content);
+}
+
+void notice_end(struct buffer *out, const char *session, const char *state, const char *cause,
+                const char *reason)
+{
+    scoped(buffer) struct buffer content = {0}, metadata = {0};
+    add_member(&content, "{\"execution_state\":", state);
+    buffer_add_text(&content, "}");
+    add_member(&metadata, "{\"warmcell\":{\"cause\":", cause ? cause : "");
+    add_member(&metadata, ",\"reason\":", reason ? reason : "");
+    buffer_add_text(&metadata, "}}");
+    add(out, CHANNEL_IOPUB, "status", session, (struct bytes){0}, buffer_view(&metadata), &content);
 }
 
 void notice_stream(struct buffer *out, const char *session, struct bytes parent, const char *text)
@@ -40,7 +52,7 @@ void notice_stream(struct buffer *out, const char *session, struct bytes parent,
     scoped(buffer) struct buffer content = {0};
     add_member(&content, "{\"name\":\"stderr\",\"text\":", text);
     buffer_add_text(&content, "}");
-    add(out, CHANNEL_IOPUB, "stream", session, parent, &content);
+    add(out, CHANNEL_IOPUB, "stream", session, parent, (struct bytes){0}, &content);
 }
 
 static void add_error(struct buffer *content, const char *name, const char *value)
@@ -58,7 +70,7 @@ void notice_error(struct buffer *out, const char *session, struct bytes parent, 
     scoped(buffer) struct buffer content = {0};
     buffer_add_text(&content, "{");
     add_error(&content, name, value);
-    add(out, CHANNEL_IOPUB, "error", session, parent, &content);
+    add(out, CHANNEL_IOPUB, "error", session, parent, (struct bytes){0}, &content);
 }
 
 void notice_lost_reply(struct buffer *out, const char *session, struct bytes parent,
@@ -70,5 +82,9 @@ void notice_lost_reply(struct buffer *out, const char *session, struct bytes par
     scoped(buffer) struct buffer content = {0};
     buffer_add_text(&content, "{\"status\":\"error\",\"execution_count\":null,\"payload\":[],");
     add_error(&content, name, value);
-    add(out, place, reply_type, session, parent, &content);
+    bool execution = strcmp(reply_type, "execute_reply") == 0;
+    add(out, place, reply_type, session, parent,
+        bytes_of(execution ? "{\"warmcell\":{\"outcome\":\"killed\",\"state_retained\":false}}"
+                           : "{}"),
+        &content);
 }

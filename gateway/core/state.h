@@ -64,7 +64,8 @@ struct kernel {
     struct environment env;
 
     enum kernel_state state;
-    char *reason;
+    char *reason; /* why it is dead, or what happened last */
+    char *cause;  /* the word for it, as in DEATH; NULL: none */
     struct timespec started, last_activity;
     bool pooled;  /* of the pool, not handed out */
     bool handing; /* being adopted for a request */
@@ -76,7 +77,8 @@ struct kernel {
     bool host_alive;              /* started and not yet reaped */
     bool host_exited;             /* its pidfd said so; the uplink may hold its last words */
     int exit_status, exit_signal; /* -1, 0: not known */
-    char *death_reason;           /* from DEATH */
+    char *death_reason;           /* from DEATH, as is the next */
+    char *death_cause;
     uv_poll_t *watch;
     uv_timer_t timer;
     int open_handles;
@@ -118,7 +120,8 @@ bool kernel_launch(struct kernel *k, struct err *e);
 void kernel_kill_host(struct kernel *k);
 void kernel_watch_host(struct kernel *k);
 void kernel_save(const struct kernel *k); /* kernel.json, whole or not at all */
-void kernel_set_reason(struct kernel *k, const char *reason);
+/* cause: a word as in DEATH (docs/link.md). Both are copied; NULL: none. */
+void kernel_set_reason(struct kernel *k, const char *cause, const char *reason);
 void kernel_add_handle(struct kernel *k);
 void kernel_close_handle(struct kernel *k, uv_handle_t *handle);
 /* Ends the readers with a code, closes everything and frees k when the loop has let go. Files stay
@@ -143,7 +146,7 @@ void kernel_host_ended(
     struct kernel *k); /* its pidfd is readable, or its connection ended: see whether both */
 void kernel_answer_lost(struct kernel *k,
                         const char *reason); /* every open request gets an error */
-void kernel_die(struct kernel *k, const char *reason);
+void kernel_die(struct kernel *k, const char *cause, const char *reason);
 
 /* command.c */
 void kernel_command(struct kernel *k, enum link_kind kind, struct bytes json, int64_t limit_ms,

@@ -18,6 +18,8 @@
 #define STATE_LIMIT_BYTES (64 * 1024)
 #define ACK_BYTES         (256 * 1024) /* this much without an acknowledgement is too much */
 #define ACK_DELAY_MS      20
+#define REASON_BYTES      300
+#define CAUSE_BYTES       40
 
 /* Requests that tell nothing of somebody working with the kernel.
  * Source: jupyter_server services/kernels/kernelmanager.py, untracked_message_types. */
@@ -75,6 +77,23 @@ static void set_state(struct kernel *k, struct bytes text, bool by_user)
     }
 }
 
+/* Why there is another interpreter: {"warmcell": {"cause": "oom", "reason": "..."}}. */
+static void take_reason(struct kernel *k, struct bytes metadata)
+{
+    struct slice warmcell = {.name = "warmcell"};
+    struct slice words[] = {{.name = "cause"}, {.name = "reason"}};
+    if (!json_slices(metadata, &warmcell, 1, NULL) || !warmcell.value.data ||
+        !json_slices(warmcell.value, words, countof(words), NULL))
+        return;
+    size_t len;
+    scoped(string) char *cause =
+        words[0].value.data ? json_slice_string(words[0].value, &len) : NULL;
+    scoped(string) char *reason =
+        words[1].value.data ? json_slice_string(words[1].value, &len) : NULL;
+    if (reason)
+        kernel_set_reason(k, cause, reason);
+}
+
 static void take_status(struct kernel *k, struct bytes frame)
 {
     scoped(framed) struct framed f = {0};
@@ -82,6 +101,8 @@ static void take_status(struct kernel *k, struct bytes frame)
     if (!framing_v1_decode(frame, &f, NULL) || !json_slices(f.message.content, &state, 1, NULL) ||
         !state.value.data)
         return;
+    if (slice_is(state.value, "restarting"))
+        take_reason(k, f.message.metadata);
     bool by_user = tracked(f.message.parent);
     set_state(k, state.value, by_user);
     if (by_user)
@@ -245,8 +266,11 @@ static void take_death(struct kernel *k, const struct link_frame *frame)
         frame->part_count ? json_parse_object(frame->parts[0], "DEATH", STATE_LIMIT_BYTES, NULL)
                           : NULL;
     const char *reason = json_string_value(json_object_get(death, "reason"));
+    const char *cause = json_string_value(json_object_get(death, "cause"));
     free(k->death_reason);
-    k->death_reason = reason ? xstrndup(reason, strnlen(reason, 300)) : NULL;
+    free(k->death_cause);
+    k->death_reason = reason ? xstrndup(reason, strnlen(reason, REASON_BYTES)) : NULL;
+    k->death_cause = cause ? xstrndup(cause, strnlen(cause, CAUSE_BYTES)) : NULL;
 }
 
 static uint64_t stored(void *user)

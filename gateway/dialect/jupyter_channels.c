@@ -143,7 +143,7 @@ static const struct websocket_events socket_events = {on_message, on_drain, on_c
 static void tell_dead(struct client *client, const struct kernel *k)
 {
     scoped(buffer) struct buffer frame = {0};
-    notice_status(&frame, kernel_id(k), bytes_of("{}"), "dead");
+    notice_end(&frame, kernel_id(k), "dead", kernel_cause(k), kernel_reason(k));
     size_t len = 0;
     char *data = buffer_take(&frame, &len);
     struct shared *owner = shared_new(data, len);
