@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/core/core.h"
+#include "gateway/doctor.h"
 #include "gateway/kernelspec.h"
 #include "gateway/net/route.h"
 #include "gateway/options.h"
@@ -80,6 +81,8 @@ static const struct command {
      "serve kernels over HTTP and WebSocket; this is also what no command does"},
     {"kernelspec", kernelspec_main,
      "install, remove [NAME] or list: our kernel among those that Jupyter finds"},
+    {"doctor", doctor_main,
+     "what this machine can do for sandboxes, with the remedy of what it lacks; --json"},
     {"options", options_main, "list the options of serve; --markdown as docs/options.md"},
     {"version", version_main, "print the version"},
     {"help", help_main, "this text"},

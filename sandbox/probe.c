@@ -149,6 +149,13 @@ static void experiment(struct probe *p, enum experiment which)
     struct probe_finding *f = &p->findings[part];
     f->ok = false;
     snprintf(f->why, sizeof f->why, "%s", number ? strerror(number) : "it ended unexpectedly");
+    /* the steps behind it were not tried; as root they are tried without a user namespace too */
+    for (int later = part + 1; later <= PROBE_TMPFS && (!p->privileged || which == AS_ROOT);
+         later++) {
+        p->findings[later].ok = false;
+        snprintf(p->findings[later].why, sizeof p->findings[later].why, "not tried without %s",
+                 parts[part].name);
+    }
 }
 
 /* Root as in a full system; root in a container without these is an ordinary user to us. */

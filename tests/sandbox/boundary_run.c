@@ -1,5 +1,5 @@
-/* boundary-run [--state DIR] [--read-only PATH]... [--best-effort] [--fork-server] [--times N] --
- * PROGRAM ARG...
+/* boundary-run [--state DIR] [--read-only PATH]... [--best-effort] [--fork-server] [--uid N]
+ * [--times N] -- PROGRAM ARG...
  *
  * Runs a program as the keeper would: in a sandbox's boundary, confined, with /workspace as its
  * folder;
@@ -28,6 +28,7 @@ struct asked {
     size_t read_only_count;
     bool fork_server;
     int times;
+    uid_t uid;
     char **argv;
 };
 
@@ -100,7 +101,7 @@ static double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-static struct boundary_plan plan_of(const char *id)
+static struct boundary_plan plan_of(const struct asked *asked, const char *id)
 {
     return (struct boundary_plan){
         .id = id,
@@ -116,7 +117,7 @@ static int measure(const struct asked *asked, struct world *w)
     struct err e = {0};
     for (int i = 0; i < asked->times; i++) {
         struct boundary b;
-        struct boundary_plan plan = plan_of("measured");
+        struct boundary_plan plan = plan_of(asked, "measured");
         double began = now_ms();
         if (!boundary_make(w, &plan, &b, &e))
             return refuse(&e);
@@ -147,7 +148,7 @@ static int keep(const struct asked *asked, struct world *w)
         return wait_for(child);
     }
     struct boundary b;
-    struct boundary_plan plan = plan_of("first");
+    struct boundary_plan plan = plan_of(asked, "first");
     if (!boundary_make(w, &plan, &b, &e))
         return refuse(&e);
     pid_t child = fork();
@@ -171,6 +172,8 @@ static bool read_arguments(int argc, char **argv, struct asked *out)
             out->read_only[out->read_only_count++] = argv[++i];
         else if (strcmp(argv[i], "--times") == 0 && value)
             out->times = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--uid") == 0 && value)
+            out->uid = (uid_t)atoi(argv[++i]);
         else if (strcmp(argv[i], "--best-effort") == 0)
             out->plan.required = false;
         else if (strcmp(argv[i], "--fork-server") == 0)

@@ -1,0 +1,121 @@
+/* The subcommand `warmcell doctor`. It tries what sandboxes need (sandbox/probe.h), and looks after
+ * the programs that only some policies need; it changes nothing. */
+#include "gateway/doctor.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "protocol/json.h"
+#include "protocol/memory.h"
+#include "sandbox/probe.h"
+
+static json_t *check(const char *name, const char *status, const char *why, const char *remedy)
+{
+    return json_pack("{s:s, s:s, s:s?, s:s?}", "name", name, "status", status, "why", why, "remedy",
+                     remedy);
+}
+
+static json_t *check_part(const struct probe_finding *f)
+{
+    const char *status = f->ok ? "ok" : f->needed ? "missing" : "degraded";
+    return check(f->name, status, f->ok ? NULL : f->why, f->remedy);
+}
+
+/* Landlock grew: what an older one cannot fence, the mounts alone do. */
+static json_t *check_landlock(const struct probe *p)
+{
+    static const char remedy[] = "use a newer Linux: 6.2 fences truncation, 6.10 ioctl on devices, "
+                                 "6.12 abstract Unix sockets";
+    char why[80];
+    const struct probe_finding *f = &p->findings[PROBE_LANDLOCK];
+    if (!f->ok || p->landlock_abi >= 6)
+        return check_part(f);
+    snprintf(why, sizeof why, "the kernel has ABI %d, of 6 that are used", p->landlock_abi);
+    return check(f->name, "degraded", why, remedy);
+}
+
+static bool in_path(const char *program)
+{
+    const char *path = getenv("PATH");
+    scoped(string) char *folders = xstrdup(path ? path : "/usr/bin:/bin");
+    char *rest = folders;
+    for (char *folder; (folder = strsep(&rest, ":"));) {
+        scoped(string) char *file = xasprintf("%s/%s", folder, program);
+        if (access(file, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+static json_t *check_pasta(void)
+{
+    if (in_path("pasta"))
+        return check("pasta", "ok", NULL, NULL);
+    return check("pasta", "degraded",
+                 "it is not in PATH, so the network mode \"full\" cannot be had",
+                 "apt-get install passt");
+}
+
+static json_t *check_root(const struct probe *p)
+{
+    if (p->privileged)
+        return check("a host uid for each sandbox", "ok", NULL, NULL);
+    return check(
+        "a host uid for each sandbox", "degraded",
+        "an ordinary user's sandboxes share one uid and are kept apart by namespaces alone",
+        "start warmcell as root, or live with it");
+}
+
+static json_t *examine(void)
+{
+    struct probe p;
+    probe_machine(&p);
+    json_t *checks = json_array();
+    for (size_t i = 0; i < PROBE_PARTS; i++)
+        json_array_append_new(checks, i == PROBE_LANDLOCK ? check_landlock(&p)
+                                                          : check_part(&p.findings[i]));
+    json_array_append_new(checks, check_root(&p));
+    json_array_append_new(checks, check_pasta());
+    return json_pack("{s:b, s:b, s:i, s:o}", "required", probe_holds(&p), "root", p.privileged,
+                     "landlock", p.landlock_abi, "checks", checks);
+}
+
+static void print_lines(const json_t *report)
+{
+    const json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(report, "checks"), i, row)
+    {
+        const char *why = json_string_value(json_object_get(row, "why"));
+        printf("%-9s %s", json_string_value(json_object_get(row, "status")),
+               json_string_value(json_object_get(row, "name")));
+        if (why)
+            printf(": %s; %s", why, json_string_value(json_object_get(row, "remedy")));
+        putchar('\n');
+    }
+    puts(json_is_true(json_object_get(report, "required"))
+             ? "sandboxes can be had with the policy \"required\""
+             : "sandboxes cannot be had with the policy \"required\" on this machine");
+}
+
+int doctor_main(char *const *args, size_t count)
+{
+    bool as_json = count == 1 && strcmp(args[0], "--json") == 0;
+    if (count > 0 && !as_json) {
+        fprintf(stderr, "warmcell: doctor takes --json and nothing else\n");
+        return 2;
+    }
+    scoped(json) json_t *report = examine();
+    if (as_json)
+        json_dumpf(report, stdout, JSON_INDENT(2));
+    else
+        print_lines(report);
+    if (as_json)
+        putchar('\n');
+    if (fflush(stdout) != 0)
+        return 1;
+    return json_is_true(json_object_get(report, "required")) ? 0 : 1;
+}
