@@ -1,12 +1,13 @@
-/* boundary-run [--state DIR] [--read-only PATH]... [--best-effort] [--fork-server] [--uid N]
- * [--times N] -- PROGRAM ARG...
+/* boundary-run --state DIR [OPTION]... -- PROGRAM ARG...: runs a program as the keeper would, in a
+ * sandbox's boundary, confined, with /workspace as its folder. Ends with the program's status (128
+ * + signal); 125 with {"status": n, "message": "..."} on stderr when no sandbox can be had.
  *
- * Runs a program as the keeper would: in a sandbox's boundary, confined, with /workspace as its
- * folder;
- * --fork-server: as the fork server is confined instead. Ends with the program's status (128 +
- * signal), 125 with
- * {"status": n, "message": "..."} on stderr when there is no sandbox to be had. --times: makes and
- * ends that many boundaries first, and prints the milliseconds of each as JSON. */
+ *   --read-only PATH  is seen inside; may be given several times
+ *   --uid N           host uid of the sandbox, as root
+ *   --best-effort     the policy
+ *   --fork-server     runs the program as the fork server is confined instead
+ *   --times N         makes and ends so many boundaries, and prints the milliseconds of each as
+ * JSON */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -103,13 +104,12 @@ static double now_ms(void)
 
 static struct boundary_plan plan_of(const struct asked *asked, const char *id)
 {
-    return (struct boundary_plan){
-        .id = id,
-        .uid = geteuid() == 0 && getenv("BOUNDARY_UID") ? (uid_t)atoi(getenv("BOUNDARY_UID")) : 0,
-        .tmp_bytes = 64 << 20,
-        .home_bytes = 64 << 20,
-        .shm_bytes = 64 << 20,
-        .tmp_inodes = 10000};
+    return (struct boundary_plan){.id = id,
+                                  .uid = asked->uid,
+                                  .tmp_bytes = 64 << 20,
+                                  .home_bytes = 64 << 20,
+                                  .shm_bytes = 64 << 20,
+                                  .tmp_inodes = 10000};
 }
 
 static int measure(const struct asked *asked, struct world *w)
