@@ -57,7 +57,7 @@ def run(preload: str | None, warm_up: str | None) -> int:
     fresh_signals()
     own_environment = dict(os.environ)
     prepared = warm.prepare(preload, warm_up)
-    server = Server(prepared, Watch(prepared.kernel.shell), own_environment)
+    server = Server(Watch(prepared.kernel.shell), own_environment)
     send(
         WARM,
         0,
@@ -67,11 +67,11 @@ def run(preload: str | None, warm_up: str | None) -> int:
             "failed": prepared.failed,
         },
     )
-    environment = server.serve()
-    if environment is None:
+    todo = server.serve()
+    if todo is None:
         return 0
-    kernel = forked.become(environment, prepared, own_environment)
-    return serve_link(LINK_FD, PIPES_FD, kernel, forked.use_cpus)
+    kernel = forked.become(todo, prepared)
+    return serve_link(LINK_FD, PIPES_FD, kernel, lambda: forks.set_blas_threads(todo.cpus))
 
 
 def fresh_signals() -> None:
@@ -90,15 +90,15 @@ def send(kind: int, number: int, body: dict[str, Any]) -> None:
 
 
 class Server:
-    def __init__(self, prepared: warm.Prepared, watch: Watch, environment: dict[str, str]) -> None:
-        self._prepared = prepared
+    def __init__(self, watch: Watch, environment: dict[str, str]) -> None:
         self._watch = watch
         self._environment = environment
-        self._stale = False
+        self._stale: str | None = None
 
-    def serve(self) -> bytes | None:
-        """None when the keeper has gone; in a child the environment that it is to have."""
+    def serve(self) -> forked.Plan | None:
+        """None when the keeper has gone; in a child what it is to change in itself."""
         while True:
+            forked.reseed()
             message = forks.receive()
             if message is None:
                 return None
@@ -106,30 +106,30 @@ class Server:
             if kind != FORK:
                 continue
             try:
-                environment = forks.environment()
-                reason = self._reason_against(environment)
+                wanted = forked.parse_environment(forks.environment())
+                reason = self._reason_against(wanted)
+                todo = forked.plan(wanted, self._environment)
                 pid = -1 if reason else forks.fork()
             except (OSError, ValueError) as error:
                 reason, pid = str(error), -1
             if pid == 0:
-                return environment
+                return todo
             if reason:
                 send(FORK_FAILED, number, {"message": reason})
             else:
                 send(FORKED, number, {"pid": pid})
 
-    def _reason_against(self, environment: bytes) -> str | None:
+    def _reason_against(self, wanted: dict[str, str]) -> str | None:
         """Why there can be no fork with this environment, or none at all."""
         threads = forks.threads()
         if threads != 1:
             return f"the fork server has {threads} threads; a module that it imports starts them"
-        changed = self._watch.changed()
-        if changed:
-            if not self._stale:
-                send(STALE, 0, {"message": changed})
-            self._stale = True
-            return changed
-        wanted = forked.parse_environment(environment)
+        if self._stale is None:
+            self._stale = self._watch.changed()
+            if self._stale is not None:
+                send(STALE, 0, {"message": self._stale})
+        if self._stale is not None:
+            return self._stale
         for name in FIXED:
             if wanted.get(name) != self._environment.get(name):
                 return f"{name} takes effect only at a start, and differs from the fork server's"

@@ -7,20 +7,32 @@ system, it read in the fork server's; here it is read again.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import shutil
 import sys
 import time
+from dataclasses import dataclass
 from typing import Any
 
-import _warmcell_forks as forks
 from IPython.paths import get_ipython_dir
 
 from warmcell_kernel import startup, warm
 from warmcell_kernel.kernel import Kernel
-from warmcell_kernel.main import INLINE_BACKEND, default_backend
+from warmcell_kernel.main import INLINE_BACKEND
+from warmcell_kernel.shell import TERMINAL_ENVIRONMENT
+
+# where what is found depends on them
+PLACES = (
+    "HOME",
+    "IPYTHONDIR",
+    "MATPLOTLIBRC",
+    "MPLCONFIGDIR",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+)
 
 
 def parse_environment(raw: bytes) -> dict[str, str]:
@@ -29,21 +41,55 @@ def parse_environment(raw: bytes) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, sign, value in pairs if name and sign}
 
 
-def become(
-    raw_environment: bytes, prepared: warm.Prepared, former: dict[str, str]
-) -> Kernel | None:
-    """former: the environment that the fork server was started with. None: the user's
-    configuration is another, and the kernel must be made from the beginning."""
-    replace_environment(parse_environment(raw_environment))
+@dataclass
+class Plan:
+    """What a fork will have to change; found out before it, where looking costs no copied page."""
+
+    remove: list[str]
+    change: dict[str, str]
+    new_home: bool  # what was found by way of HOME or XDG_* must be found anew
+    python_path: tuple[str, str]  # before and after
+    cpus: int
+    backend: str
+
+
+def plan(wanted: dict[str, str], former: dict[str, str]) -> Plan:
+    """wanted: the environment asked for; former: that which the fork server was started with."""
+    whole = {"MPLBACKEND": INLINE_BACKEND, **wanted, **TERMINAL_ENVIRONMENT}
+    whole["MPLBACKEND"] = whole["MPLBACKEND"] or INLINE_BACKEND
+    return Plan(
+        remove=[name for name in os.environ if name not in whole],
+        change={name: value for name, value in whole.items() if os.environ.get(name) != value},
+        new_home=any(wanted.get(name) != former.get(name) for name in PLACES),
+        python_path=(former.get("PYTHONPATH", ""), wanted.get("PYTHONPATH", "")),
+        cpus=cpus(wanted),
+        backend=whole["MPLBACKEND"],
+    )
+
+
+def cpus(environment: dict[str, str]) -> int:
+    """How many threads numerical libraries get: as they are told, else one a processor."""
+    for name in (*warm.ONE_THREAD, "WARMCELL_CPUS"):
+        told = environment.get(name, "")
+        if told.isdigit() and int(told) > 0:
+            return int(told)
+    return len(os.sched_getaffinity(0))
+
+
+def become(todo: Plan, prepared: warm.Prepared) -> Kernel | None:
+    """None: the user's configuration is another, and the kernel must be made from the beginning."""
+    for name in todo.remove:
+        del os.environ[name]
+    os.environ.update(todo.change)
     time.tzset()
-    default_backend()
     shell = prepared.kernel.shell
-    shell.init_environment()
-    replace_python_path(former.get("PYTHONPATH", ""), os.environ.get("PYTHONPATH", ""))
-    reseed()
-    follow_home()
-    follow_matplotlib(shell, prepared.matplotlib_file)
-    if keeps_configuration(shell):
+    if todo.python_path[0] != todo.python_path[1]:
+        replace_python_path(*todo.python_path)
+    if todo.new_home:
+        follow_home()
+    if loaded("matplotlib") is not None:
+        follow_matplotlib(todo, shell, prepared.matplotlib_file)
+    if not todo.new_home or keeps_configuration(shell):
         return prepared.kernel
     forget_shell(shell)
     return None
@@ -76,18 +122,8 @@ def forget_shell(shell: Any) -> None:
         pyplot._backend_mod = None
 
 
-def replace_environment(wanted: dict[str, str]) -> None:
-    for name in [name for name in os.environ if name not in wanted]:
-        del os.environ[name]
-    for name, value in wanted.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
-
-
 def replace_python_path(former: str, wanted: str) -> None:
     """PYTHONPATH stands behind the working folder, as after a start."""
-    if former == wanted:
-        return
     for entry in former.split(os.pathsep):
         if entry in sys.path[1:]:
             sys.path.reverse()
@@ -97,20 +133,23 @@ def replace_python_path(former: str, wanted: str) -> None:
 
 
 def reseed() -> None:
-    """Siblings must not draw the same numbers or share a key; random does so by itself."""
+    """For the next fork, which must not draw what others draw, or know their keys.
+
+    Before the fork, as it costs the fork more; the module random does it by itself.
+    """
     numpy_random = loaded("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
     process = loaded("multiprocessing.process")
     if process is not None:
         process.current_process().authkey = os.urandom(32)
-    tempfile = loaded("tempfile")
-    if tempfile is not None:
-        tempfile.tempdir = None
 
 
 def follow_home() -> None:
     """What was found by way of HOME or XDG_* is found anew."""
+    tempfile = loaded("tempfile")
+    if tempfile is not None:
+        tempfile.tempdir = None
     parso = loaded("parso.cache")
     if parso is not None:
         parso._default_cache_path = parso._get_default_cache_path()
@@ -120,23 +159,20 @@ def follow_home() -> None:
         jedi.cache_directory = os.path.join(cache, "jedi")  # noqa: PTH118
 
 
-def follow_matplotlib(shell: Any, former_file: str | None) -> None:
+def follow_matplotlib(todo: Plan, shell: Any, former_file: str | None) -> None:
     """Its folders, its configuration file and MPLBACKEND."""
     matplotlib = loaded("matplotlib")
-    if matplotlib is None:
-        return
-    # a temporary folder for want of a writable one is the fork server's to remove
-    atexit.unregister(shutil.rmtree)
-    for name in ("get_configdir", "get_cachedir"):
-        forget_answer(getattr(matplotlib, name))
-    if matplotlib.matplotlib_fname() != former_file:
+    if todo.new_home:
+        for name in ("get_configdir", "get_cachedir"):
+            forget_answer(getattr(matplotlib, name))
+    looks = todo.new_home or os.path.exists("matplotlibrc")  # noqa: PTH110
+    if looks and matplotlib.matplotlib_fname() != former_file:
         settings = matplotlib.rc_params()
         for name in ("backend", "interactive"):
             settings.pop(name, None)
         matplotlib.rcParams.update(settings)
-    backend = os.environ["MPLBACKEND"]
-    if backend != INLINE_BACKEND:
-        leave_inline(matplotlib, shell, backend)
+    if todo.backend != INLINE_BACKEND:
+        leave_inline(matplotlib, shell, todo.backend)
 
 
 def forget_answer(remembering: Any) -> None:
@@ -160,15 +196,3 @@ def leave_inline(matplotlib: Any, shell: Any, backend: str) -> None:
         matplotlib.rcParams["backend"] = backend
     except ValueError:
         logging.getLogger(__name__).warning("MPLBACKEND: %s is not a backend", backend)
-
-
-def cpus() -> int:
-    """How many processors the interpreter may use."""
-    told = os.environ.get("WARMCELL_CPUS", "")
-    return int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
-
-
-def use_cpus() -> None:
-    """Gives the numerical libraries as many threads, unless the environment says how many."""
-    told = [os.environ[name] for name in warm.ONE_THREAD if os.environ.get(name, "").isdigit()]
-    forks.set_blas_threads(int(told[0]) if told else cpus())

@@ -49,7 +49,6 @@ def serve_link(
     """From HELLO on. kernel: one that a fork server has made; None: it is made here."""
     prepare_streams()
     open_link(link_fd, pipes_fd)
-    default_backend()
     try:
         hello = read_hello()
     except ValueError as error:
@@ -63,7 +62,7 @@ def serve_link(
     kernel.begin(hello, loop)
     from warmcell_kernel import startup
 
-    _warmcell.send(frames.READY, 0, _warmcell.json(ready(kernel.shell.banner)))
+    _warmcell.send(frames.READY, 0, ready(kernel.shell.banner))
     when_ready()
     try:
         startup.run_user_code(kernel.shell)  # it may print, which only a ready interpreter does
@@ -80,7 +79,7 @@ def refuse(sentence: str) -> int:
 
 
 def prepare_streams() -> None:
-    """sys.stdout and sys.stderr, before any code of others runs."""
+    """sys.stdout and sys.stderr, and where plots go, before any code of others runs."""
     from warmcell_kernel.streams import OutStream
 
     if isinstance(sys.stdout, OutStream) and isinstance(sys.stderr, OutStream):
@@ -89,6 +88,8 @@ def prepare_streams() -> None:
         return
     sys.stdout = sys.__stdout__ = OutStream("stdout", 1)  # type: ignore[misc,assignment]
     sys.stderr = sys.__stderr__ = OutStream("stderr", 2)  # type: ignore[misc,assignment]
+    if not os.environ.get("MPLBACKEND"):
+        os.environ["MPLBACKEND"] = INLINE_BACKEND
     leave = os._exit
 
     def _exit(status: int) -> None:
@@ -107,11 +108,6 @@ def open_link(link_fd: int, pipes_fd: int) -> None:
     faulthandler.register(STACK_DUMP_SIGNAL, os.dup(2), all_threads=True, chain=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _warmcell.open(link_fd, pipes_fd, fallback)
-
-
-def default_backend() -> None:
-    if not os.environ.get("MPLBACKEND"):
-        os.environ["MPLBACKEND"] = INLINE_BACKEND
 
 
 @functools.cache
@@ -149,10 +145,12 @@ def read_hello() -> dict[str, Any]:
     return hello
 
 
-def ready(banner: str) -> dict[str, Any]:
+@functools.cache
+def ready(banner: str) -> bytes:
+    """The content of READY."""
     version = sys.version_info
     docs = "https://docs.python.org"
-    return {
+    content = {
         "version": frames.VERSION,
         "stack_dump_signal": int(STACK_DUMP_SIGNAL),
         "interrupt_error": "KeyboardInterrupt",
@@ -189,3 +187,4 @@ def ready(banner: str) -> dict[str, Any]:
             ],
         },
     }
+    return _warmcell.json(content)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from warmcell_kernel import startup
 
+EVERY_S = 1.0
 Mark = tuple[int, int, int] | None  # inode, time, size; None: there is none
 
 
@@ -31,11 +33,19 @@ class Watch:
         self._marks: dict[str, Mark] = {}
         for path in (*package_files(), *startup.config_paths(shell.ipython_dir)):
             self._marks[path] = mark(path)
+        self._next_s = 0.0
         folders = [folder for folder in sys.path if folder.endswith("-packages")]
         self._folders = {folder: (mark(folder), listing(folder)) for folder in folders}
 
     def changed(self) -> str | None:
-        """One sentence about the first thing that changed."""
+        """One sentence about the first thing that changed; looks once a second at most."""
+        now = time.monotonic()
+        if now < self._next_s:
+            return None
+        self._next_s = now + EVERY_S
+        return self._look()
+
+    def _look(self) -> str | None:
         for path, before in self._marks.items():
             if mark(path) != before:
                 return f"{path} was changed"

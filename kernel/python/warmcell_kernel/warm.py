@@ -6,10 +6,12 @@ just started only in that its modules are there already.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib.util
 import linecache
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,7 +76,6 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     for name in ONE_THREAD:
         os.environ[name] = "1"
     main.prepare_streams()
-    main.default_backend()
     main.prepare_process()
     failed = import_all(wanted_modules(preload))
     for name in OWN_MODULES:
@@ -82,6 +83,7 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     loop = main.make_loop()
     kernel = Kernel(loop)
     kernel.warmed = True
+    main.ready(kernel.shell.banner)
     cells: list[str] = usual_cells() if warm_up is None else []
     if warm_up not in (None, "none"):
         try:
@@ -104,6 +106,8 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     if left_open:
         failed["descriptors"] = f"left open by a module: {', '.join(left_open)}"
     matplotlib = sys.modules.get("matplotlib")
+    # a temporary folder for want of a writable one is this process's to remove, not that of forks
+    atexit.unregister(shutil.rmtree)
     return Prepared(kernel, failed, matplotlib.matplotlib_fname() if matplotlib else None)
 
 
