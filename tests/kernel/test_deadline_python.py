@@ -8,18 +8,27 @@ from typing import Any
 
 import pytest
 from kernel.host_process import Host
-from kernel.interpreters import command, environment
+from kernel.interpreters import ENTRIES, command, environment
 from support.client import Run
 from support.direct import DirectClient
 from support.programs import Programs
 
-GRACES = ("--interrupt-grace", "0.3", "--dump-grace", "0.3")
+GRACES = ("--interrupt-grace", "0.3", "--dump-grace", "0.3")  # for what cannot be interrupted
+PATIENCE = ("--interrupt-grace", "60", "--dump-grace", "60")
+EXECUTED = [entry for entry in ENTRIES if entry != "forked"]  # a host starts them itself
 
 
-@pytest.fixture
-def client(entry: str, programs: Programs) -> Iterator[DirectClient]:
-    env = environment(entry, programs)
-    with Host(*GRACES, command=command(entry, programs), env=env) as host:
+@pytest.fixture(params=EXECUTED)
+def client(request: pytest.FixtureRequest, programs: Programs) -> Iterator[DirectClient]:
+    env = environment(request.param, programs)
+    with Host(*GRACES, command=command(request.param, programs), env=env) as host:
+        yield host.client()
+
+
+@pytest.fixture(params=EXECUTED)
+def patient(request: pytest.FixtureRequest, programs: Programs) -> Iterator[DirectClient]:
+    env = environment(request.param, programs)
+    with Host(*PATIENCE, command=command(request.param, programs), env=env) as host:
         yield host.client()
 
 
@@ -50,7 +59,7 @@ stuck(lock)
 def test_a_held_interpreter_lock(client: DirectClient) -> None:
     """No Python can run in it; the stacks of all its threads are told all the same."""
     client.run("x = 1")
-    of = run(client, HELD, 0.5)
+    of = run(client, HELD, 1)
     assert of.content["ename"] == "DeadlineExceeded" and of.stdout == "before\n"
     found = verdict(of)
     assert found["ended_by"] == "kill" and found["stack_dumped"] and not found["state_retained"]
@@ -70,8 +79,9 @@ INTERRUPTED = {
 
 
 @pytest.mark.parametrize("kind", INTERRUPTED)
-def test_what_an_interrupt_ends(client: DirectClient, kind: str) -> None:
+def test_what_an_interrupt_ends(patient: DirectClient, kind: str) -> None:
     """Waiting for input counts as running."""
+    client = patient
     client.run("x = 1")
     code = INTERRUPTED[kind]
     metadata = {"warmcell": {"deadline_s": 0.3}}
@@ -88,8 +98,9 @@ def test_what_an_interrupt_ends(client: DirectClient, kind: str) -> None:
     assert client.run("print(x)").stdout == "1\n", "state is retained"
 
 
-def test_interrupts_are_not_left_over(client: DirectClient) -> None:
+def test_interrupts_are_not_left_over(patient: DirectClient) -> None:
     """The cell after one that was interrupted is not disturbed: a call in C sleeps its time."""
+    client = patient
     client.run("import ctypes, time\nlibrary = ctypes.PyDLL(None)")
     for _ in range(3):
         assert verdict(run(client, "time.sleep(1000)", 0.1))["outcome"] == "timeout"
@@ -98,7 +109,7 @@ def test_interrupts_are_not_left_over(client: DirectClient) -> None:
 
 def test_descriptor_2_turned_elsewhere(client: DirectClient) -> None:
     code = "import os, sys\nos.dup2(os.open('/dev/null', os.O_WRONLY), 2)\n" + HELD
-    of = run(client, code, 0.5)
+    of = run(client, code, 1)
     assert "in stuck" in of.stderr and verdict(of)["stack_dumped"]
 
 
@@ -113,7 +124,7 @@ while True:
 
 
 def test_code_that_will_not_end(client: DirectClient) -> None:
-    of = run(client, STUBBORN, 0.2)
+    of = run(client, STUBBORN, 1)
     assert of.stdout == "no\n" and "line 4 in <module>" in of.stderr
     assert verdict(of)["ended_by"] == "kill"
     assert client.run("print(1)").stdout == "1\n"

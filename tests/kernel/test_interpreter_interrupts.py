@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
-from kernel.interpreters import Starter
-from kernel.link_peer import INPUT, INPUT_REQUEST, SHUTDOWN, Interpreter
+from kernel.interpreters import Starter, spawn
+from kernel.link_peer import INPUT, INPUT_REQUEST, SHUTDOWN, Answer, Frame, Interpreter
 from support import processes
+from support.programs import Programs
 
 ENDLESS = {
     "sleep": "import time; print('go'); time.sleep(600)",
@@ -41,6 +44,33 @@ def test_interrupt(shared: Interpreter, name: str) -> None:
     assert answer.reply["ename"] in ("KeyboardInterrupt", "CalledProcessError"), answer.reply
     assert answer.abort
     assert shared.run("1 + 1").result == "2"
+
+
+def test_stacks_on_demand(entry: str, programs: Programs, tmp_path: Path) -> None:
+    """READY names the signal; all threads are shown, nothing else happens."""
+    interpreter = spawn(entry, programs)
+    try:
+        ready = interpreter.wait_ready()
+        assert ready["interrupt_error"] == "KeyboardInterrupt"
+        gate = tmp_path / "gate"
+
+        def on_frame(_frame: Frame, answer: Answer) -> None:
+            if answer.stdout.endswith("go\n") and not gate.exists():
+                os.kill(interpreter.process.pid, ready["stack_dump_signal"])
+                gate.touch()
+
+        code = f"""import os, threading, time
+def other():
+    while not os.path.exists({str(gate)!r}): time.sleep(0.01)
+threading.Thread(target=other).start()
+print("go")
+other()"""
+        answer = interpreter.run(code, on_frame=on_frame)
+        assert answer.reply["status"] == "ok"
+        assert answer.stderr.count("most recent call first") == 2
+        assert "in <module>" in answer.stderr and "line 3 in other" in answer.stderr
+    finally:
+        interpreter.close()
 
 
 def test_interrupt_between_requests_is_harmless(shared: Interpreter) -> None:

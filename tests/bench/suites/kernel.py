@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import signal
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +40,7 @@ METRICS = (
     Metric("interrupt_typical", "ms", "SIGINT to reply, busy loop"),
     Metric("interrupt_first", "ms", "the first SIGINT of a kernel to its reply"),
     Metric("interrupt_message", "ms", "interrupt_request to reply, busy loop"),
+    Metric("death_told", "ms", "kill -9 of the interpreter to the reply owed; no peer gives one"),
     Metric("memory_idle", "MB", "proportional memory of all its processes after a first cell"),
 )
 
@@ -142,8 +145,10 @@ def display_ms(kernel: Kernel) -> float:
     return took * 1000
 
 
-def interrupt_ms(kernel: Kernel, interrupt: Callable[[], object]) -> float:
-    """From an interrupt of a busy loop to the reply of its cell."""
+def interrupt_ms(
+    kernel: Kernel, interrupt: Callable[[], object], ename: str = "KeyboardInterrupt"
+) -> float:
+    """From an interrupt, or another blow, of a busy loop to the reply of its cell."""
     sent = 0.0
 
     def on_message(message: Message) -> None:
@@ -168,9 +173,15 @@ def interrupt_ms(kernel: Kernel, interrupt: Callable[[], object]) -> float:
         execution = kernel.client.execute("print('go', flush=True)\nwhile True: pass", on_message)
     finally:
         kernel.client.receive = receive  # type: ignore[method-assign]
-    if execution.reply.get("ename") != "KeyboardInterrupt":
+    if execution.reply.get("ename") != ename:
         raise BenchError(f"an interrupt gave {str(execution.reply)[:300]}")
     return (replied - sent) * 1000
+
+
+def death_ms(kernel: Kernel) -> float:
+    execution = kernel.client.execute("import os; print(os.getpid())")
+    pid = int(execution.text())
+    return interrupt_ms(kernel, lambda: os.kill(pid, signal.SIGKILL), "KernelDied")
 
 
 class KernelSuite:
@@ -225,6 +236,8 @@ class KernelSuite:
             numbers["print_100k"] = print_ms(kernel)
         numbers["line_latency_p50"] = line_latency_ms(kernel)
         numbers["display_20mb"] = display_ms(kernel)
+        if contender == self.contenders()[0]:
+            numbers["death_told"] = death_ms(kernel)
         return numbers
 
 
