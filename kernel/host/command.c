@@ -148,6 +148,7 @@ bool command_find(const struct options *options, struct command *out, struct err
     const char *version = out->python_version ? out->python_version : WARMCELL_PYTHON_VERSION;
     if (program && same_minor(version, WARMCELL_PYTHON_VERSION)) {
         out->argv = make_argv((const char *[]){program, "--python", python, NULL});
+        out->embedded = xstrdup(python);
     } else {
         set_module_path();
         out->argv = make_argv((const char *[]){python, "-m", "warmcell_kernel", NULL});
@@ -162,6 +163,7 @@ void command_free(struct command *command)
     for (char **word = command->argv; word && *word; word++)
         free(*word);
     free(command->argv);
+    free(command->embedded);
     free(command->python_version);
     *command = (struct command){0};
 }

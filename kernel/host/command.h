@@ -7,7 +7,8 @@
 
 /* Owned. */
 struct command {
-    char **argv;          /* NULL at the end */
+    char **argv;    /* NULL at the end */
+    char *embedded; /* the Python that warmcell-python is to serve; NULL: it is another program */
     char *python_version; /* "3.11.7", "3.11", or NULL: not Python */
 };
 

@@ -38,7 +38,9 @@ const char *cause_error_name(enum cause cause)
 
 enum cause death_cause(const struct interpreter_end *end)
 {
-    return end->oom ? CAUSE_OOM : WIFSIGNALED(end->wait_status) ? CAUSE_SIGNAL : CAUSE_EXIT_STATUS;
+    if (end->oom)
+        return CAUSE_OOM;
+    return !end->unknown && WIFSIGNALED(end->wait_status) ? CAUSE_SIGNAL : CAUSE_EXIT_STATUS;
 }
 
 /* "256 MiB", "1.5 MiB", "100 bytes" */
@@ -66,6 +68,8 @@ char *death_text(const struct interpreter_end *end)
     int status = end->wait_status;
     if (end->oom)
         return memory_text(end);
+    if (end->unknown)
+        return xstrdup("the interpreter ended; its status is not known: its keeper had gone");
     if (!WIFSIGNALED(status))
         return xasprintf("the interpreter ended with status %d", WEXITSTATUS(status));
     const char *name = sigabbrev_np(WTERMSIG(status));

@@ -7,41 +7,28 @@
 #include "kernel/host/interpreter.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/host/channels.h"
+#include "kernel/host/keeper_client.h"
 #include "kernel/host/report.h"
 #include "kernel/host/spawn.h"
 #include "protocol/pipe_page.h"
 #include "protocol/utf8.h"
 #include "sandbox/family.h"
 
-#define LINK_BUFFER_BYTES (1024 * 1024)
-#define PIPE_BYTES        (256 * 1024)
-#define TURN_BYTES        (2 * 1024 * 1024) /* read in one turn of the loop at most */
-#define LAST_WORDS_BYTES  2048
-#define CLOSED_GRACE_MS   3000 /* from the end of the link to the end of the process */
-
-/* The descriptors that a start makes. */
-enum {
-    FD_LINK_OURS,
-    FD_LINK_THEIRS,
-    FD_OUT_OURS,
-    FD_OUT_THEIRS,
-    FD_ERR_OURS,
-    FD_ERR_THEIRS,
-    FD_PAGE,
-    FDS
-};
+#define PIPE_BYTES       (256 * 1024)
+#define TURN_BYTES       (2 * 1024 * 1024) /* read in one turn of the loop at most */
+#define LAST_WORDS_BYTES 2048
+#define CLOSED_GRACE_MS  3000 /* from the end of the link to the end of the process */
 
 struct pipe {
     struct interpreter *owner;
@@ -55,9 +42,15 @@ struct pipe {
 struct interpreter {
     struct loop *loop;
     struct interpreter_events events;
-    pid_t pid;
-    int link_fd;            /* -1: at its end */
-    struct pipe_page *page; /* mapped */
+    char *const *argv;            /* borrowed */
+    struct keeper_client *keeper; /* borrowed; NULL: it is a child of ours */
+    struct channels channels;     /* of ours only the page; the others are below */
+    pid_t pid;                    /* 0: none yet; -1: it had ended before we knew */
+    int pidfd;                    /* borrowed from the keeper's client */
+    bool begun;                   /* there is a process, or was */
+    bool kill_wanted;
+    char *refusal; /* owned; why there never was one */
+    int link_fd;   /* -1: at its end */
     struct watch *link_watch;
     struct link_reader *reader;
     struct buffer out;
@@ -75,7 +68,7 @@ static void want(struct interpreter *i)
 {
     uint32_t read = i->paused ? 0 : EPOLLIN;
     if (i->link_watch)
-        watch_want(i->link_watch, read | (i->out.len ? EPOLLOUT : 0));
+        watch_want(i->link_watch, read | (i->begun && i->out.len ? EPOLLOUT : 0));
     for (size_t n = 0; n < countof(i->pipes); n++)
         if (i->pipes[n].watch)
             watch_want(i->pipes[n].watch, read);
@@ -117,7 +110,7 @@ static void pipe_ended(struct pipe *p)
 /* read(2), with the page odd while bytes have left the pipe and are not counted yet. */
 static ssize_t read_counted(struct pipe *p, char *space, size_t most)
 {
-    struct pipe_page *page = p->owner->page;
+    struct pipe_page *page = p->owner->channels.page;
     atomic_fetch_add(&page->turn, 1);
     ssize_t got = read(p->fd, space, most);
     int cause = errno;
@@ -296,7 +289,7 @@ static void pump(struct interpreter *i)
 
 static void write_out(struct interpreter *i)
 {
-    while (i->out.len && i->link_fd >= 0) {
+    while (i->begun && i->out.len && i->link_fd >= 0) {
         ssize_t sent = send(i->link_fd, i->out.data, i->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
@@ -330,110 +323,142 @@ static void on_kill_due(void *data)
     interpreter_kill(data);
 }
 
-static void open_pipe(struct interpreter *i, struct pipe *p, const char *name, int fd)
+static void close_channels(struct interpreter *i)
 {
-    fcntl(fd, F_SETPIPE_SZ,
-          PIPE_BYTES); /* a user has a budget of pipe memory; the default will do as well */
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    *p = (struct pipe){.owner = i, .name = name, .fd = fd};
-    p->watch = loop_watch(i->loop, fd, EPOLLIN, on_pipe, p);
-}
-
-/* The memory that tells the interpreter how far its pipes were read; it cannot write there. Returns
- * its descriptor, -1 with errno. */
-static int share_page(struct pipe_page **page)
-{
-    int fd = memfd_create("warmcell pipes", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return -1;
-    void *place = ftruncate(fd, sizeof **page) == 0
-                      ? mmap(NULL, sizeof **page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-                      : MAP_FAILED;
-    int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE;
-    if (place == MAP_FAILED || fcntl(fd, F_ADD_SEALS, seals) != 0) {
-        int cause = errno;
-        if (place != MAP_FAILED)
-            munmap(place, sizeof **page);
-        close(fd);
-        errno = cause;
-        return -1;
+    watch_close(take(&i->link_watch));
+    if (i->link_fd >= 0)
+        close(i->link_fd);
+    i->link_fd = -1;
+    for (size_t n = 0; n < countof(i->pipes); n++) {
+        watch_close(take(&i->pipes[n].watch));
+        if (i->pipes[n].fd >= 0)
+            close(i->pipes[n].fd);
+        i->pipes[n].fd = -1;
+        buffer_clear(&i->pipes[n].text);
     }
-    *page = place;
-    return fd;
+    channels_close(&i->channels);
 }
 
-static pid_t run(char *const *argv, const int fds[FDS], struct err *e)
+static bool open_channels(struct interpreter *i, struct err *e)
+{
+    static const char *const names[] = {"stdout", "stderr"};
+    struct channels *c = &i->channels;
+    if (!channels_open(c, e))
+        return false;
+    i->link_fd = c->ours[END_LINK];
+    c->ours[END_LINK] = -1;
+    i->link_watch = loop_watch(i->loop, i->link_fd, EPOLLIN, on_link, i);
+    for (size_t n = 0; n < countof(i->pipes); n++) {
+        struct pipe *p = &i->pipes[n];
+        int fd = c->ours[END_STDOUT + n];
+        *p = (struct pipe){.owner = i, .name = names[n], .fd = fd, .text = p->text};
+        p->watch = loop_watch(i->loop, fd, EPOLLIN, on_pipe, p);
+        c->ours[END_STDOUT + n] = -1;
+    }
+    return true;
+}
+
+static void began(struct interpreter *i, pid_t pid)
+{
+    i->pid = pid;
+    i->begun = true;
+    channels_close_theirs(&i->channels);
+    if (i->kill_wanted)
+        interpreter_kill(i);
+    write_out(i);
+}
+
+/* As a child of ours. */
+static bool run_here(struct interpreter *i, struct err *e)
 {
     size_t count = 0;
-    while (argv[count])
+    while (i->argv[count])
         count++;
     char **whole = xcalloc(count + 5, sizeof *whole);
-    memcpy(whole, argv, count * sizeof *whole);
+    memcpy(whole, i->argv, count * sizeof *whole);
     char link[12], pipes[12];
     snprintf(link, sizeof link, "%d", SPAWN_LINK_FD);
     snprintf(pipes, sizeof pipes, "%d", SPAWN_PIPES_FD);
     char *added[] = {"--link-fd", link, "--pipes-fd", pipes};
     memcpy(whole + count, added, sizeof added);
+    const int *theirs = i->channels.theirs;
     struct spawn plan = {.argv = whole,
-                         .stdout_fd = fds[FD_OUT_THEIRS],
-                         .stderr_fd = fds[FD_ERR_THEIRS],
-                         .link_fd = fds[FD_LINK_THEIRS],
-                         .pipes_fd = fds[FD_PAGE]};
+                         .stdout_fd = theirs[END_STDOUT],
+                         .stderr_fd = theirs[END_STDERR],
+                         .link_fd = theirs[END_LINK],
+                         .pipes_fd = theirs[END_PAGE]};
     pid_t pid = spawn_run(&plan, e);
     free(whole);
-    return pid;
+    if (pid > 0)
+        began(i, pid);
+    return pid > 0;
 }
 
-static void close_all(const int *fds, size_t count)
+static void on_started(void *data, pid_t pid, int pidfd)
 {
-    for (size_t n = 0; n < count; n++)
-        if (fds[n] >= 0)
-            close(fds[n]);
+    struct interpreter *i = data;
+    i->pidfd = pidfd;
+    began(i, pid);
 }
 
-/* fds: link ours, link theirs, stdout read and write end, stderr read and write end. */
-static bool open_channels(int fds[FDS], struct pipe_page **page, struct err *e)
+static void end_at_once(struct interpreter *i, const char *why)
 {
-    for (int n = 0; n < FDS; n++)
-        fds[n] = -1;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0 &&
-        pipe2(fds + FD_OUT_OURS, O_CLOEXEC) == 0 && pipe2(fds + FD_ERR_OURS, O_CLOEXEC) == 0 &&
-        (fds[FD_PAGE] = share_page(page)) >= 0)
+    i->refusal = xstrdup(why);
+    i->exited = true;
+    i->end = (struct interpreter_end){false, -1, false, -1, -1};
+    channels_close_theirs(&i->channels);
+    pump(i);
+}
+
+/* Other channels than the keeper's: it may still have those, and a process on them. */
+static void on_failed(void *data, const struct err *why)
+{
+    struct interpreter *i = data;
+    struct err e = *why;
+    bool confined = keeper_client_confines(i->keeper);
+    i->keeper = NULL;
+    if (!confined) {
+        report("started without the keeper: %s", why->text);
+        close_channels(i);
+        if (open_channels(i, &e) && run_here(i, &e))
+            return;
+    }
+    end_at_once(i, e.text);
+}
+
+static void on_ended(void *data, const struct interpreter_end *end)
+{
+    struct interpreter *i = data;
+    i->exited = true;
+    i->end = *end;
+    pump(i);
+}
+
+static bool run_there(struct interpreter *i, struct err *e)
+{
+    const struct birth_events events = {on_started, on_failed, on_ended, i};
+    if (keeper_client_start(i->keeper, i->argv, i->channels.theirs, &events, e))
         return true;
-    fail_errno(e, 503, "cannot start the interpreter");
-    close_all(fds, FDS);
-    return false;
+    if (keeper_client_confines(i->keeper))
+        return false;
+    i->keeper = NULL;
+    report("started without the keeper: %s", e->text);
+    return run_here(i, e);
 }
 
 struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
+                                      struct keeper_client *keeper,
                                       const struct interpreter_events *events, struct err *e)
 {
-    int fds[FDS];
-    struct pipe_page *page = NULL;
-    if (!open_channels(fds, &page, e))
-        return NULL;
-    for (int n = 0; n < 2; n++)
-        setsockopt(fds[n], SOL_SOCKET, SO_SNDBUF, &(int){LINK_BUFFER_BYTES}, sizeof(int));
-    pid_t pid = run(argv, fds, e);
-    close_all((int[]){fds[FD_LINK_THEIRS], fds[FD_OUT_THEIRS], fds[FD_ERR_THEIRS], fds[FD_PAGE]},
-              4);
-    if (pid < 0) {
-        close_all((int[]){fds[FD_LINK_OURS], fds[FD_OUT_OURS], fds[FD_ERR_OURS]}, 3);
-        munmap(page, sizeof *page);
-        return NULL;
-    }
     struct interpreter *i = xcalloc(1, sizeof *i);
-    i->loop = loop;
-    i->events = *events;
-    i->pid = pid;
-    i->link_fd = fds[FD_LINK_OURS];
-    i->page = page;
+    *i = (struct interpreter){.loop = loop, .events = *events, .argv = argv, .keeper = keeper};
+    i->pidfd = -1;
     i->reader = link_reader_new(LINK_LIMIT_BYTES);
     i->kill_timer = loop_timer(loop, on_kill_due, i);
-    i->link_watch = loop_watch(loop, i->link_fd, EPOLLIN, on_link, i);
-    open_pipe(i, &i->pipes[0], "stdout", fds[FD_OUT_OURS]);
-    open_pipe(i, &i->pipes[1], "stderr", fds[FD_ERR_OURS]);
-    return i;
+    if (open_channels(i, e) && (keeper ? run_there(i, e) : run_here(i, e)))
+        return i;
+    interpreter_free(i);
+    return NULL;
 }
 
 void interpreter_free(struct interpreter *i)
@@ -442,33 +467,49 @@ void interpreter_free(struct interpreter *i)
         return;
     if (!i->exited)
         interpreter_kill(i);
-    watch_close(i->link_watch);
-    if (i->link_fd >= 0)
-        close(i->link_fd);
-    for (size_t n = 0; n < countof(i->pipes); n++) {
-        watch_close(i->pipes[n].watch);
-        if (i->pipes[n].fd >= 0)
-            close(i->pipes[n].fd);
+    if (i->keeper && !i->exited)
+        keeper_client_forget(i->keeper);
+    close_channels(i);
+    for (size_t n = 0; n < countof(i->pipes); n++)
         buffer_free(&i->pipes[n].text);
-    }
     timer_close(i->kill_timer);
-    munmap(i->page, sizeof *i->page);
     link_reader_free(i->reader);
     buffer_free(&i->out);
     buffer_free(&i->last_words);
+    free(i->refusal);
     free(i);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd look = {.fd = fd, .events = POLLIN};
+    return poll(&look, 1, 0) == 1;
+}
+
+/* Its number is its own still: a keeper reaps what has ended. */
+static bool has_process(const struct interpreter *i)
+{
+    return i->pid > 0 && !i->exited && !(i->keeper && is_readable(i->pidfd));
 }
 
 bool interpreter_has_ended(const struct interpreter *i)
 {
     siginfo_t info = {0};
-    return i->exited ||
-           (waitid(P_PID, (id_t)i->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid);
+    if (i->exited || !i->begun)
+        return i->exited;
+    if (i->keeper)
+        return is_readable(i->pidfd);
+    return waitid(P_PID, (id_t)i->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
+}
+
+const char *interpreter_refusal(const struct interpreter *i)
+{
+    return i->refusal;
 }
 
 pid_t interpreter_pid(const struct interpreter *i)
 {
-    return i->pid;
+    return i->pid > 0 ? i->pid : 0;
 }
 
 void interpreter_send(struct interpreter *i, const struct link_frame *frame)
@@ -485,29 +526,36 @@ void interpreter_resume(struct interpreter *i)
         pump(i);
 }
 
+/* To its process group, or to it alone. Its group may not exist yet right after the fork; the
+ * process always does until it is reaped. */
+static void send_signal(struct interpreter *i, bool group, int number)
+{
+    if (has_process(i) && (!group || kill(-i->pid, number) != 0))
+        kill(i->pid, number);
+}
+
 void interpreter_interrupt(struct interpreter *i)
 {
-    if (!i->exited)
+    if (has_process(i))
         kill(-i->pid, SIGINT);
 }
 
 void interpreter_kill(struct interpreter *i)
 {
-    /* Its group may not exist yet right after the fork; the process always does until it is reaped.
-     */
-    if (!i->exited && kill(-i->pid, SIGKILL) != 0)
-        kill(i->pid, SIGKILL);
+    i->kill_wanted = true; /* also of one that is only coming to be */
+    send_signal(i, true, SIGKILL);
 }
 
 void interpreter_signal(struct interpreter *i, int number)
 {
-    if (!i->exited)
-        kill(i->pid, number);
+    send_signal(i, false, number);
 }
 
 void interpreter_kill_tree(struct interpreter *i)
 {
     i->whole_tree = true;
+    if (i->keeper)
+        keeper_client_kill_tree(i->keeper);
     interpreter_kill(i);
 }
 

@@ -13,6 +13,7 @@ struct interpreter;
 
 /* How it ended. */
 struct interpreter_end {
+    bool unknown;    /* who started it is gone, and the status with it: it is -1 */
     int wait_status; /* as of waitpid(2) */
     bool oom;        /* memory ran out; then the next two are known, -1: not */
     int64_t limit_bytes, peak_bytes;
@@ -31,12 +32,20 @@ struct interpreter_events {
     void *data;
 };
 
-/* argv is the command without the link; "--link-fd N" is appended. 503: it cannot be started. */
+struct keeper_client;
+
+/* argv is the command without the link; "--link-fd N" is appended. It is borrowed for the
+ * interpreter's life. keeper: starts it there (borrowed for the interpreter's life); where that
+ * fails, it is started here, unless it is to be confined: then its end is told, and
+ * interpreter_refusal() says why. NULL: here. 503: it cannot be started. */
 struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
+                                      struct keeper_client *keeper,
                                       const struct interpreter_events *events, struct err *e);
+/* Why it never was; NULL: it was. Borrowed. */
+const char *interpreter_refusal(const struct interpreter *i);
 void interpreter_free(struct interpreter *i); /* kills its process group if it is still there */
 
-pid_t interpreter_pid(const struct interpreter *i);
+pid_t interpreter_pid(const struct interpreter *i); /* 0: there is none yet, or any more */
 bool interpreter_has_ended(
     const struct interpreter *i); /* its process has; on_end may be to come */
 void interpreter_send(struct interpreter *i, const struct link_frame *frame);

@@ -26,9 +26,10 @@ enum phase {
 
 /* What the kernel is made from; borrowed for its life. */
 struct kernel_plan {
-    char *const *argv;           /* the interpreter's command */
-    const char *connection_file; /* NULL: none */
-    const char *history_file;    /* NULL: no history */
+    char *const *argv;            /* the interpreter's command */
+    struct keeper_client *keeper; /* has it started; NULL: the host starts it itself */
+    const char *connection_file;  /* NULL: none */
+    const char *history_file;     /* NULL: no history */
     const char
         *python_version; /* what kernel_info says before the interpreter does; NULL: not Python */
     const char *username;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernel/host/execution.h"
+#include "kernel/host/keeper_client.h"
 #include "kernel/host/report.h"
 #include "protocol/json.h"
 #include "sandbox/family.h"
@@ -98,7 +99,7 @@ static void begin(struct kernel *k)
     k->dump_signal = 0;
     free(take(&k->interrupt_error));
     publish_status(&k->publisher, (struct bytes){0}, "starting");
-    k->interpreter = interpreter_start(k->loop, k->plan.argv, &events, &e);
+    k->interpreter = interpreter_start(k->loop, k->plan.argv, k->plan.keeper, &events, &e);
     if (!k->interpreter)
         be_broken(k, e.text, (struct bytes){0});
     else if (!k->history)
@@ -123,13 +124,15 @@ void kernel_hello(struct kernel *k)
     if (k->hello_sent || !k->interpreter)
         return;
     k->hello_sent = true;
-    char *cwd = getcwd(NULL, 0);
+    /* nothing of where the host lives concerns what is confined */
+    bool confined = k->plan.keeper && keeper_client_confines(k->plan.keeper);
+    char *cwd = confined ? NULL : getcwd(NULL, 0);
     const char *parent = getenv("JPY_PARENT_PID");
     json_t *hello = json_pack("{s:i, s:s, s:{s:o, s:I}, s:o, s:i, s:o}", "version", LINK_VERSION,
                               "session", k->publisher.session, "history", "file",
-                              text_or_null(k->history ? k->plan.history_file : NULL), "session",
-                              (json_int_t)k->history_session, "connection_file",
-                              text_or_null(k->plan.connection_file), "parent_pid",
+                              text_or_null(k->history && !confined ? k->plan.history_file : NULL),
+                              "session", (json_int_t)k->history_session, "connection_file",
+                              text_or_null(confined ? NULL : k->plan.connection_file), "parent_pid",
                               parent ? atoi(parent) : (int)getppid(), "cwd", text_or_null(cwd));
     char *text = hello ? json_dumps(hello, JSON_COMPACT) : xstrdup("{\"version\":1}");
     struct bytes part = bytes_of(text);
@@ -299,6 +302,8 @@ void kernel_on_end(void *kernel, const struct interpreter_end *end)
     publish_flush(&k->publisher);
     if (k->phase == PHASE_ENDING) {
         end_now(k);
+    } else if (interpreter_refusal(ended)) {
+        be_broken(k, interpreter_refusal(ended), (struct bytes){0});
     } else if (k->phase == PHASE_RESTARTING) {
         kernel_doom_queue(k);
         if (!k->running)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kernel/host/command.h"
+#include "kernel/host/keeper_client.h"
 #include "kernel/host/kernel.h"
 #include "kernel/host/options.h"
 #include "kernel/host/parent.h"
@@ -22,6 +23,7 @@
 #include "kernel/host/uplink.h"
 #include "protocol/json.h"
 #include "sandbox/family.h"
+#include "sandbox/warm_place.h"
 
 struct host {
     struct loop *loop;
@@ -29,7 +31,10 @@ struct host {
     struct command command;
     struct connection connection;
     char *history_file;
-    struct backend *backend; /* the kernel's or the relay's, as are the next three */
+    struct keeper_plan keeper_plan;
+    struct keeper_client *keeper; /* NULL: interpreters are children of ours */
+    char *warm_socket;            /* owned */
+    struct backend *backend;      /* the kernel's or the relay's, as are the next three */
     struct publisher *publisher;
     struct receiver receiver;
     const struct backend_end *end;
@@ -223,14 +228,39 @@ static bool open_relay(struct host *host, struct err *e)
     return true;
 }
 
+static bool is_cold(const struct host *host)
+{
+    const char *told = getenv("WARMCELL_COLD");
+    return host->options.cold || !host->command.embedded || (told && strcmp(told, "1") == 0);
+}
+
+/* The one that was named; or, for a kernel as JupyterLab starts it, the user's own where it runs.
+ */
+static bool open_keeper(struct host *host, struct err *e)
+{
+    const struct options *o = &host->options;
+    host->keeper_plan = (struct keeper_plan){
+        .socket = o->keeper, .sandbox = o->sandbox, .file = o->sandbox_plan, .cold = is_cold(host)};
+    if (!o->keeper && o->connection_file && !o->uplink && !is_cold(host)) {
+        host->warm_socket = warm_place(host->command.embedded, NULL);
+        if (host->warm_socket && access(host->warm_socket, W_OK) == 0)
+            host->keeper_plan.socket = host->warm_socket;
+    }
+    if (!host->keeper_plan.socket)
+        return true;
+    host->keeper = keeper_client_new(host->loop, &host->keeper_plan, e);
+    return host->keeper != NULL;
+}
+
 static bool open_kernel(struct host *host, struct err *e)
 {
-    if (!command_find(&host->options, &host->command, e))
+    if (!command_find(&host->options, &host->command, e) || !open_keeper(host, e))
         return false;
     find_history(host);
     kernel_open(&host->kernel, host->loop,
                 &(struct kernel_plan){
                     .argv = host->command.argv,
+                    .keeper = host->keeper,
                     .connection_file = host->options.connection_file,
                     .history_file = host->history_file,
                     .python_version = host->command.python_version,
@@ -254,6 +284,7 @@ static bool open_kernel(struct host *host, struct err *e)
 static void host_close(struct host *host)
 {
     kernel_close(&host->kernel);
+    keeper_client_free(host->keeper);
     relay_close(host->relay);
     family_kill();
     uplink_close(host->uplink);
@@ -265,6 +296,7 @@ static void host_close(struct host *host)
     connection_free(&host->connection);
     command_free(&host->command);
     free(host->history_file);
+    free(host->warm_socket);
     loop_free(host->loop);
 }
 

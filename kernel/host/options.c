@@ -43,6 +43,15 @@ static const struct option_row {
      "end after so long, whatever runs"},
     {"--python", NULL, "EXE", TEXT, offsetof(struct options, python),
      "the Python whose environment is served (default: that of VIRTUAL_ENV or PATH)"},
+    {"--keeper", NULL, "PATH", TEXT, offsetof(struct options, keeper),
+     "have the keeper that listens on this Unix socket start the interpreter (with -f: the user's "
+     "own, where one runs: warmcell warm)"},
+    {"--sandbox", NULL, "ID", TEXT, offsetof(struct options, sandbox),
+     "with --keeper: confined in this sandbox, which is made where there is none"},
+    {"--sandbox-plan", NULL, "FILE", TEXT, offsetof(struct options, sandbox_plan),
+     "with --sandbox: JSON, its uid, network, limits, env and cwd"},
+    {"--cold", NULL, NULL, FLAG, offsetof(struct options, cold),
+     "start the interpreter by exec, never by a fork (also WARMCELL_COLD=1)"},
     {"--driver", NULL, NULL, FLAG, offsetof(struct options, driver),
      "run the command after -- as the interpreter; --link-fd N is appended to it"},
     {"--relay", NULL, "FILE", TEXT, offsetof(struct options, relay),
@@ -126,6 +135,12 @@ static bool check(const struct options *o, struct err *e)
         return fail(e, 400, "--relay: needs --uplink and takes no -f");
     if (o->relay && has_limits(o))
         return fail(e, 400, "--relay: takes no limits; such a kernel is not watched");
+    if (o->relay && (o->keeper || o->cold))
+        return fail(e, 400, "--relay: does not go with --keeper and --cold");
+    if (o->sandbox && !o->keeper)
+        return fail(e, 400, "--sandbox: needs --keeper");
+    if (o->sandbox_plan && !o->sandbox)
+        return fail(e, 400, "--sandbox-plan: needs --sandbox");
     if ((o->driver || o->relay) && !(o->argv && o->argv[0]))
         return fail(e, 400, "--driver and --relay: need a command after --");
     if (o->driver && o->relay)

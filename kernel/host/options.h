@@ -15,8 +15,12 @@ struct options {
     int64_t lease_s; /* 0: none */
     struct run_limits limits;
     const char *python;
-    const char *history;         /* NULL: IPython's own; "none" */
-    const char *relay;           /* the connection file of the kernel that is relayed */
+    const char *keeper;       /* the socket of the keeper that starts the interpreter; NULL: none */
+    const char *sandbox;      /* an id: what the keeper starts is confined in it */
+    const char *sandbox_plan; /* a file: what it is to be like */
+    bool cold;                /* never a fork */
+    const char *history;      /* NULL: IPython's own; "none" */
+    const char *relay;        /* the connection file of the kernel that is relayed */
     const char *relay_transport; /* "tcp" or "ipc" */
     const char *interrupt_mode;  /* "signal" or "message" */
     bool driver;
