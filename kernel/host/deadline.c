@@ -11,6 +11,7 @@
 
 #include "kernel/host/kernel.h"
 #include "protocol/json.h"
+#include "sandbox/limits.h"
 
 #define NUMBER_MOST 40 /* digits of a deadline */
 
@@ -109,6 +110,23 @@ bool ladder_ended_it(const struct kernel *k, const struct interpreter_end *end)
     int number = WTERMSIG(end->wait_status);
     return (k->ladder.step == STEP_KILL && number == SIGKILL) || number == SIGINT ||
            (k->dump_signal && number == k->dump_signal);
+}
+
+bool run_limits_read(json_t *object, struct run_limits *out, struct err *e)
+{
+    struct limits all = {.execution_ms = out->execution_ms,
+                         .output_bytes = out->output_bytes,
+                         .idle_ms = out->idle_ms,
+                         .life_ms = out->life_ms};
+    if (!object)
+        return true;
+    if (!limits_read(object, &all, e))
+        return false;
+    out->execution_ms = all.execution_ms;
+    out->output_bytes = all.output_bytes;
+    out->idle_ms = all.idle_ms;
+    out->life_ms = all.life_ms;
+    return true;
 }
 
 bool seconds_read(struct bytes text, int64_t *out_ms)

@@ -5,6 +5,8 @@
 #ifndef WARMCELL_KERNEL_HOST_DEADLINE_H
 #define WARMCELL_KERNEL_HOST_DEADLINE_H
 
+#include <jansson.h>
+
 #include "kernel/host/death.h"
 #include "kernel/host/request.h"
 #include "sandbox/loop.h"
@@ -52,6 +54,11 @@ bool ladder_takes_stacks(struct kernel *k, size_t bytes);
 
 /* Whether the interpreter ended so because of the ladder. */
 bool ladder_ended_it(const struct kernel *k, const struct interpreter_end *end);
+
+/* The members execution_s, output_bytes, idle_s and life_s of the limits of a sandbox; those of its
+ * keeper are checked, and are none of ours. Absent ones stay. object: borrowed; NULL: nothing. 400
+ * names the member. */
+bool run_limits_read(json_t *object, struct run_limits *out, struct err *e);
 
 /* A number of seconds, 0.001 to 30 days, with or without a fraction, in milliseconds. */
 bool seconds_read(struct bytes text, int64_t *out_ms);

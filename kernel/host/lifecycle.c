@@ -19,6 +19,7 @@
 #define QUICK_DEATH_MS     10000 /* sooner after the start, an end counts for the crash loop */
 #define QUICK_DEATHS_LIMIT 5
 #define HELLO_WAIT_MS      1000
+#define ADOPT_LIMIT_BYTES  (16u * 1024 * 1024)
 #define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start waits to be asked why */
 #define BROKEN_TOLD_MS     1000  /* and for more questions after the last answer */
 #define EXIT_BROKEN        1
@@ -357,7 +358,10 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
 {
     struct kernel *k = (struct kernel *)backend;
     struct err e;
-    if (!json_slices(json, NULL, 0, &e)) {
+    scoped(json) json_t *orders = json_parse_object(json, "ADOPT_KERNEL", ADOPT_LIMIT_BYTES, &e);
+    json_t *limits = NULL;
+    if (!orders || !field_object(orders, "limits", OPTIONAL, &limits, &e) ||
+        !run_limits_read(limits, &k->limits, &e)) {
         outcome_tell(&outcome, false, e.status, e.text);
         return;
     }

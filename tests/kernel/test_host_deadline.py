@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from kernel.host_process import Gateway, Host, v1_encode
+from kernel.host_process import ADOPT_KERNEL, Gateway, Host, v1_encode
 from support import processes
 from support.client import Run
 from support.direct import DirectClient
@@ -243,7 +243,7 @@ def test_a_run_that_ends_before_it_is_stopped() -> None:
     """It is an error all the same: its output is not whole. What waits behind it is aborted."""
     with Host("--output-limit", "4") as host:
         client = host.client()
-        code = "input ?\ndeaf\nraw 616161616262\nraw 6363"
+        code = "deaf\ninput ?\nraw 616161616262\nraw 6363"
         first = client.execute(code, allow_stdin=True)
         second = client.execute("print no")
         client.ask("kernel_info_request")  # it has them
@@ -348,6 +348,24 @@ def test_the_end_of_a_life() -> None:
         assert death["cause"] == "life"
         assert death["reason"] == "the kernel has lived for its limit of 1 s"
         assert host.wait() == 0
+
+
+def test_who_takes_over_a_kernel_sets_its_limits() -> None:
+    """The times begin anew; a limit that is none is refused and changes nothing."""
+    with Host("--idle-limit", "1000", uplink=True) as host:
+        gateway = host.gateway()
+        gateway.state()
+        wrong, _ = gateway.command(ADOPT_KERNEL, b'{"limits":{"execution_s":-1}}')
+        assert not wrong["ok"] and wrong["status"] == 400 and "execution_s" in wrong["message"]
+        limits = {"execution_s": 0.05, "output_bytes": 2048, "idle_s": 0.5, "memory_bytes": 0}
+        orders = {"env": {"A": "b"}, "limits": limits}
+        done, _ = gateway.command(ADOPT_KERNEL, json.dumps(orders).encode())
+        assert done["ok"], done
+        messages = gateway.until_idle(gateway.execute("env A\nwait"))
+        (reply,) = (m for m in messages if m.msg_type == "execute_reply")
+        assert reply.metadata["warmcell"]["deadline_s"] == 0.05
+        assert [m.content["text"] for m in messages if m.msg_type == "stream"] == ["A=b\n"]
+        assert gateway.death()["cause"] == "idle"
 
 
 def test_death_is_told_before_a_new_interpreter_comes() -> None:
