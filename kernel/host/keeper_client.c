@@ -350,6 +350,11 @@ void keeper_client_kill_tree(struct keeper_client *c)
         c->kill_number = number;
 }
 
+json_t *keeper_client_limits(const struct keeper_client *c)
+{
+    return json_object_get(c->sandbox.body, "limits");
+}
+
 bool keeper_client_confines(const struct keeper_client *c)
 {
     return c->sandbox.body != NULL;

@@ -38,6 +38,9 @@ void keeper_client_free(struct keeper_client *c); /* NULL is legal; what it star
 /* True: what it starts is confined, and may not be started any other way. */
 bool keeper_client_confines(const struct keeper_client *c);
 
+/* The limits of the sandbox, as its plan names them; borrowed; NULL: it names none. */
+json_t *keeper_client_limits(const struct keeper_client *c);
+
 /* One at a time. argv is the command without the link; theirs are borrowed until the answer. False:
  * the keeper cannot be asked (e). */
 bool keeper_client_start(struct keeper_client *c, char *const *argv, const int theirs[ENDS],

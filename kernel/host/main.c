@@ -254,7 +254,9 @@ static bool open_keeper(struct host *host, struct err *e)
 
 static bool open_kernel(struct host *host, struct err *e)
 {
-    if (!command_find(&host->options, &host->command, e) || !open_keeper(host, e))
+    if (!command_find(&host->options, &host->command, e) || !open_keeper(host, e) ||
+        !run_limits_read(host->keeper ? keeper_client_limits(host->keeper) : NULL,
+                         &host->options.limits, e))
         return false;
     find_history(host);
     kernel_open(&host->kernel, host->loop,
