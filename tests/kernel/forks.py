@@ -79,11 +79,12 @@ class ForkServer:
         self.sock.settimeout(PATIENCE_S)
         self.env = {**os.environ, **(env or {})}
         command = [str(programs.interpreter), "--python", python, "--fork-server", *arguments]
+        number = theirs.fileno()
         with theirs:
             self.process = subprocess.Popen(
-                ["/bin/bash", "-c", f'exec "$@" 3<&{theirs.fileno()}', "sh", *command],
+                ["/bin/bash", "-c", f'exec "$@" 3<&{number} {number}<&-', "sh", *command],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[number],
                 start_new_session=True,
                 env=self.env,
                 **options,

@@ -85,8 +85,12 @@ class Interpreter:
         cwd: str | None = None,
         hello: dict[str, Any] | None = None,
         forks: ForkServer | None = None,
+        whole_env: dict[str, str] | None = None,
     ) -> None:
-        """forks: who makes the process by a fork, instead of the command."""
+        """forks: who makes the process by a fork, instead of the command.
+
+        env: beside our own environment; whole_env: instead of it.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
@@ -95,7 +99,7 @@ class Interpreter:
         self._page = mmap.mmap(page, PAGE.size)
         self._turn = 0
         self._totals = {out_read: 0, err_read: 0}
-        environment = {**os.environ, **(env or {})}
+        environment = whole_env or {**os.environ, **(env or {})}
         self.process: subprocess.Popen[bytes] | Forked
         if forks is not None:
             descriptors = [theirs.fileno(), out_write, err_write, page]

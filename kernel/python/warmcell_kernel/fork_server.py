@@ -23,12 +23,9 @@ FORK, WARM, FORKED, FORK_FAILED, STALE = 64, 80, 81, 82, 83
 LINK_FD, PIPES_FD = 3, 4  # of a child
 # what only a start by exec can give effect to
 FIXED = (
-    "LC_ALL",
-    "LC_CTYPE",
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
     "PYTHONDEVMODE",
-    "PYTHONDONTWRITEBYTECODE",
     "PYTHONHASHSEED",
     "PYTHONHOME",
     "PYTHONINTMAXSTRDIGITS",

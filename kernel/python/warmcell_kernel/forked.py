@@ -21,6 +21,8 @@ from warmcell_kernel.kernel import Kernel
 from warmcell_kernel.main import INLINE_BACKEND
 from warmcell_kernel.shell import TERMINAL_ENVIRONMENT
 
+# settings of matplotlib that follow from the backend
+OF_THE_KERNEL = ("backend", "interactive")
 # where what is found depends on them
 PLACES = (
     "HOME",
@@ -82,6 +84,7 @@ def become(todo: Plan, prepared: warm.Prepared) -> Kernel | None:
         del os.environ[name]
     os.environ.update(todo.change)
     time.tzset()
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     shell = prepared.kernel.shell
     if todo.python_path[0] != todo.python_path[1]:
         replace_python_path(*todo.python_path)
@@ -167,10 +170,9 @@ def follow_matplotlib(todo: Plan, shell: Any, former_file: str | None) -> None:
             forget_answer(getattr(matplotlib, name))
     looks = todo.new_home or os.path.exists("matplotlibrc")  # noqa: PTH110
     if looks and matplotlib.matplotlib_fname() != former_file:
-        settings = matplotlib.rc_params()
-        for name in ("backend", "interactive"):
-            settings.pop(name, None)
-        matplotlib.rcParams.update(settings)
+        settings = dict.items(matplotlib.rc_params())  # a look at "backend" would choose one
+        others = {name: value for name, value in settings if name not in OF_THE_KERNEL}
+        matplotlib.rcParams.update(others)
     if todo.backend != INLINE_BACKEND:
         leave_inline(matplotlib, shell, todo.backend)
 
