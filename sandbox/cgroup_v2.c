@@ -38,12 +38,12 @@ static bool word_in(const char *text, const char *word)
     return false;
 }
 
-/* Those that a group can hand down. */
-static unsigned offered(int group)
+/* The controllers that a file of ours names. */
+static unsigned named(int group, const char *file)
 {
     char text[512];
     unsigned set = 0;
-    cgroup_read(group, "cgroup.controllers", text, sizeof text);
+    cgroup_read(group, file, text, sizeof text);
     for (size_t i = 0; i < CONTROLLERS; i++)
         if (table[i].name && word_in(text, table[i].name))
             set |= table[i].bit;
@@ -95,15 +95,20 @@ static bool make_room(int own)
 
 static unsigned lend(int own, unsigned wanted, struct err *why)
 {
-    unsigned can = offered(own) & wanted;
-    if (!can)
-        return 0;
-    unsigned refused = hand_down(own, can);
-    if (refused && errno == EBUSY && make_room(own))
-        refused = hand_down(own, can);
+    unsigned can = named(own, "cgroup.controllers") & wanted;
+    unsigned already = named(own, "cgroup.subtree_control") & can;
+    unsigned refused = can & ~already;
+    /* Room first: handing down cpu or pids from a group with processes would be allowed, but turn
+     * it into a domain of threads, which can never hand down memory. The real root, which has no
+     * cgroup.type, keeps its processes. */
+    bool room = !refused || !cgroup_exists(own, "cgroup.type") ||
+                cgroup_each(own, NULL, NULL) == 0 || make_room(own);
+    if (room)
+        refused = hand_down(own, refused);
     if (refused)
         fail_errno(why, 503, "our own control group cannot hand down its controllers");
-    return can == refused ? 0 : (can & ~refused) | (wanted & CGROUP_CPUACCT);
+    can &= ~refused;
+    return can ? can | (wanted & CGROUP_CPUACCT) : 0;
 }
 
 static unsigned has(int group, unsigned wanted)
