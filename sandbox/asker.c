@@ -7,9 +7,86 @@
 #include <unistd.h>
 
 #include "protocol/json.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/start.h"
 
 #define DATAGRAMS_A_TURN 16
+
+static bool answer_open(struct asker *a, struct wire_message *m, struct err *e)
+{
+    bool created;
+    if (a->keeper->draining || a->keeper->ending)
+        return fail(e, 503, "the keeper is ending");
+    struct sandbox *s = sandbox_open(a, m->body, &created, e);
+    if (s)
+        asker_tell(a, WIRE_OK, m->number, sandbox_opened(s, created));
+    return s != NULL;
+}
+
+/* The one that the body names; NULL: e. */
+static struct sandbox *named(struct asker *a, struct wire_message *m, struct err *e)
+{
+    const char *id;
+    return field_str(m->body, "sandbox", REQUIRED, &id, e) ? sandbox_find(a->keeper, id, e) : NULL;
+}
+
+static bool answer_usage(struct asker *a, struct wire_message *m, struct err *e)
+{
+    struct sandbox *s = named(a, m, e);
+    if (s)
+        asker_tell(a, WIRE_OK, m->number, share_usage(s->share));
+    return s != NULL;
+}
+
+static bool answer_limits(struct asker *a, struct wire_message *m, struct err *e)
+{
+    struct sandbox *s = named(a, m, e);
+    json_t *asked = NULL;
+    if (!s || !field_object(m->body, "limits", REQUIRED, &asked, e))
+        return false;
+    struct limits limits = *share_limits(s->share);
+    if (!limits_read(asked, &limits, e) || !share_change(s->share, &limits, e))
+        return false;
+    for (struct start *start = a->keeper->starts; start; start = start->next)
+        if (start->sandbox == s && start->pid > 0)
+            share_press(s->share, start->pid);
+    asker_tell(a, WIRE_OK, m->number,
+               json_pack("{s:o, s:o}", "limits", limits_json(&limits), "enforced",
+                         share_enforced(s->share)));
+    return true;
+}
+
+static bool answer_close(struct asker *a, struct wire_message *m, struct err *e)
+{
+    struct sandbox *s = named(a, m, e);
+    if (!s)
+        return false;
+    sandbox_wait_for_end(s, a, m->number);
+    sandbox_end(s);
+    return true;
+}
+
+/* Everything that this connection had started, wherever it is by now. */
+static void kill_own(struct asker *a, uint32_t number)
+{
+    for (struct start *s = a->keeper->starts; s; s = s->next)
+        if (s->asker == a)
+            start_kill(s);
+    keeper_sweep(a->keeper, a->serial, number);
+}
+
+static bool answer_kill(struct asker *a, struct wire_message *m, struct err *e)
+{
+    if (!json_object_get(m->body, "sandbox")) {
+        kill_own(a, m->number);
+        return true;
+    }
+    struct sandbox *s = named(a, m, e);
+    if (!s || !sandbox_kill(s, e))
+        return false;
+    asker_tell(a, WIRE_OK, m->number, NULL);
+    return true;
+}
 
 static bool answer_start(struct asker *a, struct wire_message *m, struct err *e)
 {
@@ -44,9 +121,9 @@ static const struct {
     uint32_t kind;
     bool (*answer)(struct asker *a, struct wire_message *m, struct err *e);
 } rows[] = {
-    {WIRE_START, answer_start},
-    {WIRE_STATUS, answer_status},
-    {WIRE_END, answer_end},
+    {WIRE_OPEN, answer_open},     {WIRE_START, answer_start}, {WIRE_USAGE, answer_usage},
+    {WIRE_LIMITS, answer_limits}, {WIRE_CLOSE, answer_close}, {WIRE_STATUS, answer_status},
+    {WIRE_END, answer_end},       {WIRE_KILL, answer_kill},
 };
 
 static void answer(struct asker *a, struct wire_message *m)
@@ -119,6 +196,14 @@ void asker_fail(struct asker *a, uint32_t number, const struct err *e)
                json_pack("{s:i, s:s}", "status", e->status, "message", e->text));
 }
 
+struct asker *asker_of(struct keeper *k, uint32_t serial)
+{
+    for (struct asker *a = k->askers; a; a = a->next)
+        if (a->serial == serial && !a->gone)
+            return a;
+    return NULL;
+}
+
 void asker_leave(struct asker *a)
 {
     struct keeper *k = a->keeper;
@@ -132,7 +217,8 @@ void asker_leave(struct asker *a)
         if (s->asker == a)
             start_abandon(s);
     if (a->has_started)
-        keeper_sweep(k, a->serial);
+        keeper_sweep(k, a->serial, 0);
+    sandboxes_release(a);
     keeper_settle(k);
 }
 

@@ -5,13 +5,16 @@
 #include "sandbox/keeper.h"
 #include "sandbox/wire.h"
 
+struct hold;
+
 struct asker {
     struct asker *next;
     struct keeper *keeper;
     uint32_t serial; /* also the mark of what it started (sandbox/lineage.h) */
     int fd;
     struct watch *watch;
-    bool has_started; /* something, once */
+    struct hold *holds; /* sandboxes that it holds (sandbox.c) */
+    bool has_started;   /* something, once */
     bool waits_for_end;
     uint32_t end_number; /* of its END, which is answered last */
     bool gone;           /* nothing more is said to it; buried before the loop sleeps */
@@ -24,6 +27,9 @@ void asker_open(struct keeper *k, int fd);
 void asker_tell(struct asker *a, uint32_t kind, uint32_t number, json_t *body);
 void asker_tell_fd(struct asker *a, uint32_t kind, uint32_t number, json_t *body, int fd);
 void asker_fail(struct asker *a, uint32_t number, const struct err *e);
+
+/* NULL: it has left. */
+struct asker *asker_of(struct keeper *k, uint32_t serial);
 
 /* Ends the connection, and with it what it holds. */
 void asker_leave(struct asker *a);

@@ -35,6 +35,11 @@ bool world_enter(const struct world_plan *plan, pid_t *keeper, struct world **ou
 /* {"profile": "sandbox", "user_namespaces": true, "seccomp": true, "landlock": 7, "missing": []} */
 json_t *world_report(const struct world *w);
 
+/* True: as root, each sandbox has a host uid of its own. */
+bool world_has_uids(const struct world *w);
+/* The folder of the sandbox's workspace, as the keeper sees it; given. */
+char *world_workspace(const struct world *w, const char *id);
+
 /* The plan of confinement for the fork server itself (its own uid, no capability, no network), for
  * a child of the keeper to call before it execs: 0, or -1 with errno and *step. Afterwards it may
  * still join the sandboxes that boundary_make made: it is the owner of their user namespaces. */

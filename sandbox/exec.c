@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "protocol/memory.h"
+#include "sandbox/join.h"
 
 #define FD_ROOM 64 /* above what the child uses for itself */
 
@@ -62,20 +63,27 @@ static const char *become(const struct exec_plan *plan, int *control)
     wait_for_go(*control);
     if (plan->nofile && setrlimit(RLIMIT_NOFILE, plan->nofile) != 0)
         return "the limit of open files";
-    if (plan->cwd && chdir(plan->cwd) != 0)
-        return "its working directory";
     const char *step = plan->confine ? plan->confine(plan->data) : NULL;
     if (step)
         return step;
+    if (plan->cwd && chdir(plan->cwd) != 0)
+        return "its working directory";
     environ = (char **)plan->env;
     execvp(plan->argv[0], plan->argv);
     return "exec";
 }
 
-__attribute__((noreturn)) static void be_the_child(const struct exec_plan *plan, int control)
+struct birth {
+    const struct exec_plan *plan;
+    int control;
+};
+
+static void be_the_child(void *data)
 {
+    const struct birth *birth = data;
+    int control = birth->control;
     struct exec_failure failure = {0};
-    const char *step = become(plan, &control);
+    const char *step = become(birth->plan, &control);
     failure.cause = errno;
     snprintf(failure.step, sizeof failure.step, "%s", step);
     ssize_t written = write(control, &failure, sizeof failure);
@@ -90,10 +98,11 @@ pid_t exec_begin(const struct exec_plan *plan, int *control, struct err *e)
         fail_errno(e, 503, "cannot start %s", plan->argv[0]);
         return -1;
     }
-    pid_t pid = fork();
+    struct birth birth = {plan, pair[1]};
+    pid_t pid = plan->namespaces ? join_fork(plan->namespaces, be_the_child, &birth, e) : fork();
     if (pid == 0)
-        be_the_child(plan, pair[1]);
-    if (pid < 0)
+        be_the_child(&birth);
+    if (pid < 0 && !plan->namespaces)
         fail_errno(e, 503, "cannot start %s", plan->argv[0]);
     close(pair[1]);
     if (pid < 0)

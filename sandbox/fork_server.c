@@ -157,14 +157,17 @@ void fork_server_free(struct fork_server *f)
 /* As many as the one that serves takes at a time. */
 static void serve_waiting(struct fork_server *f)
 {
-    size_t done = 0;
     struct err e;
-    while (f->current && done < f->waiting.count &&
-           parent_ask(f->current, f->waiting.starts[done], &e))
-        done++;
-    f->waiting.count -= done;
-    memmove(f->waiting.starts, f->waiting.starts + done,
-            f->waiting.count * sizeof *f->waiting.starts);
+    while (f->current && f->waiting.count > 0) {
+        struct start *s = f->waiting.starts[0];
+        bool wanted = start_is_wanted(s);
+        if (wanted && !parent_ask(f->current, s, &e))
+            return;
+        memmove(f->waiting.starts, f->waiting.starts + 1,
+                --f->waiting.count * sizeof *f->waiting.starts);
+        if (!wanted)
+            start_cold(s, NULL); /* says so */
+    }
 }
 
 bool fork_server_take(struct fork_server *f, struct start *s, bool patient, struct err *e)
@@ -312,7 +315,7 @@ json_t *fork_server_status(const struct fork_server *f)
     const struct parent *p = f ? f->current : NULL;
     const char *state = p ? "ready" : "off";
     if (f && !p) {
-        p = in_phase(f, PARENT_WARMING);
+        p = f->parents; /* on its way in, or out: then it is told soon why */
         state = p ? "starting" : "failed";
     }
     return json_pack("{s:s, s:i, s:i, s:I, s:I, s:s?}", "state", state, "pid", p ? (int)p->pid : 0,

@@ -18,6 +18,7 @@
 #include "sandbox/fork_server.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/start.h"
 
 #define SWEEP_MS 5
@@ -63,7 +64,7 @@ static bool on_before_sleep(void *data)
 
 bool keeper_knows(struct keeper *k, pid_t pid)
 {
-    return start_of(k, pid) || fork_server_has(k->fork_server, pid);
+    return start_of(k, pid) || sandbox_has(k, pid) || fork_server_has(k->fork_server, pid);
 }
 
 size_t keeper_kill_strangers(struct keeper *k)
@@ -86,7 +87,8 @@ static void reap(struct keeper *k)
     siginfo_t info = {0};
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
         pid_t pid = info.si_pid;
-        if (!start_reap(k, pid) && !fork_server_reap(k->fork_server, pid)) {
+        if (!start_reap(k, pid) && !sandbox_reap(k, pid) &&
+            !fork_server_reap(k->fork_server, pid)) {
             waitpid(pid, NULL, WNOHANG);
             fork_server_stranger(k->fork_server);
         }
@@ -109,25 +111,51 @@ static void on_signal(void *data, uint32_t events)
     }
 }
 
+struct sweep {
+    struct sweep *next;
+    uint32_t mark;
+    uint32_t number;
+};
+
+static void end_sweep(struct keeper *k, struct sweep *done)
+{
+    struct asker *a = done->number ? asker_of(k, done->mark) : NULL;
+    if (a)
+        asker_tell(a, WIRE_OK, done->number, NULL);
+    free(done);
+}
+
 static void on_sweep(void *data)
 {
     struct keeper *k = data;
-    size_t left = 0;
-    for (size_t n = 0; n < k->swept_count; n++)
-        if (lineage_kill(k->swept[n]) > 0)
-            k->swept[left++] = k->swept[n];
-    k->swept_count = left;
-    if (left)
+    struct sweep *old = take(&k->sweeps);
+    while (old) {
+        struct sweep *s = old;
+        old = s->next;
+        if (lineage_kill(s->mark) > 0) {
+            s->next = k->sweeps;
+            k->sweeps = s;
+        } else {
+            end_sweep(k, s);
+        }
+    }
+    if (k->sweeps)
         timer_start(k->sweep, SWEEP_MS);
     else
         keeper_settle(k);
 }
 
-void keeper_sweep(struct keeper *k, uint32_t mark)
+void keeper_sweep(struct keeper *k, uint32_t mark, uint32_t number)
 {
-    k->swept = xrealloc(k->swept, (k->swept_count + 1) * sizeof *k->swept);
-    k->swept[k->swept_count++] = mark;
+    struct sweep *s = xcalloc(1, sizeof *s);
+    *s = (struct sweep){k->sweeps, mark, number};
+    k->sweeps = s;
     timer_start(k->sweep, 0);
+}
+
+static void on_tick(void *data)
+{
+    sandboxes_tick(data);
 }
 
 /* --- its own end */
@@ -141,7 +169,7 @@ static void on_idle(void *data)
 
 void keeper_settle(struct keeper *k)
 {
-    bool busy = k->start_count > 0 || k->swept_count > 0;
+    bool busy = k->start_count > 0 || k->sandbox_count > 0 || k->sweeps;
     if (k->ending) {
         if (!busy && fork_server_ended(k->fork_server))
             loop_stop(k->loop, 0);
@@ -175,15 +203,26 @@ void keeper_end(struct keeper *k)
     fork_server_end(k->fork_server);
     for (struct start *s = k->starts; s; s = s->next)
         start_kill(s);
+    sandboxes_end(k);
     keeper_settle(k);
+}
+
+static json_t *confinement(const struct keeper *k)
+{
+    if (!k->world)
+        return json_pack("{s:s, s:[]}", "profile", "owner", "missing");
+    json_t *report = world_report(k->world), *groups = governor_report(k->governor);
+    json_array_extend(json_object_get(report, "missing"), json_object_get(groups, "missing"));
+    json_object_set(report, "cgroup", json_object_get(groups, "cgroup"));
+    json_decref(groups);
+    return report;
 }
 
 json_t *keeper_status(struct keeper *k)
 {
-    return json_pack("{s:o, s:i, s:i, s:[], s:{s:s, s:[]}}", "fork_server",
-                     fork_server_status(k->fork_server), "askers", (int)k->asker_count, "processes",
-                     (int)k->start_count, "sandboxes", "confinement", "profile", "owner",
-                     "missing");
+    return json_pack("{s:o, s:i, s:i, s:o, s:o}", "fork_server", fork_server_status(k->fork_server),
+                     "askers", (int)k->asker_count, "processes", (int)k->start_count, "sandboxes",
+                     sandboxes_status(k), "confinement", confinement(k));
 }
 
 static void watch_signals(struct keeper *k)
@@ -225,20 +264,29 @@ static void keeper_close(struct keeper *k)
     close(k->null_fd);
     timer_close(k->idle);
     timer_close(k->sweep);
-    free(k->swept);
+    timer_close(k->tick);
+    while (k->sweeps) {
+        struct sweep *s = k->sweeps;
+        k->sweeps = s->next;
+        free(s);
+    }
+    governor_free(k->governor);
     loop_free(k->loop);
 }
 
-int keeper_run(const struct keeper_options *options, int listen_fd)
+int keeper_run(const struct keeper_options *options, int listen_fd, struct world *world,
+               struct governor *governor)
 {
-    struct keeper k = {.options = options, .listen_fd = listen_fd};
+    struct keeper k = {
+        .options = options, .listen_fd = listen_fd, .world = world, .governor = governor};
     k.loop = loop_new();
-    k.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    k.null_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     raise_nofile(&k);
     watch_signals(&k);
     k.idle = loop_timer(k.loop, on_idle, &k);
     k.sweep = loop_timer(k.loop, on_sweep, &k);
+    k.tick = loop_timer(k.loop, on_tick, &k);
     k.listening = loop_watch(k.loop, listen_fd, EPOLLIN, on_listening, &k);
     loop_before_sleep(k.loop, on_before_sleep, &k);
     if (options->fork_server)

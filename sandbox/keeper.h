@@ -18,6 +18,10 @@
 struct asker;
 struct start;
 struct fork_server;
+struct governor;
+struct sandbox;
+struct sweep;
+struct world;
 
 struct keeper {
     const struct keeper_options *options; /* borrowed */
@@ -35,19 +39,25 @@ struct keeper {
     struct start *starts;
     size_t start_count;
     struct fork_server *fork_server; /* NULL: none */
+    struct world *world;             /* borrowed; NULL: the profile owner */
+    struct governor *governor;       /* owned; NULL likewise */
+    struct sandbox *sandboxes;
+    size_t sandbox_count;
+    struct timer *tick;
 
     struct timer *idle;
     struct timer *sweep;
-    uint32_t *swept; /* marks of askers that have gone, whose processes are being killed */
-    size_t swept_count;
+    struct sweep *sweeps; /* whose processes are being killed */
 
     bool draining; /* listens no more, ends when nothing runs */
     bool ending;
 };
 
 /* Serves on a listening socket (taken) until it is told to end or idle. The socket's file is the
- * caller's. Returns the exit status. */
-int keeper_run(const struct keeper_options *options, int listen_fd);
+ * caller's. governor: taken. Descriptor 0 must be /dev/null: where the keeper is, there may be none.
+ * Returns the exit status. */
+int keeper_run(const struct keeper_options *options, int listen_fd, struct world *world,
+               struct governor *governor);
 
 /* keeper.c, for the other parts */
 void keeper_settle(struct keeper *k); /* something ended: perhaps the keeper does */
@@ -58,7 +68,8 @@ json_t *keeper_status(struct keeper *k); /* given */
 bool keeper_knows(struct keeper *k, pid_t pid);
 /* Kills the children that it does not know, nor knows where they come from; how many there were. */
 size_t keeper_kill_strangers(struct keeper *k);
-/* Kills what carries the mark, until nothing does. */
-void keeper_sweep(struct keeper *k, uint32_t mark);
+/* Kills what carries the mark of an asker (its serial), until nothing does; then answers its
+ * datagram of that number. 0: none. */
+void keeper_sweep(struct keeper *k, uint32_t mark, uint32_t number);
 
 #endif

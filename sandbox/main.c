@@ -5,73 +5,72 @@
  * whether it listens. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "protocol/memory.h"
+#include "sandbox/boundary.h"
 #include "sandbox/door.h"
 #include "sandbox/keeper.h"
+#include "sandbox/limits.h"
 #include "sandbox/log.h"
 #include "sandbox/options.h"
 
 extern char **environ;
 
 /* What a Python needs to find its libraries, caches and tongue; a name that ends in * is a
- * beginning. Nothing here is a place for a secret. */
-static const char *const kept[] = {
+ * beginning. Nothing here is a place for a secret. The first row is all that goes with sandboxes,
+ * where code can read it. */
+static const char *const kept_always[] = {
     "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
     "LANG",
     "LANGUAGE",
     "LC_*",
     "TZ",
-    "TMPDIR",
-    "XDG_CACHE_HOME",
-    "XDG_DATA_HOME",
-    "XDG_STATE_HOME",
-    "XDG_CONFIG_HOME",
-    "XDG_RUNTIME_DIR",
-    "VIRTUAL_ENV",
-    "CONDA_PREFIX",
-    "PYTHONPATH",
-    "PYTHONHOME",
     "LD_LIBRARY_PATH",
-    "IPYTHONDIR",
-    "MPLCONFIGDIR",
-    "MPLBACKEND",
-    "WARMCELL_*",
+    "WARMCELL_PYTHONPATH",
     "ASAN_OPTIONS",
     "UBSAN_OPTIONS",
 };
+static const char *const kept_for_owner[] = {
+    "HOME",          "USER",           "LOGNAME",         "TMPDIR",          "XDG_CACHE_HOME",
+    "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "VIRTUAL_ENV",
+    "CONDA_PREFIX",  "PYTHONPATH",     "PYTHONHOME",      "IPYTHONDIR",      "MPLCONFIGDIR",
+    "MPLBACKEND",
+};
 
-static bool is_kept(const char *variable)
+static bool is_among(const char *const *names, size_t count, const char *variable)
 {
-    /* the gateway's own settings may be secrets */
-    if (strncmp(variable, "WARMCELL_TOKEN", 14) == 0)
-        return false;
-    for (size_t n = 0; n < countof(kept); n++) {
-        size_t len = strlen(kept[n]);
-        bool beginning = kept[n][len - 1] == '*';
-        if (strncmp(variable, kept[n], len - beginning) == 0 && (beginning || variable[len] == '='))
+    for (size_t n = 0; n < count; n++) {
+        size_t len = strlen(names[n]);
+        bool beginning = names[n][len - 1] == '*';
+        if (strncmp(variable, names[n], len - beginning) == 0 &&
+            (beginning || variable[len] == '='))
             return true;
     }
     return false;
 }
 
+static bool is_kept(const char *variable, bool sandboxes)
+{
+    return is_among(kept_always, countof(kept_always), variable) ||
+           (!sandboxes && is_among(kept_for_owner, countof(kept_for_owner), variable));
+}
+
 /* The memory that the environment came in is the process's for good: only exec replaces it. */
-static void clean_environment(char **argv)
+static void clean_environment(char **argv, bool sandboxes)
 {
     size_t count = 0, used = 0;
     while (environ[count])
         count++;
     char **env = xcalloc(count + 1, sizeof *env);
     for (size_t n = 0; n < count; n++)
-        if (is_kept(environ[n]))
+        if (is_kept(environ[n], sandboxes))
             env[used++] = environ[n];
     if (used != count) {
         execve("/proc/self/exe", argv, env);
@@ -109,27 +108,113 @@ static void detach(bool keep_stderr)
     umask(077);
 }
 
-static int serve(const struct keeper_options *options, struct door *door)
+/* What the starter is told through a pipe (-1: nothing): READY, or why not. */
+#define READY '+'
+
+static void tell(int fd, const char *text)
 {
+    if (fd < 0)
+        return;
+    ssize_t written = write(fd, text, strlen(text));
+    (void)written; /* it has gone: then nobody wants to know */
+    close(fd);
+}
+
+static bool enter_world(const struct keeper_options *o, pid_t *keeper, struct world **world,
+                        struct err *e)
+{
+    struct world_plan plan = {.state_dir = o->state_dir,
+                              .read_only = o->read_only,
+                              .required = !o->best_effort,
+                              .first_uid = o->first_uid,
+                              .last_uid = o->last_uid};
+    *keeper = 0;
+    return !o->sandboxes || world_enter(&plan, keeper, world, e);
+}
+
+/* In the foreground: the starter's child stands for the keeper, which is one of a PID namespace. */
+static int stand_for(pid_t keeper)
+{
+    sigset_t set;
+    int number, status;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    while (waitpid(keeper, &status, WNOHANG) == 0)
+        if (sigwait(&set, &number) == 0 && number != SIGCHLD)
+            kill(keeper, SIGTERM);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* In the process that stays, which becomes the keeper or its parent. */
+static int serve(const struct keeper_options *options, struct door *door, int told_fd)
+{
+    struct err e;
+    struct world *world = NULL;
+    pid_t keeper;
     detach(options->log || options->foreground);
+    scoped(string) char *name = xasprintf("warmcell-%d", (int)getpid());
+    struct governor *governor = options->sandboxes ? governor_open(name, options->cgroup) : NULL;
+    if (!enter_world(options, &keeper, &world, &e)) {
+        tell(told_fd, e.text);
+        keeper_log("%s", e.text);
+        governor_free(governor);
+        door_close(door);
+        return 1;
+    }
+    if (keeper > 0)
+        return options->foreground ? stand_for(keeper) : 0;
+    if (options->foreground && world)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    tell(told_fd, (char[]){READY, '\0'});
     keeper_log("listens on %s", options->socket);
-    int status = keeper_run(options, door->fd);
+    int status = keeper_run(options, door->fd, world, governor);
     door_close(door);
     return status;
+}
+
+/* Reads what the process that stays has to say. */
+static int hear(int fd)
+{
+    char text[512];
+    size_t len = 0;
+    ssize_t got;
+    while ((got = read(fd, text + len, sizeof text - 1 - len)) != 0)
+        if (got > 0)
+            len += (size_t)got;
+        else if (errno != EINTR)
+            break;
+    text[len] = '\0';
+    if (text[0] == READY)
+        return 0;
+    fprintf(stderr, "warmcell-keeper: %s\n", len ? text : "it ended before it listened");
+    return 1;
 }
 
 /* The one that stays is a grandchild, nobody's but the system's. */
 static int leave_it_running(const struct keeper_options *options, struct door *door)
 {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        perror("warmcell-keeper: pipe");
+        door_close(door);
+        return 1;
+    }
     pid_t pid = fork();
     if (pid < 0) {
         perror("warmcell-keeper: fork");
         door_close(door);
         return 1;
     }
-    if (pid > 0)
-        return 0;
-    _exit(serve(options, door));
+    if (pid == 0) {
+        close(ends[0]);
+        _exit(serve(options, door, ends[1]));
+    }
+    close(ends[1]);
+    return hear(ends[0]);
 }
 
 static int run(const struct keeper_options *options)
@@ -147,19 +232,19 @@ static int run(const struct keeper_options *options)
             door_close(&door);
         return 1;
     }
-    return options->foreground ? serve(options, &door) : leave_it_running(options, &door);
+    return options->foreground ? serve(options, &door, -1) : leave_it_running(options, &door);
 }
 
 int main(int argc, char **argv)
 {
     struct keeper_options options;
     struct err e;
-    clean_environment(argv);
     close_range(STDERR_FILENO + 1, ~0u, 0);
     if (!keeper_options_parse(argc, argv, &options, &e)) {
         fprintf(stderr, "warmcell-keeper: %s\n", e.text);
         return 2;
     }
+    clean_environment(argv, options.sandboxes);
     if (options.help) {
         keeper_options_print_help();
         return 0;

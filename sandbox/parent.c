@@ -18,6 +18,7 @@
 #include "protocol/json.h"
 #include "sandbox/exec.h"
 #include "sandbox/log.h"
+#include "sandbox/sandbox.h"
 
 #define WARM_UP_MS     120000
 #define RETIRED_MS     1000 /* from the end of its socket to its end */
@@ -255,6 +256,13 @@ static void on_control(void *data, uint32_t events)
         parent_kill(p, e.text);
 }
 
+/* In the child: in a sandbox of its own, as what it imports is code too. */
+static const char *confine(void *data)
+{
+    const char *step = "its confinement";
+    return world_confine_fork_server(data, &step) == 0 ? NULL : step;
+}
+
 static pid_t run(struct parent *p, char *const *argv, const int *words, const int *pair,
                  struct err *e)
 {
@@ -263,7 +271,9 @@ static pid_t run(struct parent *p, char *const *argv, const int *words, const in
                              .env = environ, /* clean: see main.c */
                              .fds = fds,
                              .fd_count = countof(fds),
-                             .nofile = &p->keeper->nofile};
+                             .nofile = &p->keeper->nofile,
+                             .confine = p->keeper->world ? confine : NULL,
+                             .data = p->keeper->world};
     return exec_begin(&plan, &p->control, e);
 }
 
@@ -317,9 +327,17 @@ bool parent_ask(struct parent *p, struct start *s, struct err *e)
 {
     if (p->phase != PARENT_READY || p->asked_count == PARENT_WINDOW)
         return fail(e, 503, "the fork server has too much to do");
-    json_t *body = json_pack("{s:n, s:s?}", "confine", "cwd", s->cwd);
+    json_t *confine = s->sandbox ? sandbox_confine_json(s->sandbox) : json_null();
+    json_t *body = json_pack("{s:o, s:s?}", "confine", confine, "cwd", s->cwd);
     uint32_t number = ++p->last_number;
-    if (!wire_send(p->fd, WIRE_FORK, number, body, s->fds, START_FDS, e))
+    int fds[START_FDS + WIRE_NAMESPACES];
+    size_t count = START_FDS;
+    memcpy(fds, s->fds, sizeof s->fds);
+    if (s->sandbox) {
+        memcpy(fds + count, sandbox_namespaces(s->sandbox), WIRE_NAMESPACES * sizeof *fds);
+        count += WIRE_NAMESPACES;
+    }
+    if (!wire_send(p->fd, WIRE_FORK, number, body, fds, count, e))
         return false;
     p->asked[p->asked_count].number = number;
     p->asked[p->asked_count++].start = s;

@@ -177,7 +177,6 @@ static void add_rlimit(struct confine *out, int resource, int64_t value)
 void share_rlimits(const struct share *s, struct confine *out)
 {
     const struct limits *l = &s->limits;
-    add_rlimit(out, RLIMIT_CORE, 0);
     add_rlimit(out, RLIMIT_NICE, 0);
     add_rlimit(out, RLIMIT_RTPRIO, 0);
     add_rlimit(out, RLIMIT_MEMLOCK, MEMLOCK_BYTES);

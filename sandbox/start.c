@@ -21,6 +21,7 @@
 #include "sandbox/fork_server.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/sandbox.h"
 
 #define WORDS_MOST 256
 
@@ -36,6 +37,7 @@ static void close_fds(struct start *s)
 static void start_free(struct start *s)
 {
     struct keeper *k = s->keeper;
+    struct sandbox *sandbox = s->sandbox;
     for (struct start **at = &k->starts; *at; at = &(*at)->next) {
         if (*at == s) {
             *at = s->next;
@@ -53,6 +55,8 @@ static void start_free(struct start *s)
     free(s->cwd);
     free(s->cold_because);
     free(s);
+    if (sandbox)
+        sandbox_settle(sandbox);
     keeper_settle(k);
 }
 
@@ -99,6 +103,22 @@ static bool check_fds(const int *fds, struct err *e)
     return true;
 }
 
+static bool find_sandbox(struct start *s, const char *id, struct err *e)
+{
+    bool confines = s->keeper->world != NULL;
+    if (!id && !confines)
+        return true;
+    if (!id || !confines)
+        return fail(e, 400,
+                    confines ? "sandbox: is required; this keeper confines what it starts"
+                             : "sandbox: this keeper starts nothing that is confined");
+    struct sandbox *found = sandbox_find(s->keeper, id, e);
+    if (found && !sandbox_is_held(s->asker, found))
+        return fail(e, 409, "sandbox %s was not opened on this connection", id);
+    s->sandbox = found;
+    return found != NULL;
+}
+
 static bool read_start(struct start *s, struct wire_message *m, struct err *e)
 {
     const char *sandbox = NULL, *cwd = NULL;
@@ -115,9 +135,7 @@ static bool read_start(struct start *s, struct wire_message *m, struct err *e)
         s->fds[n] = m->fds[n];
         m->fds[n] = -1;
     }
-    if (sandbox)
-        return fail(e, 400, "sandbox: this keeper starts nothing that is confined");
-    return check_fds(s->fds, e);
+    return check_fds(s->fds, e) && find_sandbox(s, sandbox, e);
 }
 
 bool start_begin(struct asker *a, struct wire_message *m, struct err *e)
@@ -142,7 +160,9 @@ bool start_begin(struct asker *a, struct wire_message *m, struct err *e)
     struct err why;
     if (!s->warm)
         start_cold(s, NULL);
-    else if (!fork_server_take(k->fork_server, s, false, &why))
+    else if (s->sandbox && !sandbox_namespaces(s->sandbox))
+        start_cold(s, "this machine has no namespaces that a fork could join");
+    else if (!fork_server_take(k->fork_server, s, s->sandbox != NULL, &why))
         start_cold(s, why.text);
     return true;
 }
@@ -169,7 +189,7 @@ static void say_started(struct start *s)
         return;
     }
     s->phase = START_RUNS;
-    json_t *body = json_pack("{s:i, s:b, s:s?}", "pid", (int)s->pid, "warm",
+    json_t *body = json_pack("{s:i, s:b, s:s?}", "pid", s->sandbox ? 0 : (int)s->pid, "warm",
                              s->warm && !s->cold_because, "cold_because", s->cold_because);
     if (s->asker)
         asker_tell_fd(s->asker, WIRE_STARTED, s->number, body, pidfd);
@@ -209,8 +229,14 @@ static char **whole_argv(char *const *argv)
     return whole;
 }
 
+static const char *confine(void *data)
+{
+    return confine_self(data);
+}
+
 static pid_t run(struct start *s, struct err *e)
 {
+    struct confine limits;
     char **env = environment_open(s->fds[START_ENV], e);
     if (!env)
         return -1;
@@ -223,10 +249,30 @@ static pid_t run(struct start *s, struct err *e)
                              .fds = fds,
                              .fd_count = countof(fds),
                              .nofile = &s->keeper->nofile};
+    if (s->sandbox) {
+        sandbox_confine(s->sandbox, &limits);
+        plan.namespaces = sandbox_namespaces(s->sandbox);
+        plan.confine = confine;
+        plan.data = &limits;
+    }
     pid_t pid = exec_begin(&plan, &s->control, e);
     free(argv);
     environment_free(env);
     return pid;
+}
+
+/* Before anything of a user's runs in it. */
+static bool bind_to_limits(struct start *s, struct err *e)
+{
+    lineage_mark(s->pid, s->asker->serial);
+    return !s->sandbox || share_attach(s->sandbox->share, s->pid, e);
+}
+
+static void give_up(struct start *s, const struct err *e)
+{
+    watch_close(take(&s->control_watch));
+    kill(s->pid, SIGKILL);
+    say_failed(s, e);
 }
 
 void start_cold(struct start *s, const char *because)
@@ -239,6 +285,8 @@ void start_cold(struct start *s, const char *because)
     pid_t pid = -1;
     if (s->keeper->ending)
         fail(&e, 503, "the keeper is ending");
+    else if (s->sandbox && s->sandbox->ending)
+        fail(&e, 503, "the sandbox is ending");
     else if (s->asker)
         pid = run(s, &e);
     close_fds(s);
@@ -250,9 +298,11 @@ void start_cold(struct start *s, const char *because)
     }
     s->phase = START_COLD;
     s->pid = pid;
-    lineage_mark(pid, s->asker->serial);
     s->control_watch = loop_watch(s->keeper->loop, s->control, EPOLLIN, on_control, s);
-    exec_go(s->control);
+    if (bind_to_limits(s, &e))
+        exec_go(s->control);
+    else
+        give_up(s, &e);
 }
 
 void start_forked(struct start *s, pid_t pid)
@@ -264,8 +314,11 @@ void start_forked(struct start *s, pid_t pid)
         s->phase = START_FAILED;
         return;
     }
-    lineage_mark(pid, s->asker->serial);
-    say_started(s);
+    struct err e;
+    if (bind_to_limits(s, &e))
+        say_started(s);
+    else
+        give_up(s, &e);
 }
 
 /* --- how it ends */
@@ -278,10 +331,13 @@ struct start *start_of(struct keeper *k, pid_t pid)
     return NULL;
 }
 
-static json_t *end_of(int status)
+static json_t *end_of(const struct start *s, int status)
 {
-    return json_pack("{s:i, s:b, s:i, s:i}", "wait_status", status, "oom", 0, "limit_bytes", 0,
-                     "peak_bytes", 0);
+    int64_t limit = 0, peak = 0;
+    bool oom = s->sandbox && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+               share_out_of_memory(s->sandbox->share, &limit, &peak);
+    return json_pack("{s:i, s:b, s:I, s:I}", "wait_status", status, "oom", oom, "limit_bytes",
+                     (json_int_t)limit, "peak_bytes", (json_int_t)peak);
 }
 
 bool start_reap(struct keeper *k, pid_t pid)
@@ -295,9 +351,14 @@ bool start_reap(struct keeper *k, pid_t pid)
     if (s->phase == START_COLD)
         take_result(s);
     if (s->phase == START_RUNS && s->asker)
-        asker_tell(s->asker, WIRE_ENDED, s->number, end_of(status));
+        asker_tell(s->asker, WIRE_ENDED, s->number, end_of(s, status));
     start_free(s);
     return true;
+}
+
+bool start_is_wanted(const struct start *s)
+{
+    return s->asker && !(s->sandbox && s->sandbox->ending);
 }
 
 void start_kill(struct start *s)

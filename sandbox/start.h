@@ -14,7 +14,8 @@ enum start_phase {
 struct start {
     struct start *next;
     struct keeper *keeper;
-    struct asker *asker; /* NULL: it has left */
+    struct asker *asker;     /* NULL: it has left */
+    struct sandbox *sandbox; /* borrowed; NULL: unconfined. It waits for its starts to end */
     uint32_t number;
     enum start_phase phase;
     int fds[START_FDS]; /* owned, until the process has them */
@@ -39,6 +40,8 @@ void start_cold(struct start *s, const char *because); /* because: NULL, or why 
 bool start_reap(struct keeper *k, pid_t pid);
 struct start *start_of(struct keeper *k, pid_t pid); /* NULL */
 
+/* False: its asker has left, or its sandbox is ending; start_cold() then only says so. */
+bool start_is_wanted(const struct start *s);
 void start_kill(struct start *s);    /* its process group, if it has one already */
 void start_abandon(struct start *s); /* its asker has left */
 

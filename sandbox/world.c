@@ -259,6 +259,16 @@ bool world_enter(const struct world_plan *plan, pid_t *keeper, struct world **ou
     return send_off(&h, w, *keeper, e);
 }
 
+bool world_has_uids(const struct world *w)
+{
+    return w->privileged;
+}
+
+char *world_workspace(const struct world *w, const char *id)
+{
+    return xasprintf("%s/%s/workspace", w->state_dir, id);
+}
+
 json_t *world_report(const struct world *w)
 {
     return json_pack("{s:s, s:b, s:b, s:i, s:o}", "profile", "sandbox", "user_namespaces",

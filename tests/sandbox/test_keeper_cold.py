@@ -322,7 +322,7 @@ def test_its_environment_holds_no_secret(tmp_path: Path) -> None:
         **os.environ,
         "MY_SECRET": "hidden-one",
         "WARMCELL_TOKEN": "hidden-two",
-        "WARMCELL_X": "kept",
+        "WARMCELL_PYTHONPATH": "/kept",
     }
     inherited = os.open("/", os.O_RDONLY)
     os.set_inheritable(inherited, True)
@@ -331,7 +331,7 @@ def test_its_environment_holds_no_secret(tmp_path: Path) -> None:
         found = Path(f"/proc/{keeper.pid}/environ").read_bytes()
         assert b"hidden-one" not in found
         assert b"hidden-two" not in found
-        assert b"WARMCELL_X=kept" in found
+        assert b"WARMCELL_PYTHONPATH=/kept" in found
         held = {str(row.readlink()) for row in Path(f"/proc/{keeper.pid}/fd").iterdir()}
         assert "/" not in held
     os.close(inherited)

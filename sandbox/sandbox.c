@@ -1,0 +1,420 @@
+/* Sandboxes from OPEN to their end. One ends when it is closed, or when nobody holds it any more.
+ * Then its init is killed, and with it what is inside; but the processes that the keeper started
+ * there are the keeper's children, and the namespaces go when the last of those is reaped. Only
+ * then are the control groups removed and the waiting answered. */
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "protocol/json.h"
+#include "sandbox/join.h"
+#include "sandbox/log.h"
+#include "sandbox/start.h"
+
+#define ID_MOST      64
+#define ROOTS_MOST   256
+#define INODES_A_MIB 256 /* of /tmp and the like */
+#define INODES_LEAST 1024
+
+struct waiter {
+    struct waiter *next;
+    uint32_t asker; /* its serial: it may have left */
+    uint32_t number;
+};
+
+struct hold {
+    struct hold *next;
+    struct sandbox *sandbox; /* borrowed */
+};
+
+/* --- finding */
+
+static struct sandbox *find(const struct keeper *k, const char *id)
+{
+    for (struct sandbox *s = k->sandboxes; s; s = s->next)
+        if (strcmp(s->id, id) == 0)
+            return s;
+    return NULL;
+}
+
+struct sandbox *sandbox_find(struct keeper *k, const char *id, struct err *e)
+{
+    struct sandbox *s = find(k, id);
+    if (!s || s->ending) {
+        fail(e, 404, "sandbox %.64s does not exist", id);
+        return NULL;
+    }
+    return s;
+}
+
+bool sandbox_is_held(const struct asker *a, const struct sandbox *s)
+{
+    for (struct hold *h = a->holds; h; h = h->next)
+        if (h->sandbox == s)
+            return true;
+    return false;
+}
+
+static void hold(struct asker *a, struct sandbox *s)
+{
+    if (sandbox_is_held(a, s))
+        return;
+    struct hold *h = xcalloc(1, sizeof *h);
+    *h = (struct hold){a->holds, s};
+    a->holds = h;
+    s->holders++;
+}
+
+/* --- making */
+
+static bool uid_is_taken(const struct keeper *k, uid_t uid)
+{
+    for (struct sandbox *s = k->sandboxes; s; s = s->next)
+        if (s->uid == uid)
+            return true;
+    return false;
+}
+
+/* The one that is asked for, or one that no sandbox has now. Without privileges there is none. */
+static bool choose_uid(const struct keeper *k, int64_t asked, uid_t *out, struct err *e)
+{
+    const struct keeper_options *o = k->options;
+    *out = 0;
+    if (!world_has_uids(k->world))
+        return true;
+    if (asked && (asked <= o->first_uid || asked > o->last_uid))
+        return fail(e, 400, "uid: out of range (%u to %u)", (unsigned)o->first_uid + 1,
+                    (unsigned)o->last_uid);
+    if (asked && uid_is_taken(k, (uid_t)asked))
+        return fail(e, 409, "uid %lld belongs to another sandbox", (long long)asked);
+    for (uid_t uid = asked ? (uid_t)asked : o->first_uid + 1; uid <= o->last_uid; uid++) {
+        if (!uid_is_taken(k, uid)) {
+            *out = uid;
+            return true;
+        }
+    }
+    return fail(e, 503, "every uid of ours belongs to a sandbox");
+}
+
+static bool read_open(json_t *body, const char **id, int64_t *uid, struct limits *limits,
+                      struct err *e)
+{
+    const char *network = "none";
+    json_t *asked = NULL;
+    *limits = limits_default;
+    if (!field_str(body, "sandbox", REQUIRED, id, e) ||
+        !field_int(body, "uid", OPTIONAL, 0, UINT32_MAX - 1, uid, e) ||
+        !field_str(body, "network", OPTIONAL, &network, e) ||
+        !field_object(body, "limits", OPTIONAL, &asked, e) ||
+        (asked && !limits_read(asked, limits, e)))
+        return false;
+    if (strlen(*id) > ID_MOST)
+        return fail(e, 400, "sandbox: longer than %d characters", ID_MOST);
+    return strcmp(network, "none") == 0 || fail(e, 501, "network: only none is to be had");
+}
+
+static int64_t inodes_of(int64_t bytes)
+{
+    int64_t inodes = bytes / (1024 * 1024) * INODES_A_MIB;
+    return bytes == 0 ? 0 : inodes < INODES_LEAST ? INODES_LEAST : inodes;
+}
+
+static void sandbox_free(struct sandbox *s)
+{
+    share_close(s->share);
+    free(s->id);
+    free(s);
+}
+
+/* The boundary comes first: it makes the workspace, of which the share keeps count. */
+static bool make(struct sandbox *s, const struct limits *limits, struct err *e)
+{
+    struct keeper *k = s->keeper;
+    struct boundary_plan plan = {.id = s->id,
+                                 .uid = s->uid,
+                                 .tmp_bytes = limits->tmp_bytes,
+                                 .home_bytes = limits->tmp_bytes,
+                                 .shm_bytes = limits->tmp_bytes,
+                                 .tmp_inodes = inodes_of(limits->tmp_bytes)};
+    if (!boundary_make(k->world, &plan, &s->boundary, e))
+        return false;
+    scoped(string) char *workspace = world_workspace(k->world, s->id);
+    s->share = share_open(k->governor, s->id, limits, workspace, e);
+    if (s->share && share_attach(s->share, s->boundary.init, e))
+        return true;
+    pid_t init = s->boundary.init;
+    boundary_end(&s->boundary);
+    while (waitpid(init, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return false;
+}
+
+struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struct err *e)
+{
+    struct keeper *k = a->keeper;
+    const char *id;
+    int64_t uid = 0;
+    struct limits limits;
+    if (!k->world) {
+        fail(e, 400, "this keeper holds no sandboxes");
+        return NULL;
+    }
+    if (!read_open(body, &id, &uid, &limits, e))
+        return NULL;
+    struct sandbox *s = find(k, id);
+    *created = !s;
+    if (s && s->ending) {
+        fail(e, 409, "sandbox %s is just ending", id);
+        return NULL;
+    }
+    if (!s && k->sandbox_count >= SANDBOXES_MOST) {
+        fail(e, 503, "the keeper holds %d sandboxes already", SANDBOXES_MOST);
+        return NULL;
+    }
+    if (!s) {
+        s = xcalloc(1, sizeof *s);
+        *s = (struct sandbox){.keeper = k, .id = xstrdup(id)};
+        if (!choose_uid(k, uid, &s->uid, e) || !make(s, &limits, e)) {
+            sandbox_free(s);
+            return NULL;
+        }
+        s->next = k->sandboxes;
+        k->sandboxes = s;
+        k->sandbox_count++;
+        sandboxes_tick(k);
+    }
+    hold(a, s);
+    return s;
+}
+
+json_t *sandbox_opened(const struct sandbox *s, bool created)
+{
+    json_t *report = world_report(s->keeper->world);
+    json_t *answer = json_pack("{s:I, s:o, s:O, s:b}", "uid", (json_int_t)s->uid, "enforced",
+                               share_enforced(s->share), "missing",
+                               json_object_get(report, "missing"), "created", created);
+    json_decref(report);
+    return answer;
+}
+
+/* --- inside */
+
+void sandbox_confine(const struct sandbox *s, struct confine *out)
+{
+    *out = (struct confine){0};
+    boundary_confine(s->keeper->world, &s->boundary, out);
+    share_rlimits(s->share, out);
+}
+
+static json_int_t limit_of(rlim_t limit)
+{
+    return limit > INT64_MAX ? -1 : (json_int_t)limit;
+}
+
+json_t *sandbox_confine_json(const struct sandbox *s)
+{
+    struct confine c;
+    sandbox_confine(s, &c);
+    json_t *limits = json_array();
+    for (size_t n = 0; n < c.rlimit_count; n++)
+        json_array_append_new(limits, json_pack("[i, I, I]", c.rlimits[n].resource,
+                                                limit_of(c.rlimits[n].limit.rlim_cur),
+                                                limit_of(c.rlimits[n].limit.rlim_max)));
+    return json_pack("{s:I, s:I, s:b, s:b, s:o}", "uid", (json_int_t)c.uid, "gid",
+                     (json_int_t)c.gid, "landlock", c.landlock, "seccomp", c.seccomp, "rlimits",
+                     limits);
+}
+
+const int *sandbox_namespaces(const struct sandbox *s)
+{
+    return s->boundary.namespaces[0] >= 0 ? s->boundary.namespaces : NULL;
+}
+
+/* In the child that joined: everybody in its PID namespace but its first process and itself. */
+static void kill_all(void *data)
+{
+    (void)data;
+    kill(-1, SIGKILL);
+    _exit(0);
+}
+
+bool sandbox_kill(struct sandbox *s, struct err *e)
+{
+    int status;
+    if (!sandbox_namespaces(s)) {
+        for (struct start *start = s->keeper->starts; start; start = start->next)
+            if (start->sandbox == s)
+                start_kill(start);
+        return true;
+    }
+    pid_t pid = join_fork(s->boundary.namespaces, kill_all, NULL, e);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return pid > 0;
+}
+
+/* --- ending */
+
+void sandbox_wait_for_end(struct sandbox *s, struct asker *a, uint32_t number)
+{
+    struct waiter *w = xcalloc(1, sizeof *w);
+    *w = (struct waiter){s->waiters, a->serial, number};
+    s->waiters = w;
+}
+
+static void answer_waiters(struct sandbox *s)
+{
+    while (s->waiters) {
+        struct waiter *w = s->waiters;
+        s->waiters = w->next;
+        struct asker *a = asker_of(s->keeper, w->asker);
+        if (a)
+            asker_tell(a, WIRE_OK, w->number, NULL);
+        free(w);
+    }
+}
+
+static void forget_holds(struct sandbox *s)
+{
+    for (struct asker *a = s->keeper->askers; a; a = a->next) {
+        for (struct hold **at = &a->holds; *at;) {
+            struct hold *h = *at;
+            if (h->sandbox != s) {
+                at = &h->next;
+                continue;
+            }
+            *at = h->next;
+            free(h);
+        }
+    }
+    s->holders = 0;
+}
+
+void sandbox_end(struct sandbox *s)
+{
+    if (s->ending)
+        return;
+    s->ending = true;
+    forget_holds(s);
+    boundary_end(&s->boundary);
+    for (struct start *start = s->keeper->starts; start; start = start->next)
+        if (start->sandbox == s)
+            start_kill(start);
+}
+
+void sandboxes_end(struct keeper *k)
+{
+    for (struct sandbox *s = k->sandboxes; s; s = s->next)
+        sandbox_end(s);
+}
+
+void sandboxes_release(struct asker *a)
+{
+    while (a->holds) {
+        struct hold *h = a->holds;
+        a->holds = h->next;
+        if (--h->sandbox->holders == 0)
+            sandbox_end(h->sandbox);
+        free(h);
+    }
+}
+
+static bool has_starts(const struct sandbox *s)
+{
+    for (struct start *start = s->keeper->starts; start; start = start->next)
+        if (start->sandbox == s)
+            return true;
+    return false;
+}
+
+void sandbox_settle(struct sandbox *s)
+{
+    struct keeper *k = s->keeper;
+    if (!s->init_gone || has_starts(s))
+        return;
+    for (struct sandbox **at = &k->sandboxes; *at; at = &(*at)->next) {
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    }
+    k->sandbox_count--;
+    share_close(take(&s->share));
+    answer_waiters(s);
+    sandbox_free(s);
+    keeper_settle(k);
+}
+
+static struct sandbox *of_init(const struct keeper *k, pid_t pid)
+{
+    for (struct sandbox *s = k->sandboxes; s; s = s->next)
+        if (s->boundary.init == pid && !s->init_gone)
+            return s;
+    return NULL;
+}
+
+bool sandbox_has(const struct keeper *k, pid_t pid)
+{
+    return of_init(k, pid) != NULL;
+}
+
+bool sandbox_reap(struct keeper *k, pid_t pid)
+{
+    struct sandbox *s = of_init(k, pid);
+    if (!s)
+        return false;
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (!s->ending)
+        keeper_log("the init of sandbox %s ended by itself", s->id);
+    s->init_gone = true;
+    sandbox_end(s);
+    sandbox_settle(s);
+    return true;
+}
+
+/* --- what it uses */
+
+json_t *sandboxes_status(const struct keeper *k)
+{
+    json_t *list = json_array();
+    for (struct sandbox *s = k->sandboxes; s; s = s->next) {
+        json_int_t processes = 0;
+        for (struct start *start = k->starts; start; start = start->next)
+            processes += start->sandbox == s;
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I}", "sandbox", s->id, "uid",
+                                              (json_int_t)s->uid, "processes", processes, "holders",
+                                              (json_int_t)s->holders));
+    }
+    return list;
+}
+
+static void tick(struct sandbox *s)
+{
+    pid_t roots[ROOTS_MOST];
+    size_t count = 0;
+    roots[count++] = s->boundary.init;
+    for (struct start *start = s->keeper->starts; start && count < ROOTS_MOST; start = start->next)
+        if (start->sandbox == s && start->pid > 0)
+            roots[count++] = start->pid;
+    scoped(string) char *why = share_tick(s->share, roots, count);
+    struct err e;
+    if (!why)
+        return;
+    keeper_log("sandbox %s: %s", s->id, why);
+    if (!sandbox_kill(s, &e))
+        keeper_log("%s", e.text);
+}
+
+void sandboxes_tick(struct keeper *k)
+{
+    for (struct sandbox *s = k->sandboxes; s; s = s->next)
+        if (!s->ending)
+            tick(s);
+    if (k->sandboxes)
+        timer_start(k->tick, SHARE_TICK_MS);
+}

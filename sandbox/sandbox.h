@@ -1,0 +1,65 @@
+/* The sandboxes that a keeper holds: each a boundary with a share of the machine, the connections
+ * that hold it, and the processes that were started inside. */
+#ifndef WARMCELL_SANDBOX_SANDBOX_H
+#define WARMCELL_SANDBOX_SANDBOX_H
+
+#include "sandbox/asker.h"
+#include "sandbox/boundary.h"
+#include "sandbox/limits.h"
+
+struct waiter;
+
+struct sandbox {
+    struct sandbox *next;
+    struct keeper *keeper;
+    char *id;  /* owned */
+    uid_t uid; /* the host's; 0: the shared one of an ordinary user */
+    struct boundary boundary;
+    struct share *share;
+    size_t holders;
+    bool ending;
+    bool init_gone;
+    struct waiter *waiters; /* whose CLOSE is answered when all is gone */
+};
+
+/* Makes it, or joins the one that is there; the asker then holds it. body is that of OPEN. 400,
+ * 409: it is just ending, or its uid is another's; 501, 503. *created tells which. */
+struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struct err *e);
+json_t *sandbox_opened(const struct sandbox *s, bool created); /* the answer to OPEN; given */
+
+/* NULL: 404. */
+struct sandbox *sandbox_find(struct keeper *k, const char *id, struct err *e);
+bool sandbox_is_held(const struct asker *a, const struct sandbox *s);
+
+/* The asker has left. */
+void sandboxes_release(struct asker *a);
+
+/* Kills everything inside. When it is reaped, it is gone with all it had; then those who wait are
+ * answered. */
+void sandbox_end(struct sandbox *s);
+void sandbox_wait_for_end(struct sandbox *s, struct asker *a, uint32_t number);
+void sandboxes_end(struct keeper *k);
+
+/* Kills every process inside but its init; 503. */
+bool sandbox_kill(struct sandbox *s, struct err *e);
+
+/* What a process inside takes on: the boundary's part and the share's. */
+void sandbox_confine(const struct sandbox *s, struct confine *out);
+/* {"uid": n, "gid": n, "landlock": bool, "seccomp": bool, "rlimits": [[n, n, n], ...]}; given. */
+json_t *sandbox_confine_json(const struct sandbox *s);
+/* NULL: this machine has none, and forks cannot join. */
+const int *sandbox_namespaces(const struct sandbox *s);
+
+/* A child that can be waited for. True: it was an init, and is reaped. */
+bool sandbox_reap(struct keeper *k, pid_t pid);
+bool sandbox_has(const struct keeper *k, pid_t pid);
+/* A process inside has been reaped. */
+void sandbox_settle(struct sandbox *s);
+
+/* [{"sandbox": id, "uid": n, "processes": n, "holders": n}, ...]; given. */
+json_t *sandboxes_status(const struct keeper *k);
+
+/* The timer of SHARE_TICK_MS, while there is a sandbox. */
+void sandboxes_tick(struct keeper *k);
+
+#endif
