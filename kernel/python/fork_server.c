@@ -19,6 +19,7 @@
 #include "protocol/json.h"
 #include "sandbox/wire.h"
 
+#define USUAL_UMASK            022
 #define ENVIRONMENT_BYTES_MOST (8 * 1024 * 1024)
 
 static struct wire_message order;
@@ -96,6 +97,7 @@ static PyObject *py_environment(PyObject *module, PyObject *none)
 static bool read_plan(struct settle *out, struct err *e)
 {
     json_t *confine = NULL;
+    int64_t umask = USUAL_UMASK;
     *out = (struct settle){
         .link_fd = order.fds[START_LINK],
         .stdout_fd = order.fds[START_STDOUT],
@@ -105,8 +107,10 @@ static bool read_plan(struct settle *out, struct err *e)
         .held_count = held_count,
     };
     if (!field_str(order.body, "cwd", OPTIONAL, &out->cwd, e) ||
+        !field_int(order.body, "umask", OPTIONAL, 0, 0777, &umask, e) ||
         !field_object(order.body, "confine", OPTIONAL, &confine, e))
         return false;
+    out->umask = (mode_t)umask;
     out->confined = confine != NULL;
     if (confine && !settle_read_confine(confine, &out->confine, e))
         return false;

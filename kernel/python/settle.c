@@ -3,6 +3,7 @@
 #include "kernel/python/settle.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "protocol/json.h"
@@ -78,6 +79,7 @@ const char *settle_self(const struct settle *plan)
 {
     if (setsid() < 0)
         return "setsid";
+    umask(plan->umask);
     if (!place_descriptors(plan))
         return "descriptors";
     const char *step = plan->confined ? confine_self(&plan->confine) : NULL;

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "protocol/err.h"
 #include "sandbox/confine.h"
@@ -15,6 +16,7 @@
 struct settle {
     int link_fd, stdout_fd, stderr_fd, pipes_fd; /* borrowed */
     const char *cwd;                             /* NULL: as it is */
+    mode_t umask;
     const int *held; /* numbers that objects of the parent still name as theirs; borrowed */
     size_t held_count;
     bool confined;

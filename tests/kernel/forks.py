@@ -8,12 +8,14 @@ from __future__ import annotations
 import array
 import json
 import os
+import resource
 import socket
 import struct
 import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from support import processes
@@ -63,6 +65,38 @@ def sealed_environment(env: dict[str, str]) -> int:
     return fd
 
 
+class Namespaces:
+    """Six namespaces of their own, held by a process that sleeps in them."""
+
+    KINDS = ("user", "mnt", "pid", "net", "ipc", "uts")
+
+    def __init__(self) -> None:
+        command = "unshare --user --map-root-user --mount --pid --net --ipc --uts --fork"
+        self._outer = subprocess.Popen(
+            [*command.split(), "--kill-child", "--mount-proc", "sh", "-c", "echo; exec sleep 600"],
+            stdout=subprocess.PIPE,
+        )
+        processes.own(self._outer.pid)
+        assert self._outer.stdout is not None
+        assert self._outer.stdout.readline(), "unshare failed"
+        children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
+        self._folder = Path("/proc", children.read_text().split()[0], "ns")
+        self.fds = [os.open(self._folder / kind, os.O_RDONLY) for kind in self.KINDS]
+
+    def names(self) -> list[str]:
+        return [str((self._folder / kind).readlink()) for kind in self.KINDS]
+
+    def __enter__(self) -> Namespaces:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self.fds:
+            os.close(fd)
+        self._outer.kill()
+        self._outer.communicate()
+        processes.disown(self._outer.pid)
+
+
 class ForkServer:
     """One fork server and the keeper's end of its socket."""
 
@@ -91,6 +125,7 @@ class ForkServer:
             )
         processes.own(self.process.pid)
         self._number = 0
+        self._confine: tuple[dict[str, Any] | None, list[int]] = (None, [])
         kind, _, self.warm = self.receive()
         assert kind == WARM
         self.told_stale: list[str] = []
@@ -121,11 +156,19 @@ class ForkServer:
             assert kind == FORKED
             return int(body["pid"])
 
+    def confined(self, there: Namespaces) -> None:
+        """Has the forks that come go there."""
+        limits = [[resource.RLIMIT_NOFILE, 100, 100]]
+        confine = {"uid": 0, "gid": 0, "landlock": True, "seccomp": True, "rlimits": limits}
+        self._confine = (confine, there.fds)
+
     def fork(self, fds: Sequence[int], env: dict[str, str], cwd: str | None = None) -> Forked:
         """fds: link, stdout, stderr, pipes page; they stay the caller's."""
         environment = sealed_environment(env)
         try:
-            self.ask({"confine": None, "cwd": cwd or os.getcwd()}, [*fds, environment])  # noqa: PTH109
+            confine, namespaces = self._confine
+            body = {"confine": confine, "cwd": cwd or os.getcwd()}  # noqa: PTH109
+            self.ask(body, [*fds, environment, *namespaces])
         finally:
             os.close(environment)
         pid = self.answer()

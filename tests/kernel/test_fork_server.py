@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.forks import ForkRefused, ForkServer, sealed_environment
+from kernel.forks import ForkRefused, ForkServer, Namespaces, sealed_environment
 from kernel.interpreters import environment, spawn, start
 from kernel.link_peer import Interpreter
 from support import processes
@@ -144,6 +144,7 @@ def test_it_is_a_process_of_its_own_and_the_keepers(forks: Forks) -> None:
 threading.get_native_id(), threading.main_thread().ident == threading.get_ident()]"
     pid = fork.process.pid
     assert value(fork, code) == [pid, pid, pid, os.getpid(), pid, True]
+    assert umask_of(pid) == "0022"
 
 
 def test_libc_knows_on_which_processor_a_fork_runs(forks: Forks) -> None:
@@ -223,6 +224,34 @@ def test_the_server_may_end_and_its_forks_stay(servers: Servers, forks: Forks) -
     for survivor in survivors:
         assert survivor.run("6 * 7").result == "42"
         assert survivor.run("!echo alive").stdout.strip() == "alive"
+
+
+def umask_of(pid: int) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("Umask:"))
+
+
+def test_a_fork_is_in_the_namespaces_and_confined_before_it_runs(
+    servers: Servers, forks: Forks
+) -> None:
+    server = servers()
+    with Namespaces() as there:
+        server.confined(there)
+        fork = forks(server)
+        code = "import os\n[os.readlink(f'/proc/self/ns/{n}') for n in KINDS]"
+        seen = value(fork, code.replace("KINDS", repr(Namespaces.KINDS)))
+        assert seen == there.names()
+        code = """
+import os, resource, socket
+status = dict(line.split(':', 1) for line in open('/proc/self/status'))
+flags = [status[name].strip() for name in ('NoNewPrivs', 'Seccomp', 'CapBnd', 'CapEff')]
+own = os.getpid() == int(status['NSpid'].split()[-1]) and os.listdir('/proc/self/fd') != []
+files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+[*flags, own, files, socket.if_nameindex(), os.getppid()]"""
+        assert value(fork, code) == ["1", "2", "0" * 16, "0" * 16, True, 100, [[1, "lo"]], 0]
+        pool = "import multiprocessing as m\nwith m.Pool(2) as p: r = p.map(abs, [1, -2])\nr"
+        assert value(fork, pool) == [1, 2]
+        assert fork.run("import matplotlib.pyplot as p; p.plot([1]);").order[-2] == "display_data"
 
 
 # --- its own environment
@@ -400,6 +429,7 @@ def test_orders_that_are_wrong_are_refused_and_do_no_harm(servers: Servers, fork
         ({"confine": {**confine, "rlimits": [[7, 1, 1]] * 13}}, 11, "rlimits: must be"),
         ({"confine": 5}, 5, "confine: must be"),
         ({"cwd": 5}, 5, "cwd: must be"),
+        ({"umask": 512}, 5, "umask: out of range"),
     ):
         fds = [null] * count
         if count > 4:
