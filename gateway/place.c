@@ -62,17 +62,39 @@ char *place_on_path(const char *name)
     return xstrdup("");
 }
 
+/* Where a variable says, in the build tree, or installed. */
+static char *sibling(const char *variable, const char *in_build, const char *installed, int mode)
+{
+    const char *told = getenv(variable);
+    if (told && *told)
+        return access(told, mode) == 0 ? realpath(told, NULL) : NULL;
+    scoped(string) char *build = build_root();
+    scoped(string) char *path = build ? xasprintf("%s/%s", build, in_build) : NULL;
+    if (path && access(path, mode) == 0)
+        return take(&path);
+    return access(installed, mode) == 0 ? xstrdup(installed) : NULL;
+}
+
 char *place_kernel_host(void)
 {
-    const char *told = getenv("WARMCELL_KERNEL");
-    if (told && *told)
-        return is_program(told) ? realpath(told, NULL) : NULL;
-    scoped(string) char *build = build_root();
-    scoped(string) char *sibling =
-        build ? xasprintf("%s/kernel/host/warmcell-kernel", build) : NULL;
-    if (sibling && is_program(sibling))
-        return take(&sibling);
-    return is_program(WARMCELL_LIBEXECDIR "/warmcell-kernel")
-               ? xstrdup(WARMCELL_LIBEXECDIR "/warmcell-kernel")
-               : NULL;
+    return sibling("WARMCELL_KERNEL", "kernel/host/warmcell-kernel",
+                   WARMCELL_LIBEXECDIR "/warmcell-kernel", X_OK);
+}
+
+char *place_keeper(void)
+{
+    return sibling("WARMCELL_KEEPER", "sandbox/warmcell-keeper",
+                   WARMCELL_LIBEXECDIR "/warmcell-keeper", X_OK);
+}
+
+char *place_python(void)
+{
+    return sibling("WARMCELL_PYTHON", "kernel/python/warmcell-python",
+                   WARMCELL_LIBEXECDIR "/warmcell-python", X_OK);
+}
+
+char *place_python_package(void)
+{
+    return sibling("WARMCELL_PYTHONPATH", "kernel/python", WARMCELL_DATADIR "/warmcell/python",
+                   R_OK);
 }

@@ -68,6 +68,16 @@ struct settings_core {
     struct string_list kernel_dirs; /* further folders that hold kernelspecs, searched first */
     char
         *python; /* absolute path: the Python that warmcell kernels serve; "" when none was found */
+    bool warm;   /* fork kernels of ours from a Python that has its libraries */
+    struct string_list preload; /* modules that it imports */
+    char *warm_up;              /* a file of Python that it runs then; "" for its own */
+    int64_t recycle_forks;
+    int64_t recycle_age_s;
+    int64_t pool_min, pool_max;           /* sandboxes that are kept ready */
+    int64_t pool_age_s;                   /* older ones are replaced; 0: never */
+    int64_t max_sandboxes;                /* 0: no limit */
+    struct string_list sandbox_read_only; /* further paths that are seen inside */
+    char *cgroup;   /* a delegated cgroup v2 folder for sandboxes; "": below our own */
     char *seed_uri; /* a notebook whose code cells run in every new kernel; "" for none */
 };
 

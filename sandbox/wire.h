@@ -13,6 +13,10 @@
 #define WIRE_LIMIT_BYTES (64u * 1024)
 #define WIRE_FDS_MOST    12
 
+/* How warmcell-keeper ends when this machine lacks what the policy requires; the sentence is on
+ * stderr or in its log. 0: it listens; 1: it cannot; 2: a wrong option. */
+#define KEEPER_EXIT_LACKS 3
+
 enum wire_kind {
     WIRE_OPEN = 1,
     WIRE_START = 2,

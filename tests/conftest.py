@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import processes
-from support.direct import DirectClient, Kernel
+from support.direct import Kernel
 from support.gateway import Gateway
 from support.programs import KERNEL_NAME, PEER, Programs, programs
 
@@ -81,15 +81,6 @@ def shared_kernel(kernelspec: str) -> Iterator[Kernel]:
     """One kernel for the tests of a file; for what leaves no trace in it."""
     with Kernel(kernelspec) as kernel:
         yield kernel
-
-
-@pytest.fixture(autouse=True)
-def clients_end_with_their_test() -> Iterator[None]:
-    """A kernel that a file shares would gather a dozen descriptors of ours with each client."""
-    before = set(DirectClient.living)
-    yield
-    for client in DirectClient.living - before:
-        client.close()
 
 
 @pytest.fixture

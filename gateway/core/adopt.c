@@ -29,7 +29,7 @@ static json_t *read_saved(const struct core *c, const char *id)
     return NULL;
 }
 
-static struct timespec parse_time(json_t *text)
+struct timespec core_time_of(json_t *text)
 {
     struct tm parts = {0};
     struct timespec when = {0};
@@ -43,7 +43,7 @@ static void fill(struct kernel *k, json_t *saved)
 {
     const char *resource_dir = json_string_value(json_object_get(saved, "resource_dir"));
     const char *cwd = json_string_value(json_object_get(saved, "cwd"));
-    k->started = parse_time(json_object_get(saved, "started"));
+    k->started = core_time_of(json_object_get(saved, "started"));
     k->pooled = json_is_true(json_object_get(saved, "pooled"));
     k->epoch = (uint32_t)json_integer_value(json_object_get(saved, "epoch"));
     k->spec = json_incref(json_object_get(saved, "spec"));
@@ -52,6 +52,7 @@ static void fill(struct kernel *k, json_t *saved)
     k->cwd = cwd ? xstrdup(cwd) : NULL;
     environment_free(&k->env);
     environment_from_json(json_object_get(saved, "env"), &k->env);
+    sandbox_restore(k, json_object_get(saved, "sandbox"));
     uint64_t source = 0;
     uint32_t epoch = 0;
     journal_source(k->journal, &source, &epoch);
@@ -129,8 +130,18 @@ static void remove_if_unowned(struct core *c, const char *id)
     remove_dir(c->logs_dir, id);
 }
 
+static void remove_folder_if_unowned(struct core *c, const char *id)
+{
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if (strcmp(c->sandboxes[i]->id, id) == 0)
+            return;
+    log_info("what a sandbox left is cleared away", F_STR("sandbox", id));
+    sandbox_folder_remove(c, id, NULL, NULL);
+}
+
 void core_adopt(struct core *c)
 {
     each_id(c, c->kernels_dir, look_at);
     each_id(c, c->logs_dir, remove_if_unowned);
+    each_id(c, c->sandboxes_dir, remove_folder_if_unowned);
 }

@@ -76,7 +76,10 @@ static bool make_folders(struct core *c, struct err *e)
                     settings->runtime_dir, room);
     c->kernels_dir = xasprintf("%s/kernels", settings->runtime_dir);
     c->logs_dir = xasprintf("%s/logs", settings->state_dir);
+    c->sandboxes_dir = xasprintf("%s/sandboxes", settings->state_dir);
+    scoped(string) char *keepers_dir = xasprintf("%s/keepers", settings->runtime_dir);
     return make_dirs(c->kernels_dir, e) && make_dirs(c->logs_dir, e) &&
+           make_dirs(c->sandboxes_dir, e) && make_dirs(keepers_dir, e) &&
            blob_prepare(settings->state_dir, e);
 }
 
@@ -113,6 +116,7 @@ static void on_cull_timer(uv_timer_t *timer)
     for (size_t i = c->kernel_count; i-- > 0;)
         if (i < c->kernel_count)
             kernel_check_deadlines(c->kernels[i], now_ms);
+    pool_tick(c, now_ms);
     int64_t interval = c->settings->core.cull_interval_s;
     if (interval > 0 && now_ms >= c->next_cull_ms) {
         c->next_cull_ms = now_ms + interval * 1000;
@@ -150,6 +154,16 @@ static void start_handles(struct core *c)
     c->next_cull_ms = monotonic_ms() + c->settings->core.cull_interval_s * 1000;
 }
 
+/* The keepers whose first kernel shall not wait for them. */
+static void warm_ahead(struct core *c)
+{
+    const struct kernelspec *spec = kernelspecs_find(c->specs, kernelspecs_default(c->specs), NULL);
+    if (spec && c->settings->core.warm && kernelspec_can_fork(spec->spec))
+        core_keeper(c, KEEPERS_OWNER);
+    if (c->settings->core.pool_min > 0)
+        core_keeper(c, KEEPERS_REQUIRED);
+}
+
 struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct err *e)
 {
     struct core *c = xcalloc(1, sizeof(*c));
@@ -170,6 +184,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     start_handles(c);
     core_adopt(c);
     sessions_load(c);
+    warm_ahead(c);
     pool_refill(c);
     return c;
 }
@@ -200,6 +215,10 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
     c->draining = true;
     c->drained = done;
     c->drained_user = user;
+    bool lives_on[KEEPERS + 1] = {false};
+    for (size_t i = 0; i < c->kernel_count; i++)
+        if (!c->kernels[i]->pooled && c->kernels[i]->host_alive)
+            lives_on[kernel_keeper(c->kernels[i])] = true;
     while (c->kernel_count) {
         struct kernel *k = c->kernels[c->kernel_count - 1];
         kernel_flush(k);
@@ -209,6 +228,7 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
         else
             kernel_forget(k, 1012, "the gateway restarts", true);
     }
+    core_keepers_close(c, lives_on);
     uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer, (uv_handle_t *)&c->cull_timer,
                               (uv_handle_t *)&c->pool_timer, (uv_handle_t *)&c->catch_up};
     for (size_t i = 0; i < countof(handles); i++)
@@ -228,6 +248,8 @@ void core_free(struct core *c)
     if (c->state_lock_fd >= 0)
         close(c->state_lock_fd);
     free(c->kernels);
+    free(c->sandboxes);
+    free(c->sandboxes_dir);
     free(c->kernels_dir);
     free(c->logs_dir);
     free(c);

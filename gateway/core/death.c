@@ -3,7 +3,6 @@
  * again and again.
  *
  * Order: the host's last words (in the uplink's socket) are read before its death is told. */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,43 +11,17 @@
 #include "gateway/core/notice.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
+#include "gateway/launch/spawn.h"
 #include "gateway/log.h"
 #include "gateway/store/kernel_table.h"
 #include "protocol/ids.h"
-#include "protocol/utf8.h"
-
-#define LAST_LINE_BYTES 300
-
-/* The last line that a host wrote to its log, which is why it could not start. Given; NULL: none.
- */
-static char *last_line(const struct kernel *k)
-{
-    scoped(string) char *path = xasprintf("%s/host.log", k->dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    char text[LAST_LINE_BYTES + 1];
-    off_t size = lseek(fd, 0, SEEK_END);
-    ssize_t len =
-        pread(fd, text, LAST_LINE_BYTES, size > LAST_LINE_BYTES ? size - LAST_LINE_BYTES : 0);
-    close(fd);
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\0'))
-        len--;
-    if (len <= 0)
-        return NULL;
-    text[len] = '\0';
-    const char *newline = strrchr(text, '\n');
-    struct buffer clean = {0};
-    utf8_clean(&clean, bytes_of(newline ? newline + 1 : text));
-    size_t clean_len;
-    return buffer_take(&clean, &clean_len);
-}
 
 static char *why_it_died(const struct kernel *k)
 {
     if (k->death_reason)
         return xstrdup(k->death_reason);
-    scoped(string) char *line = k->was_attached ? NULL : last_line(k);
+    scoped(string) char *log = xasprintf("%s/host.log", k->dir);
+    scoped(string) char *line = k->was_attached ? NULL : spawn_last_line(log, 0);
     const char *colon = line ? ": " : "";
     const char *what = line ? line : "";
     if (k->exit_signal > 0)
@@ -137,6 +110,9 @@ void kernel_die(struct kernel *k, const char *cause, const char *reason)
     publish_end(k, "dead");
     kernel_flush(k);
     kernel_table_ended(k->core->store, k->id, reason);
+    k->core->counters.kernels_died++;
+    if (k->sandbox)
+        sandbox_died(k->sandbox);
     log_warn("kernel died", F_STR("kernel", k->id), F_STR("reason", reason));
     drop_oldest_dead(k->core);
 }
@@ -188,9 +164,11 @@ void kernel_host_ended(struct kernel *k)
         if (!k->ending)
             log_warn("a kernel of the pool ended", F_STR("kernel", k->id), F_STR("reason", reason));
         bool failed = !k->ending && !k->was_attached;
+        enum pools which = pool_of(k);
         kernel_table_ended(c->store, k->id, k->ending ? k->reason : reason);
         kernel_forget(k, 1000, k->ending ? k->reason : reason, false);
-        c->pool_delay_ms = failed ? c->pool_delay_ms * 2 : c->pool_delay_ms;
+        if (failed)
+            pool_failed(c, which);
         pool_refill(c);
         return;
     }

@@ -108,6 +108,14 @@ size_t kernels_live(const struct core *c)
     return live;
 }
 
+bool kernels_allowed(const struct core *c, struct err *e)
+{
+    int64_t limit = c->settings->core.max_kernels;
+    return limit <= 0 || kernels_live(c) < (size_t)limit ||
+           fail(e, 403, "Resource Limit: %lld kernels run, which is the most allowed",
+                (long long)limit);
+}
+
 void kernel_set_reason(struct kernel *k, const char *cause, const char *reason)
 {
     char *copy = reason ? xstrdup(reason) : NULL, *word = cause ? xstrdup(cause) : NULL;
@@ -226,6 +234,8 @@ void kernel_save(const struct kernel *k)
                   (int)k->pooled, "spec", k->spec, "env", environment_json(&k->env));
     add_text(saved, "resource_dir", k->resource_dir);
     add_text(saved, "cwd", k->cwd);
+    if (k->sandbox)
+        json_object_set_new(saved, "sandbox", sandbox_save(k->sandbox));
     scoped(string) char *path = xasprintf("%s/kernel.json", k->dir);
     scoped(string) char *fresh = xasprintf("%s/kernel.json.new", k->dir);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -281,12 +291,11 @@ static void on_start_deadline(uv_timer_t *timer)
     kernel_kill_host(k);
 }
 
-bool kernel_launch(struct kernel *k, struct err *e)
+static bool start_host(struct kernel *k, struct err *e)
 {
     const struct settings_core *settings = &k->core->settings->core;
-    scoped(string) char *socket = xasprintf("%s/host.sock", k->dir);
-    unlink(socket);
-    const struct launch launch = {
+    struct keeper *keeper = core_keeper(k->core, kernel_keeper(k));
+    struct launch launch = {
         .dir = k->dir,
         .spec = k->spec,
         .resource_dir = k->resource_dir,
@@ -294,8 +303,25 @@ bool kernel_launch(struct kernel *k, struct err *e)
         .env = &k->env,
         .cwd = k->cwd,
         .lease_s = settings->lease_s,
+        .keeper = keeper ? keeper_socket(keeper) : NULL,
     };
-    if (!local_provisioner.start(&launch, &k->host, e))
+    scoped(string) char *plan = xasprintf("%s/sandbox.json", k->dir);
+    if (k->sandbox) {
+        if (!sandbox_write_plan(k->sandbox, plan, e))
+            return false;
+        launch.sandbox = sandbox_id(k->sandbox);
+        launch.sandbox_plan = plan;
+        launch.cold = sandbox_is_cold(k->sandbox);
+    }
+    return local_provisioner.start(&launch, &k->host, e);
+}
+
+bool kernel_launch(struct kernel *k, struct err *e)
+{
+    const struct settings_core *settings = &k->core->settings->core;
+    scoped(string) char *socket = xasprintf("%s/host.sock", k->dir);
+    unlink(socket);
+    if (!start_host(k, e))
         return false;
     k->epoch++;
     k->source = k->acked = 0;
@@ -306,7 +332,9 @@ bool kernel_launch(struct kernel *k, struct err *e)
     kernel_watch_host(k);
     kernel_save(k);
     k->uplink = uplink_open(k->core->loop, socket, &kernel_uplink_events, k);
-    seed_run(k->core->seed, k);
+    if (!k->sandbox)
+        seed_run(k->core->seed, k);
+    k->core->counters.kernels_started++;
     uv_timer_start(&k->timer, on_start_deadline, (uint64_t)settings->kernel_start_s * 1000, 0);
     log_info("kernel started", F_STR("kernel", k->id), F_STR("name", k->name),
              F_INT("pid", k->host.pid));
@@ -346,11 +374,7 @@ static bool check_request(struct core *c, const struct kernel_request *request, 
         return fail(e, 400, "kernel_id: must be five groups of letters and digits joined by \"-\"");
     if (request->id && kernels_any(c, request->id))
         return fail(e, 409, "kernel %.100s exists already", request->id);
-    int64_t limit = c->settings->core.max_kernels;
-    if (limit > 0 && kernels_live(c) >= (size_t)limit)
-        return fail(e, 403, "Resource Limit: %lld kernels run, which is the most allowed",
-                    (long long)limit);
-    return true;
+    return kernels_allowed(c, e);
 }
 
 static struct kernel *start_new(struct core *c, const struct kernel_request *request,
@@ -453,6 +477,8 @@ bool kernel_send(struct kernel *k, const char *identity, const struct message *m
     const struct bytes parts[] = {bytes_of(identity), frame};
     if (!requests_add(&k->requests, identity, m, e))
         return false;
+    k->core->counters.messages_in++;
+    k->core->counters.message_bytes_in += frame.len;
     if (k->uplink)
         return uplink_send(k->uplink,
                            &(struct link_frame){.kind = LINK_CLIENT_MESSAGE,
@@ -542,6 +568,10 @@ void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_fil
     }
     leave_list(k);
     kernel_fail_commands(k, k->ending ? NULL : &e);
+    struct sandbox *sandbox = k->sandbox;
+    k->sandbox = NULL;
+    if (sandbox)
+        sandbox_kernel_gone(sandbox, keep_files);
     uv_timer_stop(&k->timer);
     kernel_close_handle(k, (uv_handle_t *)&k->timer);
 }

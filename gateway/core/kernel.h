@@ -39,6 +39,7 @@ const char *kernel_name(const struct kernel *k);
 enum kernel_state kernel_state(const struct kernel *k);
 const char *
 kernel_state_text(const struct kernel *k); /* "starting", "idle", "busy", "restarting", "dead" */
+const char *kernel_state_name(enum kernel_state state);
 const char *kernel_reason(
     const struct kernel *k); /* why it is dead, or what happened last; NULL: nothing did */
 /* The word for that reason: "oom", "idle", ... (docs/link.md, DEATH); NULL: none. */

@@ -8,7 +8,9 @@
 #include "gateway/core/places.h"
 #include "gateway/core/reader.h"
 #include "gateway/core/request.h"
+#include "gateway/core/sandbox.h"
 #include "gateway/core/uplink.h"
+#include "gateway/launch/keeper.h"
 #include "gateway/launch/kernelspec.h"
 #include "gateway/launch/provisioner.h"
 
@@ -21,6 +23,35 @@
 struct scan;
 struct seed;
 struct sessions;
+
+/* Which keeper; KEEPERS itself: none. */
+enum keepers { KEEPERS_OWNER, KEEPERS_REQUIRED, KEEPERS_BEST_EFFORT, KEEPERS };
+
+struct kept {
+    struct core *core;
+    struct keeper *keeper; /* NULL: not needed yet */
+    json_t *status;        /* its last answer to STATUS; NULL: none yet */
+};
+
+/* Kernels that are ready before they are asked for (pool.c): the owner's of the default kind, and
+ * sandboxes as they are by default. */
+enum pools { POOL_OWNER, POOL_SANDBOX, POOLS };
+
+struct pool {
+    size_t target;    /* how many shall be ready */
+    double demand;    /* takes in an interval, fading */
+    size_t takes;     /* in this interval */
+    int64_t delay_ms; /* grows while starts fail */
+    int64_t not_before_ms;
+    uint64_t hits, misses;
+};
+
+/* Of the life of this gateway: what /metrics counts. */
+struct counters {
+    uint64_t kernels_started, kernels_died;
+    uint64_t messages_out, message_bytes_out; /* from kernels */
+    uint64_t messages_in, message_bytes_in;   /* to kernels */
+};
 
 struct core {
     const struct settings *settings;
@@ -38,7 +69,13 @@ struct core {
     int lock_fd;
     uv_idle_t catch_up; /* runs while readers have more to read from disk */
     uv_timer_t ack_timer, cull_timer, pool_timer;
-    int64_t pool_delay_ms, next_cull_ms;
+    int64_t next_cull_ms, next_demand_ms;
+    struct pool pools[POOLS];
+    struct kept keepers[KEEPERS];
+    struct sandbox **sandboxes; /* owned: pooled and ending ones too */
+    size_t sandbox_count;
+    char *sandboxes_dir;
+    struct counters counters;
     struct timespec started, last_activity;
     bool draining, store_closing;
     void (*drained)(void *user);
@@ -56,6 +93,36 @@ struct command {
     struct command *next;
 };
 
+/* Someone who waits for the end of a sandbox. */
+struct removal {
+    void (*done)(void *user, const struct err *e);
+    void *user;
+    struct removal *next;
+};
+
+struct sandbox {
+    struct core *core;
+    char *id;
+    struct kernel *kernel; /* NULL: not made yet, or gone */
+    struct limits limits;
+    json_t *env; /* what its maker named; an object */
+    bool cold, best_effort;
+    struct timespec created;
+    bool pooled; /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
+    bool ending; /* is being removed */
+    bool gone;   /* freed when no answer is awaited any more */
+    int asks;    /* answers that are awaited, and work under way */
+
+    char *keeper;                       /* keeper_name of the one it was made in; NULL: none yet */
+    int64_t uid;                        /* -1: shared, or not known */
+    json_t *enforced, *missing, *usage; /* as the keeper said; NULL: it did not yet */
+
+    void (*opened)(void *user, struct sandbox *s,
+                   const struct err *e); /* of its maker; NULL: told */
+    void *opened_user;
+    struct removal *removals;
+};
+
 struct kernel {
     struct core *core;
     char *id, *name, *dir, *log_dir;
@@ -67,10 +134,11 @@ struct kernel {
     char *reason; /* why it is dead, or what happened last */
     char *cause;  /* the word for it, as in DEATH; NULL: none */
     struct timespec started, last_activity;
-    bool pooled;  /* of the pool, not handed out */
-    bool handing; /* being adopted for a request */
-    bool ending;  /* kernel_stop was called */
-    bool gone;    /* waits for its handles to close */
+    struct sandbox *sandbox; /* borrowed; NULL: unconfined, the owner's */
+    bool pooled;             /* of the pool, not handed out */
+    bool handing;            /* being adopted for a request */
+    bool ending;             /* kernel_stop was called */
+    bool gone;               /* waits for its handles to close */
     bool was_attached;
 
     struct launched host;
@@ -128,6 +196,7 @@ void kernel_close_handle(struct kernel *k, uv_handle_t *handle);
  * if keep_files. */
 void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_files);
 size_t kernels_live(const struct core *c);                        /* what max_kernels counts */
+bool kernels_allowed(const struct core *c, struct err *e);        /* one more; 403 */
 struct kernel *kernels_any(const struct core *c, const char *id); /* also pooled and ending ones */
 
 /* stream.c: what a host says */
@@ -160,17 +229,58 @@ void readers_deliver(struct kernel *k, struct shared *batch);
 void readers_end(struct kernel *k, int code, const char *reason);
 bool readers_catch_up(struct kernel *k); /* one step for each; false: nobody has more to read now */
 
-/* adopt.c, cull.c, prespawn.c */
+/* adopt.c, cull.c */
 void core_adopt(struct core *c);
+struct timespec core_time_of(json_t *text); /* to the second; 0: it is none */
 void core_cull(struct core *c);
+
+/* keepers.c */
+struct keeper *core_keeper(struct core *c,
+                           enum keepers which); /* opened if need be; NULL: draining */
+json_t *core_keeper_status(const struct core *c, enum keepers which); /* borrowed; NULL */
+/* Asks for a fresh one; false: there is no keeper to ask, and done is not called. */
+bool core_keeper_refresh(struct core *c, enum keepers which, void (*done)(void *user), void *user);
+void core_keepers_close(struct core *c, const bool lives_on[KEEPERS]);
+enum keepers kernel_keeper(const struct kernel *k); /* that starts its interpreters */
+
+/* sandbox_model.c, sandbox_folder.c */
+void sandbox_take_opening(struct sandbox *s, json_t *answer); /* of OPEN */
+/* Removes a sandbox's folder with everything in it, on another thread; done on the loop's. */
+void sandbox_folder_remove(struct core *c, const char *id, void (*done)(void *user), void *user);
+
+/* sandbox.c */
+struct sandbox *sandbox_new(struct core *c, const char *id);
+enum keepers sandbox_keeper(const struct sandbox *s);
+void sandboxes_join(struct core *c,
+                    struct keeper *keeper); /* it is up: take hold of what lives there */
+/* The sandbox's part of kernel.json, and back: k becomes its kernel. */
+json_t *sandbox_save(const struct sandbox *s);
+void sandbox_restore(struct kernel *k, json_t *saved);
+/* Its kernel is being freed: it goes too, with its folder unless keep. */
+void sandbox_kernel_gone(struct sandbox *s, bool keep);
+/* The file that its host has interpreters started by; 503. */
+bool sandbox_write_plan(const struct sandbox *s, const char *path, struct err *e);
+void sandbox_died(struct sandbox *s); /* its kernel is dead: what else runs in it ends too */
+/* One for the pool: its kernel is pooled from the start. */
+void sandbox_start_pooled(struct core *c);
+size_t sandboxes_opening(const struct core *c); /* for the pool, without a kernel yet */
+
+/* pool.c */
 void pool_refill(struct core *c);
+void pool_tick(struct core *c, int64_t now_ms);
+void pool_failed(struct core *c, enum pools which); /* one of it could not be started */
 /* Ends a kernel of the pool with the gateway: nobody has it. */
 void pool_end(struct kernel *k);
+size_t pool_ready(const struct core *c, enum pools which); /* could be handed out now */
+enum pools pool_of(const struct kernel *k);
 /* Hands out a kernel of the pool that fits; done is called as by kernels_start. False: none fits.
  */
 bool pool_take(struct core *c, const struct kernel_request *request, const struct environment *env,
                const char *cwd, void (*done)(void *user, struct kernel *k, const struct err *e),
                void *user);
+/* A sandbox of the pool becomes its taker's: NULL: none is ready. */
+struct sandbox *pool_take_sandbox(struct core *c);
+void pool_missed(struct core *c, enum pools which); /* one was asked for that the pool had not */
 
 /* sessions that a kernel's end takes with it */
 void sessions_kernel_gone(struct core *c, const char *kernel_id);

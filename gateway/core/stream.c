@@ -42,6 +42,11 @@ void kernel_touch(struct kernel *k)
     k->core->last_activity = k->last_activity;
 }
 
+const char *kernel_state_name(enum kernel_state state)
+{
+    return states[state].text;
+}
+
 const char *kernel_state_text(const struct kernel *k)
 {
     return states[k->state].text;
@@ -152,6 +157,8 @@ static void take_message(struct kernel *k, const struct link_frame *frame)
         log_warn("messages of a kernel are missing", F_STR("kernel", k->id),
                  F_INT("count", (int64_t)(frame->number - k->source - 1)));
     k->source = frame->number;
+    k->core->counters.messages_out++;
+    k->core->counters.message_bytes_out += frame->parts[2].len;
     struct bytes identity = frame->parts[0], type = frame->parts[1], v1 = frame->parts[2];
     if (bytes_is(type, "status"))
         take_status(k, v1);

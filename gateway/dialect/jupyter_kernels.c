@@ -1,6 +1,7 @@
 /* /api/kernels: start, list, show, interrupt, restart, end. */
 #include <string.h>
 
+#include "gateway/core/sandbox.h"
 #include "gateway/dialect/jupyter.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -29,10 +30,10 @@ json_t *jupyter_kernel_model(const struct kernel *k)
 {
     char last_activity[TIME_TEXT];
     time_text(kernel_last_activity(k), last_activity);
-    json_t *model =
-        json_pack("{s:s, s:s, s:s, s:s, s:I}", "id", kernel_id(k), "name", kernel_name(k),
-                  "last_activity", last_activity, "execution_state", kernel_state_text(k),
-                  "connections", (json_int_t)kernel_connections(k));
+    json_t *model = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:s}", "id", kernel_id(k), "name", kernel_name(k),
+        "last_activity", last_activity, "execution_state", kernel_state_text(k), "connections",
+        (json_int_t)kernel_connections(k), "profile", kernel_sandbox(k) ? "sandbox" : "owner");
     if (kernel_reason(k))
         json_object_set_new(model, "reason", json_string(kernel_reason(k)));
     return model;

@@ -7,6 +7,14 @@
 
 void v1_readyz(struct exchange *x, void *core);
 
+void v1_sandboxes_create(struct exchange *x, void *core);
+void v1_sandboxes_list(struct exchange *x, void *core);
+void v1_sandbox_show(struct exchange *x, void *core);
+void v1_sandbox_change(struct exchange *x, void *core);
+void v1_sandbox_delete(struct exchange *x, void *core);
+
+void v1_metrics(struct exchange *x, void *core);
+
 void v1_artifacts_list(struct exchange *x, void *core);
 void v1_artifact_show(struct exchange *x, void *core);
 void v1_artifact_content(struct exchange *x, void *core);

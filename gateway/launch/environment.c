@@ -122,7 +122,7 @@ static void inherit_listed(const struct settings_core *settings, char *const *se
     }
 }
 
-static bool check_asked(json_t *asked, struct err *e)
+bool environment_check(json_t *asked, struct err *e)
 {
     if (!json_is_object(asked))
         return fail(e, 400, "env: must be an object of strings");
@@ -154,7 +154,7 @@ bool environment_build(const struct settings_core *settings, char *const *server
 {
     if (asked && json_is_null(asked))
         asked = NULL;
-    if (asked && !check_asked(asked, e))
+    if (asked && !environment_check(asked, e))
         return false;
     environment_init(out);
     if (!asked) {

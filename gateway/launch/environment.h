@@ -33,6 +33,9 @@ const char *environment_get(const struct environment *env, const char *name);
 void environment_set(struct environment *env, const char *name, const char *value);
 void environment_copy(const struct environment *env, struct environment *out);
 
+/* 400: asked is not an object of strings, a name is empty or holds "=", or it is too large. */
+bool environment_check(json_t *asked, struct err *e);
+
 /* Fills out by the rules above. server is an environ; asked is the body's "env" or NULL.
  * KERNEL_GATEWAY=1 is always there. 400: asked is not an object of strings, a name is empty or
  * holds "=", or it is too large. */

@@ -381,3 +381,17 @@ bool kernelspec_has_uplink(json_t *spec)
     json_t *ours = json_object_get(json_object_get(spec, "metadata"), "warmcell");
     return json_is_true(json_object_get(ours, "uplink"));
 }
+
+bool kernelspec_can_fork(json_t *spec)
+{
+    size_t i;
+    json_t *word;
+    if (!kernelspec_has_uplink(spec))
+        return false;
+    json_array_foreach(json_object_get(spec, "argv"), i, word)
+    {
+        if (json_is_string(word) && strcmp(json_string_value(word), "--driver") == 0)
+            return false;
+    }
+    return true;
+}

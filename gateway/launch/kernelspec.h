@@ -57,5 +57,7 @@ char *kernelspec_file(const struct kernelspec *spec, const char *file, struct er
 
 /* metadata.warmcell.uplink: the program of argv takes --uplink and --lease and can be adopted. */
 bool kernelspec_has_uplink(json_t *spec);
+/* And it runs our interpreter, not another language's driver: a keeper can fork it. */
+bool kernelspec_can_fork(json_t *spec);
 
 #endif

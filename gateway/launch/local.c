@@ -2,39 +2,16 @@
  *
  * A spec whose program takes --uplink is that program; every other one runs behind warmcell-kernel
  * --relay, which gives it the same uplink, lease and unacknowledged log. */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "gateway/launch/kernelspec.h"
 #include "gateway/launch/process.h"
 #include "gateway/launch/provisioner.h"
+#include "gateway/launch/spawn.h"
 #include "gateway/place.h"
 #include "protocol/bytes.h"
-
-/* Owned words; word[count] is NULL. */
-struct words {
-    char **word;
-    size_t count;
-};
-
-static void words_scoped(struct words *w)
-{
-    for (size_t i = 0; i < w->count; i++)
-        free(w->word[i]);
-    free(w->word);
-}
-
-static void add_word(struct words *w, char *word) /* taken */
-{
-    w->word = xrealloc(w->word, (w->count + 2) * sizeof(*w->word));
-    w->word[w->count++] = word;
-    w->word[w->count] = NULL;
-}
 
 struct substitution {
     const char *name;
@@ -67,10 +44,22 @@ static bool is_python(const char *word)
 
 static void add_uplink(const struct launch *launch, struct words *w)
 {
-    add_word(w, xstrdup("--uplink"));
-    add_word(w, xasprintf("%s/host.sock", launch->dir));
-    add_word(w, xstrdup("--lease"));
-    add_word(w, xasprintf("%lld", (long long)launch->lease_s));
+    words_add(w, xstrdup("--uplink"));
+    words_add(w, xasprintf("%s/host.sock", launch->dir));
+    words_add(w, xstrdup("--lease"));
+    words_add(w, xasprintf("%lld", (long long)launch->lease_s));
+    if (launch->keeper) {
+        words_add(w, xstrdup("--keeper"));
+        words_add(w, xstrdup(launch->keeper));
+    }
+    if (launch->sandbox) {
+        words_add(w, xstrdup("--sandbox"));
+        words_add(w, xstrdup(launch->sandbox));
+        words_add(w, xstrdup("--sandbox-plan"));
+        words_add(w, xstrdup(launch->sandbox_plan));
+    }
+    if (launch->cold)
+        words_add(w, xstrdup("--cold"));
 }
 
 /* The spec's own words without "-f {connection_file}": it is reached through the uplink, and no
@@ -87,7 +76,7 @@ static void uplink_words(const struct launch *launch, struct words *w)
             i++;
             continue;
         }
-        add_word(w, xstrdup(text));
+        words_add(w, xstrdup(text));
         if (w->count == 1)
             add_uplink(launch, w);
     }
@@ -109,61 +98,22 @@ static bool relay_words(const struct launch *launch, struct words *w, struct err
                                          {"{resource_dir}", launch->resource_dir},
                                          {"{prefix}", prefix}};
     json_t *mode = json_object_get(launch->spec, "interrupt_mode");
-    add_word(w, program);
+    words_add(w, program);
     add_uplink(launch, w);
-    add_word(w, xstrdup("--interrupt-mode"));
-    add_word(w, xstrdup(mode ? json_string_value(mode) : "signal"));
-    add_word(w, xstrdup("--relay"));
-    add_word(w, xstrdup(connection));
-    add_word(w, xstrdup("--"));
+    words_add(w, xstrdup("--interrupt-mode"));
+    words_add(w, xstrdup(mode ? json_string_value(mode) : "signal"));
+    words_add(w, xstrdup("--relay"));
+    words_add(w, xstrdup(connection));
+    words_add(w, xstrdup("--"));
     size_t i;
     json_t *word;
     json_array_foreach(json_object_get(launch->spec, "argv"), i, word)
     {
         const char *text = json_string_value(word);
         bool ours = i == 0 && is_python(text) && launch->python[0];
-        add_word(w, ours ? xstrdup(launch->python) : substitute(text, known, countof(known)));
+        words_add(w, ours ? xstrdup(launch->python) : substitute(text, known, countof(known)));
     }
     return true;
-}
-
-static bool set_attributes(posix_spawnattr_t *attributes)
-{
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    sigdelset(&all, SIGKILL);
-    sigdelset(&all, SIGSTOP);
-    return posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                                    POSIX_SPAWN_SETSIGDEF) == 0 &&
-           posix_spawnattr_setsigmask(attributes, &none) == 0 &&
-           posix_spawnattr_setsigdefault(attributes, &all) == 0;
-}
-
-static bool set_actions(posix_spawn_file_actions_t *actions, const struct launch *launch)
-{
-    scoped(string) char *log = xasprintf("%s/host.log", launch->dir);
-    return posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0) == 0 &&
-           posix_spawn_file_actions_addopen(actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600) ==
-               0 &&
-           posix_spawn_file_actions_adddup2(actions, 1, 2) == 0 &&
-           posix_spawn_file_actions_addclosefrom_np(actions, 3) == 0 &&
-           (!launch->cwd || posix_spawn_file_actions_addchdir_np(actions, launch->cwd) == 0);
-}
-
-static bool spawn(const struct launch *launch, struct words *w, pid_t *pid, struct err *e)
-{
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_init(&actions);
-    int result = ENOMEM;
-    if (set_attributes(&attributes) && set_actions(&actions, launch))
-        result = posix_spawnp(pid, w->word[0], &actions, &attributes, w->word, launch->env->vars);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    errno = result;
-    return result == 0 || fail_errno(e, 502, "the kernel could not be started: %s", w->word[0]);
 }
 
 static bool local_start(const struct launch *launch, struct launched *out, struct err *e)
@@ -173,7 +123,9 @@ static bool local_start(const struct launch *launch, struct launched *out, struc
         uplink_words(launch, &w);
     else if (!relay_words(launch, &w, e))
         return false;
-    if (!spawn(launch, &w, &out->pid, e))
+    scoped(string) char *log = xasprintf("%s/host.log", launch->dir);
+    const struct spawn_plan plan = {w.word, launch->env->vars, launch->cwd, log};
+    if (!spawn_session(&plan, &out->pid, e))
         return false;
     out->start_ticks = process_start(out->pid); /* 0: it ended already, and pidfd will tell */
     out->pidfd = process_watch(out->pid, 0);

@@ -16,6 +16,11 @@ struct launch {
     const struct environment *env;
     const char *cwd; /* an existing folder, or NULL: the gateway's own */
     int64_t lease_s;
+    const char
+        *keeper; /* the socket of the keeper that starts its interpreters; NULL: the host does */
+    const char *sandbox;      /* with a keeper: its id there; NULL: unconfined */
+    const char *sandbox_plan; /* with a sandbox: the file that its interpreters are started by */
+    bool cold;                /* with a keeper: never a fork */
 };
 
 /* A started host. pidfd is owned. */

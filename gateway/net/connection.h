@@ -36,6 +36,7 @@ struct server {
         orphans; /* struct connection without a client whose exchange has not been replied to */
     struct list unsent;      /* struct websocket with something queued: flushed once a loop turn */
     size_t connection_count; /* both lists */
+    int64_t replies[6];      /* by the first digit of their status */
     uv_timer_t tick;
     uv_prepare_t flush;
     uv_idle_t hurry; /* active while unsent is not empty, so that the loop does not sleep before the

@@ -117,6 +117,7 @@ void reply_head(struct exchange *x, int status, const char *content_type, int64_
     origin_add_headers(c->server->origin, exchange_header(x, "origin"), out);
     buffer_add_bytes(out, buffer_view(&x->extra_headers));
     buffer_add_text(out, "\r\n");
+    c->server->replies[status / 100 % 6]++;
     log_reply(x, status);
 }
 

@@ -168,6 +168,14 @@ int server_port(const struct server *s)
     return s->port;
 }
 
+void exchange_server_numbers(const struct exchange *x, struct server_numbers *out)
+{
+    const struct server *s = x->connection->server;
+    *out = (struct server_numbers){.connections = (int64_t)s->connection_count};
+    memcpy(out->replies, s->replies, sizeof(out->replies));
+    list_each(&s->websockets, link) out->websockets++;
+}
+
 size_t server_connections(const struct server *s)
 {
     return s->connection_count;

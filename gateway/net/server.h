@@ -26,6 +26,14 @@ int server_port(const struct server *s); /* 0 for a Unix socket */
 /* Connections that are open now: HTTP and WebSocket. */
 size_t server_connections(const struct server *s);
 
+/* What is open now, and the replies since the start by the first digit of their status (1 to 5). */
+struct server_numbers {
+    int64_t connections, websockets;
+    int64_t replies[6];
+};
+/* Of the server that an exchange came through. */
+void exchange_server_numbers(const struct exchange *x, struct server_numbers *out);
+
 /* Stops listening, closes WebSockets with 1012 and idle connections at once; others when their
  * reply is out. done is called once all are closed, or after settings' drain_s, when what is left
  * is cut. */

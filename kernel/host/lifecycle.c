@@ -365,12 +365,15 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
         outcome_tell(&outcome, false, e.status, e.text);
         return;
     }
-    free(k->adopted);
-    k->adopted = xstrndup(json.data, json.len);
     lifetime_begin(k);
-    if (k->interpreter && k->phase == PHASE_READY)
-        interpreter_send(k->interpreter,
-                         &(struct link_frame){.kind = LINK_ADOPT, .parts = &json, .part_count = 1});
+    if (json_object_get(orders, "env") || json_object_get(orders, "cwd")) {
+        free(k->adopted);
+        k->adopted = xstrndup(json.data, json.len);
+        if (k->interpreter && k->phase == PHASE_READY)
+            interpreter_send(
+                k->interpreter,
+                &(struct link_frame){.kind = LINK_ADOPT, .parts = &json, .part_count = 1});
+    }
     outcome_tell(&outcome, true, 200, "");
 }
 

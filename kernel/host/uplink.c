@@ -653,8 +653,10 @@ void uplink_finish(struct uplink *u, const struct backend_end *end, void (*on_fi
  * is empty then. */
 static void clear_folder(const char *socket)
 {
-    static const char *const names[] = {"kernel.json", "kernel.json.new", "host.log",
-                                        "connection.json"};
+    static const char *const names[] = {
+        "kernel.json",        "kernel.json.new",    "host.log",
+        "connection.json",    "sandbox.json",       "history.sqlite",
+        "history.sqlite-wal", "history.sqlite-shm", "history.sqlite-journal"};
     const char *slash = strrchr(socket, '/');
     if (!slash || slash == socket)
         return;

@@ -42,8 +42,16 @@ def kernel(gateway: Gateway) -> Iterator[str]:
 
 def test_kernel_model(gateway: Gateway, kernel: str) -> None:
     model = gateway.kernel_model(kernel)
-    assert set(model) == {"id", "name", "last_activity", "execution_state", "connections"}
+    assert set(model) == {
+        "id",
+        "name",
+        "last_activity",
+        "execution_state",
+        "connections",
+        "profile",
+    }
     assert (model["id"], model["name"], model["connections"]) == (kernel, NAME, 0)
+    assert model["profile"] == "owner"
     assert TIME.fullmatch(model["last_activity"])
     assert model["execution_state"] in ("starting", "idle")
     assert gateway.get("/api/kernels").json()[0]["id"] == kernel

@@ -53,16 +53,12 @@ class Link:
             at += size
         return kind, number, parts
 
-    @staticmethod
-    def frame(kind: int, number: int, *parts: bytes, flags: int = 0) -> bytes:
+    def send(self, kind: int, number: int, *parts: bytes, flags: int = 0) -> None:
         sizes = struct.pack(f"<{len(parts)}I", *map(len, parts))
         length = len(sizes) + sum(map(len, parts))
         head = struct.pack("<IBBHQ", length, kind, flags, len(parts), number)
-        return b"".join([head, sizes, *parts])
-
-    def send(self, kind: int, number: int, *parts: bytes, flags: int = 0) -> None:
         with self.lock:
-            self.socket.sendall(self.frame(kind, number, *parts, flags=flags))
+            self.socket.sendall(b"".join([head, sizes, *parts]))
 
 
 def dump(value: object) -> bytes:
@@ -109,12 +105,6 @@ class Driver:
         for first in range(0, count, 1000):
             rows = "".join(f"line {n}\n" for n in range(first, min(first + 1000, count)))
             self.link.send(STREAM, self.number, b"stdout", rows.encode())
-
-    def do_burst(self, count: str) -> None:
-        """So many frames in one write."""
-        one = self.link.frame(STREAM, self.number, b"stdout", b"x\n")
-        with self.link.lock:
-            self.link.socket.sendall(one * int(count))
 
     def do_raw(self, text: str) -> None:
         self.link.send(STREAM, self.number, b"stdout", bytes.fromhex(text))

@@ -55,10 +55,9 @@ def test_a_child_writes_before_the_reply(client: DirectClient) -> None:
 
 
 def test_streams_of_a_burst_are_joined(client: DirectClient) -> None:
-    """Frames that have arrived together leave together."""
-    run = client.run("burst 2000")
+    run = client.run("print x\n" * 2000)
     assert run.stdout == "x\n" * 2000
-    assert len(run.of("stream")) < 100
+    assert len(run.of("stream")) < 1000
 
 
 def test_order_of_streams_and_displays(client: DirectClient) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any
 
 import zmq
 from jupyter_client.manager import KernelManager
@@ -47,8 +47,6 @@ def sign(key: bytes, frames: Sequence[bytes]) -> bytes:
 class DirectClient(Client):
     """rcvhwm and rcvbuf bound what iopub takes in before the kernel feels that nobody reads."""
 
-    living: ClassVar[set[DirectClient]] = set()
-
     def __init__(
         self,
         info: dict[str, Any],
@@ -59,7 +57,6 @@ class DirectClient(Client):
         subscribe: bool = True,
     ) -> None:
         super().__init__(session)
-        self.living.add(self)
         self.info = info
         key = info["key"]
         self.key = key if isinstance(key, bytes) else key.encode()
@@ -129,7 +126,6 @@ class DirectClient(Client):
 
     def close(self) -> None:
         self.context.destroy(linger=0)
-        self.living.discard(self)
 
 
 class Kernel:

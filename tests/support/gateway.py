@@ -53,6 +53,7 @@ class Gateway:
     unix: str | None = None
     lease_s: int = 60
     cafile: str | None = None
+    warm: bool = False
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wc-")))
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     port: int = 0
@@ -90,7 +91,7 @@ class Gateway:
         return [str(programs().gateway), "serve", *where, "--port-file", str(port_file),
                 "--token", self.token, "--state-dir", str(self.state), "--python", PYTHON,
                 "--runtime-dir", str(self.runtime), "--lease", str(self.lease_s),
-                *self.options]  # fmt: skip
+                "--warm" if self.warm else "--no-warm", *self.options]  # fmt: skip
 
     def start(self) -> Gateway:
         port_file = self.home / "port"
@@ -127,6 +128,9 @@ class Gateway:
             return 0
         if self.process.poll() is None:
             try:
+                if not PEER:
+                    for sandbox in self.get("/v1/sandboxes").json()["sandboxes"]:
+                        self.request("DELETE", f"/v1/sandboxes/{sandbox['id']}")
                 for kernel in self.get("/api/kernels").json():
                     self.request("DELETE", f"/api/kernels/{kernel['id']}")
             finally:

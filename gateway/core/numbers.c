@@ -1,0 +1,100 @@
+/* Counts what the core holds. Called by the dialect for /metrics. */
+#include "gateway/core/numbers.h"
+
+#include <string.h>
+
+#include "gateway/core/state.h"
+
+static void count_pools(const struct core *c, struct core_numbers *out)
+{
+    static const char *const names[POOLS] = {[POOL_OWNER] = "owner", [POOL_SANDBOX] = "sandbox"};
+    for (size_t i = 0; i < POOLS; i++)
+        out->pools[i] = (struct pool_numbers){.name = names[i],
+                                              .target = (int64_t)c->pools[i].target,
+                                              .ready = (int64_t)pool_ready(c, i),
+                                              .hits = (int64_t)c->pools[i].hits,
+                                              .misses = (int64_t)c->pools[i].misses};
+}
+
+static int64_t number(json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+static void count_keeper(const struct kept *kept, struct keeper_numbers *out)
+{
+    if (!kept->keeper)
+        return;
+    json_t *forks = json_object_get(kept->status, "fork_server");
+    const char *state = json_string_value(json_object_get(forks, "state"));
+    out->used = true;
+    out->up = keeper_up(kept->keeper);
+    out->starts = keeper_starts(kept->keeper);
+    out->forks_ready = out->up && state && strcmp(state, "ready") == 0;
+    out->generation = number(forks, "generation");
+    out->forks = number(forks, "forks");
+    out->cold = number(kept->status, "cold");
+    out->processes = number(kept->status, "processes");
+}
+
+void core_count(const struct core *c, struct core_numbers *out)
+{
+    static const char *const names[KEEPERS] = {[KEEPERS_OWNER] = "owner",
+                                               [KEEPERS_REQUIRED] = "sandbox",
+                                               [KEEPERS_BEST_EFFORT] = "sandbox-best-effort"};
+    *out = (struct core_numbers){
+        .kernels_started = (int64_t)c->counters.kernels_started,
+        .kernels_died = (int64_t)c->counters.kernels_died,
+        .messages_out = (int64_t)c->counters.messages_out,
+        .message_bytes_out = (int64_t)c->counters.message_bytes_out,
+        .messages_in = (int64_t)c->counters.messages_in,
+        .message_bytes_in = (int64_t)c->counters.message_bytes_in,
+    };
+    for (size_t i = 0; i < c->kernel_count; i++) {
+        const struct kernel *k = c->kernels[i];
+        if (k->pooled || k->handing || k->ending)
+            continue;
+        out->kernels[k->state]++;
+        out->sandboxes += k->sandbox != NULL;
+    }
+    count_pools(c, out);
+    for (size_t i = 0; i < KEEPERS; i++) {
+        out->keepers[i].name = names[i];
+        count_keeper(&c->keepers[i], &out->keepers[i]);
+    }
+}
+
+struct measuring {
+    size_t awaited;
+    void (*done)(void *user);
+    void *user;
+};
+
+static void on_one(void *user)
+{
+    struct measuring *m = user;
+    if (--m->awaited > 0)
+        return;
+    m->done(m->user);
+    free(m);
+}
+
+static void measure_sandbox(void *user, struct sandbox *s)
+{
+    struct measuring *m = user;
+    m->awaited++;
+    sandbox_measure(s, on_one, m);
+}
+
+void core_measure(struct core *c, void (*done)(void *user), void *user)
+{
+    struct measuring *m = xmalloc(sizeof(*m));
+    *m = (struct measuring){1, done, user};
+    sandboxes_each(c, measure_sandbox, m);
+    for (size_t i = 0; i < KEEPERS; i++) {
+        m->awaited++;
+        if (!core_keeper_refresh(c, i, on_one, m))
+            m->awaited--;
+    }
+    on_one(m);
+}

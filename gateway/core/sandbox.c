@@ -1,0 +1,594 @@
+/* A sandbox's life: opened in its keeper, given a kernel, changed, ended, removed.
+ *
+ * The gateway opens a sandbox before it starts the host, which joins it: so why it cannot be made
+ * is known at once, and it outlives a host that is replaced. Its kernel's end is its own.
+ *
+ * Invariant: s is freed when it is gone and no answer of a keeper is awaited for it. */
+#include "gateway/core/sandbox.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/core/state.h"
+#include "gateway/log.h"
+#include "gateway/place.h"
+#include "gateway/store/kernel_table.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+#define HOME           "/home/user" /* these as every sandbox has them */
+#define WORKSPACE      "/workspace"
+#define ADOPT_LIMIT_MS (30 * 1000)
+
+extern char **environ;
+
+struct sandbox *sandbox_new(struct core *c, const char *id)
+{
+    struct sandbox *s = xcalloc(1, sizeof(*s));
+    s->core = c;
+    s->id = xstrdup(id);
+    s->limits = limits_default;
+    s->env = json_object();
+    s->uid = -1;
+    clock_gettime(CLOCK_REALTIME, &s->created);
+    c->sandboxes = xrealloc(c->sandboxes, (c->sandbox_count + 1) * sizeof(*c->sandboxes));
+    c->sandboxes[c->sandbox_count++] = s;
+    return s;
+}
+
+static void leave_list(struct sandbox *s)
+{
+    struct core *c = s->core;
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if (c->sandboxes[i] == s) {
+            c->sandboxes[i] = c->sandboxes[--c->sandbox_count];
+            return;
+        }
+}
+
+static void free_if_unused(struct sandbox *s)
+{
+    if (!s->gone || s->asks > 0)
+        return;
+    free(s->id);
+    free(s->keeper);
+    json_decref(s->env);
+    json_decref(s->enforced);
+    json_decref(s->missing);
+    json_decref(s->usage);
+    free(s);
+}
+
+static bool visible(const struct sandbox *s)
+{
+    return s->kernel && !s->ending && !s->kernel->pooled && !s->kernel->handing &&
+           !s->kernel->ending;
+}
+
+struct sandbox *sandboxes_find(const struct core *c, const char *id, struct err *e)
+{
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if (strcmp(c->sandboxes[i]->id, id) == 0 && visible(c->sandboxes[i]))
+            return c->sandboxes[i];
+    fail(e, 404, "there is no sandbox %.100s", id);
+    return NULL;
+}
+
+void sandboxes_each(const struct core *c, void (*each)(void *user, struct sandbox *s), void *user)
+{
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if (visible(c->sandboxes[i]))
+            each(user, c->sandboxes[i]);
+}
+
+static struct keeper *keeper_of(const struct sandbox *s)
+{
+    return core_keeper(s->core, sandbox_keeper(s));
+}
+
+/* It lives in the keeper that we talk to, and not in one of an earlier template. */
+static bool is_reachable(const struct sandbox *s)
+{
+    struct keeper *keeper = keeper_of(s);
+    return keeper && keeper_up(keeper) && s->keeper && strcmp(s->keeper, keeper_name(keeper)) == 0;
+}
+
+static json_t *plan_of(const struct sandbox *s)
+{
+    json_t *plan = json_pack("{s:s, s:s, s:o}", "sandbox", s->id, "network", "none", "limits",
+                             limits_json(&s->limits));
+    if (s->uid >= 0)
+        json_object_set_new(plan, "uid", json_integer(s->uid));
+    return plan;
+}
+
+/* --- the end */
+
+static void on_folder_removed(void *user)
+{
+    struct sandbox *s = user;
+    struct removal *removal = s->removals;
+    s->removals = NULL;
+    s->asks--;
+    while (removal) {
+        struct removal *next = removal->next;
+        if (removal->done)
+            removal->done(removal->user, NULL);
+        free(removal);
+        removal = next;
+    }
+    leave_list(s);
+    s->gone = true;
+    free_if_unused(s);
+}
+
+static void on_closed(void *user, json_t *answer, const struct err *e)
+{
+    struct sandbox *s = user; /* also when it failed: what is not there needs no closing */
+    (void)answer;
+    (void)e;
+    sandbox_folder_remove(s->core, s->id, on_folder_removed, s);
+}
+
+static void clear_away(struct sandbox *s)
+{
+    s->asks++;
+    s->ending = true;
+    if (is_reachable(s))
+        keeper_ask(keeper_of(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_closed, s);
+    else
+        on_closed(s, NULL, NULL);
+}
+
+void sandbox_kernel_gone(struct sandbox *s, bool keep)
+{
+    s->kernel = NULL;
+    if (!keep) {
+        clear_away(s);
+        return;
+    }
+    leave_list(s);
+    s->gone = true;
+    free_if_unused(s);
+}
+
+void sandbox_remove(struct sandbox *s, const char *reason,
+                    void (*done)(void *user, const struct err *e), void *user)
+{
+    struct removal *removal = xmalloc(sizeof(*removal));
+    *removal = (struct removal){done, user, s->removals};
+    s->removals = removal;
+    if (s->ending)
+        return;
+    s->ending = true;
+    log_info("sandbox ends", F_STR("sandbox", s->id), F_STR("reason", reason));
+    if (s->kernel && !s->kernel->ending && !s->kernel->gone)
+        kernel_stop(s->kernel, reason, NULL, NULL);
+}
+
+/* --- the start */
+
+static void tell_maker(struct sandbox *s, const struct err *e)
+{
+    void (*opened)(void *user, struct sandbox *made, const struct err *why) = s->opened;
+    s->opened = NULL;
+    if (opened)
+        opened(s->opened_user, e ? NULL : s, e);
+}
+
+static void drop_unmade(struct sandbox *s, const struct err *e)
+{
+    if (s->pooled)
+        pool_failed(s->core, POOL_SANDBOX);
+    log_warn("no sandbox", F_STR("sandbox", s->id), F_STR("why", e->text));
+    tell_maker(s, e);
+    clear_away(s);
+}
+
+/* What code in a sandbox finds besides what its maker named, and all that its host gets: the host
+ * is not confined, so nothing that a client named may reach its environment. */
+static void base_environment(const struct settings_core *settings, struct environment *env)
+{
+    static const char *const passed[] = {"TZ",           "WARMCELL_PYTHON", "WARMCELL_PYTHONPATH",
+                                         "ASAN_OPTIONS", "UBSAN_OPTIONS",   "LSAN_OPTIONS"};
+    environment_init(env);
+    const char *slash = strrchr(settings->python, '/');
+    scoped(string) char *path =
+        xasprintf("%.*s%s/usr/local/bin:/usr/bin:/bin", slash ? (int)(slash - settings->python) : 0,
+                  settings->python, slash ? ":" : "");
+    environment_set(env, "PATH", path);
+    environment_set(env, "HOME", HOME);
+    environment_set(env, "USER", "user");
+    environment_set(env, "LOGNAME", "user");
+    environment_set(env, "LANG", "C.UTF-8");
+    for (size_t i = 0; i < countof(passed); i++) {
+        const char *value = getenv(passed[i]);
+        if (value)
+            environment_set(env, passed[i], value);
+    }
+}
+
+static json_t *spec_of(const struct kernel *k, struct err *e)
+{
+    const char *python = k->core->settings->core.python;
+    scoped(string) char *program = place_kernel_host();
+    scoped(string) char *history = xasprintf("%s/history.sqlite", k->dir);
+    if (!program) {
+        fail(e, 503, "warmcell-kernel was not found next to this program; set WARMCELL_KERNEL");
+        return NULL;
+    }
+    json_t *argv = json_pack("[sss]", program, "--history", history);
+    if (*python) {
+        json_array_append_new(argv, json_string("--python"));
+        json_array_append_new(argv, json_string(python));
+    }
+    return json_pack("{s:o, s:{}, s:s, s:s, s:s, s:{s:{s:b}}}", "argv", argv, "env", "display_name",
+                     "Python 3 (warmcell)", "language", "python", "interrupt_mode", "message",
+                     "metadata", "warmcell", "uplink", 1);
+}
+
+static bool start_kernel(struct sandbox *s, struct err *e)
+{
+    char id[UUID_TEXT];
+    uuid_make(id);
+    struct kernel *k = kernel_new(s->core, id, KERNELSPEC_BUILT_IN, e);
+    if (!k)
+        return false;
+    k->sandbox = s;
+    k->pooled = s->pooled;
+    s->kernel = k;
+    k->spec = spec_of(k, e);
+    environment_free(&k->env);
+    base_environment(&s->core->settings->core, &k->env);
+    if (k->spec && kernel_launch(k, e)) {
+        if (!k->pooled)
+            kernel_table_started(s->core->store, k->id, k->name, k->started);
+        return true;
+    }
+    k->sandbox = NULL;
+    s->kernel = NULL;
+    kernel_forget(k, 1011, "the kernel could not be started", false);
+    return false;
+}
+
+static void on_opened(void *user, json_t *answer, const struct err *e)
+{
+    struct sandbox *s = user;
+    struct err why = e ? *e : (struct err){0};
+    s->asks--;
+    if (!e)
+        sandbox_take_opening(s, answer);
+    if (!e && s->core->draining)
+        fail(&why, 503, "the gateway is ending");
+    if (why.status || !start_kernel(s, &why)) {
+        drop_unmade(s, &why);
+        return;
+    }
+    if (s->pooled)
+        pool_refill(s->core);
+    tell_maker(s, NULL);
+}
+
+static void open_it(struct sandbox *s)
+{
+    struct keeper *keeper = keeper_of(s);
+    struct err e;
+    if (!keeper) {
+        fail(&e, 503, "the gateway is ending");
+        drop_unmade(s, &e);
+        return;
+    }
+    s->asks++;
+    keeper_ask(keeper, WIRE_OPEN, plan_of(s), on_opened, s);
+}
+
+void sandbox_start_pooled(struct core *c)
+{
+    char id[UUID_TEXT];
+    uuid_make(id);
+    struct sandbox *s = sandbox_new(c, id);
+    s->pooled = true;
+    open_it(s);
+}
+
+size_t sandboxes_opening(const struct core *c)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        found += c->sandboxes[i]->pooled && !c->sandboxes[i]->kernel && !c->sandboxes[i]->ending;
+    return found;
+}
+
+bool sandbox_write_plan(const struct sandbox *s, const char *path, struct err *e)
+{
+    __attribute__((cleanup(environment_scoped))) struct environment env = {0};
+    base_environment(&s->core->settings->core, &env);
+    scoped(json) json_t *plan = plan_of(s), *all = environment_json(&env);
+    json_object_update(all, s->env);
+    json_object_del(plan, "sandbox");
+    json_object_set(plan, "env", all);
+    json_object_set_new(plan, "cwd", json_string(WORKSPACE));
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fail_errno(e, 503, "the file %.150s cannot be written", path);
+    bool written = json_dumpfd(plan, fd, JSON_COMPACT) == 0;
+    close(fd);
+    return written || fail(e, 503, "the file %.150s cannot be written", path);
+}
+
+static void on_emptied(void *user, json_t *answer, const struct err *e)
+{
+    struct sandbox *s = user;
+    (void)answer;
+    (void)e;
+    s->asks--;
+    free_if_unused(s);
+}
+
+void sandbox_died(struct sandbox *s)
+{
+    if (!is_reachable(s))
+        return;
+    s->asks++;
+    keeper_ask(keeper_of(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_emptied, s);
+}
+
+/* --- a keeper that is up (again) */
+
+static void on_joined(void *user, json_t *answer, const struct err *e)
+{
+    struct sandbox *s = user;
+    s->asks--;
+    if (e)
+        log_warn("a sandbox was not taken up", F_STR("sandbox", s->id), F_STR("why", e->text));
+    else if (!s->gone)
+        sandbox_take_opening(s, answer);
+    free_if_unused(s);
+}
+
+void sandboxes_join(struct core *c, struct keeper *keeper)
+{
+    for (size_t i = 0; i < c->sandbox_count; i++) {
+        struct sandbox *s = c->sandboxes[i];
+        if (!s->kernel || s->kernel->state == KERNEL_DEAD || s->ending || keeper_of(s) != keeper ||
+            !is_reachable(s))
+            continue;
+        s->asks++;
+        keeper_ask(keeper, WIRE_OPEN, plan_of(s), on_joined, s);
+    }
+}
+
+/* --- what callers ask */
+
+/* A sandbox of the pool on its way to who asked: its limits and its environment may both have to be
+ * told, and both answers are awaited. */
+struct handing {
+    struct sandbox *s;
+    int awaited;
+    struct err why;
+    void (*done)(void *user, struct sandbox *s, const struct err *e);
+    void *user;
+};
+
+static void settle(struct handing *h)
+{
+    if (--h->awaited > 0)
+        return;
+    struct sandbox *s = h->s;
+    struct kernel *k = s->kernel;
+    s->asks--;
+    if (!h->why.status && (!k || k->ending))
+        fail(&h->why, 503, "the sandbox ended as it was handed out");
+    if (h->why.status) {
+        if (k && !s->ending)
+            sandbox_remove(s, "it could not be adopted", NULL, NULL);
+        h->done(h->user, NULL, &h->why);
+        free_if_unused(s);
+    } else {
+        k->handing = false;
+        clock_gettime(CLOCK_REALTIME, &s->created);
+        k->started = s->created;
+        kernel_touch(k);
+        kernel_save(k);
+        kernel_table_started(s->core->store, k->id, k->name, k->started);
+        log_info("sandbox handed out", F_STR("sandbox", s->id), F_STR("kernel", k->id));
+        h->done(h->user, s, NULL);
+    }
+    free(h);
+}
+
+static void on_limits_set(void *user, json_t *answer, const struct err *e)
+{
+    struct handing *h = user;
+    (void)answer;
+    if (e)
+        h->why = *e;
+    settle(h);
+}
+
+static void on_adopted(void *user, const struct err *e)
+{
+    struct handing *h = user;
+    if (e)
+        h->why = *e;
+    settle(h);
+}
+
+static json_t *adoption_of(const struct sandbox *s, bool limits)
+{
+    json_t *adoption = json_pack("{s:O}", "env", s->env);
+    if (limits)
+        json_object_set_new(adoption, "limits", limits_json(&s->limits));
+    return adoption;
+}
+
+static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env,
+                     void (*done)(void *user, struct sandbox *s, const struct err *e), void *user)
+{
+    struct handing *h = xcalloc(1, sizeof(*h));
+    *h = (struct handing){.s = s, .awaited = 1, .done = done, .user = user};
+    bool changed = memcmp(limits, &s->limits, sizeof(*limits)) != 0;
+    s->asks++;
+    s->limits = *limits;
+    if (env)
+        json_object_update(s->env, env);
+    if (changed) {
+        h->awaited++;
+        keeper_ask(keeper_of(s), WIRE_LIMITS,
+                   json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(limits)),
+                   on_limits_set, h);
+    }
+    if (changed || json_object_size(s->env)) {
+        scoped(json) json_t *adoption = adoption_of(s, changed);
+        scoped(string) char *text = json_dumps(adoption, JSON_COMPACT);
+        h->awaited++;
+        kernel_command(s->kernel, LINK_ADOPT_KERNEL, bytes_of(text), ADOPT_LIMIT_MS, on_adopted, h);
+    }
+    settle(h);
+}
+
+static bool check(struct core *c, const struct sandbox_request *request, struct limits *limits,
+                  struct err *e)
+{
+    size_t live = 0;
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        live += !c->sandboxes[i]->pooled &&
+                !(c->sandboxes[i]->kernel && c->sandboxes[i]->kernel->pooled);
+    int64_t most = c->settings->core.max_sandboxes;
+    if (c->draining)
+        return fail(e, 503, "the gateway is ending");
+    if (request->network && strcmp(request->network, "none") != 0)
+        return fail(e, 400, "network: must be \"none\"");
+    if (request->policy && strcmp(request->policy, "required") != 0 &&
+        strcmp(request->policy, "best-effort") != 0)
+        return fail(e, 400, "policy: must be \"required\" or \"best-effort\"");
+    if (request->env && !environment_check(request->env, e))
+        return false;
+    if (request->limits && !limits_read(request->limits, limits, e))
+        return false;
+    if (most > 0 && live >= (size_t)most)
+        return fail(e, 403, "Resource Limit: %lld sandboxes live, which is the most allowed",
+                    (long long)most);
+    return kernels_allowed(c, e);
+}
+
+void sandboxes_create(struct core *c, const struct sandbox_request *request,
+                      void (*done)(void *user, struct sandbox *s, const struct err *e), void *user)
+{
+    struct err e = {0};
+    struct limits limits = limits_default;
+    char id[UUID_TEXT];
+    if (!check(c, request, &limits, &e)) {
+        done(user, NULL, &e);
+        return;
+    }
+    bool best_effort = request->policy && strcmp(request->policy, "best-effort") == 0;
+    struct sandbox *s = best_effort || request->cold ? NULL : pool_take_sandbox(c);
+    if (s) {
+        hand_out(s, &limits, request->env, done, user);
+        return;
+    }
+    uuid_make(id);
+    s = sandbox_new(c, id);
+    s->limits = limits;
+    s->best_effort = best_effort;
+    s->cold = request->cold;
+    s->opened = done;
+    s->opened_user = user;
+    if (request->env)
+        json_object_update(s->env, request->env);
+    open_it(s);
+}
+
+struct measuring {
+    struct sandbox *s;
+    void (*done)(void *user);
+    void *user;
+};
+
+static void on_usage(void *user, json_t *answer, const struct err *e)
+{
+    struct measuring *m = user;
+    struct sandbox *s = m->s;
+    s->asks--;
+    if (!e) {
+        json_decref(s->usage);
+        s->usage = json_incref(answer);
+    }
+    m->done(m->user);
+    free(m);
+    free_if_unused(s);
+}
+
+void sandbox_measure(struct sandbox *s, void (*done)(void *user), void *user)
+{
+    if (!is_reachable(s)) {
+        done(user);
+        return;
+    }
+    struct measuring *m = xmalloc(sizeof(*m));
+    *m = (struct measuring){s, done, user};
+    s->asks++;
+    keeper_ask(keeper_of(s), WIRE_USAGE, json_pack("{s:s}", "sandbox", s->id), on_usage, m);
+}
+
+struct changing {
+    struct sandbox *s;
+    struct limits limits;
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+static void end_change(struct changing *change, const struct err *e)
+{
+    struct sandbox *s = change->s;
+    s->asks--;
+    if (!e) {
+        s->limits = change->limits;
+        if (s->kernel)
+            kernel_save(s->kernel);
+    }
+    change->done(change->user, e);
+    free(change);
+    free_if_unused(s);
+}
+
+static void on_host_told(void *user, const struct err *e)
+{
+    end_change(user, e);
+}
+
+/* The keeper has them; the host watches over time and output. */
+static void on_changed(void *user, json_t *answer, const struct err *e)
+{
+    struct changing *change = user;
+    struct kernel *k = change->s->kernel;
+    (void)answer;
+    if (e || !k || !k->uplink || k->ending) {
+        end_change(change, e);
+        return;
+    }
+    scoped(json) json_t *adoption = json_pack("{s:o}", "limits", limits_json(&change->limits));
+    scoped(string) char *text = json_dumps(adoption, JSON_COMPACT);
+    kernel_command(k, LINK_ADOPT_KERNEL, bytes_of(text), ADOPT_LIMIT_MS, on_host_told, change);
+}
+
+void sandbox_change_limits(struct sandbox *s, json_t *limits,
+                           void (*done)(void *user, const struct err *e), void *user)
+{
+    struct err e = {0};
+    struct limits wanted = s->limits;
+    if (!limits_read(limits, &wanted, &e) ||
+        (!is_reachable(s) && !fail(&e, 503, "the sandbox's keeper is not there"))) {
+        done(user, &e);
+        return;
+    }
+    struct changing *change = xmalloc(sizeof(*change));
+    *change = (struct changing){s, wanted, done, user};
+    s->asks++;
+    keeper_ask(keeper_of(s), WIRE_LIMITS,
+               json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(&wanted)),
+               on_changed, change);
+}

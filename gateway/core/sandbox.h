@@ -1,0 +1,65 @@
+/* A sandbox: a workspace folder, an environment, limits and a policy, around one kernel. What is in
+ * it is confined by a keeper (docs/keeper.md); a kernel of a sandbox is a kernel like any other. */
+#ifndef WARMCELL_GATEWAY_CORE_SANDBOX_H
+#define WARMCELL_GATEWAY_CORE_SANDBOX_H
+
+#include <jansson.h>
+#include <time.h>
+
+#include "gateway/core/kernel.h"
+#include "protocol/err.h"
+#include "sandbox/limits.h"
+
+struct sandbox; /* borrowed, valid until control returns to the loop */
+
+/* All borrowed; NULL: not said. */
+struct sandbox_request {
+    json_t *limits;      /* see sandbox/limits.h; what is absent has its default */
+    json_t *env;         /* {"NAME": "value"}, all of which code inside finds */
+    const char *network; /* "none" */
+    const char *policy;  /* "required" or "best-effort" */
+    bool cold;           /* never a fork */
+};
+
+/* Makes one or hands out one of the pool. done is called once, at once or later: with a sandbox
+ * (its kernel may still be starting), or NULL and why: 400 the request; 403 the most allowed live;
+ * 501 the machine lacks what the policy requires; 502; 503. */
+void sandboxes_create(struct core *c, const struct sandbox_request *request,
+                      void (*done)(void *user, struct sandbox *s, const struct err *e), void *user);
+
+/* NULL with e 404. Those of the pool and those that are being deleted are not found. */
+struct sandbox *sandboxes_find(const struct core *c, const char *id, struct err *e);
+void sandboxes_each(const struct core *c, void (*each)(void *user, struct sandbox *s), void *user);
+
+const char *sandbox_id(const struct sandbox *s);
+const char *sandbox_state_text(const struct sandbox *s); /* "starting", "running", "failed" */
+const char *sandbox_reason(const struct sandbox *s);     /* NULL: nothing happened */
+struct timespec sandbox_created(const struct sandbox *s);
+int64_t
+sandbox_uid(const struct sandbox *s); /* of the host; -1: the shared one of an ordinary user */
+const struct limits *sandbox_limits(const struct sandbox *s);
+const char *sandbox_enforcer(const struct sandbox *s, const char *limit); /* "none": nobody */
+const char *sandbox_network(const struct sandbox *s);
+const char *sandbox_policy(const struct sandbox *s);
+bool sandbox_is_cold(const struct sandbox *s);
+json_t *sandbox_missing(const struct sandbox *s); /* an array; borrowed */
+json_t *
+sandbox_confinement(const struct sandbox *s); /* the keeper's report; borrowed; NULL: not known */
+json_t *sandbox_last_usage(const struct sandbox *s);    /* borrowed; NULL: never asked */
+struct kernel *sandbox_kernel(const struct sandbox *s); /* NULL: it is not there yet */
+struct sandbox *kernel_sandbox(const struct kernel *k); /* NULL: the owner's */
+
+/* Asks its keeper what was used; afterwards it is in sandbox_last_usage (as it was before, when the
+ * keeper did not say). done is called once; the sandbox may be gone by then. */
+void sandbox_measure(struct sandbox *s, void (*done)(void *user), void *user);
+
+/* Limits that are not named stay. 400; 502, 503: they are unchanged. */
+void sandbox_change_limits(struct sandbox *s, json_t *limits,
+                           void (*done)(void *user, const struct err *e), void *user);
+
+/* Ends it and everything in it, and removes its folder: it is not found any more at once; done when
+ * nothing of it is left. done may be NULL. */
+void sandbox_remove(struct sandbox *s, const char *reason,
+                    void (*done)(void *user, const struct err *e), void *user);
+
+#endif

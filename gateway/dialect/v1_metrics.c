@@ -1,0 +1,189 @@
+/* /metrics: one table of what Prometheus reads. Times and sizes are in base units, counters end in
+ * _total. Source: prometheus.io, "Exposition formats" and "Metric and label naming". */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "gateway/core/numbers.h"
+#include "gateway/core/sandbox.h"
+#include "gateway/dialect/v1.h"
+#include "gateway/net/server.h"
+#include "protocol/ids.h"
+#include "protocol/memory.h"
+
+struct page {
+    struct exchange *x;
+    struct core *core;
+    struct core_numbers core_numbers;
+    struct server_numbers server_numbers;
+    struct buffer text;
+};
+
+struct metric {
+    const char *name;
+    const char *type;
+    const char *help;
+    void (*values)(const struct metric *metric, struct page *page);
+    size_t offset;     /* of the int64_t in what values reads */
+    const char *usage; /* of a sandbox: the member of its usage */
+};
+
+static int64_t at(const void *base, size_t offset)
+{
+    return *(const int64_t *)(const void *)((const char *)base + offset);
+}
+
+static void of_core(const struct metric *metric, struct page *page)
+{
+    buffer_printf(&page->text, "%s %" PRId64 "\n", metric->name,
+                  at(&page->core_numbers, metric->offset));
+}
+
+static void of_server(const struct metric *metric, struct page *page)
+{
+    buffer_printf(&page->text, "%s %" PRId64 "\n", metric->name,
+                  at(&page->server_numbers, metric->offset));
+}
+
+static void of_kernels(const struct metric *metric, struct page *page)
+{
+    for (int state = 0; state < NUMBERS_STATES; state++)
+        buffer_printf(&page->text, "%s{state=\"%s\"} %" PRId64 "\n", metric->name,
+                      kernel_state_name((enum kernel_state)state),
+                      page->core_numbers.kernels[state]);
+}
+
+static void of_pools(const struct metric *metric, struct page *page)
+{
+    for (size_t i = 0; i < NUMBERS_POOLS; i++) {
+        const struct pool_numbers *pool = &page->core_numbers.pools[i];
+        buffer_printf(&page->text, "%s{pool=\"%s\"} %" PRId64 "\n", metric->name, pool->name,
+                      at(pool, metric->offset));
+    }
+}
+
+static void of_keepers(const struct metric *metric, struct page *page)
+{
+    for (size_t i = 0; i < NUMBERS_KEEPERS; i++) {
+        const struct keeper_numbers *keeper = &page->core_numbers.keepers[i];
+        if (keeper->used)
+            buffer_printf(&page->text, "%s{keeper=\"%s\"} %" PRId64 "\n", metric->name,
+                          keeper->name, at(keeper, metric->offset));
+    }
+}
+
+static void of_keepers_up(const struct metric *metric, struct page *page)
+{
+    for (size_t i = 0; i < NUMBERS_KEEPERS; i++) {
+        const struct keeper_numbers *keeper = &page->core_numbers.keepers[i];
+        if (keeper->used)
+            buffer_printf(&page->text, "%s{keeper=\"%s\"} %d\n", metric->name, keeper->name,
+                          metric->offset ? keeper->forks_ready : keeper->up);
+    }
+}
+
+static void of_requests(const struct metric *metric, struct page *page)
+{
+    for (int class = 1; class <= 5; class ++)
+        buffer_printf(&page->text, "%s{status=\"%dxx\"} %" PRId64 "\n", metric->name, class,
+                      page->server_numbers.replies[class]);
+}
+
+struct sandbox_line {
+    const struct metric *metric;
+    struct buffer *text;
+};
+
+static void add_sandbox(void *user, struct sandbox *s)
+{
+    const struct sandbox_line *line = user;
+    json_t *value = json_object_get(sandbox_last_usage(s), line->metric->usage);
+    if (json_is_number(value))
+        buffer_printf(line->text, "%s{sandbox=\"%s\"} %.17g\n", line->metric->name, sandbox_id(s),
+                      json_number_value(value));
+}
+
+static void of_sandboxes(const struct metric *metric, struct page *page)
+{
+    struct sandbox_line line = {metric, &page->text};
+    sandboxes_each(page->core, add_sandbox, &line);
+}
+
+static void of_start(const struct metric *metric, struct page *page)
+{
+    struct timespec started = core_started(page->core);
+    buffer_printf(&page->text, "%s %lld.%03ld\n", metric->name, (long long)started.tv_sec,
+                  started.tv_nsec / 1000000);
+}
+
+#define CORE(field)   .values = of_core, .offset = offsetof(struct core_numbers, field)
+#define SERVER(field) .values = of_server, .offset = offsetof(struct server_numbers, field)
+#define POOL(field)   .values = of_pools, .offset = offsetof(struct pool_numbers, field)
+#define KEEPER(field) .values = of_keepers, .offset = offsetof(struct keeper_numbers, field)
+#define USAGE(member) .values = of_sandboxes, .usage = member
+
+static const struct metric table[] = {
+    {"warmcell_start_time_seconds", "gauge", "When the gateway began, since the epoch.",
+     .values = of_start},
+    {"warmcell_kernels", "gauge", "Kernels, those of sandboxes too.", .values = of_kernels},
+    {"warmcell_kernels_started_total", "counter", "Hosts that were started.",
+     CORE(kernels_started)},
+    {"warmcell_kernels_died_total", "counter", "Kernels that ended unasked and stayed dead.",
+     CORE(kernels_died)},
+    {"warmcell_kernel_messages_total", "counter", "Messages from kernels.", CORE(messages_out)},
+    {"warmcell_kernel_message_bytes_total", "counter", "Their bytes.", CORE(message_bytes_out)},
+    {"warmcell_client_messages_total", "counter", "Messages from clients to kernels.",
+     CORE(messages_in)},
+    {"warmcell_client_message_bytes_total", "counter", "Their bytes.", CORE(message_bytes_in)},
+    {"warmcell_sandboxes", "gauge", "Sandboxes that live.", CORE(sandboxes)},
+    {"warmcell_pool_target", "gauge", "How many a pool shall hold.", POOL(target)},
+    {"warmcell_pool_ready", "gauge", "How many could be handed out now.", POOL(ready)},
+    {"warmcell_pool_hits_total", "counter", "Requests that a pool answered.", POOL(hits)},
+    {"warmcell_pool_misses_total", "counter", "Requests that found a pool empty.", POOL(misses)},
+    {"warmcell_keeper_up", "gauge", "1: the keeper answers.", .values = of_keepers_up},
+    {"warmcell_keeper_starts_total", "counter", "Times that the gateway started it.",
+     KEEPER(starts)},
+    {"warmcell_keeper_processes", "gauge", "Processes that it started and that live.",
+     KEEPER(processes)},
+    {"warmcell_keeper_forks_total", "counter", "Interpreters that were forked.", KEEPER(forks)},
+    {"warmcell_keeper_cold_starts_total", "counter", "Interpreters that were started cold.",
+     KEEPER(cold)},
+    {"warmcell_fork_server_ready", "gauge", "1: the keeper's fork server can fork.",
+     .values = of_keepers_up, .offset = 1},
+    {"warmcell_fork_server_generation", "gauge", "Which fork server of the keeper this is.",
+     KEEPER(generation)},
+    {"warmcell_sandbox_cpu_seconds_total", "counter", "CPU time that a sandbox used.",
+     USAGE("cpu_s")},
+    {"warmcell_sandbox_memory_bytes", "gauge", "Memory that it uses.", USAGE("memory_bytes")},
+    {"warmcell_sandbox_memory_peak_bytes", "gauge", "The most that it used.",
+     USAGE("memory_peak_bytes")},
+    {"warmcell_sandbox_processes", "gauge", "Its processes.", USAGE("processes")},
+    {"warmcell_sandbox_disk_bytes", "gauge", "Bytes in its workspace.", USAGE("disk_bytes")},
+    {"warmcell_connections", "gauge", "Open connections.", SERVER(connections)},
+    {"warmcell_websockets", "gauge", "Those of them that are WebSockets.", SERVER(websockets)},
+    {"warmcell_http_requests_total", "counter", "Requests that were answered.",
+     .values = of_requests},
+};
+
+static void on_measured(void *user)
+{
+    struct page *page = user;
+    core_count(page->core, &page->core_numbers);
+    exchange_server_numbers(page->x, &page->server_numbers);
+    for (size_t i = 0; i < countof(table); i++) {
+        buffer_printf(&page->text, "# HELP %s %s\n# TYPE %s %s\n", table[i].name, table[i].help,
+                      table[i].name, table[i].type);
+        table[i].values(&table[i], page);
+    }
+    exchange_reply(page->x, 200, "text/plain; version=0.0.4; charset=utf-8",
+                   buffer_view(&page->text));
+    buffer_free(&page->text);
+    free(page);
+}
+
+void v1_metrics(struct exchange *x, void *core)
+{
+    struct page *page = xcalloc(1, sizeof(*page));
+    page->x = x;
+    page->core = core;
+    core_measure(core, on_measured, page);
+}

@@ -1,0 +1,255 @@
+/* /v1/sandboxes: create, list, show, change, delete.
+ *
+ * A sandbox is {"id", "state", "reason", "created", "uid", "cold", "network", "policy", "limits",
+ * "confinement", "usage", "contexts"}:
+ *
+ * - "uid" is the host's, or "shared" where all sandboxes have one;
+ * - "limits" is {name: {"value": n or null, "enforced_by": "cgroup-v1" ... "host", "none"}};
+ * - "confinement" is {"policy", "profile", "holds": {...}, "missing": [...]};
+ * - "usage" is {"cpu_s", "memory_bytes", "memory_peak_bytes", "processes", "disk_bytes",
+ *   "disk_inodes"}, null where it is not known;
+ * - "contexts" is [{"id", "name", "language", "state"}], each a kernel under /api/kernels. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/core/sandbox.h"
+#include "gateway/dialect/v1.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+#include "protocol/memory.h"
+
+#define BODY_LIMIT_BYTES (1024 * 1024)
+
+static json_t *text_or_null(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *limits_model(const struct sandbox *s)
+{
+    json_t *model = json_object();
+    scoped(json) json_t *values = limits_json(sandbox_limits(s));
+    const char *name;
+    json_t *value;
+    json_object_foreach(values, name, value)
+    {
+        bool none = json_is_null(value) || json_number_value(value) == 0;
+        json_object_set_new(model, name,
+                            json_pack("{s:o, s:s}", "value",
+                                      none ? json_null() : json_incref(value), "enforced_by",
+                                      none ? "none" : sandbox_enforcer(s, name)));
+    }
+    return model;
+}
+
+/* What the keeper reports holds, but for what it says of itself. */
+static json_t *confinement_model(const struct sandbox *s)
+{
+    json_t *report = sandbox_confinement(s);
+    json_t *holds = report ? json_copy(report) : json_object();
+    json_t *own = sandbox_missing(s), *missing = own ? json_copy(own) : json_array(), *item;
+    size_t i;
+    json_array_foreach(json_object_get(report, "missing"), i, item)
+    {
+        bool known = false;
+        for (size_t n = 0; n < json_array_size(own); n++)
+            known = known || json_equal(json_array_get(own, n), item);
+        if (!known)
+            json_array_append(missing, item);
+    }
+    const char *profile = json_string_value(json_object_get(report, "profile"));
+    json_t *model = json_pack("{s:s, s:s, s:o, s:o}", "profile", profile ? profile : "sandbox",
+                              "policy", sandbox_policy(s), "holds", holds, "missing", missing);
+    json_object_del(holds, "profile");
+    json_object_del(holds, "missing");
+    return model;
+}
+
+static json_t *usage_model(const struct sandbox *s)
+{
+    static const char *const names[] = {"cpu_s",     "memory_bytes", "memory_peak_bytes",
+                                        "processes", "disk_bytes",   "disk_inodes"};
+    json_t *usage = sandbox_last_usage(s), *model = json_object();
+    for (size_t i = 0; i < countof(names); i++) {
+        json_t *value = json_object_get(usage, names[i]);
+        json_object_set_new(model, names[i], value ? json_incref(value) : json_null());
+    }
+    return model;
+}
+
+static json_t *contexts_model(const struct sandbox *s)
+{
+    const struct kernel *k = sandbox_kernel(s);
+    return k ? json_pack("[{s:s, s:s, s:s, s:s}]", "id", kernel_id(k), "name", "default",
+                         "language", "python", "state", kernel_state_text(k))
+             : json_array();
+}
+
+static json_t *sandbox_model(const struct sandbox *s)
+{
+    char created[TIME_TEXT];
+    time_text(sandbox_created(s), created);
+    json_t *uid = sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s)) : json_string("shared");
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:b, s:s, s:s, s:o, s:o, s:o, s:o}", "id",
+                     sandbox_id(s), "state", sandbox_state_text(s), "reason",
+                     text_or_null(sandbox_reason(s)), "created", created, "uid", uid, "cold",
+                     (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy",
+                     sandbox_policy(s), "limits", limits_model(s), "confinement",
+                     confinement_model(s), "usage", usage_model(s), "contexts", contexts_model(s));
+}
+
+/* A body may be absent: it is then {}. NULL: the exchange was answered. */
+static json_t *body_of(struct exchange *x)
+{
+    struct err e = {0};
+    struct bytes text = exchange_body(x);
+    json_t *body = text.len ? json_parse_object(text, "body", BODY_LIMIT_BYTES, &e) : json_object();
+    if (!body)
+        exchange_fail(x, &e);
+    return body;
+}
+
+static void on_created(void *user, struct sandbox *s, const struct err *e)
+{
+    struct exchange *x = user;
+    if (!s) {
+        exchange_fail(x, e);
+        return;
+    }
+    scoped(string) char *location =
+        xasprintf("%s/v1/sandboxes/%s", exchange_base_url(x), sandbox_id(s));
+    exchange_add_header(x, "Location", location);
+    exchange_reply_json(x, 201, sandbox_model(s));
+}
+
+void v1_sandboxes_create(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    struct sandbox_request request = {0};
+    scoped(json) json_t *body = body_of(x);
+    if (!body)
+        return;
+    if (!field_object(body, "limits", OPTIONAL, &request.limits, &e) ||
+        !field_object(body, "env", OPTIONAL, &request.env, &e) ||
+        !field_str(body, "network", OPTIONAL, &request.network, &e) ||
+        !field_str(body, "policy", OPTIONAL, &request.policy, &e) ||
+        !field_bool(body, "cold", OPTIONAL, &request.cold, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
+    sandboxes_create(core, &request, on_created, x);
+}
+
+static struct sandbox *find(struct exchange *x, struct core *c)
+{
+    struct err e = {0};
+    struct sandbox *s = sandboxes_find(c, exchange_param(x, "id"), &e);
+    if (!s)
+        exchange_fail(x, &e);
+    return s;
+}
+
+/* A reply that needs the usage of one sandbox, or of all, first. */
+struct measured {
+    struct exchange *x;
+    struct core *core;
+    size_t awaited;
+};
+
+static void add_model(void *user, struct sandbox *s)
+{
+    json_array_append_new(user, sandbox_model(s));
+}
+
+static void on_all_measured(void *user)
+{
+    struct measured *m = user;
+    if (--m->awaited > 0)
+        return;
+    json_t *list = json_array();
+    sandboxes_each(m->core, add_model, list);
+    exchange_reply_json(m->x, 200, json_pack("{s:o, s:n}", "sandboxes", list, "next"));
+    free(m);
+}
+
+static void measure_one(void *user, struct sandbox *s)
+{
+    struct measured *m = user;
+    m->awaited++;
+    sandbox_measure(s, on_all_measured, m);
+}
+
+void v1_sandboxes_list(struct exchange *x, void *core)
+{
+    struct measured *m = xmalloc(sizeof(*m));
+    *m = (struct measured){x, core, 1};
+    sandboxes_each(core, measure_one, m);
+    on_all_measured(m);
+}
+
+static void on_measured(void *user)
+{
+    struct measured *m = user;
+    struct sandbox *s = find(m->x, m->core); /* it may have ended meanwhile */
+    if (s)
+        exchange_reply_json(m->x, 200, sandbox_model(s));
+    free(m);
+}
+
+static void show(struct exchange *x, struct core *c)
+{
+    struct sandbox *s = find(x, c);
+    if (!s)
+        return;
+    struct measured *m = xmalloc(sizeof(*m));
+    *m = (struct measured){x, c, 1};
+    sandbox_measure(s, on_measured, m);
+}
+
+void v1_sandbox_show(struct exchange *x, void *core)
+{
+    show(x, core);
+}
+
+static void on_changed(void *user, const struct err *e)
+{
+    struct measured *m = user;
+    if (e)
+        exchange_fail(m->x, e);
+    else
+        show(m->x, m->core);
+    free(m);
+}
+
+void v1_sandbox_change(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    json_t *limits = NULL;
+    struct sandbox *s = find(x, core);
+    scoped(json) json_t *body = s ? body_of(x) : NULL;
+    if (!body)
+        return;
+    if (!field_object(body, "limits", REQUIRED, &limits, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
+    struct measured *m = xmalloc(sizeof(*m));
+    *m = (struct measured){x, core, 1};
+    sandbox_change_limits(s, limits, on_changed, m);
+}
+
+static void on_removed(void *user, const struct err *e)
+{
+    struct exchange *x = user;
+    if (e)
+        exchange_fail(x, e);
+    else
+        exchange_reply_empty(x, 204);
+}
+
+void v1_sandbox_delete(struct exchange *x, void *core)
+{
+    struct sandbox *s = find(x, core);
+    if (s)
+        sandbox_remove(s, "the sandbox was deleted", on_removed, x);
+}

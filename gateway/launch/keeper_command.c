@@ -1,0 +1,145 @@
+/* The command line of warmcell-keeper, and behind its "--" that of the fork server. Everything that
+ * decides what a template is stands here. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/launch/keeper.h"
+#include "gateway/place.h"
+#include "protocol/bytes.h"
+
+/* The folder two above a file: /x of /x/bin/python. Given. */
+static char *prefix_of(const char *file)
+{
+    char *prefix = xstrdup(file);
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(prefix, '/');
+        if (slash && slash != prefix)
+            *slash = '\0';
+    }
+    return prefix;
+}
+
+static bool is_of_system(const char *path)
+{
+    static const char *const roots[] = {"/usr", "/bin", "/lib", "/lib64", "/etc"};
+    for (size_t i = 0; i < countof(roots); i++) {
+        size_t len = strlen(roots[i]);
+        if (strncmp(path, roots[i], len) == 0 && (path[len] == '/' || !path[len]))
+            return true;
+    }
+    return false;
+}
+
+/* Shows a path inside the sandboxes, unless the root has it already. */
+static void show(struct words *w, const char *path)
+{
+    if (!path || path[0] != '/' || !path[1] || is_of_system(path) || access(path, R_OK) != 0)
+        return;
+    words_add(w, xstrdup("--read-only"));
+    words_add(w, xstrdup(path));
+}
+
+/* The environment of the Python, the Python that a virtual environment was made of, and what of
+ * ours runs in it. */
+static void add_read_only(const struct settings_core *settings, const char *program,
+                          struct words *w)
+{
+    if (*settings->python) {
+        scoped(string) char *prefix = prefix_of(settings->python);
+        scoped(string) char *real = realpath(settings->python, NULL);
+        scoped(string) char *base = real ? prefix_of(real) : NULL;
+        show(w, prefix);
+        if (base && strcmp(base, prefix) != 0)
+            show(w, base);
+    }
+    scoped(string) char *package = place_python_package();
+    show(w, program);
+    show(w, package);
+    for (size_t i = 0; i < settings->sandbox_read_only.count; i++)
+        show(w, settings->sandbox_read_only.item[i]);
+}
+
+static void add_number(struct words *w, const char *flag, int64_t number)
+{
+    words_add(w, xstrdup(flag));
+    words_add(w, xasprintf("%lld", (long long)number));
+}
+
+static void add_profile(const struct keeper_plan *plan, const char *program, struct words *w)
+{
+    const struct settings_core *settings = plan->settings;
+    words_add(w, xstrdup("--profile"));
+    words_add(w, xstrdup("sandbox"));
+    words_add(w, xstrdup("--state-dir"));
+    words_add(w, xasprintf("%s/sandboxes", settings->state_dir));
+    words_add(w, xstrdup("--policy"));
+    words_add(w, xstrdup(plan->best_effort ? "best-effort" : "required"));
+    if (*settings->cgroup) {
+        words_add(w, xstrdup("--cgroup"));
+        words_add(w, xstrdup(settings->cgroup));
+    }
+    add_read_only(settings, program, w);
+}
+
+static char *joined(const struct string_list *list)
+{
+    struct buffer text = {0};
+    for (size_t i = 0; i < list->count; i++)
+        buffer_printf(&text, "%s%s", i ? "," : "", list->item[i]);
+    return buffer_take(&text, NULL);
+}
+
+static void add_fork_server(const struct settings_core *settings, char *program, struct words *w)
+{
+    words_add(w, xstrdup("--"));
+    words_add(w, program);
+    if (*settings->python) {
+        words_add(w, xstrdup("--python"));
+        words_add(w, xstrdup(settings->python));
+    }
+    words_add(w, xstrdup("--preload"));
+    words_add(w, joined(&settings->preload));
+    if (*settings->warm_up) {
+        words_add(w, xstrdup("--warm-up"));
+        words_add(w, xstrdup(settings->warm_up));
+    }
+}
+
+bool keeper_command(const struct keeper_plan *plan, const char *socket, const char *log,
+                    struct words *out, struct err *e)
+{
+    const struct settings_core *settings = plan->settings;
+    scoped(string) char *keeper = place_keeper();
+    scoped(string) char *program = place_python();
+    if (!keeper)
+        return fail(e, 503,
+                    "warmcell-keeper was not found next to this program; set WARMCELL_KEEPER");
+    words_add(out, take(&keeper));
+    words_add(out, xstrdup("--socket"));
+    words_add(out, xstrdup(socket));
+    words_add(out, xstrdup("--log"));
+    words_add(out, xstrdup(log));
+    add_number(out, "--idle", settings->lease_s > 0 ? settings->lease_s : 1);
+    add_number(out, "--recycle-forks", settings->recycle_forks);
+    add_number(out, "--recycle-age", settings->recycle_age_s);
+    if (plan->profile == KEEPER_SANDBOX)
+        add_profile(plan, program, out);
+    if (settings->warm && program)
+        add_fork_server(settings, take(&program), out);
+    return true;
+}
+
+char *keeper_template(const struct keeper_plan *plan)
+{
+    struct words w = {0};
+    uint32_t hash = 2166136261u; /* FNV-1a: names are told apart, nobody is kept out by it */
+    struct err e;
+    if (keeper_command(plan, "/", "/", &w, &e))
+        for (size_t i = 0; i < w.count; i++)
+            for (const char *at = w.word[i]; at == w.word[i] || at[-1]; at++)
+                hash = (hash ^ (unsigned char)*at) * 16777619u;
+    words_free(&w);
+    return xasprintf("%s%s-%08x", plan->profile == KEEPER_OWNER ? "owner" : "sandbox",
+                     plan->best_effort ? "-be" : "", hash);
+}

@@ -1,0 +1,362 @@
+"""/v1/sandboxes and /metrics with a keeper that starts nothing and kernels of the small driver:
+what is asked of the keeper, what the models say, how each failure is told, that nothing stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import processes
+from support.fake_keeper import FakeKeeper
+from support.gateway import Answer, Gateway
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+Place = tuple[Gateway, FakeKeeper]
+Begin = Callable[..., Place]
+
+
+def start(*options: str) -> Place:
+    gateway = Gateway(options=list(options))
+    keeper = FakeKeeper(gateway.home / "keeper")
+    gateway.env = keeper.environment
+    return gateway.start(), keeper
+
+
+def end(gateway: Gateway, keeper: FakeKeeper) -> None:
+    """A clean stop tells every keeper to end that nothing lives on in."""
+    gateway.stop()
+    assert not processes.wait_gone(keeper.pids())
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    gateway, keeper = start("--pool-max", "0")
+    remove(gateway, create(gateway))
+    for pid in keeper.pids():
+        processes.own(pid)
+    yield gateway, keeper
+    end(gateway, keeper)
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    """Starts gateways that are ended with the test."""
+    places: list[Place] = []
+
+    def begin_one(*options: str) -> Place:
+        places.append(start(*options))
+        return places[-1]
+
+    yield begin_one
+    for one in places:
+        end(*one)
+
+
+def create(gateway: Gateway, body: Any = None) -> dict[str, Any]:
+    answer = gateway.request("POST", "/v1/sandboxes", body)
+    assert answer.status == 201, answer
+    model: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"/v1/sandboxes/{model['id']}"
+    return model
+
+
+def context_of(model: dict[str, Any]) -> str:
+    (context,) = model["contexts"]
+    assert (context["name"], context["language"]) == ("default", "python")
+    return str(context["id"])
+
+
+def workspace(gateway: Gateway, model: dict[str, Any]) -> Path:
+    return gateway.state / "sandboxes" / str(model["id"]) / "workspace"
+
+
+def remove(gateway: Gateway, model: dict[str, Any]) -> None:
+    assert gateway.request("DELETE", f"/v1/sandboxes/{model['id']}").status == 204
+
+
+def test_the_model(place: Place) -> None:
+    gateway, keeper = place
+    made = create(gateway, {"limits": {"memory_bytes": 1 << 28, "life_s": 3600}})
+    model = gateway.get(f"/v1/sandboxes/{made['id']}").json()
+    assert model["state"] in ("starting", "running")
+    assert (model["reason"], model["uid"], model["cold"]) == (None, 700001, False)
+    assert (model["network"], model["policy"]) == ("none", "required")
+    limits = model["limits"]
+    assert limits["memory_bytes"] == {"value": 1 << 28, "enforced_by": "cgroup-v1"}
+    assert limits["life_s"] == {"value": 3600, "enforced_by": "host"}
+    assert limits["idle_s"] == {"value": None, "enforced_by": "none"}
+    assert model["confinement"] == {
+        "profile": "sandbox", "policy": "required", "holds": {"seccomp": True, "landlock": 7},
+        "missing": ["a thing", "another"],
+    }  # fmt: skip
+    assert model["usage"] == {
+        "cpu_s": 1.25, "memory_bytes": 1000, "memory_peak_bytes": 2000, "processes": 3,
+        "disk_bytes": 4096, "disk_inodes": None,
+    }  # fmt: skip
+    assert [one["id"] for one in gateway.get("/v1/sandboxes").json()["sandboxes"]] == [made["id"]]
+    (opened,) = [one for one in keeper.requests("OPEN") if one["sandbox"] == made["id"]]
+    assert (opened["network"], opened["limits"]["memory_bytes"]) == ("none", 1 << 28)
+    remove(gateway, made)
+
+
+def test_its_kernel_is_one_under_api_kernels(place: Place) -> None:
+    gateway, _ = place
+    made = create(gateway)
+    kernel = context_of(made)
+    assert gateway.kernel_model(kernel)["profile"] == "sandbox"
+    with closing(gateway.client(kernel)) as client:
+        assert client.run("print hello").stdout == "hello\n"
+    model = gateway.get(f"/v1/sandboxes/{made['id']}").json()
+    assert (model["state"], model["contexts"][0]["state"]) == ("running", "idle")
+    remove(gateway, made)
+    assert gateway.get(f"/api/kernels/{kernel}").status == 404
+
+
+def test_deleting_leaves_nothing(place: Place) -> None:
+    gateway, keeper = place
+    made = create(gateway)
+    deep = workspace(gateway, made)
+    deep.joinpath("link").symlink_to("/etc")
+    for _ in range(200):
+        deep = deep / "deep"
+        deep.mkdir()
+    deep.joinpath("file").write_text("text")
+    remove(gateway, made)
+    assert not (gateway.state / "sandboxes" / made["id"]).exists()
+    assert not (gateway.runtime / "kernels" / context_of(made)).exists()
+    assert not (gateway.state / "logs" / context_of(made)).exists()
+    assert keeper.requests("CLOSE")[-1]["sandbox"] == made["id"]
+    assert gateway.get(f"/v1/sandboxes/{made['id']}").status == 404
+    assert Path("/etc/passwd").exists()
+
+
+def test_the_end_of_its_kernel_is_its_own(place: Place) -> None:
+    gateway, _ = place
+    made = create(gateway)
+    gateway.delete_kernel(context_of(made))
+    assert gateway.get(f"/v1/sandboxes/{made['id']}").status == 404
+    processes.until(lambda: not (gateway.state / "sandboxes" / made["id"]).exists(), "removed")
+
+
+def test_limits_change(place: Place) -> None:
+    gateway, keeper = place
+    made = create(gateway, {"limits": {"processes": 32}})
+    path = f"/v1/sandboxes/{made['id']}"
+    answer = gateway.request("PATCH", path, {"limits": {"memory_bytes": 1 << 29}})
+    assert answer.status == 200, answer
+    limits = answer.json()["limits"]
+    assert (limits["memory_bytes"]["value"], limits["processes"]["value"]) == (1 << 29, 32)
+    assert keeper.requests("LIMITS")[-1]["limits"]["memory_bytes"] == 1 << 29
+    keeper.order("refuse-LIMITS", json.dumps({"status": 409, "message": "more is in use"}))
+    answer = gateway.request("PATCH", path, {"limits": {"memory_bytes": 1 << 25}})
+    keeper.forget("refuse-LIMITS")
+    assert (answer.status, answer.json()["detail"]) == (409, "more is in use")
+    assert gateway.get(path).json()["limits"]["memory_bytes"]["value"] == 1 << 29
+    remove(gateway, made)
+
+
+REFUSED: list[tuple[str, str, Any, int, str]] = [
+    ("POST", "", {"limits": {"memory_bytes": "much"}}, 400, "memory_bytes"),
+    ("POST", "", {"limits": {"no_such": 1}}, 400, "no_such"),
+    ("POST", "", {"limits": []}, 400, "limits"),
+    ("POST", "", {"env": {"A": 1}}, 400, "env: A: must be a string"),
+    ("POST", "", {"env": {"A=": "1"}}, 400, "env"),
+    ("POST", "", {"network": "full"}, 400, "network"),
+    ("POST", "", {"policy": "none"}, 400, "policy"),
+    ("POST", "", {"cold": 1}, 400, "cold"),
+    ("POST", "", [], 400, "body"),
+    ("GET", f"/{NOBODY}", None, 404, NOBODY),
+    ("PATCH", f"/{NOBODY}", {"limits": {}}, 404, NOBODY),
+    ("DELETE", f"/{NOBODY}", None, 404, NOBODY),
+]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: f"{case[0]}-{case[4]}")
+def test_what_is_refused(place: Place, case: tuple[str, str, Any, int, str]) -> None:
+    method, path, body, status, detail = case
+    answer = place[0].request(method, f"/v1/sandboxes{path}", body)
+    assert answer.status == status, answer
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert detail in answer.json()["detail"]
+
+
+def test_a_limit_that_is_refused_by_patch(place: Place) -> None:
+    gateway, _ = place
+    made = create(gateway)
+    path = f"/v1/sandboxes/{made['id']}"
+    for body in ({}, {"limits": {"processes": -1}}, {"limits": None}):
+        assert gateway.request("PATCH", path, body).status == 400
+    remove(gateway, made)
+
+
+def test_what_the_keeper_refuses_is_told(place: Place) -> None:
+    gateway, keeper = place
+    keeper.order("refuse-OPEN", json.dumps({"status": 501, "message": "no user namespaces here"}))
+    answer = gateway.request("POST", "/v1/sandboxes")
+    keeper.forget("refuse-OPEN")
+    assert (answer.status, answer.json()["detail"]) == (501, "no user namespaces here")
+    assert gateway.get("/v1/sandboxes").json()["sandboxes"] == []
+    remove(gateway, create(gateway))
+
+
+def test_a_machine_that_lacks_something(begin: Begin) -> None:
+    """Policy required refuses with the keeper's sentence; best-effort is a keeper of its own."""
+    gateway, keeper = begin()
+    keeper.order("lacks", "seccomp is missing: use a kernel that has it")
+    answer = gateway.request("POST", "/v1/sandboxes")
+    assert answer.status == 501
+    assert answer.json()["detail"] == "seccomp is missing: use a kernel that has it"
+    keeper.forget("lacks")
+    made = create(gateway, {"policy": "best-effort"})
+    assert made["policy"] == made["confinement"]["policy"] == "best-effort"
+    assert "best-effort" in keeper.commands()[-1]
+    remove(gateway, made)
+
+
+def test_what_a_client_names_does_not_reach_the_host(place: Place) -> None:
+    """The host is not confined: what loads a library must not be in its environment."""
+    gateway, _ = place
+    made = create(gateway, {"env": {"LD_PRELOAD": "/workspace/evil.so", "MINE": "yes"}})
+    kernel = context_of(made)
+    folder = gateway.runtime / "kernels" / kernel
+    host = json.loads((folder / "kernel.json").read_text())["pid"]
+    assert b"evil" not in Path(f"/proc/{host}/environ").read_bytes()
+    plan = json.loads((folder / "sandbox.json").read_text())
+    assert (plan["env"]["MINE"], plan["env"]["LD_PRELOAD"]) == ("yes", "/workspace/evil.so")
+    assert plan["env"]["HOME"] == "/home/user"
+    assert plan["cwd"] == "/workspace"
+    assert (folder / "sandbox.json").stat().st_mode & 0o777 == 0o600
+    remove(gateway, made)
+
+
+def test_the_most_allowed(begin: Begin) -> None:
+    gateway, _ = begin("--max-sandboxes", "1")
+    made = create(gateway)
+    answer = gateway.request("POST", "/v1/sandboxes")
+    assert (answer.status, "Resource Limit" in answer.json()["detail"]) == (403, True)
+    remove(gateway, made)
+    remove(gateway, create(gateway))
+
+
+def ready(gateway: Gateway) -> int:
+    return int(metrics(gateway)['warmcell_pool_ready{pool="sandbox"}'])
+
+
+def test_a_pool_that_follows_its_demand(begin: Begin) -> None:
+    gateway, keeper = begin("--pool-min", "2", "--pool-max", "4")
+    processes.until(lambda: ready(gateway) == 2, "a full pool")
+    stood = {one["sandbox"] for one in keeper.requests("OPEN")}
+    made = [create(gateway, {"env": {"A": "b"}, "limits": {"processes": 16}}) for _ in range(4)]
+    assert {one["id"] for one in made[:2]} == stood
+    assert [one["limits"]["processes"]["value"] for one in made] == [16] * 4
+    assert {one["sandbox"] for one in keeper.requests("LIMITS")} >= stood
+    processes.until(lambda: ready(gateway) == 4, "a pool as large as its demand")
+    assert metrics(gateway)['warmcell_pool_hits_total{pool="sandbox"}'] >= 2
+    listed = gateway.get("/v1/sandboxes").json()["sandboxes"]
+    assert {one["id"] for one in listed} == {one["id"] for one in made}
+    with closing(gateway.client(context_of(made[0]))) as client:
+        assert client.run("env A").stdout.strip() == "A=b"
+
+
+def test_a_cold_one_is_not_of_the_pool(begin: Begin) -> None:
+    gateway, keeper = begin("--pool-min", "1")
+    processes.until(lambda: ready(gateway) == 1, "a full pool")
+    stood = {one["sandbox"] for one in keeper.requests("OPEN")}
+    made = create(gateway, {"cold": True})
+    assert made["id"] not in stood
+    assert made["cold"] is True
+
+
+def test_a_keeper_that_dies_is_started_again(begin: Begin) -> None:
+    gateway, keeper = begin()
+    remove(gateway, create(gateway))
+    (first,) = keeper.pids()
+    os.kill(first, signal.SIGKILL)
+    processes.until(lambda: len(keeper.pids()) == 2, "another keeper")
+    remove(gateway, create(gateway))
+    assert metrics(gateway)['warmcell_keeper_starts_total{keeper="sandbox"}'] == 2
+
+
+def test_a_gateway_that_comes_back_finds_them(begin: Begin) -> None:
+    gateway, keeper = begin()
+    made = create(gateway, {"limits": {"processes": 16}, "env": {"A": "b"}})
+    kernel = context_of(made)
+    client = gateway.client(kernel, "mine")
+    client.run("print before")
+    asked = client.execute("child after")
+    gateway.kill()
+    gateway.start()
+    model = gateway.get(f"/v1/sandboxes/{made['id']}").json()
+    assert model["limits"]["processes"]["value"] == 16
+    assert model["created"][:19] == made["created"][:19]
+    assert context_of(model) == kernel
+    again = gateway.client(kernel, "mine", ready=False)
+    assert again.collect(asked).stdout == "after\n"
+    assert len(keeper.pids()) == 1
+    assert [one.get("uid") for one in keeper.requests("OPEN") if one["sandbox"] == made["id"]] == [
+        None,
+        700001,
+    ]
+    remove(gateway, made)
+
+
+def test_a_clean_stop_leaves_the_keeper_to_what_lives_on(begin: Begin) -> None:
+    gateway, keeper = begin()
+    made = create(gateway)
+    gateway.process.send_signal(signal.SIGTERM)  # type: ignore[union-attr]
+    assert gateway.process.wait(30) == 0  # type: ignore[union-attr]
+    assert keeper.requests("END") == []
+    gateway.start()
+    assert gateway.get(f"/v1/sandboxes/{made['id']}").status == 200
+
+
+def metrics(gateway: Gateway) -> dict[str, float]:
+    answer = gateway.get("/metrics")
+    assert answer.status == 200
+    return parse(answer)
+
+
+def parse(answer: Answer) -> dict[str, float]:
+    lines = answer.body.decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+            for line in lines if not line.startswith("#")}  # fmt: skip
+
+
+def test_metrics(place: Place) -> None:
+    gateway, _ = place
+    assert gateway.request("GET", "/metrics", auth=False).status in (401, 403)
+    made = create(gateway)
+    with closing(gateway.client(context_of(made))) as client:
+        client.run("print hello")
+        found = metrics(gateway)
+        assert found["warmcell_websockets"] == 1
+    assert found["warmcell_sandboxes"] == 1
+    assert found['warmcell_kernels{state="idle"}'] == 1
+    assert found[f'warmcell_sandbox_cpu_seconds_total{{sandbox="{made["id"]}"}}'] == 1.25
+    assert found[f'warmcell_sandbox_memory_bytes{{sandbox="{made["id"]}"}}'] == 1000
+    assert found['warmcell_keeper_forks_total{keeper="sandbox"}'] == 7
+    assert found['warmcell_keeper_cold_starts_total{keeper="sandbox"}'] == 3
+    assert found['warmcell_http_requests_total{status="2xx"}'] >= 2
+    assert found["warmcell_kernel_messages_total"] >= 4
+    assert found["warmcell_client_messages_total"] >= 1
+    remove(gateway, made)
+
+
+def test_every_metric_has_a_help_and_a_type(place: Place) -> None:
+    lines = place[0].get("/metrics").body.decode().splitlines()
+    names = [line.split()[2] for line in lines if line.startswith("# HELP")]
+    types = {line.split()[2]: line.split()[3] for line in lines if line.startswith("# TYPE")}
+    assert len(names) == len(set(names)) == len(types)
+    for name in names:
+        assert name.startswith("warmcell_")
+        assert name.endswith("_total") == (types[name] == "counter")

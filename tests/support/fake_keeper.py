@@ -1,0 +1,183 @@
+"""A keeper for the tests of the gateway: it speaks docs/keeper.md and starts nothing.
+
+Run as the program (WARMCELL_KEEPER), it listens, leaves its starter, and answers. FAKE_KEEPER names
+a folder: each request is written to `requests` in it, a line of JSON, its pid to `pids`, and a file
+there orders what to do: `lacks` (end with 3 and its text), `refuse-KIND` (answer FAILED with
+its JSON), `hang-KIND` (give no answer).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from support.fake_kernel import DRIVER
+from support.programs import programs
+
+KINDS = {
+    1: "OPEN",
+    2: "START",
+    3: "USAGE",
+    4: "LIMITS",
+    5: "CLOSE",
+    6: "STATUS",
+    7: "END",
+    8: "KILL",
+}
+OK, FAILED = 32, 33
+
+
+class Keeper:
+    def __init__(self, folder: Path, options: dict[str, str]) -> None:
+        self.folder = folder
+        self.options = options
+        self.held: dict[str, set[int]] = {}
+        self.log = (folder / "requests").open("a", buffering=1)
+
+    def open(self, body: dict[str, Any], asker: int) -> dict[str, Any]:
+        name = body["sandbox"]
+        created = name not in self.held
+        self.held.setdefault(name, set()).add(asker)
+        workspace = Path(self.options["--state-dir"]) / name / "workspace"
+        workspace.mkdir(parents=True, exist_ok=True)
+        return {"uid": body.get("uid", 700001), "enforced": {"memory_bytes": "cgroup-v1"},
+                "missing": ["a thing"], "created": created}  # fmt: skip
+
+    def answer(self, kind: str, body: dict[str, Any], asker: int) -> dict[str, Any]:
+        if kind == "OPEN":
+            return self.open(body, asker)
+        if kind == "USAGE":
+            return {"cpu_s": 1.25, "memory_bytes": 1000, "memory_peak_bytes": 2000,
+                    "processes": 3, "disk_bytes": 4096, "disk_inodes": None}  # fmt: skip
+        if kind == "STATUS":
+            return {"fork_server": {"state": "ready", "pid": 1, "generation": 2, "forks": 7,
+                                    "age_s": 1, "why": None},
+                    "cold": 3, "processes": 4, "sandboxes": [],
+                    "confinement": {"profile": "sandbox", "seccomp": True, "landlock": 7,
+                                    "missing": ["another"]}}  # fmt: skip
+        if kind == "CLOSE":
+            self.held.pop(body["sandbox"], None)
+        return {}
+
+    def take(self, connection: socket.socket) -> bool:
+        data = connection.recv(65536)
+        if not data:
+            return False
+        number, name = (
+            struct.unpack_from("<I", data, 4)[0],
+            KINDS[struct.unpack_from("<I", data)[0]],
+        )
+        body = json.loads(data[8:] or b"{}")
+        self.log.write(json.dumps({"kind": name, **body}) + "\n")
+        if (self.folder / f"hang-{name}").exists():
+            return True
+        refusal = self.folder / f"refuse-{name}"
+        answer = (json.loads(refusal.read_text()) if refusal.exists()
+                  else self.answer(name, body, connection.fileno()))  # fmt: skip
+        head = struct.pack("<II", FAILED if refusal.exists() else OK, number)
+        connection.send(head + json.dumps(answer).encode())
+        if name == "END":
+            os._exit(0)
+        return True
+
+
+def serve(listener: socket.socket, keeper: Keeper) -> None:
+    connections: list[socket.socket] = []
+    while True:
+        ready, _, _ = select.select([listener, *connections], [], [])
+        for one in ready:
+            if one is listener:
+                connections.append(listener.accept()[0])
+            elif not keeper.take(one):
+                connections.remove(one)
+                one.close()
+
+
+def main(arguments: list[str]) -> None:
+    folder = Path(os.environ["FAKE_KEEPER"])
+    ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    options = dict(zip(ours[::2], ours[1::2], strict=True))
+    with (folder / "commands").open("a") as commands:
+        commands.write(json.dumps(arguments) + "\n")
+    lacks = folder / "lacks"
+    if lacks.exists() and options.get("--profile") == "sandbox":
+        print(f"warmcell-keeper: {lacks.read_text()}", file=sys.stderr)
+        sys.exit(3)
+    path = Path(options["--socket"])
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(path))
+    listener.listen(64)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    with (folder / "pids").open("a") as pids:
+        pids.write(f"{os.getpid()}\n")
+    serve(listener, Keeper(folder, options))
+
+
+@dataclass(frozen=True)
+class FakeKeeper:
+    """The folder that orders what fake keepers do and shows what they were asked."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a gateway: its keeper is this one, its host ours with the driver of tests/kernel."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        keeper = self._program("keeper", f'exec "$PY" {Path(__file__).resolve()} "$@"')
+        host = self._program(
+            "host",
+            f"""
+            for word; do
+                shift
+                case $word in
+                --keeper | --sandbox | --sandbox-plan | --python) skip=1; continue ;;
+                --cold) continue ;;
+                esac
+                [ -n "$skip" ] && skip= && continue
+                set -- "$@" "$word"
+            done
+            exec {programs().host} "$@" --driver -- "$PY" {DRIVER}""",
+        )
+        return {"WARMCELL_KEEPER": str(keeper), "WARMCELL_KERNEL": str(host),
+                "FAKE_KEEPER": str(self.folder), "PY": sys.executable}  # fmt: skip
+
+    def _program(self, name: str, text: str) -> Path:
+        place = self.folder / name
+        place.write_text(f"#!/bin/sh\nPY={sys.executable}\n{text}\n")
+        place.chmod(0o755)
+        return place
+
+    def order(self, name: str, text: str = "") -> None:
+        (self.folder / name).write_text(text)
+
+    def forget(self, name: str) -> None:
+        (self.folder / name).unlink()
+
+    def requests(self, kind: str) -> list[dict[str, Any]]:
+        log = self.folder / "requests"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [one for one in map(json.loads, lines) if one["kind"] == kind]
+
+    def commands(self) -> list[list[str]]:
+        return [json.loads(line) for line in (self.folder / "commands").read_text().splitlines()]
+
+    def pids(self) -> list[int]:
+        place = self.folder / "pids"
+        return [int(line) for line in place.read_text().split()] if place.exists() else []
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
