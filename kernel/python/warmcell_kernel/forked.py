@@ -12,9 +12,8 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-from IPython.paths import get_ipython_dir
 
 from warmcell_kernel import startup, warm
 from warmcell_kernel.kernel import Kernel
@@ -44,12 +43,21 @@ def parse_environment(raw: bytes) -> dict[str, str]:
 
 
 @dataclass
+class Home:
+    """What is found by way of HOME and others of PLACES; none of it need exist."""
+
+    ipython: str
+    cache: Path
+    matplotlib_files: list[str]  # its configuration is the first that exists, else its own
+
+
+@dataclass
 class Plan:
     """What a fork will have to change; found out before it, where looking costs no copied page."""
 
     remove: list[str]
     change: dict[str, str]
-    new_home: bool  # what was found by way of HOME or XDG_* must be found anew
+    home: Home | None  # None: as in the fork server
     python_path: tuple[str, str]  # before and after
     cpus: int
     backend: str
@@ -62,10 +70,22 @@ def plan(wanted: dict[str, str], former: dict[str, str]) -> Plan:
     return Plan(
         remove=[name for name in os.environ if name not in whole],
         change={name: value for name, value in whole.items() if os.environ.get(name) != value},
-        new_home=any(wanted.get(name) != former.get(name) for name in PLACES),
+        home=home(wanted) if any(wanted.get(n) != former.get(n) for n in PLACES) else None,
         python_path=(former.get("PYTHONPATH", ""), wanted.get("PYTHONPATH", "")),
         cpus=cpus(wanted),
         backend=whole["MPLBACKEND"],
+    )
+
+
+def home(environment: dict[str, str]) -> Home:
+    folder = environment.get("HOME") or "/"
+    config = environment.get("XDG_CONFIG_HOME") or f"{folder}/.config"
+    told = environment.get("MATPLOTLIBRC")
+    own = environment.get("MPLCONFIGDIR") or f"{config}/matplotlib"
+    return Home(
+        ipython=environment.get("IPYTHONDIR") or f"{folder}/.ipython",
+        cache=Path(environment.get("XDG_CACHE_HOME") or f"{folder}/.cache"),
+        matplotlib_files=[*([told] if told else []), f"{own}/matplotlibrc"],
     )
 
 
@@ -88,14 +108,16 @@ def become(todo: Plan, prepared: warm.Prepared) -> Kernel | None:
     shell = prepared.kernel.shell
     if todo.python_path[0] != todo.python_path[1]:
         replace_python_path(*todo.python_path)
-    if todo.new_home:
-        follow_home()
     if loaded("matplotlib") is not None:
         follow_matplotlib(todo, shell, prepared.matplotlib_file)
-    if not todo.new_home or keeps_configuration(shell):
+    if todo.home is None:
         return prepared.kernel
-    forget_shell(shell)
-    return None
+    follow_home(todo.home)
+    if has_configuration(todo.home.ipython) or has_configuration(shell.ipython_dir):
+        forget_shell(shell)
+        return None
+    move_ipython(shell, todo.home.ipython)
+    return prepared.kernel
 
 
 def loaded(module: str) -> Any:
@@ -103,17 +125,17 @@ def loaded(module: str) -> Any:
     return sys.modules.get(module)
 
 
-def keeps_configuration(shell: Any) -> bool:
-    """Whether the shell, made in the fork server's home, is right in this one."""
-    folder = get_ipython_dir()
-    if folder == shell.ipython_dir:
-        return True
-    paths = [*startup.config_paths(folder), *startup.config_paths(shell.ipython_dir)]
-    if any(os.path.exists(path) for path in paths):  # noqa: PTH110
-        return False
-    shell.ipython_dir = folder
-    shell.init_profile_dir(None)
-    return True
+def has_configuration(ipython_dir: str) -> bool:
+    return any(os.path.exists(path) for path in startup.config_paths(ipython_dir))  # noqa: PTH110
+
+
+def move_ipython(shell: Any, folder: str) -> None:
+    """Names other folders, and makes none: hardly anybody looks for them."""
+    shell._trait_values["ipython_dir"] = folder
+    profile = f"{folder}/profile_default"
+    names = ("security", "log", "startup", "pid", "static")
+    places = {f"{name}_dir": f"{profile}/{name}" for name in names}
+    shell.profile_dir._trait_values.update(location=profile, **places)
 
 
 def forget_shell(shell: Any) -> None:
@@ -148,28 +170,30 @@ def reseed() -> None:
         process.current_process().authkey = os.urandom(32)
 
 
-def follow_home() -> None:
-    """What was found by way of HOME or XDG_* is found anew."""
+def follow_home(home: Home) -> None:
+    """What remembers where it found a folder is told the new one, or finds it again."""
     tempfile = loaded("tempfile")
     if tempfile is not None:
         tempfile.tempdir = None
     parso = loaded("parso.cache")
     if parso is not None:
-        parso._default_cache_path = parso._get_default_cache_path()
+        parso._default_cache_path = home.cache / "parso"
     jedi = loaded("jedi.settings")
     if jedi is not None:
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
-        jedi.cache_directory = os.path.join(cache, "jedi")  # noqa: PTH118
+        jedi.cache_directory = f"{home.cache}/jedi"
 
 
 def follow_matplotlib(todo: Plan, shell: Any, former_file: str | None) -> None:
     """Its folders, its configuration file and MPLBACKEND."""
     matplotlib = loaded("matplotlib")
-    if todo.new_home:
+    files = ["matplotlibrc"]
+    if todo.home is not None:
         for name in ("get_configdir", "get_cachedir"):
             forget_answer(getattr(matplotlib, name))
-    looks = todo.new_home or os.path.exists("matplotlibrc")  # noqa: PTH110
-    if looks and matplotlib.matplotlib_fname() != former_file:
+        files += todo.home.matplotlib_files
+    own = f"{matplotlib.get_data_path()}/matplotlibrc"
+    moved = todo.home is not None and former_file != own
+    if moved or any(os.path.exists(file) for file in files):  # noqa: PTH110
         settings = dict.items(matplotlib.rc_params())  # a look at "backend" would choose one
         others = {name: value for name, value in settings if name not in OF_THE_KERNEL}
         matplotlib.rcParams.update(others)

@@ -40,14 +40,13 @@ def load_config() -> tuple[Config, list[str]]:
     return config, complaints
 
 
-def _wanted(config: Config) -> bool:
-    folder = _profile_folder() / "startup"
+def _wanted(shell: ZMQInteractiveShell) -> bool:
     try:
-        files = [entry.name for entry in os.scandir(folder)]
+        files = [entry.name for entry in os.scandir(f"{shell.profile_dir.location}/startup")]
     except OSError:
         files = []
     return (
-        "InteractiveShellApp" in config
+        "InteractiveShellApp" in shell.config
         or "PYTHONSTARTUP" in os.environ
         or any(name.endswith((".py", ".ipy")) for name in files)
     )
@@ -55,7 +54,7 @@ def _wanted(config: Config) -> bool:
 
 def run_user_code(shell: ZMQInteractiveShell) -> None:
     """Loads extensions and runs exec_lines, PYTHONSTARTUP and the profile's startup files."""
-    if not _wanted(shell.config):
+    if not _wanted(shell):
         return
     import traceback
 
@@ -64,7 +63,7 @@ def run_user_code(shell: ZMQInteractiveShell) -> None:
     class App(InteractiveShellApp):
         # what the mixin expects of an Application
         log = shell.log
-        ipython_dir = get_ipython_dir()
+        ipython_dir = shell.ipython_dir
         extra_args: ClassVar[list[str]] = []
 
         def initialize(self) -> None:
