@@ -54,8 +54,12 @@ static void add_read_only(const struct settings_core *settings, const char *prog
             show(w, base);
     }
     scoped(string) char *package = place_python_package();
+    scoped(string) char *inner = package ? xasprintf("%s/warmcell_kernel", package) : NULL;
+    scoped(string) char *sources = inner ? realpath(inner, NULL) : NULL; /* of a build tree */
     show(w, program);
     show(w, package);
+    if (sources && strcmp(sources, inner) != 0)
+        show(w, sources);
     for (size_t i = 0; i < settings->sandbox_read_only.count; i++)
         show(w, settings->sandbox_read_only.item[i]);
 }

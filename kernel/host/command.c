@@ -30,9 +30,11 @@ static char *sibling(const char *variable, const char *relative, const char *ins
         return xstrdup(told);
     scoped(string) char *directory = own_directory();
     char *path = xasprintf("%s/%s", directory, relative);
-    if (access(path, mode) == 0)
-        return path;
+    char *real = access(path, mode) == 0 ? realpath(path, NULL) : NULL; /* without "..": inside a
+                                                                         * sandbox less is seen */
     free(path);
+    if (real)
+        return real;
     return access(installed, mode) == 0 ? xstrdup(installed) : NULL;
 }
 
