@@ -59,7 +59,9 @@ pid_t join_fork(const int *namespaces, void (*be)(void *data), void *data, struc
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the maps of new sandboxes are written through /proc */
     munmap(stack, STACK_BYTES);
     errno = v.cause;
-    if (v.pid < 0)
+    if (v.pid < 0 && v.cause == ENOMEM) /* what clone says of a PID namespace that is ending */
+        fail(e, 503, "cannot enter the sandbox: its first process has ended");
+    else if (v.pid < 0)
         fail_errno(e, 503, "cannot enter the sandbox");
     return v.pid;
 }

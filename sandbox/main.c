@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -167,8 +166,6 @@ static int serve(const struct keeper_options *options, struct door *door, int to
     }
     if (keeper > 0)
         return options->foreground ? stand_for(keeper) : 0;
-    if (options->foreground && world)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
     tell(told_fd, (char[]){READY, '\0'});
     keeper_log("listens on %s", options->socket);
     int status = keeper_run(options, door->fd, world, governor);

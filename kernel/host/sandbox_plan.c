@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sandbox/root.h"
+
 #define LIMIT_BYTES (1024 * 1024)
 
 static bool read_file(const char *path, struct buffer *out, struct err *e)
@@ -21,8 +23,10 @@ static bool read_file(const char *path, struct buffer *out, struct err *e)
 /* values may be NULL. */
 static bool read_environment(json_t *values, char ***out, struct err *e)
 {
-    static const char *const base[][2] = {
-        {"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"LANG", "C.UTF-8"}, {"TMPDIR", "/tmp"}};
+    static const char *const base[][2] = {{"PATH", "/usr/local/bin:/usr/bin:/bin"},
+                                          {"HOME", ROOT_HOME},
+                                          {"LANG", "C.UTF-8"},
+                                          {"TMPDIR", "/tmp"}};
     char **env = *out = xcalloc(countof(base) + json_object_size(values) + 1, sizeof *env);
     const char *name;
     json_t *value;

@@ -93,7 +93,7 @@ class Driver:
         self.count = 0
         self.number = 0
         self.silent = False
-        self.env: dict[str, str] = {}
+        self.env = dict(os.environ)
 
     # orders
 
@@ -190,6 +190,9 @@ class Driver:
     def do_daemon(self, _text: str) -> None:
         child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
         self.do_print(str(child.pid))
+
+    def do_fill(self, megabytes: str) -> None:
+        self.ballast = b"x" * (int(megabytes) << 20)
 
     def do_ask_exit(self, keep: str) -> None:
         self.link.send(EXIT, 0, dump({"keepkernel": keep == "keep"}))
