@@ -73,8 +73,8 @@ def test_the_keeper_is_its_parent_and_the_host_speaks_to_it(
 def test_an_interrupt_reaches_it(started: Callable[..., Host]) -> None:
     host = started()
     client = host.client()
-    run = client.execute("wait")
-    client.take(lambda m: m.state == "busy")
+    run = client.execute("print in\nwait")
+    client.take(lambda m: m.msg_type == "stream")
     assert client.ask("interrupt_request", channel="control").content["status"] == "ok"
     assert client.collect(run).status == "error"
     assert client.run("print a").stdout == "a\n"
@@ -245,8 +245,8 @@ def test_a_confined_kernel_works_and_sees_nothing_of_the_hosts(
     assert client.run("env HOME").stdout == "HOME=/home/user\n"
     outside = client.ask("usage_request", channel="control").content["pid"]
     assert outside != inside
-    run = client.execute("wait")
-    client.take(lambda m: m.state == "busy")
+    run = client.execute("print in\nwait")
+    client.take(lambda m: m.msg_type == "stream")
     client.ask("interrupt_request", channel="control")
     assert client.collect(run).status == "error"
     asker = confining.asker()
@@ -284,8 +284,8 @@ def test_a_killed_init_is_told_and_the_next_start_is_refused(
     client = host.client()
     interpreter = client.ask("usage_request", channel="control").content["pid"]
     (init,) = (pid for pid in children_of(confining) if int(pid) != interpreter)
-    run = client.execute("wait")
-    client.take(lambda m: m.state == "busy")
+    run = client.execute("print in\nwait")
+    client.take(lambda m: m.msg_type == "stream")
     os.kill(int(init), signal.SIGKILL)
     assert "killed by signal 9" in client.collect(run).content["evalue"]
     no_sandbox(confining.asker())
@@ -300,8 +300,8 @@ def test_a_killed_keeper_takes_its_sandboxes_along_and_it_is_told(
     host = confined()
     client = host.client()
     interpreter = client.ask("usage_request", channel="control").content["pid"]
-    run = client.execute("wait")
-    client.take(lambda m: m.state == "busy")
+    run = client.execute("print in\nwait")
+    client.take(lambda m: m.msg_type == "stream")
     family = [int(pid) for pid in children_of(confining)]
     assert interpreter in family
     confining.kill()
