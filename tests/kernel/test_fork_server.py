@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kernel.forks import ForkRefused, ForkServer, Namespaces, sealed_environment
 from kernel.interpreters import environment, spawn, start
-from kernel.link_peer import Interpreter
+from kernel.link_peer import SHUTDOWN, Interpreter
 from support import processes
 from support.programs import Programs
 
@@ -301,6 +301,26 @@ def test_places_follow_the_environment(forks: Forks, tmp_path: Path) -> None:
     assert value(fork, "import time\n[time.timezone, time.localtime(0).tm_hour]") == [-20700, 5]
     assert value(fork, "import of_python_path\nof_python_path.here") == 1
     assert value(fork, "import tempfile\ntempfile.gettempdir()") == str(home)
+
+
+def test_a_temporary_folder_of_the_server_stays_its_own(
+    servers: Servers, forks: Forks, tmp_path: Path
+) -> None:
+    """matplotlib makes one where it finds no place to write, and removes it at its exit."""
+    homeless = {"HOME": "/proc/none", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+    server = servers(env={**homeless, "MPLCONFIGDIR": "/proc/none", "TMPDIR": str(tmp_path)})
+    first, second = forks(server), forks(server)
+    code = "import matplotlib\n[matplotlib.get_configdir(), matplotlib.get_cachedir()]"
+    used = [*value(first, code), *value(second, code)]
+    assert len(set(used)) == 2, used
+    first.send(SHUTDOWN, 0, b'{"restart": false}')
+    assert first.process.wait(30) == 0
+    assert not Path(used[0]).exists()
+    assert Path(used[-1]).exists()
+    assert len(list(tmp_path.glob("matplotlib-*"))) == 2
+    server.sock.close()
+    assert server.process.wait(30) == 0
+    assert list(tmp_path.glob("matplotlib-*")) == [Path(used[-1])]
 
 
 def test_a_variable_that_only_a_start_can_follow_is_refused(forks: Forks) -> None:

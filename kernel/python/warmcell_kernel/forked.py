@@ -7,8 +7,10 @@ system, it read in the fork server's; here it is read again.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -67,10 +69,13 @@ def plan(wanted: dict[str, str], former: dict[str, str]) -> Plan:
     """wanted: the environment asked for; former: that which the fork server was started with."""
     whole = {"MPLBACKEND": INLINE_BACKEND, **wanted, **TERMINAL_ENVIRONMENT}
     whole["MPLBACKEND"] = whole["MPLBACKEND"] or INLINE_BACKEND
+    # matplotlib itself sets MPLCONFIGDIR to a temporary folder when it finds no other
+    own_folder = os.environ.get("MPLCONFIGDIR") != former.get("MPLCONFIGDIR")
+    moved = own_folder or any(wanted.get(name) != former.get(name) for name in PLACES)
     return Plan(
         remove=[name for name in os.environ if name not in whole],
         change={name: value for name, value in whole.items() if os.environ.get(name) != value},
-        home=home(wanted) if any(wanted.get(n) != former.get(n) for n in PLACES) else None,
+        home=home(wanted) if moved else None,
         python_path=(former.get("PYTHONPATH", ""), wanted.get("PYTHONPATH", "")),
         cpus=cpus(wanted),
         backend=whole["MPLBACKEND"],
@@ -188,6 +193,8 @@ def follow_matplotlib(todo: Plan, shell: Any, former_file: str | None) -> None:
     matplotlib = loaded("matplotlib")
     files = ["matplotlibrc"]
     if todo.home is not None:
+        # a temporary folder is the fork server's to remove
+        atexit.unregister(shutil.rmtree)
         for name in ("get_configdir", "get_cachedir"):
             forget_answer(getattr(matplotlib, name))
         files += todo.home.matplotlib_files

@@ -6,12 +6,10 @@ just started only in that its modules are there already.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import importlib.util
 import linecache
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -106,8 +104,6 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     if left_open:
         failed["descriptors"] = f"left open by a module: {', '.join(left_open)}"
     matplotlib = sys.modules.get("matplotlib")
-    # a temporary folder for want of a writable one is this process's to remove, not that of forks
-    atexit.unregister(shutil.rmtree)
     return Prepared(kernel, failed, matplotlib.matplotlib_fname() if matplotlib else None)
 
 
