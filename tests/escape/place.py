@@ -1,0 +1,170 @@
+"""Where attempts are made from: a sandbox, and the same machine outside it, as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from escape.attempts import RUN
+from escape.kernel import call
+from support import ordinary, processes
+from support.programs import programs
+
+PYTHON = str(Path(sys.executable).resolve())  # of the system: a sandbox shows it
+USER = 64123  # an ordinary user whom nobody else is
+SANDBOX_UID = 71002  # host uid of the sandbox, as root
+HERE = Path(__file__).resolve().parent
+# a user namespace, and all others in it, where the same calls are allowed
+NAMESPACES = ["unshare", "-U", "-r", "-m", "-n", "-i", "-u", "-p", "-f"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    reached: bool
+    why: str
+
+
+class Place:
+    """One machine with a victim on it, and a sandbox made by `mode`: "root" or "user"."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.marker = secrets.token_hex(16)
+        self.folder = Path(tempfile.mkdtemp(prefix="wce-", dir="/tmp"))
+        self.folder.chmod(0o755)
+        self.outside = self.folder / "outside"
+        self.tools = self.folder / "tools"
+        self.state = self.folder / "state" / "sandboxes"
+        self.workspace = self.state / "first" / "workspace"
+        self.secret = self.folder / "secret"
+        self.fill()
+        self.inherited = os.open(self.secret, os.O_RDONLY)
+        self.inherited_folder = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        self.victim = self.start_victim()
+        assert self.victim.stdout is not None
+        self.found: dict[str, Any] = json.loads(self.victim.stdout.readline())
+
+    def fill(self) -> None:
+        for folder in (self.outside, self.tools / "escape", self.workspace, self.other):
+            folder.mkdir(parents=True)
+        (self.outside / "mnt").mkdir()
+        for module in HERE.glob("*.py"):
+            shutil.copy(module, self.tools / "escape")
+        for file in (self.secret, self.other / "secret", self.tools / "mine"):
+            file.write_text(self.marker)
+            file.chmod(0o644)
+        with sqlite3.connect(self.state.parent / "warmcell.db") as database:
+            database.execute("create table tokens (text)")
+            database.execute("insert into tokens values (?)", (self.marker,))
+        database.close()
+        for folder, _, files in os.walk(self.folder):
+            for path in (folder, *(os.path.join(folder, file) for file in files)):
+                os.chown(path, self.uid, self.uid)
+        if os.geteuid() == 0:
+            shutil.copy("/usr/bin/id", self.tools / "id-as-root")
+            os.chmod(self.tools / "id-as-root", 0o4755)
+            os.mknod(self.outside / "sda", 0o20600, os.makedev(1, 5))
+
+    @property
+    def uid(self) -> int:
+        return USER if self.mode == "user" and os.geteuid() == 0 else os.geteuid()
+
+    @property
+    def other(self) -> Path:
+        return self.state / "second" / "workspace"
+
+    def as_user(self, *command: str) -> list[str]:
+        """The command, run by who has the place."""
+        if self.uid == os.geteuid():
+            return list(command)
+        return ordinary.command(self.uid, *command)
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"ESCAPE_SECRET": self.marker}
+
+    def start_victim(self) -> subprocess.Popen[str]:
+        victim = subprocess.Popen(
+            self.as_user(PYTHON, "-m", "escape.victim", str(self.folder), self.marker),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=self.environment() | {"PYTHONPATH": str(self.tools)},
+            start_new_session=True,
+        )
+        processes.own(victim.pid)
+        return victim
+
+    def inside(self, name: str, argument: Mapping[str, Any]) -> Answer:
+        command = [str(programs().build / "tests" / "sandbox" / "boundary-run")]
+        command += ["--state", str(self.state), "--read-only", str(self.tools)]
+        if not PYTHON.startswith("/usr/"):
+            command += ["--read-only", sys.base_prefix]
+        if self.mode == "root":
+            command += ["--uid", str(SANDBOX_UID)]
+        tail = [PYTHON, "-I", "-c", RUN, str(self.tools), name]
+        return self.run(self.as_user(*command, "--", *tail), argument)
+
+    def control(self, how: str, name: str, argument: Mapping[str, Any]) -> Answer:
+        """Outside: "user" as who has the place, "root" as root, "namespaces" with the rights of one's own."""
+        command = [PYTHON, "-I", "-c", RUN, str(self.tools), name]
+        if how == "namespaces":
+            command = NAMESPACES + command
+        if how == "other":
+            command = ordinary.command(USER, *command)
+        elif how != "root":
+            command = self.as_user(*command)
+        return self.run(command, argument, cwd=self.outside)
+
+    def run(
+        self, command: list[str], argument: Mapping[str, Any], cwd: Path | None = None
+    ) -> Answer:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=self.environment(),
+            pass_fds=[self.inherited, self.inherited_folder],
+            input=json.dumps(argument),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+        return Answer(**json.loads(done.stdout.splitlines()[-1]))
+
+    def close(self) -> None:
+        assert self.victim.stdin is not None
+        with suppress(OSError):
+            self.victim.stdin.close()
+        status = self.victim.wait(30)
+        processes.disown(self.victim.pid)
+        os.close(self.inherited)
+        os.close(self.inherited_folder)
+        shutil.rmtree(self.folder)
+        assert status == 0
+
+
+def handle_of(path: Path) -> dict[str, Any]:
+    """The file's handle, for open_by_handle_at."""
+    import ctypes
+
+    from escape.attempts_files import Handle
+
+    handle, mount = Handle(bytes=128), ctypes.c_int()
+    result, number = call(
+        "name_to_handle_at", -100, os.fsencode(path), ctypes.byref(handle), ctypes.byref(mount), 0
+    )
+    assert result == 0, number
+    return {"bytes": handle.bytes, "type": handle.type, "handle": bytes(handle.data).hex()}
