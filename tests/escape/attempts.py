@@ -1,6 +1,7 @@
 """Attempts to get out of a sandbox: what runs inside, and outside as the control.
 
-Each takes a resource of the test's own as its argument (a file, a process, a socket) and says True when
+Each takes a resource of the test's own as its argument (a file, a process, a socket) and says True
+when
 it got there. The same code runs outside: there it must get there. None does harm: what is called
 has an argument that is refused behind the permission check, or concerns what the test made.
 """
@@ -15,8 +16,9 @@ Result = tuple[bool, str]
 Attempt = Callable[[dict[str, Any]], Result]
 ATTEMPTS: dict[str, Attempt] = {}
 
-# `python -I -c RUN FOLDER NAME`, where FOLDER holds the package `escape`; the argument, JSON, is read from
-# standard input, so that no command line holds what is looked for in command lines
+# `python -I -c RUN FOLDER NAME FD`, where FOLDER holds the package `escape`; the argument, a line
+# of JSON, is
+# read from the descriptor, so that no command line holds what is looked for in command lines
 RUN = "import sys; sys.path.insert(0, sys.argv[1]); from escape.attempts import main; main()"
 
 
@@ -30,13 +32,16 @@ def main() -> None:
     import sys
 
     from escape import (  # noqa: F401
+        attempts_bombs,
         attempts_files,
         attempts_kernel,
         attempts_network,
         attempts_processes,
     )
 
-    name, argument = sys.argv[2], json.load(sys.stdin)
+    name = sys.argv[2]
+    with open(int(sys.argv[3]), closefd=False) as file:
+        argument = json.loads(file.readline())
     try:
         reached, why = ATTEMPTS[name](argument)
     except OSError as error:

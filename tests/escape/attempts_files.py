@@ -1,4 +1,6 @@
-"""Attempts at files: the host's, other sandboxes', the gateway's; reading, and writing where none may."""
+"""Attempts at files: the host's, other sandboxes', the gateway's; reading, and writing where none
+may.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import mmap
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,9 @@ def read_environ(a: dict[str, Any]) -> Result:
 
 @attempt
 def read_mountinfo_sources(a: dict[str, Any]) -> Result:
-    """What the list of mounts names as a source is looked for at the places where keepers keep it."""
+    """What the list of mounts names as a source is looked for at the places where keepers keep
+    it.
+    """
     roots = [line.split()[3] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     folders = [*roots, "/state", "/host", "/next", "/template", "/oldroot", "/.old"]
     name = os.path.basename(a["file"])
@@ -161,9 +165,7 @@ class Handle(ctypes.Structure):
 @attempt
 def name_to_handle(a: dict[str, Any]) -> Result:
     handle, mount = Handle(bytes=128), ctypes.c_int()
-    return passes(
-        "name_to_handle_at", -100, b".", ctypes.byref(handle), ctypes.byref(mount), 0
-    )
+    return passes("name_to_handle_at", -100, b".", ctypes.byref(handle), ctypes.byref(mount), 0)
 
 
 @attempt
@@ -198,7 +200,7 @@ def exists(a: dict[str, Any]) -> Result:
 
 @attempt
 def create_files(a: dict[str, Any]) -> Result:
-    """In every folder that is named, and every one that can be seen and is not the sandbox's own."""
+    """In every folder that is named, and every one that can be seen and is not its own."""
     own = ("/workspace", "/tmp", "/dev/shm", "/home/user", "/var/tmp", "/proc")
     folders = list(a["folders"])
     if a["everywhere"]:
@@ -225,7 +227,9 @@ def open_for_writing(a: dict[str, Any]) -> Result:
 
 @attempt
 def write_read_only(a: dict[str, Any]) -> Result:
-    """A file of the same user's, shown inside: opened, reopened through /proc, chmod, mapped, renamed."""
+    """A file of the same user's, shown inside: opened, reopened through /proc, chmod, mapped,
+    renamed.
+    """
     path = a["path"]
     ways = []
 
@@ -237,7 +241,7 @@ def write_read_only(a: dict[str, Any]) -> Result:
         with open(path, "r+b") as file:
             mmap.mmap(file.fileno(), 0).close()
 
-    for name, way in {
+    every: dict[str, Callable[[], object]] = {
         "open": lambda: os.close(os.open(path, os.O_WRONLY)),
         "reopen": reopened,
         "chmod": lambda: os.chmod(path, 0o644),
@@ -246,7 +250,8 @@ def write_read_only(a: dict[str, Any]) -> Result:
         "truncate": lambda: os.truncate(path, os.stat(path).st_size),
         "rename": lambda: os.rename(path, path),
         "xattr": lambda: os.setxattr(path, "user.test", b"x"),
-    }.items():
+    }
+    for name, way in every.items():
         try:
             way()
             if name != "rename" or a.get("control"):

@@ -1,4 +1,5 @@
-"""Attempts at the kernel: mounts, namespaces, modules, tracing, keys, time, and what is made of privilege.
+"""Attempts at the kernel: mounts, namespaces, modules, tracing, keys, time, and what is made of
+privilege.
 
 Where the control needs a right that nobody should use, the argument is one that the kernel refuses
 *behind* its check of rights: EINVAL or ENOENT then says that the call got past the fence.
@@ -77,7 +78,9 @@ def mount_bind(a: dict[str, Any]) -> Result:
 
 @attempt
 def remount_writable(a: dict[str, Any]) -> Result:
-    """A mount of the sandbox's, without its read-only flag; outside: one that the control makes first."""
+    """A mount of the sandbox's, without its read-only flag; outside: one that the control makes
+    first.
+    """
     if a.get("make"):
         call("mount", b"tmpfs", a["mount"].encode(), b"tmpfs", 0, 0)
     return passes("mount", 0, a["mount"].encode(), 0, MS_REMOUNT | MS_BIND, 0)
@@ -106,9 +109,7 @@ def move_mount(a: dict[str, Any]) -> Result:
 
 @attempt
 def change_mount(a: dict[str, Any]) -> Result:
-    return passes(
-        "mount_setattr", AT_FDCWD, b"/absent", 0, struct.pack("QQQQ", 0, 1, 0, 0), 32
-    )
+    return passes("mount_setattr", AT_FDCWD, b"/absent", 0, struct.pack("QQQQ", 0, 1, 0, 0), 32)
 
 
 @attempt
@@ -308,12 +309,12 @@ def run_machine_code(code: bytes) -> int:
     page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(code)
     function = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
-    return function()
+    return int(function())
 
 
 @attempt
 def foreign_call(a: dict[str, Any]) -> Result:
-    """getpid by the door of 32-bit programs, which has numbers of its own: a filter must know it."""
+    """getpid by the door of 32-bit programs, which has numbers of its own."""
     codes = {"i386": "b814000000cd80c3", "x32": "b8270000400f05c3"}
 
     def work() -> bool:
@@ -343,7 +344,9 @@ def passes_open(name: str, *arguments: object) -> Result:
 def lift_filter(a: dict[str, Any]) -> Result:
     """Nothing is left of rights or of the way back to them: as the kernel states it."""
     status = dict(
-        line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line
+        line.split(":\t", 1)
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if ":\t" in line
     )
     wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapBnd": "0" * 16, "CapPrm": "0" * 16}
     wanted |= {"CapEff": "0" * 16, "CapInh": "0" * 16, "CapAmb": "0" * 16}

@@ -1,4 +1,6 @@
-"""Attempts at the network and the sockets of the host: every address is a listener of the test's own."""
+"""Attempts at the network and the sockets of the host: every address is a listener of the test's
+own.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,11 @@ def ask_udp(a: dict[str, Any]) -> Result:
 @attempt
 def look_up(a: dict[str, Any]) -> Result:
     """A query for a name to the test's own name server."""
-    query = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + b"\x06escape\x04test\0" + struct.pack(">2H", 1, 1)
+    query = (
+        struct.pack(">6H", 7, 0x100, 1, 0, 0, 0)
+        + b"\x06escape\x04test\0"
+        + struct.pack(">2H", 1, 1)
+    )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(20)
         s.connect((a["host"], a["port"]))
@@ -133,7 +139,9 @@ def make_socket(a: dict[str, Any]) -> Result:
 
 @attempt
 def add_address(a: dict[str, Any]) -> Result:
-    """RTM_NEWLINK asked of the kernel for a dummy interface: configuring needs a right over the network."""
+    """RTM_NEWLINK asked of the kernel for a dummy interface: configuring needs a right over the
+    network.
+    """
     body = struct.pack("=BxHiII", 0, 0, 0, 0, 0)
     kind = struct.pack("=HH", 9, 1) + b"dummy" + bytes(3)
     body += struct.pack("=HH", 4 + len(kind), 18) + kind

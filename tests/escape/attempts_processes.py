@@ -1,4 +1,4 @@
-"""Attempts at processes of the host and of other sandboxes: seeing, signalling, reading, joining."""
+"""Attempts at processes of the host and of other sandboxes: to see, signal, read and join them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of attempts: what each is given, inside and outside, and by whom its control is made."""
+"""The table of attempts: what each is given, inside and outside, and who makes its control."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Row:
     control: str = "user"  # "root", "namespaces", "other": see Place.control
     outside: dict[str, Any] = field(default_factory=dict)  # what the control is given besides
     outside_of: Arguments | None = None
-    # a part of the kernel that not every machine has: then the control says so instead of reaching it
+    # a part of the kernel that not every machine has: then the control says so instead of reaching
+    # it
     optional: tuple[str, ...] = ()
 
     @property
@@ -54,7 +55,7 @@ def path(name: str) -> Arguments:
 
 
 def just(**values: Any) -> Arguments:
-    return lambda p: dict(values)
+    return lambda _: dict(values)
 
 
 def beside_database(place: Place) -> dict[str, Any]:
@@ -107,8 +108,8 @@ FILES = [
     Row("read_bytes", just(path="/proc/kallsyms"), "symbols"),
     Row("read_bytes", just(path="/proc/cmdline"), "boot-line"),
     Row("read_bytes", just(path="/dev/kmsg"), "log", "root"),
-    Row("same_text", lambda p: {"path": "hostname", "text": os.uname().nodename}, "hostname"),
-    Row("same_text", lambda p: {"path": "/etc/passwd", "text": Path("/etc/passwd").read_text()},
+    Row("same_text", just(path="hostname", text=os.uname().nodename), "hostname"),
+    Row("same_text", just(path="/etc/passwd", text=Path("/etc/passwd").read_text()),
         "users"),
     Row("gain_by_setuid", lambda p: {"program": str(p.tools / "id-as-root")}, control="other"),
 ]  # fmt: skip

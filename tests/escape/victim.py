@@ -1,6 +1,7 @@
 """A process of the host that attempts go for: ``python -m escape.victim FOLDER MARKER``.
 
-It holds a secret in its environment, its memory, an open file, a mapping and its command line, and has
+It holds a secret in its environment, its memory, an open file, a mapping and its command line, and
+has
 sockets of every kind, which say the marker to whoever comes. It prints what it has as one line of
 JSON, and ends when its standard input does. Nothing in it speaks to any other machine.
 """
