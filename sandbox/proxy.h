@@ -1,0 +1,51 @@
+/* The network of a sandbox: none, or a proxy at 127.0.0.1:3128 that lets listed hosts through.
+ *
+ * The proxy is a process outside (warmcell-proxy), one for each keeper, with no rights but to
+ * connect. The keeper makes a listening socket in the sandbox's own network namespace, where there
+ * is nothing else, and hands it over; so the namespace stays without a way out of its own. */
+#ifndef WARMCELL_SANDBOX_PROXY_H
+#define WARMCELL_SANDBOX_PROXY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "protocol/err.h"
+#include "protocol/memory.h"
+#include "sandbox/wire.h"
+
+#define PROXY_PORT 3128
+
+/* Words on the socket between a keeper and its proxy: datagrams of sandbox/wire.h. */
+enum proxy_word {
+    PROXY_OPEN = 96,  /* {"sandbox": id, "allow": [...]}, and a listening socket */
+    PROXY_CLOSE = 97, /* {"sandbox": id}: its connections end, too */
+};
+
+enum network {
+    NETWORK_NONE,
+    NETWORK_ALLOW, /* {"allow": ["pypi.org", "*.example.com:8443"]} */
+};
+
+/* value: NULL, null or "none"; or {"allow": [...]}. 400: what is wrong; 501: "full". */
+bool network_read(json_t *value, enum network *out, struct err *e);
+
+/* NAME=VALUE strings for the environment of what runs behind the proxy; NULL at the end. */
+extern const char *const network_environment[];
+
+struct proxy;
+
+/* Starts the program beside this one, as that uid (0: ours), with its audit file (appended to, made
+ * with mode 0600; NULL: no audit). To be called before the keeper leaves the host's file system.
+ * The proxy ends when the keeper does. NULL: 503. */
+struct proxy *proxy_start(uid_t uid, const char *audit_path, struct err *e);
+void proxy_free(struct proxy *p); /* ends it; NULL is legal */
+SCOPED(proxy, struct proxy *, proxy_free)
+
+/* Opens the way of a sandbox whose namespaces (of struct boundary) are given: network is what
+ * network_read took for NETWORK_ALLOW; borrowed. 503. */
+bool proxy_open(struct proxy *p, const char *id, json_t *network,
+                const int namespaces[WIRE_NAMESPACES], struct err *e);
+void proxy_close(struct proxy *p, const char *id);
+
+#endif
