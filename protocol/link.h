@@ -21,6 +21,7 @@ enum link_kind {
     LINK_INPUT = 3,    /* number: request; [value] UTF-8 */
     LINK_SHUTDOWN = 4, /* [json {"restart": bool}] */
     LINK_ADOPT = 5,    /* [json {"env": {}, "cwd": ""}] */
+    LINK_BRANCH = 6,   /* number: the host's; [json {"force": bool}], and five descriptors */
     /* interpreter to host */
     LINK_READY = 16,         /* [json {"version": 1, "kernel_info": {...}}] */
     LINK_STREAM = 17,        /* number: request; ["stdout"|"stderr", text] */
@@ -30,6 +31,7 @@ enum link_kind {
     LINK_INPUT_REQUEST = 21, /* number: request; [content] */
     LINK_HISTORY = 22,       /* number: request; [line (decimal), source, source_raw] */
     LINK_EXIT = 23,          /* [json {"keepkernel": bool}] user code asked the kernel to end */
+    LINK_BRANCHED = 24, /* number: of BRANCH; [json {"ok": bool, "status": n, "message": ""}] */
     /* gateway to host */
     LINK_ATTACH = 64,         /* number: last sequence stored; [json {"version": 1}] */
     LINK_CLIENT_MESSAGE = 65, /* [identity, v1 frame] */
@@ -38,6 +40,7 @@ enum link_kind {
     LINK_RESTART = 68,        /* likewise, answered when the new interpreter is ready */
     LINK_STOP = 69,           /* likewise; [json {"reason": ""}]; the host ends after the answer */
     LINK_ADOPT_KERNEL = 70,   /* likewise; [json {"env": {}, "cwd": ""}] */
+    LINK_BRANCH_KERNEL = 71,  /* likewise; [json {"to": path, "force": bool}] */
     /* host to gateway */
     LINK_STATE = 80,  /* number: last sequence given out; [json] */
     LINK_RESULT = 81, /* number: the caller's; [json {"ok": bool, "status": n, "message": ""}] */

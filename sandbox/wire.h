@@ -35,10 +35,13 @@ enum wire_kind {
     WIRE_FORKED = 81,
     WIRE_FORK_FAILED = 82,
     WIRE_STALE = 83,
+    WIRE_BRANCH = 96, /* between two hosts: docs/link.md, "Branching" */
 };
 
 /* The order of the descriptors of START and FORK. */
 enum wire_start_fd { START_LINK, START_STDOUT, START_STDERR, START_PIPES, START_ENV, START_FDS };
+/* The descriptors of BRANCH: link, stdout, stderr, pipes page, birth. */
+#define BRANCH_FDS      5
 #define WIRE_NAMESPACES 6 /* user, mnt, pid, net, ipc, uts: behind those of FORK */
 
 struct wire_message {

@@ -46,6 +46,7 @@ struct backend_class {
     void (*stop)(struct backend *backend, enum cause cause, const char *reason,
                  struct outcome outcome);
     void (*adopt)(struct backend *backend, struct bytes json, struct outcome outcome);
+    void (*branch)(struct backend *backend, struct bytes json, struct outcome outcome);
     void (*state)(struct backend *backend, struct backend_state *out);
     void (*reaped)(struct backend *backend,
                    pid_t pid); /* pid can be waited for; called before it is */

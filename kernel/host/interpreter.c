@@ -18,12 +18,14 @@
 #include <unistd.h>
 
 #include "kernel/host/channels.h"
+#include "kernel/host/cradle.h"
 #include "kernel/host/keeper_client.h"
 #include "kernel/host/report.h"
 #include "kernel/host/spawn.h"
 #include "protocol/pipe_page.h"
 #include "protocol/utf8.h"
 #include "sandbox/family.h"
+#include "sandbox/wire.h"
 
 #define PIPE_BYTES       (256 * 1024)
 #define TURN_BYTES       (2 * 1024 * 1024) /* read in one turn of the loop at most */
@@ -44,6 +46,7 @@ struct interpreter {
     struct interpreter_events events;
     char *const *argv;            /* borrowed */
     struct keeper_client *keeper; /* borrowed; NULL: it is a child of ours */
+    struct cradle *cradle;        /* where it is born; NULL: it is started */
     struct channels channels;     /* of ours only the page; the others are below */
     pid_t pid;                    /* 0: none yet; -1: it had ended before we knew */
     int pidfd;                    /* borrowed from the keeper's client */
@@ -426,6 +429,12 @@ static void on_failed(void *data, const struct err *why)
     end_at_once(i, e.text);
 }
 
+/* There is no other way to come by it. */
+static void on_unborn(void *data, const struct err *why)
+{
+    end_at_once(data, why->text);
+}
+
 static void on_ended(void *data, const struct interpreter_end *end)
 {
     struct interpreter *i = data;
@@ -446,16 +455,36 @@ static bool run_there(struct interpreter *i, struct err *e)
     return run_here(i, e);
 }
 
-struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
-                                      struct keeper_client *keeper,
-                                      const struct interpreter_events *events, struct err *e)
+static struct interpreter *make(struct loop *loop, char *const *argv, struct keeper_client *keeper,
+                                const struct interpreter_events *events)
 {
     struct interpreter *i = xcalloc(1, sizeof *i);
     *i = (struct interpreter){.loop = loop, .events = *events, .argv = argv, .keeper = keeper};
     i->pidfd = -1;
     i->reader = link_reader_new(LINK_LIMIT_BYTES);
     i->kill_timer = loop_timer(loop, on_kill_due, i);
+    return i;
+}
+
+struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
+                                      struct keeper_client *keeper,
+                                      const struct interpreter_events *events, struct err *e)
+{
+    struct interpreter *i = make(loop, argv, keeper, events);
     if (open_channels(i, e) && (keeper ? run_there(i, e) : run_here(i, e)))
+        return i;
+    interpreter_free(i);
+    return NULL;
+}
+
+struct interpreter *interpreter_await(struct loop *loop, const char *path,
+                                      struct keeper_client *keeper,
+                                      const struct interpreter_events *events, struct err *e)
+{
+    struct interpreter *i = make(loop, NULL, keeper, events);
+    const struct birth_events birth = {on_started, on_unborn, on_ended, i};
+    if ((!keeper || keeper_client_hold(keeper, e)) && open_channels(i, e) &&
+        (i->cradle = cradle_open(loop, path, i->channels.theirs, &birth, e)))
         return i;
     interpreter_free(i);
     return NULL;
@@ -465,10 +494,11 @@ void interpreter_free(struct interpreter *i)
 {
     if (!i)
         return;
-    if (!i->exited)
+    if (!i->exited && (!i->cradle || i->begun))
         interpreter_kill(i);
-    if (i->keeper && !i->exited)
+    if (i->keeper && !i->cradle && !i->exited)
         keeper_client_forget(i->keeper);
+    cradle_free(i->cradle);
     close_channels(i);
     for (size_t n = 0; n < countof(i->pipes); n++)
         buffer_free(&i->pipes[n].text);
@@ -489,7 +519,7 @@ static bool is_readable(int fd)
 /* Its number is its own still: a keeper reaps what has ended. */
 static bool has_process(const struct interpreter *i)
 {
-    return i->pid > 0 && !i->exited && !(i->keeper && is_readable(i->pidfd));
+    return i->pid > 0 && !i->exited && !(i->pidfd >= 0 && is_readable(i->pidfd));
 }
 
 bool interpreter_has_ended(const struct interpreter *i)
@@ -520,6 +550,35 @@ void interpreter_send(struct interpreter *i, const struct link_frame *frame)
     write_out(i);
 }
 
+bool interpreter_send_fds(struct interpreter *i, const struct link_frame *frame, const int *fds,
+                          size_t count)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(WIRE_FDS_MOST * sizeof(int))];
+    } ancillary = {0};
+    if (i->link_fd < 0 || !i->begun || i->out.len || count > WIRE_FDS_MOST)
+        return false;
+    link_encode(&i->out, frame);
+    struct iovec part = {i->out.data, 1};
+    struct msghdr head = {.msg_iov = &part,
+                          .msg_iovlen = 1,
+                          .msg_control = &ancillary,
+                          .msg_controllen = CMSG_SPACE(count * sizeof *fds)};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&head);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(count * sizeof *fds);
+    memcpy(CMSG_DATA(rights), fds, count * sizeof *fds);
+    bool sent = sendmsg(i->link_fd, &head, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+    if (sent)
+        buffer_drop(&i->out, 1);
+    else
+        buffer_clear(&i->out);
+    write_out(i);
+    return sent;
+}
+
 void interpreter_resume(struct interpreter *i)
 {
     if (i->paused)
@@ -540,9 +599,19 @@ void interpreter_interrupt(struct interpreter *i)
         kill(-i->pid, SIGINT);
 }
 
+static bool awaits_birth(const struct interpreter *i)
+{
+    return i->cradle && !i->begun && !i->exited;
+}
+
 void interpreter_kill(struct interpreter *i)
 {
     i->kill_wanted = true; /* also of one that is only coming to be */
+    if (awaits_birth(i)) {
+        cradle_free(take(&i->cradle));
+        end_at_once(i, "the kernel was ended before it had an interpreter");
+        return;
+    }
     send_signal(i, true, SIGKILL);
 }
 
@@ -561,7 +630,7 @@ void interpreter_kill_tree(struct interpreter *i)
 
 void interpreter_kill_after(struct interpreter *i, int64_t grace_ms)
 {
-    timer_start(i->kill_timer, grace_ms);
+    timer_start(i->kill_timer, awaits_birth(i) ? 0 : grace_ms);
 }
 
 void interpreter_reaped(struct interpreter *i, int wait_status)

@@ -43,12 +43,20 @@ struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
                                       const struct interpreter_events *events, struct err *e);
 /* Why it never was; NULL: it was. Borrowed. */
 const char *interpreter_refusal(const struct interpreter *i);
+/* One that another host's interpreter forks for us: see cradle.h. keeper: what holds the sandbox
+ * that it lives in; or NULL. */
+struct interpreter *interpreter_await(struct loop *loop, const char *path,
+                                      struct keeper_client *keeper,
+                                      const struct interpreter_events *events, struct err *e);
 void interpreter_free(struct interpreter *i); /* kills its process group if it is still there */
 
 pid_t interpreter_pid(const struct interpreter *i); /* 0: there is none yet, or any more */
 bool interpreter_has_ended(
     const struct interpreter *i); /* its process has; on_end may be to come */
 void interpreter_send(struct interpreter *i, const struct link_frame *frame);
+/* Likewise, at once or not at all (false), with descriptors that ride on its first byte. */
+bool interpreter_send_fds(struct interpreter *i, const struct link_frame *frame, const int *fds,
+                          size_t count);
 void interpreter_resume(struct interpreter *i);             /* congestion is over */
 void interpreter_interrupt(struct interpreter *i);          /* SIGINT to its process group */
 void interpreter_kill(struct interpreter *i);               /* SIGKILL to its process group */

@@ -350,6 +350,11 @@ void keeper_client_kill_tree(struct keeper_client *c)
         c->kill_number = number;
 }
 
+bool keeper_client_hold(struct keeper_client *c, struct err *e)
+{
+    return c->fd >= 0 || connect_to(c, e);
+}
+
 json_t *keeper_client_limits(const struct keeper_client *c)
 {
     return json_object_get(c->sandbox.body, "limits");

@@ -38,6 +38,9 @@ void keeper_client_free(struct keeper_client *c); /* NULL is legal; what it star
 /* True: what it starts is confined, and may not be started any other way. */
 bool keeper_client_confines(const struct keeper_client *c);
 
+/* Joins the sandbox (makes it, where there is none) without starting anything. */
+bool keeper_client_hold(struct keeper_client *c, struct err *e);
+
 /* The limits of the sandbox, as its plan names them; borrowed; NULL: it names none. */
 json_t *keeper_client_limits(const struct keeper_client *c);
 

@@ -74,7 +74,8 @@ void kernel_open(struct kernel *k, struct loop *loop, const struct kernel_plan *
 
 void kernel_close(struct kernel *k)
 {
-    interpreter_free(k->interpreter);
+    interpreter_free(take(&k->interpreter));
+    branch_fail(k, "the kernel ended");
     history_free(k->history);
     queue_clear(&k->queue);
     queue_clear(&k->doomed);
@@ -191,7 +192,7 @@ static void run(struct kernel *k, struct request *request)
 
 void kernel_dispatch(struct kernel *k)
 {
-    while (!k->running && !k->dooming && k->queue.first) {
+    while (!k->running && !k->dooming && !k->branch && k->queue.first) {
         struct request *first = k->queue.first;
         bool to_interpreter = first->handler->lane == TO_INTERPRETER;
         if (first->reason || (k->phase == PHASE_BROKEN && to_interpreter)) {

@@ -5,6 +5,7 @@
 #define WARMCELL_KERNEL_HOST_KERNEL_H
 
 #include "kernel/host/backend.h"
+#include "kernel/host/branch.h"
 #include "kernel/host/deadline.h"
 #include "kernel/host/history.h"
 #include "kernel/host/interpreter.h"
@@ -33,6 +34,7 @@ struct kernel_plan {
     const char
         *python_version; /* what kernel_info says before the interpreter does; NULL: not Python */
     const char *username;
+    const char *await_branch; /* where the first interpreter comes from; NULL: it is started */
     struct run_limits limits;
     void (*on_end)(void *data); /* the host must end: kernel.end says how */
     void *data;
@@ -52,6 +54,8 @@ struct kernel {
     int64_t started_ms;
     int quick_deaths;      /* in a row, without an answer in between */
     uint64_t generation;   /* which interpreter this is, from 1 */
+    bool branches;         /* it can fork itself into another host */
+    struct branch *branch; /* under way; or NULL */
     int dump_signal;       /* what makes it write its stacks to descriptor 2; 0: nothing does */
     char *interrupt_error; /* the ename of a run that was interrupted; NULL: not known */
     bool hello_sent;

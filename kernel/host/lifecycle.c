@@ -98,9 +98,13 @@ static void begin(struct kernel *k)
     k->execution_count = 0;
     k->generation++;
     k->dump_signal = 0;
+    k->branches = false;
     free(take(&k->interrupt_error));
     publish_status(&k->publisher, (struct bytes){0}, "starting");
-    k->interpreter = interpreter_start(k->loop, k->plan.argv, k->plan.keeper, &events, &e);
+    k->interpreter =
+        k->plan.await_branch && k->generation == 1
+            ? interpreter_await(k->loop, k->plan.await_branch, k->plan.keeper, &events, &e)
+            : interpreter_start(k->loop, k->plan.argv, k->plan.keeper, &events, &e);
     if (!k->interpreter)
         be_broken(k, e.text, (struct bytes){0});
     else if (!k->history)
@@ -153,6 +157,7 @@ static void note_interrupts(struct kernel *k, json_t *ready)
         k->dump_signal = (int)number;
     if (field_str(ready, "interrupt_error", OPTIONAL, &name, NULL) && name)
         k->interrupt_error = xstrdup(name);
+    field_bool(ready, "branches", OPTIONAL, &k->branches, NULL);
 }
 
 void kernel_ready(struct kernel *k, struct bytes json)
@@ -301,6 +306,7 @@ void kernel_on_end(void *kernel, const struct interpreter_end *end)
     struct interpreter *ended = take(&k->interpreter);
     k->end.last = *end;
     publish_flush(&k->publisher);
+    branch_fail(k, "the interpreter ended");
     if (k->phase == PHASE_ENDING) {
         end_now(k);
     } else if (interpreter_refusal(ended)) {
@@ -377,6 +383,11 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
     outcome_tell(&outcome, true, 200, "");
 }
 
+static void backend_branch(struct backend *backend, struct bytes json, struct outcome outcome)
+{
+    branch_begin((struct kernel *)backend, json, outcome);
+}
+
 static void backend_state(struct backend *backend, struct backend_state *out)
 {
     static const char *const names[] = {
@@ -405,6 +416,7 @@ const struct backend_class kernel_backend = {
     .restart = backend_restart,
     .stop = backend_stop,
     .adopt = backend_adopt,
+    .branch = backend_branch,
     .state = backend_state,
     .reaped = backend_reaped,
 };

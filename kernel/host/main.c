@@ -267,6 +267,7 @@ static bool open_kernel(struct host *host, struct err *e)
                     .history_file = host->history_file,
                     .python_version = host->command.python_version,
                     .username = username(),
+                    .await_branch = host->options.await_branch,
                     .limits = host->options.limits,
                     .on_end = on_kernel_end,
                     .data = host,

@@ -28,6 +28,8 @@ static const struct option_row {
      "serve a gateway on this Unix socket"},
     {"--lease", NULL, "SECONDS", SECONDS, offsetof(struct options, lease_s),
      "end when no gateway has been attached for so long"},
+    {"--await-branch", NULL, "PATH", TEXT, offsetof(struct options, await_branch),
+     "do not start an interpreter: another kernel's is forked into this one (see BRANCH_KERNEL)"},
     {"--execution-limit", NULL, "SECONDS", DURATION, offsetof(struct options, limits.execution_ms),
      "end an execution that runs longer: an interrupt, its stacks, then a kill"},
     {"--interrupt-grace", NULL, "SECONDS", DURATION,
@@ -141,6 +143,8 @@ static bool check(const struct options *o, struct err *e)
         return fail(e, 400, "--sandbox: needs --keeper");
     if (o->sandbox_plan && !o->sandbox)
         return fail(e, 400, "--sandbox-plan: needs --sandbox");
+    if (o->relay && o->await_branch)
+        return fail(e, 400, "--await-branch: does not go with --relay");
     if ((o->driver || o->relay) && !(o->argv && o->argv[0]))
         return fail(e, 400, "--driver and --relay: need a command after --");
     if (o->driver && o->relay)

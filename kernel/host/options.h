@@ -14,6 +14,7 @@ struct options {
     const char *uplink;
     int64_t lease_s; /* 0: none */
     struct run_limits limits;
+    const char *await_branch;
     const char *python;
     const char *keeper;       /* the socket of the keeper that starts the interpreter; NULL: none */
     const char *sandbox;      /* an id: what the keeper starts is confined in it */

@@ -482,6 +482,13 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
                  "a kernel that speaks ZeroMQ itself cannot take on another environment");
 }
 
+static void backend_branch(struct backend *backend, struct bytes json, struct outcome outcome)
+{
+    (void)backend;
+    (void)json;
+    outcome_tell(&outcome, false, 409, "a kernel that speaks ZeroMQ itself cannot be forked");
+}
+
 static void backend_state(struct backend *backend, struct backend_state *out)
 {
     static const char *const names[] = {
@@ -514,6 +521,7 @@ const struct backend_class relay_backend = {
     .restart = backend_restart,
     .stop = backend_stop,
     .adopt = backend_adopt,
+    .branch = backend_branch,
     .state = backend_state,
     .reaped = backend_reaped,
 };

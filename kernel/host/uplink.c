@@ -373,12 +373,20 @@ static bool take_adopt(struct uplink *u, const struct link_frame *frame, struct 
     return true;
 }
 
+static bool take_branch(struct uplink *u, const struct link_frame *frame, struct err *e)
+{
+    (void)e;
+    u->plan.backend->class->branch(u->plan.backend, part(frame, 0), outcome_of(u, frame));
+    return true;
+}
+
 static const struct {
     enum link_kind kind;
     bool (*accept)(struct uplink *u, const struct link_frame *frame, struct err *e);
 } kinds[] = {
     {LINK_CLIENT_MESSAGE, take_message}, {LINK_ACK, take_ack},   {LINK_INTERRUPT, take_interrupt},
     {LINK_RESTART, take_restart},        {LINK_STOP, take_stop}, {LINK_ADOPT_KERNEL, take_adopt},
+    {LINK_BRANCH_KERNEL, take_branch},
 };
 
 static bool take_frame(struct peer *peer, const struct link_frame *frame, struct err *e)

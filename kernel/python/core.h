@@ -11,6 +11,9 @@
 /* The process's lane; NULL before open(), with a Python exception set. Borrowed. */
 struct lane *core_lane(void);
 
+/* In a child that was forked to serve another link: open() may be called again. */
+void core_leave_lane(void);
+
 /* The number of the request that the running thread or task belongs to: that of the context,
  * otherwise that of the last request of all. */
 uint64_t core_number(void);
@@ -43,6 +46,9 @@ PyObject *core_py_interruptible(PyObject *module, PyObject *const *args, Py_ssiz
 /* crash.c: sends what was written before a deadly signal takes its course. Call after faulthandler.
  */
 void crash_install(void);
+
+/* branch.c: branch(go) -> (link_fd, pipes_fd) in the child, None in this process */
+PyObject *core_py_branch(PyObject *module, PyObject *go);
 
 /* The module's init function, for PyImport_AppendInittab. */
 PyMODINIT_FUNC PyInit__warmcell(void);

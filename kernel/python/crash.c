@@ -2,6 +2,7 @@
  * takes the course that it had before (faulthandler's report, then the end). Called once by open().
  */
 #include <signal.h>
+#include <stdbool.h>
 
 #include "kernel/python/core.h"
 
@@ -19,7 +20,10 @@ static void on_deadly(int number)
 
 void crash_install(void)
 {
+    bool installed = lane != NULL;
     lane = core_lane();
+    if (installed)
+        return;
     for (size_t i = 0; i < countof(deadly); i++) {
         struct sigaction ours = {.sa_handler = on_deadly, .sa_flags = SA_ONSTACK};
         sigemptyset(&ours.sa_mask);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "kernel/python/blas.h"
+#include "kernel/python/core.h"
 #include "kernel/python/orphan.h"
 #include "kernel/python/settle.h"
 #include "protocol/json.h"
@@ -220,6 +221,8 @@ static PyMethodDef methods[] = {
     {"send", py_send, METH_VARARGS, "send(kind, number, body): to the keeper"},
     {"environment", py_environment, METH_NOARGS, "environment() -> bytes, of the last FORK"},
     {"fork", py_fork, METH_NOARGS, "fork() -> pid, or 0 in the child: as the last FORK says"},
+    {"branch", core_py_branch, METH_O,
+     "branch(go) -> (link_fd, pipes_fd) in the child, None here: as the last BRANCH says"},
     {"threads", py_threads, METH_NOARGS, "threads() -> how many this process has"},
     {"reserve_descriptors", py_reserve_descriptors, METH_NOARGS,
      "reserve_descriptors(): before anything is opened"},

@@ -94,6 +94,8 @@ bool interrupt_init(void)
 {
     main_thread = pthread_self();
     make_timer();
+    if (event_fd >= 0) /* of the process that this one was forked from */
+        close(event_fd);
     event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return event_fd >= 0;
 }

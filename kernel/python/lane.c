@@ -87,6 +87,22 @@ static void after_fork_in_child(void)
     close_descriptors(l);
 }
 
+void lane_drop_descriptors(struct lane *l)
+{
+    while (l->descriptor_count > 0)
+        close(l->descriptors[--l->descriptor_count]);
+}
+
+size_t lane_take_descriptors(struct lane *l, int out[LANE_DESCRIPTORS_MOST])
+{
+    pthread_mutex_lock(&l->lock);
+    size_t count = l->descriptor_count;
+    memcpy(out, l->descriptors, count * sizeof *out);
+    l->descriptor_count = 0;
+    pthread_mutex_unlock(&l->lock);
+    return count;
+}
+
 static bool open_descriptors(struct lane *l, struct err *e)
 {
     l->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -176,11 +192,22 @@ void lane_close(struct lane *l)
     }
     living = NULL;
     close_descriptors(l);
+    lane_drop_descriptors(l);
     free_chunks(l);
     free_frames(&l->requests);
     free_frames(&l->inputs);
     text_free(&l->text);
     pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+void lane_abandon(struct lane *l)
+{
+    living = NULL;
+    lane_drop_descriptors(l);
+    text_free(&l->text);
+    if (l->page)
+        munmap((void *)l->page, sizeof *l->page);
     free(l);
 }
 

@@ -81,6 +81,10 @@ bool lane_pending(struct lane *l);
 struct lane_frame *lane_take_input(struct lane *l);
 void lane_forget_inputs(struct lane *l);
 
+/* The descriptors that came with a frame last, in their order: given. Returns how many. */
+#define LANE_DESCRIPTORS_MOST 8
+size_t lane_take_descriptors(struct lane *l, int out[LANE_DESCRIPTORS_MOST]);
+
 /* Descriptors that are readable while lane_take() or lane_take_input() has something. Borrowed. */
 int lane_wake_fd(const struct lane *l);
 int lane_input_fd(const struct lane *l);
@@ -88,5 +92,9 @@ int lane_input_fd(const struct lane *l);
 /* After fork() in the child: the link is closed, every send is dropped and text goes to descriptor
  * 1 or 2 by whole lines. True in such a child. */
 bool lane_forked(const struct lane *l);
+
+/* For such a child that gets a link of its own: forgets the lane, whose thread and descriptors are
+ * the parent's; nothing of it may be used any more. */
+void lane_abandon(struct lane *l);
 
 #endif

@@ -63,12 +63,15 @@ struct lane {
     size_t queued_bytes;
     struct frame_queue requests;
     struct frame_queue inputs;
+    int descriptors[LANE_DESCRIPTORS_MOST]; /* that came last and were not taken */
+    size_t descriptor_count;
     struct text text;
 };
 
 /* lane.c; the lock is held */
 void lane_write_bytes(struct lane *l, struct bytes *pieces, size_t count, struct buffer *given);
 void lane_push_chunks(struct lane *l); /* writes what the socket takes */
+void lane_drop_descriptors(struct lane *l);
 bool lane_pipes_filled(const struct lane *l, struct pipe_fill *fill); /* true: some stand there */
 
 /* text.c; the lock is held */

@@ -27,6 +27,13 @@ struct lane *core_lane(void)
     return lane;
 }
 
+void core_leave_lane(void)
+{
+    lane_abandon(lane);
+    lane = NULL;
+    last_number = 0;
+}
+
 uint64_t core_number(void)
 {
     PyObject *parent = NULL;
@@ -313,6 +320,7 @@ static void at_exit(void)
 
 static PyObject *py_open(PyObject *module, PyObject *args)
 {
+    static bool hooked; /* by the process that this one was branched from, perhaps */
     (void)module;
     int fd, pipes_fd;
     PyObject *function;
@@ -326,10 +334,13 @@ static PyObject *py_open(PyObject *module, PyObject *args)
         return PyErr_Format(PyExc_OSError, "%s", e.text);
     rehearsing = false;
     Py_XSETREF(fallback, Py_NewRef(function));
-    pthread_atfork(NULL, NULL, interrupt_after_fork);
-    if (PySys_AddAuditHook(on_audit, NULL) < 0)
-        return NULL;
-    Py_AtExit(at_exit);
+    if (!hooked) {
+        pthread_atfork(NULL, NULL, interrupt_after_fork);
+        if (PySys_AddAuditHook(on_audit, NULL) < 0)
+            return NULL;
+        Py_AtExit(at_exit);
+    }
+    hooked = true;
     crash_install();
     interrupt_install();
     Py_RETURN_NONE;

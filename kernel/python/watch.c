@@ -54,11 +54,40 @@ static void queue_frame(struct lane *l, const struct link_frame *from)
         l->on_shutdown();
 }
 
+/* Those of the last frame that had some are kept. */
+static void keep_descriptors(struct lane *l, struct cmsghdr *part)
+{
+    if (!part || part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+        return;
+    pthread_mutex_lock(&l->lock);
+    lane_drop_descriptors(l);
+    l->descriptor_count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(l->descriptors, CMSG_DATA(part), l->descriptor_count * sizeof(int));
+    pthread_mutex_unlock(&l->lock);
+}
+
+static ssize_t receive(struct lane *l, char *space, size_t room)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(LANE_DESCRIPTORS_MOST * sizeof(int))];
+    } ancillary;
+    struct iovec part = {space, room};
+    struct msghdr head = {.msg_iov = &part,
+                          .msg_iovlen = 1,
+                          .msg_control = &ancillary,
+                          .msg_controllen = sizeof ancillary};
+    ssize_t got = recvmsg(l->fd, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got > 0 && head.msg_controllen > 0)
+        keep_descriptors(l, CMSG_FIRSTHDR(&head));
+    return got;
+}
+
 static void read_link(struct lane *l, struct link_reader *reader)
 {
     size_t room;
     char *space = link_reader_space(reader, &room);
-    ssize_t n = recv(l->fd, space, room, MSG_DONTWAIT);
+    ssize_t n = receive(l, space, room);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         die_with_the_host();
     if (n <= 0)

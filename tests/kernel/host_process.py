@@ -26,6 +26,7 @@ DRIVER = Path(__file__).with_name("fake_driver.py")
 PORTS = ("shell", "iopub", "stdin", "control", "hb")
 
 ATTACH, CLIENT_MESSAGE, ACK, LINK_INTERRUPT, RESTART, STOP, ADOPT_KERNEL = range(64, 71)
+BRANCH_KERNEL = 71
 STATE, RESULT, KERNEL_MESSAGE, DEATH = range(80, 84)
 
 

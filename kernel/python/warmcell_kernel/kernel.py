@@ -11,7 +11,7 @@ from typing import Any
 
 import _warmcell
 
-from warmcell_kernel import answers, frames, tracebacks
+from warmcell_kernel import answers, branching, frames, tracebacks
 from warmcell_kernel.asking import Asker
 from warmcell_kernel.eventloop import KernelLoop
 from warmcell_kernel.execute import Executor, error_content
@@ -83,6 +83,8 @@ class Kernel:
             self.ended = True
         elif kind == frames.ADOPT:
             adopt(json.loads(parts[0]))
+        elif kind == frames.BRANCH:
+            branching.branch(self, number, bool(json.loads(parts[0]).get("force")))
 
     def handle_request(self, number: int, parts: list[bytes]) -> None:
         """Answers one request, by exactly one REPLY or DONE."""
@@ -183,7 +185,7 @@ class Kernel:
                 self.loop.run_soon()
                 if chores is not None and idle_ms >= 0 and next(chores, self) is self:
                     chores = None
-            except SystemExit:
+            except (SystemExit, branching.Branched):
                 raise
             except BaseException:
                 traceback.print_exc()

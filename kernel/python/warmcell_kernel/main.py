@@ -47,12 +47,15 @@ def serve_link(
     when_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """From HELLO on. kernel: one that a fork server has made; None: it is made here."""
+    from warmcell_kernel.branching import Branched
+
     prepare_streams()
     open_link(link_fd, pipes_fd)
     try:
         hello = read_hello()
     except ValueError as error:
         return refuse(str(error))
+    go_to(hello)
     prepare_process()
     loop = make_loop()
     if kernel is None:
@@ -66,10 +69,22 @@ def serve_link(
     when_ready()
     try:
         startup.run_user_code(kernel.shell)  # it may print, which only a ready interpreter does
-        kernel.serve()
+        while True:
+            try:
+                kernel.serve()
+                return 0
+            except Branched as child:
+                serve_branch(child.link_fd, child.pipes_fd, kernel)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 0
-    return 0
+
+
+def serve_branch(link_fd: int, pipes_fd: int, kernel: Kernel) -> None:
+    """In a child that was forked from a live interpreter: begins with the host of its own, in the
+    folder and with everything that it has."""
+    open_link(link_fd, pipes_fd)
+    kernel.begin(read_hello(), make_loop())
+    _warmcell.send(frames.READY, 0, ready(kernel.shell.banner))
 
 
 def refuse(sentence: str) -> int:
@@ -140,20 +155,26 @@ def read_hello() -> dict[str, Any]:
         raise ValueError(
             f"the host speaks version {hello.get('version')} of the link, not {frames.VERSION}"
         )
+    return hello
+
+
+def go_to(hello: dict[str, Any]) -> None:
     if hello.get("cwd"):
         os.chdir(hello["cwd"])
-    return hello
 
 
 @functools.cache
 def ready(banner: str) -> bytes:
     """The content of READY."""
+    from warmcell_kernel.branching import POSSIBLE
+
     version = sys.version_info
     docs = "https://docs.python.org"
     content = {
         "version": frames.VERSION,
         "stack_dump_signal": int(STACK_DUMP_SIGNAL),
         "interrupt_error": "KeyboardInterrupt",
+        "branches": POSSIBLE,
         "kernel_info": {
             "implementation": "warmcell",
             "implementation_version": __version__,
