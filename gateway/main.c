@@ -8,6 +8,7 @@
 #include "gateway/net/route.h"
 #include "gateway/options.h"
 #include "gateway/serve.h"
+#include "gateway/warm.h"
 
 static void *service_open(const struct settings *settings, uv_loop_t *loop, struct server *server,
                           struct err *e)
@@ -81,6 +82,8 @@ static const struct command {
      "serve kernels over HTTP and WebSocket; this is also what no command does"},
     {"kernelspec", kernelspec_main,
      "install, remove [NAME] or list: our kernel among those that Jupyter finds"},
+    {"warm", warm_main,
+     "keep a Python warm, so that JupyterLab's kernels start in milliseconds; --status, --stop"},
     {"doctor", doctor_main,
      "what this machine can do for sandboxes, with the remedy of what it lacks; --json"},
     {"options", options_main, "list the options of serve; --markdown as docs/options.md"},
@@ -100,6 +103,8 @@ static int help_main(char *const *args, size_t count)
     option_help(&serve_options, &text);
     buffer_add_text(&text, "\nOptions of kernelspec install:\n");
     option_help(&kernelspec_install_options, &text);
+    buffer_add_text(&text, "\nOptions of warm:\n");
+    option_help(&warm_options, &text);
     return print(&text);
 }
 

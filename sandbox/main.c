@@ -37,10 +37,8 @@ static const char *const kept_always[] = {
     "UBSAN_OPTIONS",
 };
 static const char *const kept_for_owner[] = {
-    "HOME",          "USER",           "LOGNAME",         "TMPDIR",          "XDG_CACHE_HOME",
-    "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "VIRTUAL_ENV",
-    "CONDA_PREFIX",  "PYTHONPATH",     "PYTHONHOME",      "IPYTHONDIR",      "MPLCONFIGDIR",
-    "MPLBACKEND",
+    "HOME",         "USER",    "LOGNAME",    "TMPDIR",       "XDG_*",      "VIRTUAL_ENV",
+    "CONDA_PREFIX", "PYTHON*", "IPYTHONDIR", "MPLCONFIGDIR", "MPLBACKEND",
 };
 
 static bool is_among(const char *const *names, size_t count, const char *variable)

@@ -46,6 +46,7 @@ class Host:
         command: Sequence[str] | None = None,
         zmq: bool = True,
         uplink: bool = False,
+        interpreter: bool = False,
         history: str = "none",
         env: dict[str, str] | None = None,
         **connection: Any,
@@ -60,8 +61,9 @@ class Host:
             arguments += ["-f", str(self.file)]
         if uplink:
             arguments += ["--uplink", str(self.socket)]
-        arguments += ["--driver", "--"]
-        arguments += [sys.executable, str(DRIVER), *driver] if command is None else command
+        if not interpreter:
+            arguments += ["--driver", "--"]
+            arguments += [sys.executable, str(DRIVER), *driver] if command is None else command
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 arguments, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
