@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "protocol/memory.h"
@@ -68,6 +69,7 @@ static const char *become(const struct exec_plan *plan, int *control)
         return step;
     if (plan->cwd && chdir(plan->cwd) != 0)
         return "its working directory";
+    umask(plan->umask);
     environ = (char **)plan->env;
     execvp(plan->argv[0], plan->argv);
     return "exec";

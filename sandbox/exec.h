@@ -13,9 +13,10 @@
 
 /* All borrowed for the call. */
 struct exec_plan {
-    char *const *argv;           /* argv[0] is looked up in the PATH of env */
-    char *const *env;            /* all of it */
-    const char *cwd;             /* NULL: ours */
+    char *const *argv; /* argv[0] is looked up in the PATH of env */
+    char *const *env;  /* all of it */
+    const char *cwd;   /* NULL: ours */
+    mode_t umask;
     const int *fds;              /* become 0, 1, 2 ... */
     size_t fd_count;             /* at most EXEC_FDS_MOST */
     const int *namespaces;       /* WIRE_NAMESPACES of them to join; NULL: ours */

@@ -269,6 +269,7 @@ static pid_t run(struct parent *p, char *const *argv, const int *words, const in
     int fds[] = {p->keeper->null_fd, words[1], words[1], pair[1]};
     struct exec_plan plan = {.argv = argv,
                              .env = environ, /* clean: see main.c */
+                             .umask = 077,
                              .fds = fds,
                              .fd_count = countof(fds),
                              .nofile = &p->keeper->nofile,
@@ -328,7 +329,8 @@ bool parent_ask(struct parent *p, struct start *s, struct err *e)
     if (p->phase != PARENT_READY || p->asked_count == PARENT_WINDOW)
         return fail(e, 503, "the fork server has too much to do");
     json_t *confine = s->sandbox ? sandbox_confine_json(s->sandbox) : json_null();
-    json_t *body = json_pack("{s:o, s:s?}", "confine", confine, "cwd", s->cwd);
+    json_t *body =
+        json_pack("{s:o, s:s?, s:i}", "confine", confine, "cwd", s->cwd, "umask", (int)s->umask);
     uint32_t number = ++p->last_number;
     int fds[START_FDS + WIRE_NAMESPACES];
     size_t count = START_FDS;

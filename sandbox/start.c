@@ -122,13 +122,16 @@ static bool find_sandbox(struct start *s, const char *id, struct err *e)
 static bool read_start(struct start *s, struct wire_message *m, struct err *e)
 {
     const char *sandbox = NULL, *cwd = NULL;
+    int64_t umask = WIRE_UMASK;
     if (!field_str(m->body, "sandbox", OPTIONAL, &sandbox, e) ||
         !field_bool(m->body, "warm", OPTIONAL, &s->warm, e) ||
+        !field_int(m->body, "umask", OPTIONAL, 0, 0777, &umask, e) ||
         !field_str(m->body, "cwd", OPTIONAL, &cwd, e) || !read_words(m->body, &s->argv, e))
         return false;
     if (cwd && cwd[0] != '/')
         return fail(e, 400, "cwd: must be an absolute path");
     s->cwd = cwd ? xstrdup(cwd) : NULL;
+    s->umask = (mode_t)umask;
     if (m->fd_count != START_FDS)
         return fail(e, 400, "START: needs %d descriptors", START_FDS);
     for (size_t n = 0; n < START_FDS; n++) {
@@ -246,6 +249,7 @@ static pid_t run(struct start *s, struct err *e)
     struct exec_plan plan = {.argv = argv,
                              .env = env,
                              .cwd = s->cwd,
+                             .umask = s->umask,
                              .fds = fds,
                              .fd_count = countof(fds),
                              .nofile = &s->keeper->nofile};

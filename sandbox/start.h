@@ -21,6 +21,7 @@ struct start {
     int fds[START_FDS]; /* owned, until the process has them */
     char **argv;        /* owned */
     char *cwd;          /* owned; NULL: the keeper's */
+    mode_t umask;
     pid_t pid;          /* 0: none yet */
     char *cold_because; /* owned; NULL: it is a fork, or none was asked for */
     bool warm;

@@ -44,6 +44,8 @@ enum wire_start_fd { START_LINK, START_STDOUT, START_STDERR, START_PIPES, START_
 #define BRANCH_FDS      5
 #define WIRE_NAMESPACES 6 /* user, mnt, pid, net, ipc, uts: behind those of FORK */
 
+#define WIRE_UMASK 022 /* of START and FORK that say none */
+
 struct wire_message {
     uint32_t kind;
     uint32_t number;

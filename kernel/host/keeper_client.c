@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -294,6 +295,13 @@ static bool connect_to(struct keeper_client *c, struct err *e)
     return false;
 }
 
+static mode_t own_umask(void)
+{
+    mode_t mask = umask(077); /* there is no other way to read it */
+    umask(mask);
+    return mask;
+}
+
 static json_t *start_body(struct keeper_client *c, char *const *argv)
 {
     json_t *words = json_array();
@@ -302,6 +310,8 @@ static json_t *start_body(struct keeper_client *c, char *const *argv)
     char *here = c->sandbox.cwd ? NULL : getcwd(NULL, 0);
     json_t *body = json_pack("{s:b, s:o, s:s?, s:s?}", "warm", !c->plan.cold, "argv", words, "cwd",
                              c->sandbox.cwd ? c->sandbox.cwd : here, "sandbox", c->plan.sandbox);
+    if (!c->plan.sandbox) /* the user's own files are made as the user's shell makes them */
+        json_object_set_new(body, "umask", json_integer(own_umask()));
     free(here);
     return body;
 }

@@ -20,7 +20,6 @@
 #include "protocol/json.h"
 #include "sandbox/wire.h"
 
-#define USUAL_UMASK            022
 #define ENVIRONMENT_BYTES_MOST (8 * 1024 * 1024)
 
 static struct wire_message order;
@@ -98,7 +97,7 @@ static PyObject *py_environment(PyObject *module, PyObject *none)
 static bool read_plan(struct settle *out, struct err *e)
 {
     json_t *confine = NULL;
-    int64_t umask = USUAL_UMASK;
+    int64_t umask = WIRE_UMASK;
     *out = (struct settle){
         .link_fd = order.fds[START_LINK],
         .stdout_fd = order.fds[START_STDOUT],

@@ -42,6 +42,7 @@ def become(body: dict[str, Any], fds: list[int]) -> NoReturn:
     for string in strings:
         name, value = string.decode().split("=", 1)
         os.environ[name] = value
+    os.umask(body["umask"])
     if body.get("cwd"):
         os.chdir(body["cwd"])
     fake_interpreter.main()

@@ -52,12 +52,20 @@ def test_a_process_gets_its_descriptors_environment_and_folder(asker: Asker) -> 
     assert "HOME" not in found
     assert order(process, "place") == "/usr True"
     assert order(process, "fds") == "0 1 2 3 4"
+    assert order(process, "umask") == "0o22"
     blocked, ignored = order(process, "signals").split()
     assert int(blocked, 16) == 0
     # Python itself ignores SIGPIPE and SIGXFSZ
     assert int(ignored, 16) & ~(1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
     assert not process.warm
     assert process.cold_because is None
+
+
+def test_a_process_has_the_umask_that_is_asked_for(asker: Asker) -> None:
+    process = asker.start(*COMMAND, umask=0o27)
+    process.line()
+    assert order(process, "umask") == "0o27"
+    assert "umask: out of range" in asker.refused(*COMMAND, umask=0o1000)["message"]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_fork_is_the_keepers_child_with_what_it_was_given(tmp_path: Path) -> N
     with Keeper(fork_server=fake()) as keeper:
         asker = keeper.asker()
         server = until_state(asker, "ready")
-        process = asker.start(*COMMAND, warm=True, env={"A": "b"}, cwd=str(tmp_path))
+        process = asker.start(*COMMAND, warm=True, env={"A": "b"}, cwd=str(tmp_path), umask=0o27)
         assert process.line() == str(process.pid)
         assert process.warm
         assert process.cold_because is None
@@ -49,6 +49,7 @@ def test_a_fork_is_the_keepers_child_with_what_it_was_given(tmp_path: Path) -> N
         assert order(process, "env") == "A=b"
         assert order(process, "place") == f"{tmp_path} True"
         assert order(process, "fds") == "0 1 2 3 4"
+        assert order(process, "umask") == "0o27"
         status = asker.status()["fork_server"]
         assert (status["forks"], status["pid"]) == (1, server["pid"])
         process.link.sendall(b"signal 11\n")
