@@ -2,7 +2,8 @@
  * makes warmcell/NAME below it and holds it by descriptor and lock, so that everything goes on
  * working in another mount namespace and two keepers never share a folder.
  *
- * What an earlier keeper of the name left (it was killed) is killed and removed here. */
+ * What keepers left that were killed, whatever their name, is killed and removed here: their locks
+ * are gone. */
 #include "sandbox/governor.h"
 
 #include <ctype.h>
@@ -112,20 +113,54 @@ bool governor_remove_now(struct governor *g, const char *id, int wait_ms)
     return true;
 }
 
-static void remove_leftovers(struct governor *g)
+/* Empties a folder of groups, and says what cannot be removed. */
+static void empty_base(struct governor *g, const struct hierarchy *h, int base)
 {
-    for (size_t i = 0; i < g->count; i++) {
-        int again = openat(g->hierarchies[i].base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = again < 0 ? NULL : fdopendir(again);
-        struct dirent *entry;
-        while (dir && (entry = readdir(dir)))
-            if (entry->d_type == DT_DIR && governor_name_valid(entry->d_name) &&
-                !governor_remove_now(g, entry->d_name, LEFTOVER_MS))
-                lacks(g, "the control group %s of an earlier keeper cannot be removed",
-                      entry->d_name);
-        if (dir)
-            closedir(dir);
+    int again = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = again < 0 ? NULL : fdopendir(again);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        int64_t until = monotonic_ms() + LEFTOVER_MS;
+        if (entry->d_type != DT_DIR || !governor_name_valid(entry->d_name))
+            continue;
+        while (unlinkat(base, entry->d_name, AT_REMOVEDIR) != 0 && errno == EBUSY &&
+               monotonic_ms() < until) {
+            int group = openat(base, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (group >= 0) {
+                h->kind->kill(group);
+                close(group);
+            }
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
+        if (faccessat(base, entry->d_name, F_OK, 0) == 0)
+            lacks(g, "the control group %s of an earlier keeper cannot be removed", entry->d_name);
     }
+    if (dir)
+        closedir(dir);
+}
+
+/* What keepers that were killed have left: every folder beside ours that nobody holds locked, and
+ * what is in ours from before. */
+static void remove_leftovers(struct governor *g, const struct hierarchy *h)
+{
+    int folder = openat(h->own, GOVERNOR_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = folder < 0 ? NULL : fdopendir(folder);
+    struct dirent *entry;
+    empty_base(g, h, h->base);
+    while (dir && (entry = readdir(dir))) {
+        if (entry->d_type != DT_DIR || !governor_name_valid(entry->d_name) ||
+            strcmp(entry->d_name, g->name) == 0)
+            continue;
+        int base = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0) {
+            empty_base(g, h, base);
+            unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+        }
+        if (base >= 0)
+            close(base);
+    }
+    if (dir)
+        closedir(dir);
 }
 
 /* --- opening */
@@ -137,22 +172,34 @@ static int make_folder(int parent, const char *name)
     return openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-/* warmcell/NAME in folder, locked; a name that another keeper holds becomes NAME.2 and so on. The
- * lock is taken in the first hierarchy, which decides the name for all. */
+/* Opened and locked, and still the folder of that name: another keeper takes one that nobody holds
+ * for a leftover, and removes it. */
+static int lock_folder(int parent, const char *name)
+{
+    struct stat held, named;
+    int base = make_folder(parent, name);
+    if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0 && fstat(base, &held) == 0 &&
+        fstatat(parent, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == named.st_ino)
+        return base;
+    if (base >= 0)
+        close(base);
+    return -1;
+}
+
+/* warmcell/NAME in folder, locked; a name that another keeper holds becomes NAME.2 and so on: the
+ * first hierarchy decides for all. */
 static int make_locked(struct governor *g, int folder)
 {
     size_t len = strlen(g->name);
-    if (g->count > 0)
-        return make_folder(folder, g->name);
-    for (int n = 2; n <= NAMES_MOST + 1; n++) {
-        int base = make_folder(folder, g->name);
-        if (base < 0 || flock(base, LOCK_EX | LOCK_NB) == 0)
-            return base;
-        close(base);
-        snprintf(g->name + len, sizeof g->name - len, ".%d", n);
+    int base = -1;
+    for (int n = 2; n <= NAMES_MOST + 1 && base < 0; n++) {
+        base = lock_folder(folder, g->name);
+        if (base < 0 && g->count == 0)
+            snprintf(g->name + len, sizeof g->name - len, ".%d", n);
+        else if (base < 0)
+            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     }
-    errno = EAGAIN;
-    return -1;
+    return base;
 }
 
 static int make_base(struct governor *g, const struct hierarchy *h, struct err *e)
@@ -261,7 +308,8 @@ struct governor *governor_open_from(const char *name, const char *delegated,
             if (places[i].version == version && g->count < CGROUP_PLACES_MOST &&
                 !(delegated && version == 2))
                 add(g, &places[i]);
-    remove_leftovers(g);
+    for (size_t i = 0; i < g->count; i++)
+        remove_leftovers(g, &g->hierarchies[i]);
     say_missing(g);
     return g;
 }
