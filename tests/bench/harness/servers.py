@@ -87,6 +87,14 @@ class Server:
 
     def call(self, method: str, path: str, expect: int, body: object = None) -> Any:
         """One request of the REST interface; its answer, when the status is as expected."""
+        text = self._request(method, path, expect, body)
+        return json.loads(text) if text else None
+
+    def text(self, path: str) -> str:
+        """What a GET brings, as it is."""
+        return self._request("GET", path, 200, None).decode()
+
+    def _request(self, method: str, path: str, expect: int, body: object) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
@@ -98,7 +106,7 @@ class Server:
             connection.close()
         if answer.status != expect:
             raise BenchError(f"{self.kind.name}: {method} {path}: {answer.status} {text[:300]!r}")
-        return json.loads(text) if text else None
+        return text
 
     def start_kernel(self, name: str) -> str:
         """Starts a kernel and returns its id."""
