@@ -63,7 +63,7 @@ static void free_if_unused(struct sandbox *s)
 
 static bool visible(const struct sandbox *s)
 {
-    return s->kernel && !s->ending && !s->kernel->pooled && !s->kernel->handing &&
+    return s->kernel && !s->opened && !s->ending && !s->kernel->pooled && !s->kernel->handing &&
            !s->kernel->ending;
 }
 
@@ -253,19 +253,37 @@ static bool start_kernel(struct sandbox *s, struct err *e)
     return false;
 }
 
+/* What was begun ahead of the keeper's answer is ended. */
+static void drop_begun(struct sandbox *s, const struct err *e)
+{
+    tell_maker(s, e);
+    if (!s->ending)
+        sandbox_remove(s, e->text, NULL, NULL);
+    free_if_unused(s);
+}
+
 static void on_opened(void *user, json_t *answer, const struct err *e)
 {
     struct sandbox *s = user;
     struct err why = e ? *e : (struct err){0};
+    bool begun = s->begun;
     s->asks--;
     if (!e)
         sandbox_take_opening(s, answer);
     if (!e && s->core->draining)
         fail(&why, 503, "the gateway is ending");
-    if (why.status || !start_kernel(s, &why)) {
+    if (!why.status && begun && !s->kernel)
+        fail(&why, 503, "the sandbox ended as it was made");
+    if (begun && why.status) {
+        drop_begun(s, &why);
+        return;
+    }
+    if (why.status || (!begun && !start_kernel(s, &why))) {
         drop_unmade(s, &why);
         return;
     }
+    if (begun)
+        kernel_save(s->kernel);
     if (s->pooled)
         pool_refill(s->core);
     tell_maker(s, NULL);
@@ -281,7 +299,11 @@ static void open_it(struct sandbox *s)
         return;
     }
     s->asks++;
+    /* where sandboxes could be made before, the host starts while this one is: it joins it */
+    bool ahead = keeper_up(keeper) && core_keeper_status(s->core, sandbox_keeper(s));
     keeper_ask(keeper, WIRE_OPEN, plan_of(s), on_opened, s);
+    if (ahead && s->asks > 0 && !s->ending)
+        s->begun = start_kernel(s, &e);
 }
 
 void sandbox_start_pooled(struct core *c)

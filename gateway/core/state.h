@@ -109,6 +109,7 @@ struct sandbox {
     bool cold, best_effort;
     struct timespec created;
     bool pooled; /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
+    bool begun;  /* its kernel was started before its keeper had answered */
     bool ending; /* is being removed */
     bool gone;   /* freed when no answer is awaited any more */
     int asks;    /* answers that are awaited, and work under way */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define RETRY_FIRST_MS    1
+#define RETRY_SLOWER      64 /* a host that starts is tried each millisecond for so long */
 #define RETRY_LAST_MS     50
 #define TURN_LIMIT_BYTES  (1024 * 1024) /* taken from one host before others have their turn */
 #define FRAME_LIMIT_BYTES (768u * 1024 * 1024)
@@ -26,6 +27,7 @@ struct uplink {
     uv_poll_t *poll; /* NULL while not connected; closed on its own */
     int fd;
     uint64_t retry_ms;
+    unsigned tries; /* since it was attached */
     struct link_reader *reader;
     struct buffer out;
     size_t out_sent; /* bytes at the start of out that are written */
@@ -151,7 +153,8 @@ static void on_retry(uv_timer_t *timer)
         attach(u);
         return;
     }
-    u->retry_ms = u->retry_ms * 2 < RETRY_LAST_MS ? u->retry_ms * 2 : RETRY_LAST_MS;
+    if (++u->tries > RETRY_SLOWER)
+        u->retry_ms = u->retry_ms * 2 < RETRY_LAST_MS ? u->retry_ms * 2 : RETRY_LAST_MS;
     uv_timer_start(&u->retry, on_retry, u->retry_ms, 0);
 }
 
@@ -237,6 +240,7 @@ static bool give_frames(struct uplink *u)
         if (frame.kind == LINK_STATE) {
             u->attached = true;
             u->retry_ms = RETRY_FIRST_MS;
+            u->tries = 0;
         }
         u->events.on_frame(u->user, &frame);
         if (u->closed || !u->poll)

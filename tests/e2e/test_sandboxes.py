@@ -1,0 +1,181 @@
+"""Sandboxes from outside, with a real keeper: what code in one sees, what its limits do, what each
+death leaves, and that nothing stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from support import processes
+from support.gateway import Gateway
+
+MIB = 1 << 20
+
+
+def keeper_pids(gateway: Gateway) -> list[int]:
+    """The keepers of this gateway, by the socket that each was told."""
+    folder = str(gateway.runtime / "keepers")
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "--socket" in words and any(word.startswith(folder) for word in words):
+            found.append(process.pid)
+    return found
+
+
+def create(gateway: Gateway, **body: Any) -> dict[str, Any]:
+    answer = gateway.request("POST", "/v1/sandboxes", body)
+    if answer.status == 501:
+        pytest.skip(answer.json()["detail"])
+    assert answer.status == 201, answer
+    model: dict[str, Any] = answer.json()
+    for pid in keeper_pids(gateway):
+        processes.own(pid)
+    return model
+
+
+def kernel_of(model: dict[str, Any]) -> str:
+    return str(model["contexts"][0]["id"])
+
+
+def show(gateway: Gateway, model: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.get(f"/v1/sandboxes/{model['id']}").json()
+    return found
+
+
+def remove(gateway: Gateway, model: dict[str, Any]) -> None:
+    assert gateway.request("DELETE", f"/v1/sandboxes/{model['id']}").status == 204
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway(options=["--pool-max", "0", "--preload", "json"], warm=True)
+    with gateway:
+        yield gateway
+    assert not processes.wait_gone(keeper_pids(gateway))
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture
+def sandbox(gateway: Gateway) -> Iterator[dict[str, Any]]:
+    made = create(gateway, env={"MINE": "yes"}, limits={"memory_bytes": 256 * MIB})
+    yield made
+    if gateway.get(f"/v1/sandboxes/{made['id']}").status == 200:
+        remove(gateway, made)
+
+
+LOOK = """
+import os, socket
+print(os.getcwd(), os.environ["HOME"], os.environ["MINE"], os.getuid())
+print(len([p for p in os.listdir("/proc") if p.isdigit()]) < 10, os.path.exists(%r))
+try:
+    socket.create_connection(("127.0.0.1", %d))
+except OSError:
+    print("no network")
+open("file", "w").write("text")
+"""
+
+
+def test_code_inside(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    with closing(gateway.client(kernel_of(sandbox))) as client:
+        seen = client.run(LOOK % (str(gateway.state), gateway.port)).stdout.splitlines()
+    assert seen == ["/workspace /home/user yes 1000", "True False", "no network"]
+    written = gateway.state / "sandboxes" / sandbox["id"] / "workspace" / "file"
+    assert written.read_text() == "text"
+    model = show(gateway, sandbox)
+    assert model["uid"] == (written.stat().st_uid if os.geteuid() == 0 else "shared")
+    assert model["usage"]["cpu_s"] > 0
+    assert model["usage"]["processes"] >= 1
+
+
+def test_a_deleted_one_leaves_nothing(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    with closing(gateway.client(kernel_of(sandbox))) as client:
+        client.run("import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)")
+        client.run("import os\nos.mkdir('shut')\nopen('shut/file', 'w')\nos.chmod('shut', 0)")
+        inside = {p.pid for p in psutil.process_iter(["cmdline"])
+                  if p.info["cmdline"] == ["sleep", "1000"]}  # fmt: skip
+        assert inside
+    remove(gateway, sandbox)
+    assert not (gateway.state / "sandboxes" / sandbox["id"]).exists()
+    assert not processes.wait_gone(inside)
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/warmcell/*/{sandbox['id']}"))
+
+
+def test_memory_is_limited_and_nobody_else_notices(
+    gateway: Gateway, sandbox: dict[str, Any]
+) -> None:
+    other = create(gateway)
+    with (
+        closing(gateway.client(kernel_of(sandbox))) as client,
+        closing(gateway.client(kernel_of(other))) as neighbour,
+    ):
+        neighbour.run("x = 1")
+        asked = client.execute("block = bytearray(1 << 30)\nblock[::4096] = block[::4096]")
+        ended = client.collect(asked)
+        assert ended.status == "error"
+        assert neighbour.run("print(x)").stdout == "1\n"
+    remove(gateway, other)
+
+
+def test_limits_change_while_it_runs(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    path = f"/v1/sandboxes/{sandbox['id']}"
+    with closing(gateway.client(kernel_of(sandbox))) as client:
+        client.run("x = 1")
+        answer = gateway.request("PATCH", path, {"limits": {"output_bytes": 4096}})
+        assert answer.status == 200, answer
+        told = client.run("print('y' * 100000)")
+        assert told.status == "error"
+        assert answer.json()["limits"]["output_bytes"] == {"value": 4096, "enforced_by": "host"}
+
+
+def test_an_interpreter_that_dies_is_told(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    with closing(gateway.client(kernel_of(sandbox))) as client:
+        ended = client.run("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+        assert ended.status == "error"
+        assert "SIGSEGV" in show(gateway, sandbox)["reason"]
+        client.wait_ready()
+        assert client.run("print(1 + 1)").stdout == "2\n"
+
+
+def test_cold(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    made = create(gateway, cold=True)
+    with closing(gateway.client(kernel_of(made))) as client:
+        assert client.run("import sys; print('json' in sys.modules)").status == "ok"
+    remove(gateway, made)
+
+
+def test_a_gateway_that_was_killed_finds_it(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    kernel = kernel_of(sandbox)
+    client = gateway.client(kernel, "mine")
+    client.run("x = 6")
+    asked = client.execute("import time\ntime.sleep(1)\nprint(x * 7)")
+    client.take(lambda m: m.state == "busy" and m.parent_id == asked)
+    gateway.kill()
+    gateway.start()
+    with closing(gateway.client(kernel, "mine", ready=False)) as again:
+        assert again.collect(asked).stdout == "42\n"
+    assert show(gateway, sandbox)["uid"] == sandbox["uid"]
+
+
+def test_a_keeper_that_was_killed(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    """All that it kept ends with it, and kernels begin again in the next one."""
+    with closing(gateway.client(kernel_of(sandbox))) as client:
+        inside = int(client.run("print(open('/proc/self/stat').read().split()[0])").stdout)
+        assert inside
+        for pid in keeper_pids(gateway):
+            if "sandbox-" in " ".join(psutil.Process(pid).cmdline()):
+                os.kill(pid, signal.SIGKILL)
+                break
+        client.take(lambda m: m.state == "restarting")
+    with closing(gateway.client(kernel_of(sandbox))) as client:
+        assert client.run("print(1 + 1)").stdout == "2\n"
+    assert show(gateway, sandbox)["state"] == "running"
+    for pid in keeper_pids(gateway):
+        processes.own(pid)
