@@ -41,7 +41,8 @@ static int open_workspace(const struct world *w, const struct boundary_plan *pla
 {
     scoped(string) char *folder = xasprintf("%s/%s", w->state_dir, plan->id);
     scoped(string) char *path = xasprintf("%s/workspace", folder);
-    if ((mkdir(folder, 0700) < 0 && errno != EEXIST) ||
+    mode_t mode = w->confined ? 0700 : 0711; /* without mounts the sandbox comes this way itself */
+    if ((mkdir(folder, mode) < 0 && errno != EEXIST) ||
         (mkdir(path, 0700) < 0 && errno != EEXIST)) {
         fail_errno(e, 503, "cannot make the workspace of sandbox %s", plan->id);
         return -1;

@@ -69,7 +69,7 @@ struct boundary {
  * Best-effort on a machine without namespaces: all namespaces are -1, the init is a process that
  * sleeps and whose end ends nobody else, folder is the host's path and uid the host's. Then only
  * programs that the keeper itself starts can be confined: a fork server cannot become the sandbox's
- * uid. */
+ * uid; and as root the folders above the state folder must let the sandbox's uid pass. */
 bool boundary_make(struct world *w, const struct boundary_plan *plan, struct boundary *out,
                    struct err *e);
 
