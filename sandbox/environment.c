@@ -129,3 +129,35 @@ void environment_free(char **strings)
         explicit_bzero(*at, strlen(*at));
     free(strings);
 }
+
+static bool has_name(char *const *strings, const char *added)
+{
+    size_t len = strcspn(added, "=") + 1;
+    for (; *strings; strings++)
+        if (strncmp(*strings, added, len) == 0)
+            return true;
+    return false;
+}
+
+bool environment_extend(int *fd, const char *const *added, struct err *e)
+{
+    char **before = environment_open(*fd, e);
+    close(*fd);
+    *fd = -1;
+    if (!before)
+        return false;
+    size_t count = 0, more = 0;
+    while (before[count])
+        count++;
+    while (added[more])
+        more++;
+    const char **all = xcalloc(count + more + 1, sizeof *all);
+    memcpy(all, before, count * sizeof *all);
+    for (size_t n = 0; n < more; n++)
+        if (!has_name(before, added[n]))
+            all[count++] = added[n];
+    *fd = environment_seal((char *const *)all, e);
+    free(all);
+    environment_free(before);
+    return *fd >= 0;
+}

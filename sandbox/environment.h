@@ -13,6 +13,10 @@
  * (FD_CLOEXEC), given; -1: 413 when it is too long, 503. */
 int environment_seal(char *const *strings, struct err *e);
 
+/* Replaces a sealed one (closed, also on failure) by one that has the added strings too (NULL at
+ * the end), but for those whose name it has already. 400, 413, 503; *fd is then -1. */
+bool environment_extend(int *fd, const char *const *added, struct err *e);
+
 /* Reads one back: NULL-terminated, to be released with environment_free. NULL: 400 it is not
  * sealed, or a string is not NAME=VALUE; 413 too long. */
 char **environment_open(int fd, struct err *e);

@@ -18,6 +18,7 @@
 #include "sandbox/fork_server.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/start.h"
 
@@ -271,14 +272,18 @@ static void keeper_close(struct keeper *k)
         free(s);
     }
     governor_free(k->governor);
+    proxy_free(k->proxy);
     loop_free(k->loop);
 }
 
 int keeper_run(const struct keeper_options *options, int listen_fd, struct world *world,
-               struct governor *governor)
+               struct governor *governor, struct proxy *proxy)
 {
-    struct keeper k = {
-        .options = options, .listen_fd = listen_fd, .world = world, .governor = governor};
+    struct keeper k = {.options = options,
+                       .listen_fd = listen_fd,
+                       .world = world,
+                       .governor = governor,
+                       .proxy = proxy};
     k.loop = loop_new();
     k.null_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -19,6 +19,7 @@ struct asker;
 struct start;
 struct fork_server;
 struct governor;
+struct proxy;
 struct sandbox;
 struct sweep;
 struct world;
@@ -41,6 +42,7 @@ struct keeper {
     struct fork_server *fork_server; /* NULL: none */
     struct world *world;             /* borrowed; NULL: the profile owner */
     struct governor *governor;       /* owned; NULL likewise */
+    struct proxy *proxy;             /* owned; NULL: no sandbox reaches a network */
     struct sandbox *sandboxes;
     size_t sandbox_count;
     struct timer *tick;
@@ -54,10 +56,10 @@ struct keeper {
 };
 
 /* Serves on a listening socket (taken) until it is told to end or idle. The socket's file is the
- * caller's. governor: taken. Descriptor 0 must be /dev/null: where the keeper is, there may be none.
- * Returns the exit status. */
+ * caller's. governor, proxy: taken. Descriptor 0 must be /dev/null: where the keeper is, there may
+ * be none. Returns the exit status. */
 int keeper_run(const struct keeper_options *options, int listen_fd, struct world *world,
-               struct governor *governor);
+               struct governor *governor, struct proxy *proxy);
 
 /* keeper.c, for the other parts */
 void keeper_settle(struct keeper *k); /* something ended: perhaps the keeper does */

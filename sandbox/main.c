@@ -19,6 +19,7 @@
 #include "sandbox/limits.h"
 #include "sandbox/log.h"
 #include "sandbox/options.h"
+#include "sandbox/proxy.h"
 
 extern char **environ;
 
@@ -129,17 +130,36 @@ static bool enter_world(const struct keeper_options *o, pid_t *keeper, struct wo
     return !o->sandboxes || world_enter(&plan, keeper, world, e);
 }
 
-/* In the foreground: the starter's child stands for the keeper, which is one of a PID namespace. */
-static int stand_for(pid_t keeper)
+/* Outside of the world, where the network is. As root it has the last of our uids. A keeper goes on
+ * without: then no sandbox reaches anything. */
+static struct proxy *let_out(const struct keeper_options *o)
+{
+    struct err e;
+    if (!o->sandboxes)
+        return NULL;
+    struct proxy *proxy = proxy_start(geteuid() == 0 ? o->last_uid : 0, o->audit, &e);
+    if (!proxy)
+        keeper_log("%s", e.text);
+    return proxy;
+}
+
+static sigset_t passed_on(void)
 {
     sigset_t set;
-    int number, status;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    return set;
+}
+
+/* In the foreground: the starter's child stands for the keeper, which is one of a PID namespace.
+ * What it passes on is blocked since before the keeper was there: it would die alone otherwise. */
+static int stand_for(pid_t keeper)
+{
+    sigset_t set = passed_on();
+    int number, status;
     while (waitpid(keeper, &status, WNOHANG) == 0)
         if (sigwait(&set, &number) == 0 && number != SIGCHLD)
             kill(keeper, SIGTERM);
@@ -155,18 +175,23 @@ static int serve(const struct keeper_options *options, struct door *door, int to
     detach(options->log || options->foreground);
     scoped(string) char *name = xasprintf("warmcell-%d", (int)getpid());
     struct governor *governor = options->sandboxes ? governor_open(name, options->cgroup) : NULL;
+    struct proxy *proxy = let_out(options);
+    sigset_t blocked = passed_on(), before;
+    sigprocmask(SIG_BLOCK, &blocked, &before);
     if (!enter_world(options, &keeper, &world, &e)) {
         tell(told_fd, e.text);
         keeper_log("%s", e.text);
         governor_free(governor);
+        proxy_free(proxy);
         door_close(door);
         return 1;
     }
     if (keeper > 0)
         return options->foreground ? stand_for(keeper) : 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
     tell(told_fd, (char[]){READY, '\0'});
     keeper_log("listens on %s", options->socket);
-    int status = keeper_run(options, door->fd, world, governor);
+    int status = keeper_run(options, door->fd, world, governor, proxy);
     door_close(door);
     return status;
 }

@@ -49,6 +49,8 @@ static const struct option_row {
      "sandbox, as root: the host's uids that are ours (default: 700000-765535)"},
     {"--cgroup", "DIR", TEXT, PLACE(cgroup), 0,
      "sandbox: a cgroup v2 folder that is delegated to us (default: below our own)"},
+    {"--audit", "FILE", TEXT, PLACE(audit), 0,
+     "sandbox: append a line for each request to the network (default: none are kept)"},
     {"--help", NULL, FLAG, PLACE(help), 0, "print this and exit"},
     {"--version", NULL, FLAG, PLACE(version), 0, "print the version and exit"},
 };

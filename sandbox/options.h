@@ -23,6 +23,7 @@ struct keeper_options {
     const char *read_only[READ_ONLY_MOST + 1];
     bool best_effort;
     uid_t first_uid, last_uid;
+    const char *audit;  /* of requests to the network; NULL: none is kept */
     const char *cgroup; /* a delegated folder; NULL: found */
     char **fork_server; /* what follows "--": its command; NULL: none, all is started cold */
     bool help;

@@ -40,7 +40,6 @@ const char *const network_environment[] = {
 
 struct proxy {
     int control; /* owned */
-    pid_t pid;   /* as this process counted when it started it */
 };
 
 bool network_read(json_t *value, enum network *out, struct err *e)
@@ -114,11 +113,16 @@ struct proxy *proxy_start(uid_t uid, const char *audit_path, struct err *e)
     }
     pid_t pid = fork();
     if (pid == 0) {
+        /* nobody's child: the keeper will be in another PID namespace, and has others to wait for */
+        if (fork() != 0)
+            _exit(0);
         /* dup2 onto itself would leave the close-on-exec flag */
         int control = ends[1] == 3 ? dup(ends[1]) : ends[1];
         become_proxy(program, control, uid, audit_path);
     }
     close(ends[1]);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
     if (pid < 0) {
         fail_errno(e, 503, "cannot start %s", program);
         close(ends[0]);
@@ -126,7 +130,7 @@ struct proxy *proxy_start(uid_t uid, const char *audit_path, struct err *e)
     }
     fcntl(ends[0], F_SETFL, O_NONBLOCK); /* it may hang: the keeper may not */
     struct proxy *p = xcalloc(1, sizeof *p);
-    *p = (struct proxy){.control = ends[0], .pid = pid};
+    p->control = ends[0];
     return p;
 }
 
@@ -135,7 +139,6 @@ void proxy_free(struct proxy *p)
     if (!p)
         return;
     close(p->control); /* it ends by that */
-    waitpid(p->pid, NULL, 0);
     free(p);
 }
 

@@ -13,6 +13,7 @@
 #include "protocol/json.h"
 #include "sandbox/join.h"
 #include "sandbox/log.h"
+#include "sandbox/proxy.h"
 #include "sandbox/start.h"
 
 #define ID_MOST      64
@@ -79,19 +80,21 @@ static bool uid_is_taken(const struct keeper *k, uid_t uid)
     return false;
 }
 
-/* The one that is asked for, or one that no sandbox has now. Without privileges there is none. */
+/* The first uid of the range is the fork server's, the last the proxy's.
+ *
+ * The one that is asked for, or one that no sandbox has now. Without privileges there is none. */
 static bool choose_uid(const struct keeper *k, int64_t asked, uid_t *out, struct err *e)
 {
     const struct keeper_options *o = k->options;
     *out = 0;
     if (!world_has_uids(k->world))
         return true;
-    if (asked && (asked <= o->first_uid || asked > o->last_uid))
+    if (asked && (asked <= o->first_uid || asked >= o->last_uid))
         return fail(e, 400, "uid: out of range (%u to %u)", (unsigned)o->first_uid + 1,
-                    (unsigned)o->last_uid);
+                    (unsigned)o->last_uid - 1);
     if (asked && uid_is_taken(k, (uid_t)asked))
         return fail(e, 409, "uid %lld belongs to another sandbox", (long long)asked);
-    for (uid_t uid = asked ? (uid_t)asked : o->first_uid + 1; uid <= o->last_uid; uid++) {
+    for (uid_t uid = asked ? (uid_t)asked : o->first_uid + 1; uid < o->last_uid; uid++) {
         if (!uid_is_taken(k, uid)) {
             *out = uid;
             return true;
@@ -103,18 +106,18 @@ static bool choose_uid(const struct keeper *k, int64_t asked, uid_t *out, struct
 static bool read_open(json_t *body, const char **id, int64_t *uid, struct limits *limits,
                       struct err *e)
 {
-    const char *network = "none";
+    enum network network;
     json_t *asked = NULL;
     *limits = limits_default;
     if (!field_str(body, "sandbox", REQUIRED, id, e) ||
         !field_int(body, "uid", OPTIONAL, 0, UINT32_MAX - 1, uid, e) ||
-        !field_str(body, "network", OPTIONAL, &network, e) ||
+        !network_read(json_object_get(body, "network"), &network, e) ||
         !field_object(body, "limits", OPTIONAL, &asked, e) ||
         (asked && !limits_read(asked, limits, e)))
         return false;
     if (strlen(*id) > ID_MOST)
         return fail(e, 400, "sandbox: longer than %d characters", ID_MOST);
-    return strcmp(network, "none") == 0 || fail(e, 501, "network: only none is to be had");
+    return true;
 }
 
 static int64_t inodes_of(int64_t bytes)
@@ -130,8 +133,20 @@ static void sandbox_free(struct sandbox *s)
     free(s);
 }
 
+/* network: what network_read took. */
+static bool let_out(struct sandbox *s, json_t *network, struct err *e)
+{
+    struct proxy *proxy = s->keeper->proxy;
+    if (!json_is_object(network))
+        return true;
+    if (!proxy || !sandbox_namespaces(s))
+        return fail(e, 501, "network: there is no proxy here, only \"none\" is to be had");
+    s->proxied = proxy_open(proxy, s->id, network, s->boundary.namespaces, e);
+    return s->proxied;
+}
+
 /* The boundary comes first: it makes the workspace, of which the share keeps count. */
-static bool make(struct sandbox *s, const struct limits *limits, struct err *e)
+static bool make(struct sandbox *s, const struct limits *limits, json_t *network, struct err *e)
 {
     struct keeper *k = s->keeper;
     struct boundary_plan plan = {.id = s->id,
@@ -144,7 +159,7 @@ static bool make(struct sandbox *s, const struct limits *limits, struct err *e)
         return false;
     scoped(string) char *workspace = world_workspace(k->world, s->id);
     s->share = share_open(k->governor, s->id, limits, workspace, e);
-    if (s->share && share_attach(s->share, s->boundary.init, e))
+    if (s->share && share_attach(s->share, s->boundary.init, e) && let_out(s, network, e))
         return true;
     pid_t init = s->boundary.init;
     boundary_end(&s->boundary);
@@ -178,7 +193,8 @@ struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struc
     if (!s) {
         s = xcalloc(1, sizeof *s);
         *s = (struct sandbox){.keeper = k, .id = xstrdup(id)};
-        if (!choose_uid(k, uid, &s->uid, e) || !make(s, &limits, e)) {
+        if (!choose_uid(k, uid, &s->uid, e) ||
+            !make(s, &limits, json_object_get(body, "network"), e)) {
             sandbox_free(s);
             return NULL;
         }
@@ -344,6 +360,8 @@ void sandbox_settle(struct sandbox *s)
     }
     k->sandbox_count--;
     share_close(take(&s->share));
+    if (s->proxied)
+        proxy_close(k->proxy, s->id);
     answer_waiters(s);
     sandbox_free(s);
     keeper_settle(k);

@@ -16,6 +16,7 @@ struct sandbox {
     uid_t uid; /* the host's; 0: the shared one of an ordinary user */
     struct boundary boundary;
     struct share *share;
+    bool proxied; /* it has a way to the hosts of its list */
     size_t holders;
     bool ending;
     bool init_gone;

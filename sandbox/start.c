@@ -21,6 +21,7 @@
 #include "sandbox/fork_server.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
 
 #define WORDS_MOST 256
@@ -138,7 +139,10 @@ static bool read_start(struct start *s, struct wire_message *m, struct err *e)
         s->fds[n] = m->fds[n];
         m->fds[n] = -1;
     }
-    return check_fds(s->fds, e) && find_sandbox(s, sandbox, e);
+    if (!check_fds(s->fds, e) || !find_sandbox(s, sandbox, e))
+        return false;
+    return !s->sandbox || !s->sandbox->proxied ||
+           environment_extend(&s->fds[START_ENV], network_environment, e);
 }
 
 bool start_begin(struct asker *a, struct wire_message *m, struct err *e)
