@@ -4,6 +4,7 @@
 #include "sandbox/lineage.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -21,23 +22,41 @@ static rlim_t top(void)
     return lower ? own.rlim_max : HIGH;
 }
 
-bool lineage_mark(pid_t pid, uint32_t mark)
+bool lineage_limit(uint32_t mark, struct rlimit *out)
 {
     rlim_t base = top();
-    if (base < MARKS)
-        return false;
-    struct rlimit limit = {base - 1 - mark, base - 1 - mark};
-    return prlimit(pid, RLIMIT_RTTIME, &limit, NULL) == 0;
+    *out = (struct rlimit){base - 1 - mark, base - 1 - mark};
+    return base >= MARKS;
+}
+
+bool lineage_mark(pid_t pid, uint32_t mark)
+{
+    struct rlimit limit;
+    return lineage_limit(mark, &limit) && prlimit(pid, RLIMIT_RTTIME, &limit, NULL) == 0;
+}
+
+/* prlimit(2) tells that of other users only to the privileged, /proc tells everybody. */
+static bool hard_limit_of(pid_t pid, rlim_t *out)
+{
+    char path[40], line[160];
+    unsigned long long soft, hard;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file && !found && fgets(line, sizeof line, file))
+        found = sscanf(line, "Max realtime timeout %llu %llu", &soft, &hard) == 2;
+    if (file)
+        fclose(file);
+    *out = found ? hard : RLIM_INFINITY;
+    return found;
 }
 
 bool lineage_of(pid_t pid, uint32_t *mark)
 {
-    struct rlimit limit;
-    rlim_t base = top();
-    if (prlimit(pid, RLIMIT_RTTIME, NULL, &limit) != 0 || limit.rlim_max >= base ||
-        limit.rlim_max < base - MARKS)
+    rlim_t limit, base = top();
+    if (!hard_limit_of(pid, &limit) || limit >= base || limit < base - MARKS)
         return false;
-    *mark = (uint32_t)(base - 1 - limit.rlim_max);
+    *mark = (uint32_t)(base - 1 - limit);
     return true;
 }
 

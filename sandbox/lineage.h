@@ -8,12 +8,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
+
+/* The limit that is the mark, for a process that sets it itself as it is confined: nobody else may
+ * then. False: our own limit is too low for marks. */
+bool lineage_limit(uint32_t mark, struct rlimit *out);
 
 /* For a child that has not run anything of a user's yet. False: the system refuses. */
 bool lineage_mark(pid_t pid, uint32_t mark);
 
-/* True: the process carries a mark of this keeper, in *mark. */
+/* True: the process, whoever's it is, carries a mark of this keeper, in *mark. */
 bool lineage_of(pid_t pid, uint32_t *mark);
 
 /* Kills (SIGKILL) every descendant of this process that carries the mark; returns how many there

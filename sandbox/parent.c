@@ -328,7 +328,7 @@ bool parent_ask(struct parent *p, struct start *s, struct err *e)
 {
     if (p->phase != PARENT_READY || p->asked_count == PARENT_WINDOW)
         return fail(e, 503, "the fork server has too much to do");
-    json_t *confine = s->sandbox ? sandbox_confine_json(s->sandbox) : json_null();
+    json_t *confine = s->sandbox ? sandbox_confine_json(s->sandbox, s->asker->serial) : json_null();
     json_t *body =
         json_pack("{s:o, s:s?, s:i}", "confine", confine, "cwd", s->cwd, "umask", (int)s->umask);
     uint32_t number = ++p->last_number;

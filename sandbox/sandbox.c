@@ -12,6 +12,7 @@
 
 #include "protocol/json.h"
 #include "sandbox/join.h"
+#include "sandbox/lineage.h"
 #include "sandbox/log.h"
 #include "sandbox/proxy.h"
 #include "sandbox/start.h"
@@ -219,11 +220,16 @@ json_t *sandbox_opened(const struct sandbox *s, bool created)
 
 /* --- inside */
 
-void sandbox_confine(const struct sandbox *s, struct confine *out)
+void sandbox_confine(const struct sandbox *s, uint32_t mark, struct confine *out)
 {
+    struct rlimit limit;
     *out = (struct confine){0};
     boundary_confine(s->keeper->world, &s->boundary, out);
     share_rlimits(s->share, out);
+    if (out->rlimit_count < CONFINE_RLIMITS_MOST && lineage_limit(mark, &limit)) {
+        out->rlimits[out->rlimit_count].resource = RLIMIT_RTTIME;
+        out->rlimits[out->rlimit_count++].limit = limit;
+    }
 }
 
 static json_int_t limit_of(rlim_t limit)
@@ -231,10 +237,10 @@ static json_int_t limit_of(rlim_t limit)
     return limit > INT64_MAX ? -1 : (json_int_t)limit;
 }
 
-json_t *sandbox_confine_json(const struct sandbox *s)
+json_t *sandbox_confine_json(const struct sandbox *s, uint32_t mark)
 {
     struct confine c;
-    sandbox_confine(s, &c);
+    sandbox_confine(s, mark, &c);
     json_t *limits = json_array();
     for (size_t n = 0; n < c.rlimit_count; n++)
         json_array_append_new(limits, json_pack("[i, I, I]", c.rlimits[n].resource,

@@ -44,10 +44,10 @@ void sandboxes_end(struct keeper *k);
 /* Kills every process inside but its init; 503. */
 bool sandbox_kill(struct sandbox *s, struct err *e);
 
-/* What a process inside takes on: the boundary's part and the share's. */
-void sandbox_confine(const struct sandbox *s, struct confine *out);
+/* What a process inside takes on: the boundary's part, the share's, and its mark (lineage.h). */
+void sandbox_confine(const struct sandbox *s, uint32_t mark, struct confine *out);
 /* {"uid": n, "gid": n, "landlock": bool, "seccomp": bool, "rlimits": [[n, n, n], ...]}; given. */
-json_t *sandbox_confine_json(const struct sandbox *s);
+json_t *sandbox_confine_json(const struct sandbox *s, uint32_t mark);
 /* NULL: this machine has none, and forks cannot join. */
 const int *sandbox_namespaces(const struct sandbox *s);
 

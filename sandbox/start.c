@@ -258,7 +258,7 @@ static pid_t run(struct start *s, struct err *e)
                              .fd_count = countof(fds),
                              .nofile = &s->keeper->nofile};
     if (s->sandbox) {
-        sandbox_confine(s->sandbox, &limits);
+        sandbox_confine(s->sandbox, s->asker->serial, &limits);
         plan.namespaces = sandbox_namespaces(s->sandbox);
         plan.confine = confine;
         plan.data = &limits;
