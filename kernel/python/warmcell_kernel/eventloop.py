@@ -8,6 +8,7 @@ by stepping out of the loop meanwhile.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import signal
 import types
 from asyncio import events, runners
@@ -31,6 +32,13 @@ class KernelLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._own_descriptors = len(self._selector.get_map())  # type: ignore[attr-defined]
+
+    def reopen(self) -> None:
+        """After close(): as new, on descriptors of its own. A fork takes the fork server's so."""
+        self._selector = selectors.DefaultSelector()
+        self._closed = False
+        self._executor_shutdown_called = False
+        self._make_self_pipe()  # type: ignore[attr-defined]
 
     # --- for the kernel
 

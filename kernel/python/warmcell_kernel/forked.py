@@ -48,6 +48,7 @@ def parse_environment(raw: bytes) -> dict[str, str]:
 class Home:
     """What is found by way of HOME and others of PLACES; none of it need exist."""
 
+    folder: str
     ipython: str
     cache: Path
     matplotlib_files: list[str]  # its configuration is the first that exists, else its own
@@ -88,6 +89,7 @@ def home(environment: dict[str, str]) -> Home:
     told = environment.get("MATPLOTLIBRC")
     own = environment.get("MPLCONFIGDIR") or f"{config}/matplotlib"
     return Home(
+        folder=folder,
         ipython=environment.get("IPYTHONDIR") or f"{folder}/.ipython",
         cache=Path(environment.get("XDG_CACHE_HOME") or f"{folder}/.cache"),
         matplotlib_files=[*([told] if told else []), f"{own}/matplotlibrc"],
@@ -121,7 +123,7 @@ def become(todo: Plan, prepared: warm.Prepared) -> Kernel | None:
     if has_configuration(todo.home.ipython) or has_configuration(shell.ipython_dir):
         forget_shell(shell)
         return None
-    move_ipython(shell, todo.home.ipython)
+    move_ipython(shell, todo.home)
     return prepared.kernel
 
 
@@ -134,10 +136,11 @@ def has_configuration(ipython_dir: str) -> bool:
     return any(os.path.exists(path) for path in startup.config_paths(ipython_dir))  # noqa: PTH110
 
 
-def move_ipython(shell: Any, folder: str) -> None:
+def move_ipython(shell: Any, home: Home) -> None:
     """Names other folders, and makes none: hardly anybody looks for them."""
-    shell._trait_values["ipython_dir"] = folder
-    profile = f"{folder}/profile_default"
+    shell.home_dir = os.path.realpath(home.folder)
+    shell._trait_values["ipython_dir"] = home.ipython
+    profile = f"{home.ipython}/profile_default"
     names = ("security", "log", "startup", "pid", "static")
     places = {f"{name}_dir": f"{profile}/{name}" for name in names}
     shell.profile_dir._trait_values.update(location=profile, **places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import os
 import signal
@@ -57,12 +58,13 @@ def serve_link(
         return refuse(str(error))
     go_to(hello)
     prepare_process()
-    loop = make_loop()
     if kernel is None:
         from warmcell_kernel.kernel import Kernel
 
-        kernel = Kernel(loop)
-    kernel.begin(hello, loop)
+        kernel = Kernel(make_loop())
+    else:
+        kernel.loop.reopen()
+    kernel.begin(hello, kernel.loop)
     from warmcell_kernel import startup
 
     _warmcell.send(frames.READY, 0, ready(kernel.shell.banner))
@@ -116,8 +118,6 @@ def prepare_streams() -> None:
 
 def open_link(link_fd: int, pipes_fd: int) -> None:
     """The link, and signals."""
-    import faulthandler
-
     faulthandler.enable(2)
     # a copy, which stays when user code turns descriptor 2 elsewhere
     faulthandler.register(STACK_DUMP_SIGNAL, os.dup(2), all_threads=True, chain=False)

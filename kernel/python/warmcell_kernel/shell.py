@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
@@ -13,7 +12,6 @@ from IPython.core import page
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.usage import default_banner
-from IPython.utils.path import get_home_dir
 from IPython.utils.process import system
 from traitlets import Bool, CBool, Instance, Type, default
 
@@ -69,8 +67,6 @@ class ZMQInteractiveShell(InteractiveShell):
     def begin(self, history: dict[str, Any]) -> None:
         """The place in the history, and whatever the shell took from the folder and environment."""
         self.history_manager.begin(history.get("file"), int(history.get("session") or 0))
-        self.starting_dir = str(Path.cwd())
-        self.home_dir = get_home_dir()
         session_name = os.environ.get("JPY_SESSION_NAME")
         if session_name:
             self.user_ns["__session__"] = session_name
