@@ -400,6 +400,12 @@ def test_a_module_that_cannot_be_imported_is_told(servers: Servers, forks: Forks
     assert fork.run("1 + 1").result == "2"
 
 
+def test_the_servers_folder_is_not_searched(servers: Servers, tmp_path: Path) -> None:
+    module(tmp_path, "here = 1\n")
+    server = servers("--preload", "wrong", "--warm-up", "none", cwd=tmp_path)
+    assert "No module named 'wrong'" in server.warm["failed"]["wrong"]
+
+
 def test_an_own_warm_up_cell(servers: Servers, forks: Forks, tmp_path: Path) -> None:
     cell = tmp_path / "cell.py"
     cell.write_text("import colorsys\nleft_over = 1\nprint('said')\n1 / 1\n")

@@ -31,7 +31,7 @@ class KernelLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._own_descriptors = len(self._selector.get_map())  # type: ignore[attr-defined]
+        self._own_descriptors = len(self._selector.get_map())
 
     def reopen(self) -> None:
         """After close(): as new, on descriptors of its own. A fork takes the fork server's so."""
@@ -47,7 +47,7 @@ class KernelLoop(asyncio.SelectorEventLoop):
         return bool(
             self._ready  # type: ignore[attr-defined]
             or self._scheduled  # type: ignore[attr-defined]
-            or len(self._selector.get_map()) > self._own_descriptors  # type: ignore[attr-defined]
+            or len(self._selector.get_map()) > self._own_descriptors
         )
 
     def wake_descriptor(self) -> int:

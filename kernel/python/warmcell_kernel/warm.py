@@ -75,9 +75,10 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
         os.environ[name] = "1"
     main.prepare_streams()
     main.prepare_process()
-    failed = import_all(wanted_modules(preload))
-    for name in OWN_MODULES:
-        importlib.import_module(name)
+    with no_working_folder():
+        failed = import_all(wanted_modules(preload))
+        for name in OWN_MODULES:
+            importlib.import_module(name)
     loop = main.make_loop()
     kernel = Kernel(loop)
     kernel.warmed = True
@@ -105,6 +106,14 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
         failed["descriptors"] = f"left open by a module: {', '.join(left_open)}"
     matplotlib = sys.modules.get("matplotlib")
     return Prepared(kernel, failed, matplotlib.matplotlib_fname() if matplotlib else None)
+
+
+@contextmanager
+def no_working_folder() -> Iterator[None]:
+    """Inside, no module comes from the folder in which the fork server happens to be."""
+    sys.path.remove("")
+    yield
+    sys.path.insert(0, "")
 
 
 def wanted_modules(preload: str | None) -> list[str]:
