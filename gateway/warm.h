@@ -6,9 +6,9 @@
 
 extern const struct option_table warm_options;
 
-/* Without --status and --stop: starts the keeper where none runs, waits until it can fork and prints
- * where it listens. Returns the exit status: 1: it could not be done (or --status: none runs), 2: a
- * wrong option. */
+/* Without --status and --stop: starts the keeper where none runs, waits until it can fork and
+ * prints where it listens. Returns the exit status: 1: it could not be done (or --status: none
+ * runs), 2: a wrong option. */
 int warm_main(char *const *args, size_t count);
 
 #endif

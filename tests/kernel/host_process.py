@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from kernel.fake_driver import Link, dump
 from support import processes
@@ -110,7 +110,7 @@ class Host:
         self.process.kill()
         self.wait()
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
