@@ -239,7 +239,9 @@ class Keeper:
         """The keeper itself, where it is the first of a PID namespace; what was started stands for
         it then."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return int(children[0])
+        lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+        (first,) = (int(pid) for pid, line in lines.items() if b"warmcell-keeper" in line)
+        return first
 
     def kill(self) -> None:
         os.kill(self.first if self.confines else self.pid, signal.SIGKILL)

@@ -1,0 +1,333 @@
+"""A keeper's sandboxes, spoken to as docs/keeper.md says: made, joined, held, limited, counted,
+closed; as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sandbox.keeper_process import Asker, Keeper, Process, sandboxing
+from support import processes
+from support.programs import PYTHON, programs
+
+from sandbox import keeper_process as wire
+
+FAKE = str(Path(__file__).with_name("fake_interpreter.py"))
+COMMAND = (sys.executable, "-S", FAKE)
+ROOT = os.getuid() == 0
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[Keeper]:
+    with Keeper(*sandboxing(tmp_path / "state")) as keeper:
+        yield keeper
+
+
+@pytest.fixture
+def asker(keeper: Keeper) -> Asker:
+    return keeper.asker()
+
+
+def order(process: Process, text: str) -> str:
+    process.link.sendall(text.encode() + b"\n")
+    return process.line()
+
+
+def opened(asker: Asker, sandbox: str = "a", **body: Any) -> dict[str, Any]:
+    answer = asker.ask(wire.OPEN, {"sandbox": sandbox, **body})
+    assert answer.kind == wire.OK, answer
+    return answer.body
+
+
+def started(asker: Asker, sandbox: str = "a", **body: Any) -> Process:
+    process = asker.start(*COMMAND, sandbox=sandbox, cwd="/workspace", **body)
+    process.line()
+    return process
+
+
+def failed(asker: Asker, kind: int, body: Any) -> tuple[int, str]:
+    answer = asker.ask(kind, body)
+    assert answer.kind == wire.FAILED, answer
+    return answer.body["status"], answer.body["message"]
+
+
+def inits(keeper: Keeper) -> list[int]:
+    path = Path(f"/proc/{keeper.first}/task/{keeper.first}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def until_empty(keeper: Keeper, asker: Asker) -> None:
+    processes.until(lambda: not asker.status()["sandboxes"], "no sandbox is left")
+    assert inits(keeper) == []
+
+
+def test_a_process_in_a_sandbox(keeper: Keeper, asker: Asker, tmp_path: Path) -> None:
+    answer = opened(asker)
+    assert answer["created"] is True
+    assert answer["enforced"]["open_files"] == "rlimit"
+    assert (answer["uid"] > 0) == ROOT
+    process = started(asker)
+    assert order(process, "whoami") == "1000 1000"
+    assert order(process, "place") == "/workspace True"
+    assert order(process, "fds") == "0 1 2 3 4"
+    assert order(process, "write file") == "written"
+    written = tmp_path / "state" / "a" / "workspace" / "file"
+    assert written.read_text() == "written"
+    assert written.stat().st_uid == (answer["uid"] or os.getuid())
+    process.link.sendall(b"exit 4\n")
+    assert asker.end_of(process)["wait_status"] == 4 << 8
+
+
+def test_one_is_joined_and_ends_with_the_last_who_holds_it(keeper: Keeper, asker: Asker) -> None:
+    opened(asker)
+    other = keeper.asker()
+    assert opened(other)["created"] is False
+    process = started(other)
+    daemon = int(order(process, "daemon"))
+    assert daemon
+    asker.socket.close()
+    third = keeper.asker()
+    assert third.status()["sandboxes"][0]["holders"] == 1
+    assert processes.alive(process.pid)
+    other.socket.close()
+    until_empty(keeper, third)
+
+
+def test_a_sandbox_is_anew_after_its_end_but_for_its_workspace(
+    keeper: Keeper, asker: Asker, tmp_path: Path
+) -> None:
+    uid = opened(asker)["uid"]
+    first = started(asker)
+    order(first, "write file")
+    order(first, "write /tmp/other")
+    assert asker.ask(wire.CLOSE, {"sandbox": "a"}).kind == wire.OK
+    assert asker.end_of(first)["wait_status"] == signal.SIGKILL
+    assert inits(keeper) == []
+    assert opened(asker, uid=uid)["created"] is True
+    started(asker)
+    assert (tmp_path / "state" / "a" / "workspace" / "file").exists()
+
+
+def test_a_process_needs_a_sandbox_that_its_asker_holds(keeper: Keeper, asker: Asker) -> None:
+    opened(asker)
+    other = keeper.asker()
+    assert other.refused("true", sandbox="a") == {
+        "status": 409,
+        "message": "sandbox a was not opened on this connection",
+    }
+    assert asker.refused("true", sandbox="b")["status"] == 404
+    assert asker.refused("true")["message"].startswith("sandbox: is required")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        ({}, 400, "sandbox: is required"),
+        ({"sandbox": 1}, 400, "sandbox: must be a string"),
+        ({"sandbox": "../a"}, 400, "a sandbox's id"),
+        ({"sandbox": ""}, 400, "a sandbox's id"),
+        ({"sandbox": "x" * 65}, 400, "sandbox: longer than 64"),
+        ({"sandbox": "a", "uid": -1}, 400, "uid: out of range"),
+        ({"sandbox": "a", "network": "full"}, 501, "network"),
+        ({"sandbox": "a", "network": 3}, 400, "network"),
+        ({"sandbox": "a", "limits": {"memory_bytes": "much"}}, 400, "memory_bytes"),
+        ({"sandbox": "a", "limits": 3}, 400, "limits"),
+    ],
+)
+def test_a_bad_sandbox_is_refused(
+    keeper: Keeper, asker: Asker, body: Any, status: int, text: str
+) -> None:
+    found = failed(asker, wire.OPEN, body)
+    assert found[0] == status
+    assert found[1].startswith(text)
+    assert asker.status()["sandboxes"] == []
+    assert inits(keeper) == []
+
+
+@pytest.mark.skipif(not ROOT, reason="only root gives sandboxes uids of their own")
+def test_uids_are_each_sandboxs_own(asker: Asker) -> None:
+    first, second = opened(asker, "a")["uid"], opened(asker, "b")["uid"]
+    assert first != second
+    assert opened(asker, "c", uid=700100)["uid"] == 700100
+    assert failed(asker, wire.OPEN, {"sandbox": "d", "uid": 700100})[0] == 409
+    # the fork server's, the proxy's, root, and one beyond the range
+    for uid in (700000, 765535, 1, 765536):
+        assert failed(asker, wire.OPEN, {"sandbox": "d", "uid": uid})[0] == 400
+    assert opened(asker, "a", uid=first)["created"] is False
+
+
+@pytest.mark.parametrize("kind", [wire.USAGE, wire.LIMITS, wire.CLOSE, wire.KILL])
+def test_what_is_not_there_is_said(asker: Asker, kind: int) -> None:
+    assert failed(asker, kind, {"sandbox": "none", "limits": {}})[0] == 404
+
+
+def test_usage_and_limits(asker: Asker) -> None:
+    opened(asker, limits={"memory_bytes": 256 << 20, "processes": 50})
+    process = started(asker)
+    order(process, "child")
+    usage = asker.ask(wire.USAGE, {"sandbox": "a"}).body
+    assert usage["processes"] >= 2
+    assert usage["memory_bytes"] > 0
+    answer = asker.ask(wire.LIMITS, {"sandbox": "a", "limits": {"processes": 60}}).body
+    assert answer["limits"]["processes"] == 60
+    assert answer["limits"]["memory_bytes"] == 256 << 20
+    assert failed(asker, wire.LIMITS, {"sandbox": "a", "limits": {"processes": -1}})[0] == 400
+
+
+def test_kill_ends_all_but_the_sandbox(keeper: Keeper, asker: Asker) -> None:
+    opened(asker)
+    process = started(asker)
+    order(process, "daemon")
+    order(process, "child")
+    assert asker.ask(wire.KILL, {"sandbox": "a"}).kind == wire.OK
+    assert asker.end_of(process)["wait_status"] == signal.SIGKILL
+    (init,) = inits(keeper)
+    assert Path(f"/proc/{init}/task/{init}/children").read_text() == ""
+    assert order(started(asker), "whoami") == "1000 1000"
+
+
+def test_an_asker_kills_its_own_and_leaves_anothers(keeper: Keeper, asker: Asker) -> None:
+    opened(asker)
+    other = keeper.asker()
+    opened(other)
+    mine, theirs = started(asker), started(other)
+    order(mine, "daemon")
+    order(theirs, "daemon")
+    assert asker.ask(wire.KILL, {}).kind == wire.OK
+    assert asker.end_of(mine)["wait_status"] == signal.SIGKILL
+    assert order(theirs, "whoami") == "1000 1000"
+    (init,) = (pid for pid in inits(keeper) if pid != theirs.pid)
+    left = Path(f"/proc/{init}/task/{init}/children").read_text().split()
+    assert len(left) == 1, "the other's daemon"
+
+
+def test_out_of_memory_is_told(asker: Asker) -> None:
+    enforced = opened(asker, limits={"memory_bytes": 64 << 20})["enforced"]
+    if not enforced["memory_bytes"].startswith("cgroup"):
+        pytest.skip(f"memory is enforced by {enforced['memory_bytes']}")
+    code = "x = b'x' * (256 << 20)"
+    process = asker.start(sys.executable, "-S", "-c", code, sandbox="a")
+    end = asker.end_of(process)
+    assert end["oom"] is True
+    assert end["limit_bytes"] == 64 << 20
+    assert 0 < end["peak_bytes"] <= 65 << 20
+
+
+def test_a_network_is_a_proxy_and_nothing_else(asker: Asker) -> None:
+    opened(asker, "closed")
+    closed = started(asker, "closed")
+    assert order(closed, "connect 3128") == "False"
+    opened(asker, "open", network={"allow": ["example.com"]})
+    process = started(asker, "open", env={"PATH": "/usr/bin", "NO_PROXY": "mine"})
+    assert order(process, "connect 3128") == "True"
+    found = dict(word.split("=", 1) for word in order(process, "env").split())
+    assert found["HTTPS_PROXY"] == "http://127.0.0.1:3128"
+    assert found["NO_PROXY"] == "mine"
+
+
+def test_ten_sandboxes_come_and_go_and_leave_nothing(keeper: Keeper, asker: Asker) -> None:
+    opened(asker, "first")
+    asker.ask(wire.CLOSE, {"sandbox": "first"})
+    before = len(os.listdir(f"/proc/{keeper.first}/fd"))
+    for _ in range(2):
+        for n in range(10):
+            opened(asker, f"s{n}")
+            started(asker, f"s{n}")
+        assert len(asker.status()["sandboxes"]) == 10
+        for n in range(10):
+            assert asker.ask(wire.CLOSE, {"sandbox": f"s{n}"}).kind == wire.OK
+        assert inits(keeper) == []
+    assert len(os.listdir(f"/proc/{keeper.first}/fd")) == before
+
+
+def test_the_end_of_the_keeper_is_the_end_of_all(keeper: Keeper, asker: Asker) -> None:
+    opened(asker)
+    process = started(asker)
+    family = [*inits(keeper), keeper.first]
+    assert asker.ask(wire.END, {}).kind == wire.OK
+    assert processes.wait_gone([process.pid, *family]) == []
+    assert keeper.wait() == 0
+
+
+# --- with a fork server
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
+    command = [str(programs().interpreter), "--python", PYTHON, "--preload", "json"]
+    folder = tmp_path_factory.mktemp("warm") / "state"
+    for path in (folder.parent, folder.parent.parent):
+        path.chmod(0o755)
+    with Keeper(*sandboxing(folder), fork_server=command) as keeper:
+        yield keeper
+
+
+def ready(asker: Asker, other_than: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    def is_ready() -> bool:
+        found.update(asker.status()["fork_server"])
+        return bool(found["state"] == "ready" and found["generation"] != other_than)
+
+    processes.until(is_ready, "the fork server is ready")
+    return found
+
+
+def forked(asker: Asker, sandbox: str) -> Process:
+    return asker.start(*COMMAND, sandbox=sandbox, warm=True, cwd="/workspace", env={"A": "b"})
+
+
+def fields_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def on_host(keeper: Keeper, pid: int) -> int:
+    """Our number of the child that the keeper knows by that one."""
+    (found,) = (n for n in inits(keeper) if int(fields_of(n)["NSpid"].split()[-1]) == pid)
+    return found
+
+
+def test_a_fork_is_inside(warm: Keeper) -> None:
+    asker = warm.asker()
+    ready(asker)
+    opened(asker, "w")
+    process = forked(asker, "w")
+    assert process.cold_because is None
+    assert process.warm
+    processes.until(lambda: fields_of(process.pid)["Seccomp"] == "2", "the filter is on")
+    fields = fields_of(process.pid)
+    assert len(fields["NSpid"].split()) >= 3, "the host's, the keeper's, the sandbox's"
+    assert fields["CapEff"].strip("0") == ""
+    assert fields["NoNewPrivs"] == "1"
+    assert asker.ask(wire.CLOSE, {"sandbox": "w"}).kind == wire.OK
+    asker.close()
+
+
+def test_forks_outlive_a_killed_fork_server_and_end_with_their_sandbox(warm: Keeper) -> None:
+    asker = warm.asker()
+    server = ready(asker)
+    opened(asker, "w")
+    init = init_of(warm, server["pid"])
+    process = forked(asker, "w")
+    os.kill(on_host(warm, server["pid"]), signal.SIGKILL)
+    ready(asker, other_than=server["generation"])
+    assert processes.alive(process.pid)
+    again = forked(asker, "w")
+    assert again.warm
+    os.kill(init, signal.SIGKILL)
+    for one in (process, again):
+        assert asker.end_of(one)["wait_status"] == signal.SIGKILL
+    processes.until(lambda: not asker.status()["sandboxes"], "the sandbox is gone")
+    asker.close()
+
+
+def init_of(keeper: Keeper, server: int) -> int:
+    """The one child of the keeper that is not the fork server."""
+    (pid,) = (pid for pid in inits(keeper) if pid != on_host(keeper, server))
+    return pid
