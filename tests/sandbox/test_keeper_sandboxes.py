@@ -187,7 +187,8 @@ def test_kill_ends_all_but_the_sandbox(keeper: Keeper, asker: Asker) -> None:
     assert asker.ask(wire.KILL, {"sandbox": "a"}).kind == wire.OK
     assert asker.end_of(process)["wait_status"] == signal.SIGKILL
     (init,) = inits(keeper)
-    assert Path(f"/proc/{init}/task/{init}/children").read_text() == ""
+    children = Path(f"/proc/{init}/task/{init}/children")
+    processes.until(lambda: children.read_text() == "", "the init has reaped them")
     assert order(started(asker), "whoami") == "1000 1000"
 
 
@@ -257,13 +258,10 @@ def test_the_end_of_the_keeper_is_the_end_of_all(keeper: Keeper, asker: Asker) -
 # --- with a fork server
 
 
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
+@pytest.fixture
+def warm(tmp_path: Path) -> Iterator[Keeper]:
     command = [str(programs().interpreter), "--python", PYTHON, "--preload", "json"]
-    folder = tmp_path_factory.mktemp("warm") / "state"
-    for path in (folder.parent, folder.parent.parent):
-        path.chmod(0o755)
-    with Keeper(*sandboxing(folder), fork_server=command) as keeper:
+    with Keeper(*sandboxing(tmp_path / "state"), fork_server=command) as keeper:
         yield keeper
 
 
@@ -289,7 +287,7 @@ def fields_of(pid: int) -> dict[str, str]:
 
 def on_host(keeper: Keeper, pid: int) -> int:
     """Our number of the child that the keeper knows by that one."""
-    (found,) = (n for n in inits(keeper) if int(fields_of(n)["NSpid"].split()[-1]) == pid)
+    (found,) = (n for n in inits(keeper) if int(fields_of(n)["NSpid"].split()[1]) == pid)
     return found
 
 
@@ -300,11 +298,11 @@ def test_a_fork_is_inside(warm: Keeper) -> None:
     process = forked(asker, "w")
     assert process.cold_because is None
     assert process.warm
-    processes.until(lambda: fields_of(process.pid)["Seccomp"] == "2", "the filter is on")
+    processes.until(lambda: not fields_of(process.pid)["CapEff"].strip("0"), "it has settled")
     fields = fields_of(process.pid)
     assert len(fields["NSpid"].split()) >= 3, "the host's, the keeper's, the sandbox's"
-    assert fields["CapEff"].strip("0") == ""
     assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
     assert asker.ask(wire.CLOSE, {"sandbox": "w"}).kind == wire.OK
     asker.close()
 
