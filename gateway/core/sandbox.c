@@ -166,6 +166,8 @@ void sandbox_remove(struct sandbox *s, const char *reason,
     log_info("sandbox ends", F_STR("sandbox", s->id), F_STR("reason", reason));
     if (s->kernel && !s->kernel->ending && !s->kernel->gone)
         kernel_stop(s->kernel, reason, NULL, NULL);
+    if (s->kernel) /* no exit handler can leave anything that stays: there is nothing to wait for */
+        kernel_kill_host(s->kernel);
 }
 
 /* --- the start */

@@ -14,8 +14,7 @@ const char *sandbox_id(const struct sandbox *s)
 
 const char *sandbox_state_text(const struct sandbox *s)
 {
-    if (!s->kernel || s->kernel->state == KERNEL_STARTING ||
-        s->kernel->state == KERNEL_RESTARTING)
+    if (!s->kernel || s->kernel->state == KERNEL_STARTING || s->kernel->state == KERNEL_RESTARTING)
         return "starting";
     return s->kernel->state == KERNEL_DEAD ? "failed" : "running";
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The long proofs across processes: `./dev soak`, or one of them by its name.
 
-Durations come from flags, or from WARMCELL_SOAK_CYCLES, WARMCELL_SOAK_KILL_MINUTES and
-WARMCELL_SOAK_READERS.
+Durations come from flags, or from WARMCELL_SOAK_CYCLES, WARMCELL_SOAK_SANDBOXES,
+WARMCELL_SOAK_KILL_MINUTES and WARMCELL_SOAK_READERS.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "bench")]
 import cycles  # noqa: E402
 import kills  # noqa: E402
 import readers  # noqa: E402
+import sandboxes  # noqa: E402
 from harness import processes  # noqa: E402
 from harness.processes import BenchError  # noqa: E402
 
@@ -36,9 +37,14 @@ def number(name: str, default: float) -> float:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "what", nargs="?", choices=["cycles", "kills", "readers"], help="one; else all"
+        "what", nargs="?", choices=["cycles", "sandboxes", "kills", "readers"], help="one; else all"
     )
     parser.add_argument("--cycles", type=int, default=int(number("WARMCELL_SOAK_CYCLES", 5000)))
+    parser.add_argument(
+        "--sandboxes", type=int, default=int(number("WARMCELL_SOAK_SANDBOXES", 10_000)),
+        help="sandboxes that come and go",
+    )  # fmt: skip
+    parser.add_argument("--live", type=int, default=300, help="sandboxes that live at once")
     parser.add_argument("--parallel", type=int, default=2, help="kernels at once (cycles)")
     minutes = number("WARMCELL_SOAK_KILL_MINUTES", 10)
     parser.add_argument("--kill-seconds", type=float, default=minutes * 60)
@@ -61,6 +67,7 @@ def main() -> int:
     seed = wanted.seed if wanted.seed is not None else time.time_ns() & 0xFFFFFFFF
     proofs: dict[str, Callable[[], str]] = {
         "cycles": lambda: cycles.run(wanted.cycles, wanted.parallel, say),
+        "sandboxes": lambda: sandboxes.run(wanted.sandboxes, wanted.live, say),
         "kills": lambda: kills.run(wanted.kill_seconds, seed, say),
         "readers": lambda: readers.run(wanted.readers, wanted.lines, say),
     }

@@ -15,6 +15,7 @@ RUN = Path(__file__).resolve().parent / "run.py"
     "arguments",
     [
         pytest.param(["cycles", "--cycles", "20"], id="cycles"),
+        pytest.param(["sandboxes", "--sandboxes", "30", "--live", "20"], id="sandboxes"),
         pytest.param(["kills", "--kill-seconds", "8"], id="kills"),
         pytest.param(["readers", "--readers", "30", "--lines", "50000"], id="readers"),
     ],

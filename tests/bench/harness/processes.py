@@ -75,11 +75,26 @@ def tree_of(pid: int) -> list[int]:
     return tree
 
 
+def live_tree_of(pid: int) -> list[int]:
+    """The same without those that have ended and were not waited for yet."""
+    live = []
+    for each in tree_of(pid):
+        with contextlib.suppress(OSError):
+            state = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[0]
+            if state not in "ZX":
+                live.append(each)
+    return live
+
+
 def pss_bytes(pid: int) -> int:
     """The proportional memory of a process and its descendants."""
     total = 0
     for each in tree_of(pid):
-        for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+        try:
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+        except ProcessLookupError:
+            continue  # it has ended and was not waited for yet
+        for line in lines:
             if line.startswith("Pss:"):
                 total += int(line.split()[1]) * 1024
     if total == 0:

@@ -174,8 +174,8 @@ def test_a_keeper_that_was_killed(gateway: Gateway, sandbox: dict[str, Any]) -> 
                 os.kill(pid, signal.SIGKILL)
                 break
         client.take(lambda m: m.state == "restarting")
+    processes.until(lambda: show(gateway, sandbox)["state"] == "running", "running again")
     with closing(gateway.client(kernel_of(sandbox))) as client:
         assert client.run("print(1 + 1)").stdout == "2\n"
-    assert show(gateway, sandbox)["state"] == "running"
     for pid in keeper_pids(gateway):
         processes.own(pid)
