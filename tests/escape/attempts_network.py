@@ -40,6 +40,30 @@ def connect_unix(a: dict[str, Any]) -> Result:
 
 
 @attempt
+def connect_port(a: dict[str, Any]) -> Result:
+    socket.create_connection((a["host"], a["port"]), 20).close()
+    return True, "connected"
+
+
+@attempt
+def connect_sockets_below(a: dict[str, Any]) -> Result:
+    """Any socket in these folders, of whichever kind."""
+    why = "there is none"
+    for folder in a["folders"]:
+        for path, _, names in os.walk(folder):
+            for name in names:
+                for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+                    with socket.socket(socket.AF_UNIX, kind) as s:
+                        try:
+                            s.connect(os.path.join(path, name))
+                        except OSError as error:
+                            why = str(error)
+                            continue
+                    return True, name
+    return False, why
+
+
+@attempt
 def connect_unix_everywhere(a: dict[str, Any]) -> Result:
     """A socket of that name in any folder that can be seen."""
     why = "it is nowhere"

@@ -41,8 +41,10 @@ class Answer:
     why: str
 
 
-class Place:
-    """One machine with a victim on it, and a sandbox made by `mode`: "root" or "user"."""
+class Outside:
+    """One machine with a victim on it, of `mode`: "root" or "user". Who derives from it adds a
+    sandbox.
+    """
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -52,6 +54,7 @@ class Place:
         self.outside = self.folder / "outside"
         self.tools = self.folder / "tools"
         self.state = self.folder / "state" / "sandboxes"
+        self.other = self.state / "second" / "workspace"
         self.secret = self.folder / "secret"
         self.fill()
         self.inherited = os.open(self.secret, os.O_RDONLY)
@@ -59,21 +62,6 @@ class Place:
         self.victim = self.start_victim()
         assert self.victim.stdout is not None
         self.found: dict[str, Any] = json.loads(self.victim.stdout.readline())
-        self.keeper = self.start_keeper()
-        with self.identity():
-            self.asker = Asker(self.folder / "state" / "keeper")
-        self.open("second")
-        neighbour = self.asker.start(
-            PYTHON,
-            "-I",
-            "-c",
-            NEIGHBOUR,
-            self.marker,
-            sandbox="second",
-            env={"SECRET": self.marker},
-        )
-        assert neighbour.line() == "here"
-        self.open("first")
 
     def fill(self) -> None:
         for folder in (self.outside, self.tools / "escape", self.other):
@@ -99,10 +87,6 @@ class Place:
     def uid(self) -> int:
         return USER if self.mode == "user" and os.geteuid() == 0 else os.geteuid()
 
-    @property
-    def other(self) -> Path:
-        return self.state / "second" / "workspace"
-
     def as_user(self, *command: str) -> list[str]:
         """The command, run by who has the place."""
         if self.uid == os.geteuid():
@@ -124,6 +108,61 @@ class Place:
         )
         processes.own(victim.pid)
         return victim
+
+    def control(self, how: str, name: str, argument: Mapping[str, Any]) -> Answer:
+        """Outside: "user" as who has the place, "root" as root, "namespaces" with the rights of
+        one's own.
+        """
+        command = [PYTHON, "-I", "-c", RUN, str(self.tools), name, "0"]
+        if how == "namespaces":
+            command = NAMESPACES + command
+        if how == "other":
+            command = ordinary.command(USER, *command)
+        elif how != "root":
+            command = self.as_user(*command)
+        return self.run(command, argument)
+
+    def run(self, command: list[str], argument: Mapping[str, Any]) -> Answer:
+        done = subprocess.run(
+            command,
+            cwd=self.outside,
+            env=self.environment(),
+            pass_fds=[self.inherited, self.inherited_folder],
+            input=json.dumps(argument),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+        return Answer(**json.loads(done.stdout.splitlines()[-1]))
+
+    def close(self) -> None:
+        assert self.victim.stdin is not None
+        with suppress(OSError):
+            self.victim.stdin.close()
+        status = self.victim.wait(30)
+        processes.disown(self.victim.pid)
+        os.close(self.inherited)
+        os.close(self.inherited_folder)
+        shutil.rmtree(self.folder)
+        assert status == 0
+
+
+class Place(Outside):
+    """With a keeper and two sandboxes; attempts are programs that it starts in the first."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__(mode)
+        self.keeper = self.start_keeper()
+        with self.identity():
+            self.asker = Asker(self.folder / "state" / "keeper")
+        self.open("second")
+        env = {"SECRET": self.marker}
+        command = (PYTHON, "-I", "-c", NEIGHBOUR, self.marker)
+        neighbour = self.asker.start(*command, sandbox="second", env=env)
+        assert neighbour.line() == "here"
+        self.open("first")
 
     @contextmanager
     def identity(self) -> Iterator[None]:
@@ -196,48 +235,13 @@ class Place:
         assert end["wait_status"] == 0, (end, text, os.read(process.err, 65536).decode())
         return Answer(**json.loads(text.splitlines()[-1]))
 
-    def control(self, how: str, name: str, argument: Mapping[str, Any]) -> Answer:
-        """Outside: "user" as who has the place, "root" as root, "namespaces" with the rights of
-        one's own.
-        """
-        command = [PYTHON, "-I", "-c", RUN, str(self.tools), name, "0"]
-        if how == "namespaces":
-            command = NAMESPACES + command
-        if how == "other":
-            command = ordinary.command(USER, *command)
-        elif how != "root":
-            command = self.as_user(*command)
-        return self.run(command, argument)
-
-    def run(self, command: list[str], argument: Mapping[str, Any]) -> Answer:
-        done = subprocess.run(
-            command,
-            cwd=self.outside,
-            env=self.environment(),
-            pass_fds=[self.inherited, self.inherited_folder],
-            input=json.dumps(argument),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
-        return Answer(**json.loads(done.stdout.splitlines()[-1]))
-
     def close(self) -> None:
         self.asker.close()
         self.keeper.send_signal(signal.SIGTERM)
-        keeper_status = self.keeper.wait(30)
+        status = self.keeper.wait(30)
         processes.disown(self.keeper.pid)
-        assert self.victim.stdin is not None
-        with suppress(OSError):
-            self.victim.stdin.close()
-        status = self.victim.wait(30)
-        processes.disown(self.victim.pid)
-        os.close(self.inherited)
-        os.close(self.inherited_folder)
-        shutil.rmtree(self.folder)
-        assert (status, keeper_status) == (0, 0)
+        super().close()
+        assert status == 0
 
 
 def handle_of(path: Path) -> dict[str, Any]:

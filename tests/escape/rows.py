@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from escape.place import Place, handle_of
+import pytest
+from escape.place import Outside, handle_of
 
-Arguments = Callable[[Place], dict[str, Any]]
+Arguments = Callable[[Outside], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Row:
     name: str  # of the attempt
     argument: Arguments
     label: str = ""
-    control: str = "user"  # "root", "namespaces", "other": see Place.control
+    control: str = "user"  # "root", "namespaces", "other": see Outside.control
     outside: dict[str, Any] = field(default_factory=dict)  # what the control is given besides
     outside_of: Arguments | None = None
     # a part of the kernel that not every machine has: then the control says so instead of reaching
@@ -30,19 +31,19 @@ class Row:
         return f"{self.name}-{self.label}" if self.label else self.name
 
 
-def nothing(place: Place) -> dict[str, Any]:
+def nothing(place: Outside) -> dict[str, Any]:
     return {}
 
 
-def secret(place: Place) -> dict[str, Any]:
+def secret(place: Outside) -> dict[str, Any]:
     return {"file": str(place.secret), "marker": place.marker}
 
 
-def other_secret(place: Place) -> dict[str, Any]:
+def other_secret(place: Outside) -> dict[str, Any]:
     return {"file": str(place.other / "secret"), "marker": place.marker}
 
 
-def victim(place: Place) -> dict[str, Any]:
+def victim(place: Outside) -> dict[str, Any]:
     return place.found | {"marker": place.marker, "host": "127.0.0.1"}
 
 
@@ -58,15 +59,15 @@ def just(**values: Any) -> Arguments:
     return lambda _: dict(values)
 
 
-def beside_database(place: Place) -> dict[str, Any]:
+def beside_database(place: Outside) -> dict[str, Any]:
     return {"file": str(place.state.parent / "warmcell.db"), "marker": place.marker}
 
 
-def handle(place: Place) -> dict[str, Any]:
+def handle(place: Outside) -> dict[str, Any]:
     return handle_of(place.secret) | {"marker": place.marker, "beside": "/usr"}
 
 
-def place_folder(place: Place) -> dict[str, Any]:
+def place_folder(place: Outside) -> dict[str, Any]:
     return {"folder": str(place.outside), "beside": str(place.outside)}
 
 
@@ -192,3 +193,15 @@ NETWORK = [
 ]
 
 ROWS = [*FILES, *PROCESSES, *KERNEL, *NETWORK]
+
+
+def prove_outside(place: Outside, row: Row) -> None:
+    """The control: the same code gets there outside."""
+    if os.geteuid() != 0 and row.control in ("root", "other"):
+        pytest.skip("the control of this attempt needs root")
+    argument = row.argument(place) | row.outside
+    if row.outside_of:
+        argument |= row.outside_of(place)
+    answer = place.control(row.control, row.name, argument)
+    lacks = any(word in answer.why for word in row.optional)
+    assert answer.reached or lacks, f"the attempt does not work outside either: {answer.why}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from escape.place import Place
-from escape.rows import ROWS, Row
+from escape.rows import ROWS, Row, prove_outside
 from support import processes
 
 PRIVATE = ("/workspace", "/tmp", "/dev/shm", "/home/user")
@@ -26,22 +26,11 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     place.close()
 
 
-def control_works(place: Place, row: Row) -> None:
-    if os.geteuid() != 0 and row.control in ("root", "other"):
-        pytest.skip("the control of this attempt needs root")
-    argument = row.argument(place) | row.outside
-    if row.outside_of:
-        argument |= row.outside_of(place)
-    answer = place.control(row.control, row.name, argument)
-    lacks = any(word in answer.why for word in row.optional)
-    assert answer.reached or lacks, f"the attempt does not work outside either: {answer.why}"
-
-
 @pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
 def test_attempt_fails_inside_and_works_outside(place: Place, row: Row) -> None:
     answer = place.inside(row.name, row.argument(place))
     assert not answer.reached, f"it got out: {answer.why}"
-    control_works(place, row)
+    prove_outside(place, row)
 
 
 @pytest.mark.parametrize("how", ["child", "session", "daemon"])
@@ -76,6 +65,16 @@ def processes_with(marker: str) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def test_an_attempt_can_tell_what_it_reaches(place: Place) -> None:
+    assert place.inside("exists", {"path": "/workspace"}).reached
+    place.open("roomy", **{name: 64 * value for name, value in LIMITS.items()})
+    for name, argument in BOMBS:
+        answer = place.inside(name, argument, "roomy", may_die=True)
+        roomy = argument.get("folder") in (None, "/workspace") or name == "bomb_inodes"
+        assert answer.reached or not roomy, (name, answer.why)
+    place.end("roomy")
 
 
 def test_there_are_enough_attempts() -> None:
