@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from escape.attempts import Result, attempt
-from escape.kernel import call, passes, said
+from escape.calls import call, passes, said
 
 
 def holds(path: str | Path, marker: str) -> bool:

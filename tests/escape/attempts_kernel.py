@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from escape.attempts import Result, attempt
-from escape.kernel import call, passes, said
+from escape.calls import call, passes, said
 
 NEW = {
     "time": 0x80,

@@ -14,7 +14,7 @@ from typing import Any
 
 from escape.attempts import Result, attempt
 from escape.attempts_files import processes
-from escape.kernel import LIBC, call, passes, said
+from escape.calls import LIBC, call, passes, said
 
 PTRACE_ATTACH, PTRACE_DETACH, PTRACE_TRACEME = 16, 17, 0
 KCMP_FILE = 0

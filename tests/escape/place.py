@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from escape.attempts import RUN
-from escape.kernel import call
+from escape.calls import call
 from sandbox.keeper_process import CLOSE, OK, OPEN, USAGE, Asker
 from support import ordinary, processes
 from support.programs import programs

@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from escape.kernel import LIBC, call
+from escape.calls import LIBC, call
 
 PR_SET_PTRACER, ANYONE = 0x59616D61, -1
 IPC_CREAT, IPC_RMID = 0o1000, 0

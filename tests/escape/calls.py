@@ -1,6 +1,5 @@
 """The system calls that attempts make: by number, since libc has no name for some, and would take
-another
-way for others. Nothing here but the standard library: the file is run inside sandboxes."""
+another way for others. Nothing here but the standard library: the file is run inside sandboxes."""
 
 from __future__ import annotations
 
