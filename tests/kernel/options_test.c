@@ -30,6 +30,17 @@ static const struct {
     {{"-f", "c", "--driver", "--"}, "--driver and --relay: need a command after --"},
     {{"-f", "c", "--", "x"}, "a command after --: needs --driver or --relay"},
     {{"-f", "c", "--relay", "r", "--", "x"}, "--relay: needs --uplink and takes no -f"},
+    {{"-f", "c", "--execution-limit", "2.5", "--output-limit=1", "--idle-limit", "1"}, NULL},
+    {{"-f", "c", "--execution-limit", "0"},
+     "--execution-limit: must be a number of seconds from 0.001 to 2592000"},
+    {{"-f", "c", "--dump-grace", "1 s"},
+     "--dump-grace: must be a number of seconds from 0.001 to 2592000"},
+    {{"-f", "c", "--output-limit", "1.5"},
+     "--output-limit: must be a number of bytes from 1 to 1125899906842624"},
+    {{"--uplink", "s", "--relay", "r", "--life-limit", "5", "--", "x"},
+     "--relay: takes no limits; such a kernel is not watched"},
+    {{"--uplink", "s", "--relay", "r", "--await-branch", "b", "--", "x"},
+     "--await-branch: does not go with --relay"},
     {{"--uplink", "s", "--interrupt-mode", "shout"}, "--interrupt-mode: must be signal or message"},
 };
 
