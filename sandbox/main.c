@@ -130,17 +130,22 @@ static bool enter_world(const struct keeper_options *o, pid_t *keeper, struct wo
     return !o->sandboxes || world_enter(&plan, keeper, world, e);
 }
 
-/* Outside of the world, where the network is. As root it has the last of our uids. A keeper goes on
- * without: then no sandbox reaches anything. */
-static struct proxy *let_out(const struct keeper_options *o)
+/* A keeper goes on without a proxy: then no sandbox reaches anything. */
+static struct proxy *new_proxy(const struct keeper_options *o)
 {
     struct err e;
-    if (!o->sandboxes)
-        return NULL;
-    struct proxy *proxy = proxy_start(geteuid() == 0 ? o->last_uid : 0, o->audit, &e);
-    if (!proxy)
+    struct proxy *proxy = o->sandboxes ? proxy_new(&e) : NULL;
+    if (o->sandboxes && !proxy)
         keeper_log("%s", e.text);
     return proxy;
+}
+
+/* Outside of the world, where the network is. As root it has the last of our uids. */
+static void start_proxy(const struct keeper_options *o, struct proxy *proxy)
+{
+    struct err e;
+    if (proxy && !proxy_start(proxy, geteuid() == 0 ? o->last_uid : 0, o->audit, &e))
+        keeper_log("%s", e.text);
 }
 
 static sigset_t passed_on(void)
@@ -175,7 +180,8 @@ static int serve(const struct keeper_options *options, struct door *door, int to
     detach(options->log || options->foreground);
     scoped(string) char *name = xasprintf("warmcell-%d", (int)getpid());
     struct governor *governor = options->sandboxes ? governor_open(name, options->cgroup) : NULL;
-    struct proxy *proxy = let_out(options);
+    struct proxy *proxy = new_proxy(options);
+    pid_t self = getpid();
     sigset_t blocked = passed_on(), before;
     sigprocmask(SIG_BLOCK, &blocked, &before);
     if (!enter_world(options, &keeper, &world, &e)) {
@@ -186,8 +192,14 @@ static int serve(const struct keeper_options *options, struct door *door, int to
         door_close(door);
         return 1;
     }
-    if (keeper > 0)
+    if (keeper > 0 || getpid() == self)
+        start_proxy(options, proxy);
+    if (keeper > 0) {
+        proxy_free(proxy); /* our copy: it is to end with the keeper */
         return options->foreground ? stand_for(keeper) : 0;
+    }
+    if (proxy)
+        proxy_keep(proxy);
     sigprocmask(SIG_SETMASK, &before, NULL);
     tell(told_fd, (char[]){READY, '\0'});
     keeper_log("listens on %s", options->socket);

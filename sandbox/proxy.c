@@ -39,7 +39,9 @@ const char *const network_environment[] = {
 };
 
 struct proxy {
-    int control; /* owned */
+    int control; /* the keeper's end; owned */
+    int theirs;  /* owned; -1: it is where it belongs */
+    char program[PATH_MAX];
 };
 
 bool network_read(json_t *value, enum network *out, struct err *e)
@@ -100,44 +102,48 @@ static void become_proxy(const char *program, int control, uid_t uid, const char
     _exit(127);
 }
 
-struct proxy *proxy_start(uid_t uid, const char *audit_path, struct err *e)
+struct proxy *proxy_new(struct err *e)
 {
-    char program[PATH_MAX];
     int ends[2];
-    if (!program_path(program, e))
-        return NULL;
-    if (access(program, X_OK) != 0 ||
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-        fail_errno(e, 503, "cannot start %s", program);
-        return NULL;
-    }
-    pid_t pid = fork();
-    if (pid == 0) {
-        /* nobody's child: the keeper will be in another PID namespace, and has others to wait for */
-        if (fork() != 0)
-            _exit(0);
-        /* dup2 onto itself would leave the close-on-exec flag */
-        int control = ends[1] == 3 ? dup(ends[1]) : ends[1];
-        become_proxy(program, control, uid, audit_path);
-    }
-    close(ends[1]);
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    if (pid < 0) {
-        fail_errno(e, 503, "cannot start %s", program);
-        close(ends[0]);
+    struct proxy *p = xcalloc(1, sizeof *p);
+    bool found = program_path(p->program, e) &&
+                 (access(p->program, X_OK) == 0 || fail_errno(e, 503, "no %s", p->program));
+    if (!found || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        if (found)
+            fail_errno(e, 503, "no socket for a proxy");
+        free(p);
         return NULL;
     }
     fcntl(ends[0], F_SETFL, O_NONBLOCK); /* it may hang: the keeper may not */
-    struct proxy *p = xcalloc(1, sizeof *p);
     p->control = ends[0];
+    p->theirs = ends[1];
     return p;
+}
+
+void proxy_keep(struct proxy *p)
+{
+    if (p->theirs >= 0)
+        close(p->theirs);
+    p->theirs = -1;
+}
+
+bool proxy_start(struct proxy *p, uid_t uid, const char *audit_path, struct err *e)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        /* dup2 onto itself would leave the close-on-exec flag */
+        int control = p->theirs == 3 ? dup(p->theirs) : p->theirs;
+        become_proxy(p->program, control, uid, audit_path);
+    }
+    proxy_keep(p);
+    return pid > 0 || fail_errno(e, 503, "cannot start %s", p->program);
 }
 
 void proxy_free(struct proxy *p)
 {
     if (!p)
         return;
+    proxy_keep(p);
     close(p->control); /* it ends by that */
     free(p);
 }

@@ -35,11 +35,17 @@ extern const char *const network_environment[];
 
 struct proxy;
 
-/* Starts the program beside this one, as that uid (0: ours), with its audit file (appended to, made
- * with mode 0600; NULL: no audit). To be called before the keeper leaves the host's file system.
- * The proxy ends when the keeper does. NULL: 503. */
-struct proxy *proxy_start(uid_t uid, const char *audit_path, struct err *e);
-void proxy_free(struct proxy *p); /* ends it; NULL is legal */
+/* Finds the program beside this one and makes the socket to it. To be called before the keeper
+ * leaves the host's file system and its PID namespace. NULL: 503. */
+struct proxy *proxy_new(struct err *e);
+void proxy_free(
+    struct proxy *p); /* NULL is legal; the proxy ends when its keeper's copy is freed */
+
+/* Then, in the process that stays outside: starts it as its child, as that uid (0: ours), with its
+ * audit file (appended to, made with mode 0600; NULL: no audit). 503. */
+bool proxy_start(struct proxy *p, uid_t uid, const char *audit_path, struct err *e);
+/* And in the keeper, where that is another process. */
+void proxy_keep(struct proxy *p);
 SCOPED(proxy, struct proxy *, proxy_free)
 
 /* Opens the way of a sandbox whose namespaces (of struct boundary) are given: network is what

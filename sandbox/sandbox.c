@@ -129,6 +129,7 @@ static int64_t inodes_of(int64_t bytes)
 
 static void sandbox_free(struct sandbox *s)
 {
+    free(s->breach);
     share_close(s->share);
     free(s->id);
     free(s);
@@ -353,6 +354,12 @@ static bool has_starts(const struct sandbox *s)
     return false;
 }
 
+void sandbox_forget_breach(struct sandbox *s)
+{
+    if (!has_starts(s))
+        free(take(&s->breach));
+}
+
 void sandbox_settle(struct sandbox *s)
 {
     struct keeper *k = s->keeper;
@@ -425,10 +432,12 @@ static void tick(struct sandbox *s)
     for (struct start *start = s->keeper->starts; start && count < ROOTS_MOST; start = start->next)
         if (start->sandbox == s && start->pid > 0)
             roots[count++] = start->pid;
-    scoped(string) char *why = share_tick(s->share, roots, count);
+    char *why = share_tick(s->share, roots, count);
     struct err e;
     if (!why)
         return;
+    free(s->breach);
+    s->breach = why;
     keeper_log("sandbox %s: %s", s->id, why);
     if (!sandbox_kill(s, &e))
         keeper_log("%s", e.text);

@@ -16,6 +16,7 @@ struct sandbox {
     uid_t uid; /* the host's; 0: the shared one of an ordinary user */
     struct boundary boundary;
     struct share *share;
+    char *breach; /* owned; the limit for which everything inside was killed; NULL */
     bool proxied; /* it has a way to the hosts of its list */
     size_t holders;
     bool ending;
@@ -43,6 +44,9 @@ void sandboxes_end(struct keeper *k);
 
 /* Kills every process inside but its init; 503. */
 bool sandbox_kill(struct sandbox *s, struct err *e);
+
+/* A process will begin inside: unless what was killed for a limit still ends, that is over. */
+void sandbox_forget_breach(struct sandbox *s);
 
 /* What a process inside takes on: the boundary's part, the share's, and its mark (lineage.h). */
 void sandbox_confine(const struct sandbox *s, uint32_t mark, struct confine *out);

@@ -116,6 +116,8 @@ static bool find_sandbox(struct start *s, const char *id, struct err *e)
     struct sandbox *found = sandbox_find(s->keeper, id, e);
     if (found && !sandbox_is_held(s->asker, found))
         return fail(e, 409, "sandbox %s was not opened on this connection", id);
+    if (found)
+        sandbox_forget_breach(found);
     s->sandbox = found;
     return found != NULL;
 }
@@ -342,10 +344,11 @@ struct start *start_of(struct keeper *k, pid_t pid)
 static json_t *end_of(const struct start *s, int status)
 {
     int64_t limit = 0, peak = 0;
-    bool oom = s->sandbox && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
-               share_out_of_memory(s->sandbox->share, &limit, &peak);
-    return json_pack("{s:i, s:b, s:I, s:I}", "wait_status", status, "oom", oom, "limit_bytes",
-                     (json_int_t)limit, "peak_bytes", (json_int_t)peak);
+    bool killed = s->sandbox && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    bool oom = killed && share_out_of_memory(s->sandbox->share, &limit, &peak);
+    return json_pack("{s:i, s:b, s:I, s:I, s:s?}", "wait_status", status, "oom", oom, "limit_bytes",
+                     (json_int_t)limit, "peak_bytes", (json_int_t)peak, "breach",
+                     killed ? s->sandbox->breach : NULL);
 }
 
 bool start_reap(struct keeper *k, pid_t pid)

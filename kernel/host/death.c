@@ -17,6 +17,7 @@ static const struct {
     [CAUSE_OOM] = {"oom", "OutOfMemory"},
     [CAUSE_DEADLINE] = {"deadline", "DeadlineExceeded"},
     [CAUSE_OUTPUT_LIMIT] = {"output_limit", "OutputLimitExceeded"},
+    [CAUSE_LIMIT] = {"limit", "LimitExceeded"},
     [CAUSE_IDLE] = {"idle", "KernelEnded"},
     [CAUSE_LIFE] = {"life", "KernelEnded"},
     [CAUSE_LEASE] = {"lease", "KernelEnded"},
@@ -40,6 +41,8 @@ enum cause death_cause(const struct interpreter_end *end)
 {
     if (end->oom)
         return CAUSE_OOM;
+    if (end->breach[0])
+        return CAUSE_LIMIT;
     return !end->unknown && WIFSIGNALED(end->wait_status) ? CAUSE_SIGNAL : CAUSE_EXIT_STATUS;
 }
 
@@ -68,6 +71,8 @@ char *death_text(const struct interpreter_end *end)
     int status = end->wait_status;
     if (end->oom)
         return memory_text(end);
+    if (end->breach[0])
+        return xstrdup(end->breach);
     if (end->unknown)
         return xstrdup("the interpreter ended; its status is not known: its keeper had gone");
     if (!WIFSIGNALED(status))

@@ -12,6 +12,7 @@ enum cause {
     CAUSE_OOM,          /* memory ran out */
     CAUSE_DEADLINE,     /* an execution did not end in time */
     CAUSE_OUTPUT_LIMIT, /* an execution wrote too much and did not end when it was told to */
+    CAUSE_LIMIT,        /* its sandbox used more of something than it may, disk for one */
     CAUSE_IDLE,         /* nothing was asked of it for too long */
     CAUSE_LIFE,         /* its time was over */
     CAUSE_LEASE,        /* no gateway came for it */
@@ -27,7 +28,7 @@ const char *cause_word(enum cause cause);
 /* The ename of the error that the execution under way gets: "OutOfMemory". A literal. */
 const char *cause_error_name(enum cause cause);
 
-/* CAUSE_OOM, CAUSE_SIGNAL or CAUSE_EXIT_STATUS. */
+/* CAUSE_OOM, CAUSE_LIMIT, CAUSE_SIGNAL or CAUSE_EXIT_STATUS. */
 enum cause death_cause(const struct interpreter_end *end);
 
 /* "the interpreter was killed by signal 11 (SIGSEGV)", "the interpreter ended with status 1", "the

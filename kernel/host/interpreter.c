@@ -408,7 +408,7 @@ static void end_at_once(struct interpreter *i, const char *why)
 {
     i->refusal = xstrdup(why);
     i->exited = true;
-    i->end = (struct interpreter_end){false, -1, false, -1, -1};
+    i->end = (struct interpreter_end){.wait_status = -1, .limit_bytes = -1, .peak_bytes = -1};
     channels_close_theirs(&i->channels);
     pump(i);
 }

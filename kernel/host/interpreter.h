@@ -17,6 +17,8 @@ struct interpreter_end {
     int wait_status; /* as of waitpid(2) */
     bool oom;        /* memory ran out; then the next two are known, -1: not */
     int64_t limit_bytes, peak_bytes;
+    char
+        breach[240]; /* the sentence about another limit for which its keeper killed it; "": none */
 };
 
 struct interpreter_events {

@@ -107,7 +107,8 @@ static void note_end_without_keeper(struct keeper_client *c)
     if (c->sandbox.body) /* its keeper was the first of its PID namespace */
         end.wait_status = SIGKILL;
     else if (!last_status_of(c->pidfd, &end.wait_status))
-        end = (struct interpreter_end){true, -1, false, -1, -1};
+        end = (struct interpreter_end){
+            .unknown = true, .wait_status = -1, .limit_bytes = -1, .peak_bytes = -1};
     note_end(c, &end);
 }
 
@@ -140,6 +141,9 @@ static void take_ended(struct keeper_client *c, struct wire_message *m)
         field_int(m->body, "limit_bytes", OPTIONAL, 0, INT64_MAX, &end.limit_bytes, NULL);
         field_int(m->body, "peak_bytes", OPTIONAL, 0, INT64_MAX, &end.peak_bytes, NULL);
     }
+    const char *breach = "";
+    field_str(m->body, "breach", OPTIONAL, &breach, NULL);
+    snprintf(end.breach, sizeof end.breach, "%s", breach);
     note_end(c, &end);
 }
 

@@ -47,6 +47,16 @@ static const struct {
      "oom",
      "OutOfMemory",
      "the kernel was ended because memory ran out"},
+    {{.wait_status = SIGKILL, .breach = "The sandbox has too many files."},
+     CAUSE_LIMIT,
+     "limit",
+     "LimitExceeded",
+     "The sandbox has too many files."},
+    {{.wait_status = SIGKILL, .oom = true, .limit_bytes = 1048576, .peak_bytes = -1, .breach = "x"},
+     CAUSE_OOM,
+     "oom",
+     "OutOfMemory",
+     "the kernel used more than its 1 MiB of memory"},
 };
 
 static void says_how_it_ended(void **state)

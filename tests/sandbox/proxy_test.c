@@ -144,8 +144,8 @@ static void test_a_way_out(void **state)
     port = ntohs(address.sin_port);
 
     struct err e = {0};
-    struct proxy *p = proxy_start(0, NULL, &e);
-    if (!p)
+    struct proxy *p = proxy_new(&e);
+    if (!p || !proxy_start(p, 0, NULL, &e))
         stop_test("%s", e.text);
     int namespaces[WIRE_NAMESPACES];
     pid_t inside = sandbox(namespaces, &go, act_through_proxy);
