@@ -325,6 +325,8 @@ def test_closing_ends_it_whoever_holds_it(confined: Callable[..., Host], confini
 def test_out_of_memory_is_told_with_limit_and_peak(
     confined: Callable[..., Host], confining: Keeper
 ) -> None:
+    if confining.asker().status()["confinement"]["cgroup"] == "none":
+        pytest.skip("without control groups a program is refused memory, not ended")
     host = confined(limits={"memory_bytes": 96 << 20})
     client = host.client()
     run = client.run("fill 400")
