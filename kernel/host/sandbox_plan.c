@@ -1,9 +1,11 @@
 /* Read once, when the host begins. Nothing of the host's own environment gets into a sandbox. */
 #include "kernel/host/sandbox_plan.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "sandbox/limits.h"
 #include "sandbox/root.h"
 
 #define LIMIT_BYTES (1024 * 1024)
@@ -20,19 +22,35 @@ static bool read_file(const char *path, struct buffer *out, struct err *e)
            fail(e, 413, "--sandbox-plan: longer than %d bytes", LIMIT_BYTES);
 }
 
+/* How many processors the code inside can use: what its libraries' threads are made for. Limits
+ * that are wrong are for the keeper to refuse. */
+static long usable_cpus(json_t *plan)
+{
+    struct limits limits = limits_default;
+    json_t *given = json_object_get(plan, "limits");
+    if (json_is_object(given) && !limits_read(given, &limits, NULL))
+        limits = limits_default;
+    cpu_set_t ours;
+    long all = sched_getaffinity(0, sizeof ours, &ours) == 0 ? CPU_COUNT(&ours) : 1;
+    long wanted = (long)((limits.cpu_millis + 999) / 1000);
+    return wanted > 0 && wanted < all ? wanted : all;
+}
+
 /* values may be NULL. */
-static bool read_environment(json_t *values, char ***out, struct err *e)
+static bool read_environment(json_t *values, long cpus, char ***out, struct err *e)
 {
     static const char *const base[][2] = {{"PATH", "/usr/local/bin:/usr/bin:/bin"},
                                           {"HOME", ROOT_HOME},
                                           {"LANG", "C.UTF-8"},
                                           {"TMPDIR", "/tmp"}};
-    char **env = *out = xcalloc(countof(base) + json_object_size(values) + 1, sizeof *env);
+    char **env = *out = xcalloc(countof(base) + json_object_size(values) + 2, sizeof *env);
     const char *name;
     json_t *value;
     for (size_t n = 0; n < countof(base); n++)
         if (!json_object_get(values, base[n][0]))
             *env++ = xasprintf("%s=%s", base[n][0], base[n][1]);
+    if (!json_object_get(values, "WARMCELL_CPUS"))
+        *env++ = xasprintf("WARMCELL_CPUS=%ld", cpus);
     json_object_foreach(values, name, value)
     {
         if (!json_is_string(value) || !*name || strchr(name, '='))
@@ -54,7 +72,8 @@ bool sandbox_plan_read(const char *id, const char *path, struct sandbox_plan *ou
     scoped(json) json_t *plan =
         json_parse_object(buffer_view(&text), "--sandbox-plan", LIMIT_BYTES, e);
     if (!plan || !field_object(plan, "env", OPTIONAL, &env, e) ||
-        !field_str(plan, "cwd", OPTIONAL, &cwd, e) || !read_environment(env, &out->env, e))
+        !field_str(plan, "cwd", OPTIONAL, &cwd, e) ||
+        !read_environment(env, usable_cpus(plan), &out->env, e))
         return false;
     out->cwd = xstrdup(cwd);
     json_object_del(plan, "env");

@@ -345,6 +345,15 @@ bytes(multiprocessing.current_process().authkey).hex()]"""
 # --- threads and memory
 
 
+def test_a_start_without_a_fork_gets_as_many_threads(programs: Programs) -> None:
+    cold = start("embedded", programs, env={"WARMCELL_CPUS": "1"})
+    assert (
+        value(cold, "import numpy as np\nfloat((np.ones((9, 9)) @ np.ones((9, 9))).sum())") == 729
+    )
+    assert threads(cold.process.pid) == 2
+    cold.close()
+
+
 def threads(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
@@ -363,6 +372,8 @@ def test_numerical_libraries_get_their_threads_after_the_fork(
     fork = forks(env=env)
     code = "import numpy as np\na = np.ones((400, 400))\nfloat((a @ a).sum())"
     assert value(fork, code) == 400.0**3
+    told = value(fork, "import os\nos.environ['OPENBLAS_NUM_THREADS']")
+    assert told == str(count)
     assert threads(fork.process.pid) == count + 1  # and the one that watches the link
 
 

@@ -254,6 +254,20 @@ def test_a_confined_kernel_works_and_sees_nothing_of_the_hosts(
     assert (status["sandbox"], status["holders"], status["processes"]) == ("a", 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("plan", "cpus"),
+    [
+        ({"limits": {"cpus": 0.5}}, 1),
+        ({"limits": {"cpus": 0}}, len(os.sched_getaffinity(0))),
+        ({"env": {"WARMCELL_CPUS": "7"}}, 7),
+    ],
+)
+def test_numerical_libraries_are_told_how_many_processors_there_are(
+    confined: Callable[..., Host], plan: dict[str, Any], cpus: int
+) -> None:
+    assert confined(**plan).client().run("env WARMCELL_CPUS").stdout == f"WARMCELL_CPUS={cpus}\n"
+
+
 def test_two_hosts_share_a_sandbox_that_ends_with_the_second(
     confined: Callable[..., Host], confining: Keeper
 ) -> None:

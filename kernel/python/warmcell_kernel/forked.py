@@ -19,7 +19,7 @@ from typing import Any
 
 from warmcell_kernel import startup, warm
 from warmcell_kernel.kernel import Kernel
-from warmcell_kernel.main import INLINE_BACKEND
+from warmcell_kernel.main import INLINE_BACKEND, THREAD_VARIABLES, thread_limits
 from warmcell_kernel.shell import TERMINAL_ENVIRONMENT
 
 # settings of matplotlib that follow from the backend
@@ -68,7 +68,8 @@ class Plan:
 
 def plan(wanted: dict[str, str], former: dict[str, str]) -> Plan:
     """wanted: the environment asked for; former: that which the fork server was started with."""
-    whole = {"MPLBACKEND": INLINE_BACKEND, **wanted, **TERMINAL_ENVIRONMENT}
+    whole = {"MPLBACKEND": INLINE_BACKEND, **thread_limits(wanted), **wanted}
+    whole.update(TERMINAL_ENVIRONMENT)
     whole["MPLBACKEND"] = whole["MPLBACKEND"] or INLINE_BACKEND
     # matplotlib itself sets MPLCONFIGDIR to a temporary folder when it finds no other
     own_folder = os.environ.get("MPLCONFIGDIR") != former.get("MPLCONFIGDIR")
@@ -98,7 +99,7 @@ def home(environment: dict[str, str]) -> Home:
 
 def cpus(environment: dict[str, str]) -> int:
     """How many threads numerical libraries get: as they are told, else one a processor."""
-    for name in (*warm.ONE_THREAD, "WARMCELL_CPUS"):
+    for name in (*THREAD_VARIABLES, "WARMCELL_CPUS"):
         told = environment.get(name, "")
         if told.isdigit() and int(told) > 0:
             return int(told)

@@ -7,7 +7,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import _warmcell
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from warmcell_kernel.kernel import Kernel
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
+# read by numerical libraries when they are loaded
+THREAD_VARIABLES = (
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 # not that of interrupt.c, which is the one above
 STACK_DUMP_SIGNAL = signal.SIGRTMAX - 3
 
@@ -107,6 +115,7 @@ def prepare_streams() -> None:
     sys.stderr = sys.__stderr__ = OutStream("stderr", 2)  # type: ignore[misc,assignment]
     if not os.environ.get("MPLBACKEND"):
         os.environ["MPLBACKEND"] = INLINE_BACKEND
+    os.environ.update(thread_limits(os.environ))
     leave = os._exit
 
     def _exit(status: int) -> None:
@@ -114,6 +123,14 @@ def prepare_streams() -> None:
         leave(status)
 
     os._exit = _exit  # type: ignore[assignment]
+
+
+def thread_limits(environment: Mapping[str, str]) -> dict[str, str]:
+    """What tells numerical libraries, also of child processes, how many processors there are."""
+    cpus = environment.get("WARMCELL_CPUS", "")
+    if not cpus.isdigit():
+        return {}
+    return {name: cpus for name in THREAD_VARIABLES if name not in environment}
 
 
 def open_link(link_fd: int, pipes_fd: int) -> None:

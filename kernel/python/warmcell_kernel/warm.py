@@ -36,13 +36,6 @@ OWN_MODULES = (
     "subprocess",
     "tempfile",
 )
-ONE_THREAD = (
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 CELLS = (
     "import sys\nprint('out'); print('err', file=sys.stderr)\n{'a': [1, 2.5]}",
@@ -71,27 +64,20 @@ class Prepared:
 def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     """Everything up to the point where forks can be made."""
     forks.reserve_descriptors()
-    for name in ONE_THREAD:
+    for name in main.THREAD_VARIABLES:
         os.environ[name] = "1"
     main.prepare_streams()
     main.prepare_process()
     with no_working_folder():
         failed = import_all(wanted_modules(preload))
-        for name in OWN_MODULES:
-            importlib.import_module(name)
+        import_all(list(OWN_MODULES))  # comm and sqlite3 need not be there
     loop = main.make_loop()
     kernel = Kernel(loop)
     kernel.warmed = True
     main.ready(kernel.shell.banner)
-    cells: list[str] = usual_cells() if warm_up is None else []
-    if warm_up not in (None, "none"):
-        try:
-            cells = [Path(str(warm_up)).read_text(encoding="utf-8")]
-        except (OSError, ValueError) as error:
-            failed["warm-up"] = str(error)
     _warmcell.rehearse(fallback)
     with as_new(kernel):
-        problem = rehearse(kernel, cells)
+        problem = rehearse(kernel, warm_up)
     _warmcell.rehearse(None)
     if problem:
         failed["warm-up"] = problem
@@ -137,14 +123,20 @@ def usual_cells() -> list[str]:
     return [*CELLS, *(cell for module, cell in CELLS_WITH.items() if module in sys.modules)]
 
 
-def rehearse(kernel: Kernel, cells: list[str]) -> str | None:
+def rehearse(kernel: Kernel, warm_up: str | None) -> str | None:
     """Has the kernel answer requests whose output nobody gets. What went wrong unexpectedly."""
     problem = None
+    cells = usual_cells() if warm_up is None else []
+    if warm_up is not None and warm_up != "none":
+        try:
+            cells = [Path(warm_up).read_text(encoding="utf-8")]
+        except (OSError, ValueError) as error:
+            problem = str(error)
     for cell in cells:
         ask(kernel, "execute_request", code=cell, silent=False)
-        error = kernel.shell.last_error
-        if error is not None and error["ename"] not in EXPECTED_ERRORS:
-            problem = f"{error['ename']}: {error['evalue']}"
+        told = kernel.shell.last_error
+        if told is not None and told["ename"] not in EXPECTED_ERRORS:
+            problem = f"{told['ename']}: {told['evalue']}"
     ask(kernel, "complete_request", code="import o", cursor_pos=8)
     ask(kernel, "complete_request", code="sys.ver", cursor_pos=7)
     ask(kernel, "inspect_request", code="len", cursor_pos=3, detail_level=0)
