@@ -75,7 +75,7 @@ static void add_metadata(struct buffer *out, struct kernel *k, const struct requ
     buffer_reserve(out, base.len + METADATA_ROOM);
     while (base.len && base.data[base.len - 1] != '}')
         base.len--;
-    bool empty = base.len < 3;
+    bool empty = base.len < 2 || !memchr(base.data, '"', base.len); /* {} or { } */
     buffer_add_bytes(out, empty ? bytes_of("{") : (struct bytes){base.data, base.len - 1});
     buffer_add_text(out, empty ? "\"warmcell\":{\"outcome\":\"" : ",\"warmcell\":{\"outcome\":\"");
     buffer_add_text(out, outcomes[outcome]);

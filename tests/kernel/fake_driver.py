@@ -93,6 +93,7 @@ class Driver:
         self.count = 0
         self.number = 0
         self.silent = False
+        self.metadata = b"{}"
         self.env = dict(os.environ)
 
     # orders
@@ -105,6 +106,9 @@ class Driver:
         for first in range(0, count, 1000):
             rows = "".join(f"line {n}\n" for n in range(first, min(first + 1000, count)))
             self.link.send(STREAM, self.number, b"stdout", rows.encode())
+
+    def do_metadata(self, text: str) -> None:
+        self.metadata = text.encode()
 
     def do_raw(self, text: str) -> None:
         self.link.send(STREAM, self.number, b"stdout", bytes.fromhex(text))
@@ -229,7 +233,9 @@ class Driver:
             reply = {"status": "error", "execution_count": self.count, **error_content}
             flags = ABORT_QUEUE if content.get("stop_on_error", True) else 0
         written = struct.pack("<QQ", *self.pipes.written())
-        self.link.send(REPLY, number, b"{}", dump(reply), written, flags=flags | PIPES_FIRST)
+        self.link.send(
+            REPLY, number, self.metadata, dump(reply), written, flags=flags | PIPES_FIRST
+        )
 
     def take(self, kind: int, number: int, parts: list[bytes]) -> None:
         if kind == SHUTDOWN:

@@ -58,6 +58,15 @@ def test_every_reply_says_how_it_ended() -> None:
         assert other.reply is not None and other.reply.metadata == {}, "of executions alone"
 
 
+@pytest.mark.parametrize("own", ["{}", "{ }", ' {"a": {"b": 1}} ', '{"a":1,"b":"}"}', ""])
+def test_the_interpreters_own_metadata_stays(own: str) -> None:
+    with Host() as host:
+        reply = run(host.client(), f"metadata {own}").reply
+        assert reply is not None
+        assert reply.metadata.pop("warmcell")["outcome"] == "ok"
+        assert reply.metadata == json.loads(own or "{}")
+
+
 def test_display_and_descriptors_are_output() -> None:
     with Host() as host:
         of = run(host.client(), "display 1000\nwrite 616263\nbuffers 50\nprint end")
