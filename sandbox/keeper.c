@@ -221,7 +221,8 @@ static json_t *confinement(const struct keeper *k)
 
 json_t *keeper_status(struct keeper *k)
 {
-    return json_pack("{s:o, s:i, s:i, s:o, s:o}", "fork_server", fork_server_status(k->fork_server),
+    return json_pack("{s:o, s:I, s:i, s:i, s:o, s:o}", "fork_server",
+                     fork_server_status(k->fork_server), "cold", (json_int_t)k->cold_starts,
                      "askers", (int)k->asker_count, "processes", (int)k->start_count, "sandboxes",
                      sandboxes_status(k), "confinement", confinement(k));
 }

@@ -42,6 +42,7 @@ struct keeper {
     struct fork_server *fork_server; /* NULL: none */
     struct world *world;             /* borrowed; NULL: the profile owner */
     struct governor *governor;       /* owned; NULL likewise */
+    int64_t cold_starts;             /* of its life */
     struct proxy *proxy;             /* owned; NULL: no sandbox reaches a network */
     struct sandbox *sandboxes;
     size_t sandbox_count;

@@ -198,6 +198,7 @@ static void say_started(struct start *s)
         return;
     }
     s->phase = START_RUNS;
+    s->keeper->cold_starts += !s->warm || s->cold_because;
     json_t *body = json_pack("{s:i, s:b, s:s?}", "pid", s->sandbox ? 0 : (int)s->pid, "warm",
                              s->warm && !s->cold_because, "cold_because", s->cold_because);
     if (s->asker)

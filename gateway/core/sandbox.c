@@ -31,6 +31,7 @@ struct sandbox *sandbox_new(struct core *c, const char *id)
     s->id = xstrdup(id);
     s->limits = limits_default;
     s->env = json_object();
+    s->network = json_string("none");
     s->uid = -1;
     clock_gettime(CLOCK_REALTIME, &s->created);
     c->sandboxes = xrealloc(c->sandboxes, (c->sandbox_count + 1) * sizeof(*c->sandboxes));
@@ -55,6 +56,7 @@ static void free_if_unused(struct sandbox *s)
     free(s->id);
     free(s->keeper);
     json_decref(s->env);
+    json_decref(s->network);
     json_decref(s->enforced);
     json_decref(s->missing);
     json_decref(s->usage);
@@ -97,7 +99,7 @@ static bool is_reachable(const struct sandbox *s)
 
 static json_t *plan_of(const struct sandbox *s)
 {
-    json_t *plan = json_pack("{s:s, s:s, s:o}", "sandbox", s->id, "network", "none", "limits",
+    json_t *plan = json_pack("{s:s, s:O, s:o}", "sandbox", s->id, "network", s->network, "limits",
                              limits_json(&s->limits));
     if (s->uid >= 0)
         json_object_set_new(plan, "uid", json_integer(s->uid));
@@ -483,8 +485,8 @@ static bool check(struct core *c, const struct sandbox_request *request, struct 
     int64_t most = c->settings->core.max_sandboxes;
     if (c->draining)
         return fail(e, 503, "the gateway is ending");
-    if (request->network && strcmp(request->network, "none") != 0)
-        return fail(e, 400, "network: must be \"none\"");
+    if (request->network && !json_is_string(request->network) && !json_is_object(request->network))
+        return fail(e, 400, "network: must be \"none\" or an object with \"allow\"");
     if (request->policy && strcmp(request->policy, "required") != 0 &&
         strcmp(request->policy, "best-effort") != 0)
         return fail(e, 400, "policy: must be \"required\" or \"best-effort\"");
@@ -509,7 +511,10 @@ void sandboxes_create(struct core *c, const struct sandbox_request *request,
         return;
     }
     bool best_effort = request->policy && strcmp(request->policy, "best-effort") == 0;
-    struct sandbox *s = best_effort || request->cold ? NULL : pool_take_sandbox(c);
+    const char *network = json_string_value(request->network);
+    bool usual = !best_effort && !request->cold &&
+                 (!request->network || (network && strcmp(network, "none") == 0));
+    struct sandbox *s = usual ? pool_take_sandbox(c) : NULL;
     if (s) {
         hand_out(s, &limits, request->env, done, user);
         return;
@@ -523,6 +528,10 @@ void sandboxes_create(struct core *c, const struct sandbox_request *request,
     s->opened_user = user;
     if (request->env)
         json_object_update(s->env, request->env);
+    if (request->network) {
+        json_decref(s->network);
+        s->network = json_incref(request->network);
+    }
     open_it(s);
 }
 

@@ -14,11 +14,11 @@ struct sandbox; /* borrowed, valid until control returns to the loop */
 
 /* All borrowed; NULL: not said. */
 struct sandbox_request {
-    json_t *limits;      /* see sandbox/limits.h; what is absent has its default */
-    json_t *env;         /* {"NAME": "value"}, all of which code inside finds */
-    const char *network; /* "none" */
-    const char *policy;  /* "required" or "best-effort" */
-    bool cold;           /* never a fork */
+    json_t *limits;     /* see sandbox/limits.h; what is absent has its default */
+    json_t *env;        /* {"NAME": "value"}, all of which code inside finds */
+    json_t *network;    /* "none", or {"allow": ["host", ...]} (docs/keeper.md) */
+    const char *policy; /* "required" or "best-effort" */
+    bool cold;          /* never a fork */
 };
 
 /* Makes one or hands out one of the pool. done is called once, at once or later: with a sandbox
@@ -39,7 +39,7 @@ int64_t
 sandbox_uid(const struct sandbox *s); /* of the host; -1: the shared one of an ordinary user */
 const struct limits *sandbox_limits(const struct sandbox *s);
 const char *sandbox_enforcer(const struct sandbox *s, const char *limit); /* "none": nobody */
-const char *sandbox_network(const struct sandbox *s);
+json_t *sandbox_network(const struct sandbox *s);                         /* borrowed */
 const char *sandbox_policy(const struct sandbox *s);
 bool sandbox_is_cold(const struct sandbox *s);
 json_t *sandbox_missing(const struct sandbox *s); /* an array; borrowed */

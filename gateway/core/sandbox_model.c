@@ -50,10 +50,9 @@ const char *sandbox_enforcer(const struct sandbox *s, const char *limit)
     return by ? by : "none";
 }
 
-const char *sandbox_network(const struct sandbox *s)
+json_t *sandbox_network(const struct sandbox *s)
 {
-    (void)s;
-    return "none"; /* the only one there is */
+    return s->network;
 }
 
 const char *sandbox_policy(const struct sandbox *s)
@@ -117,9 +116,9 @@ json_t *sandbox_save(const struct sandbox *s)
     char created[TIME_TEXT];
     time_text(s->created, created);
     json_t *saved =
-        json_pack("{s:s, s:s, s:o, s:O, s:b, s:b, s:I}", "id", s->id, "created", created, "limits",
-                  limits_json(&s->limits), "env", s->env, "cold", (int)s->cold, "best_effort",
-                  (int)s->best_effort, "uid", (json_int_t)s->uid);
+        json_pack("{s:s, s:s, s:o, s:O, s:O, s:b, s:b, s:I}", "id", s->id, "created", created,
+                  "limits", limits_json(&s->limits), "env", s->env, "network", s->network, "cold",
+                  (int)s->cold, "best_effort", (int)s->best_effort, "uid", (json_int_t)s->uid);
     if (s->keeper)
         json_object_set_new(saved, "keeper", json_string(s->keeper));
     if (s->enforced)
@@ -142,6 +141,8 @@ void sandbox_restore(struct kernel *k, json_t *saved)
     limits_read(json_object_get(saved, "limits"), &s->limits, &e);
     if (json_is_object(json_object_get(saved, "env")))
         replace(&s->env, json_object_get(saved, "env"));
+    if (json_object_get(saved, "network"))
+        replace(&s->network, json_object_get(saved, "network"));
     s->cold = json_is_true(json_object_get(saved, "cold"));
     s->best_effort = json_is_true(json_object_get(saved, "best_effort"));
     s->uid = json_integer_value(json_object_get(saved, "uid"));

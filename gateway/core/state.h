@@ -106,6 +106,7 @@ struct sandbox {
     struct kernel *kernel; /* NULL: not made yet, or gone */
     struct limits limits;
     json_t *env; /* what its maker named; an object */
+    json_t *network;
     bool cold, best_effort;
     struct timespec created;
     bool pooled; /* no kernel yet, for the pool; afterwards the kernel's pooled says it */

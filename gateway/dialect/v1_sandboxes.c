@@ -90,7 +90,7 @@ static json_t *sandbox_model(const struct sandbox *s)
     char created[TIME_TEXT];
     time_text(sandbox_created(s), created);
     json_t *uid = sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s)) : json_string("shared");
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:b, s:s, s:s, s:o, s:o, s:o, s:o}", "id",
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, s:o}", "id",
                      sandbox_id(s), "state", sandbox_state_text(s), "reason",
                      text_or_null(sandbox_reason(s)), "created", created, "uid", uid, "cold",
                      (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy",
@@ -131,12 +131,14 @@ void v1_sandboxes_create(struct exchange *x, void *core)
         return;
     if (!field_object(body, "limits", OPTIONAL, &request.limits, &e) ||
         !field_object(body, "env", OPTIONAL, &request.env, &e) ||
-        !field_str(body, "network", OPTIONAL, &request.network, &e) ||
         !field_str(body, "policy", OPTIONAL, &request.policy, &e) ||
         !field_bool(body, "cold", OPTIONAL, &request.cold, &e)) {
         exchange_fail(x, &e);
         return;
     }
+    request.network = json_object_get(body, "network");
+    if (json_is_null(request.network))
+        request.network = NULL;
     sandboxes_create(core, &request, on_created, x);
 }
 

@@ -79,6 +79,8 @@ static void add_profile(const struct keeper_plan *plan, const char *program, str
     words_add(w, xasprintf("%s/sandboxes", settings->state_dir));
     words_add(w, xstrdup("--policy"));
     words_add(w, xstrdup(plan->best_effort ? "best-effort" : "required"));
+    words_add(w, xstrdup("--audit"));
+    words_add(w, xasprintf("%s/network.log", settings->state_dir));
     if (*settings->cgroup) {
         words_add(w, xstrdup("--cgroup"));
         words_add(w, xstrdup(settings->cgroup));

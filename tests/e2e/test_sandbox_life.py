@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,12 +21,13 @@ MIB = 1 << 20
 
 
 def keeper_pids(gateway: Gateway) -> list[int]:
-    """The keepers of this gateway, by the socket that each was told."""
-    folder = str(gateway.runtime / "keepers")
+    """The keepers of this gateway and their proxies, by the folders that each was told."""
+    home = str(gateway.home)
     found = []
     for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "--socket" in words and any(word.startswith(folder) for word in words):
+        words = process.info["cmdline"] or [""]
+        ours = Path(words[0]).name in ("warmcell-keeper", "warmcell-proxy")
+        if ours and any(word.startswith(home) for word in words):
             found.append(process.pid)
     return found
 
@@ -80,6 +82,17 @@ try:
 except OSError:
     print("no network")
 open("file", "w").write("text")
+"""
+
+
+FETCH = """
+import os, urllib.error, urllib.request
+os.environ.pop("no_proxy", None), os.environ.pop("NO_PROXY", None)
+print(urllib.request.urlopen("http://127.0.0.1:%d/here").read().decode())
+try:
+    urllib.request.urlopen("http://127.0.0.1:%d/")
+except urllib.error.HTTPError as error:
+    print(error.code)
 """
 
 
@@ -144,6 +157,23 @@ def test_an_interpreter_that_dies_is_told(gateway: Gateway, sandbox: dict[str, A
         assert client.run("print(1 + 1)").stdout == "2\n"
 
 
+def test_a_network_that_lets_one_address_through(gateway: Gateway) -> None:
+    refused = gateway.request("POST", "/v1/sandboxes", {"network": "full"})
+    assert refused.status in (400, 501), refused
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        made = create(gateway, network={"allow": [f"127.0.0.1:{port}"]})
+        assert made["network"] == {"allow": [f"127.0.0.1:{port}"]}
+        with closing(gateway.client(kernel_of(made))) as client:
+            asked = client.execute(FETCH % (port, gateway.port))
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(65536).startswith(b"GET /here ")
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            assert client.collect(asked).stdout == "ok\n403\n"
+    remove(gateway, made)
+
+
 def test_cold(gateway: Gateway, sandbox: dict[str, Any]) -> None:
     made = create(gateway, cold=True)
     with closing(gateway.client(kernel_of(made))) as client:
@@ -170,7 +200,7 @@ def test_a_keeper_that_was_killed(gateway: Gateway, sandbox: dict[str, Any]) -> 
         inside = int(client.run("print(open('/proc/self/stat').read().split()[0])").stdout)
         assert inside
         for pid in keeper_pids(gateway):
-            if "sandbox-" in " ".join(psutil.Process(pid).cmdline()):
+            if "sandbox-" in " ".join(psutil.Process(pid).cmdline()):  # not its proxy
                 os.kill(pid, signal.SIGKILL)
                 break
         client.take(lambda m: m.state == "restarting")

@@ -171,7 +171,7 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "", {"limits": []}, 400, "limits"),
     ("POST", "", {"env": {"A": 1}}, 400, "env: A: must be a string"),
     ("POST", "", {"env": {"A=": "1"}}, 400, "env"),
-    ("POST", "", {"network": "full"}, 400, "network"),
+    ("POST", "", {"network": 1}, 400, "network"),
     ("POST", "", {"policy": "none"}, 400, "policy"),
     ("POST", "", {"cold": 1}, 400, "cold"),
     ("POST", "", [], 400, "body"),
