@@ -7,6 +7,7 @@ import fcntl
 import json
 import mmap
 import os
+import re
 import select
 import signal
 import socket
@@ -239,8 +240,8 @@ class Keeper:
         """The keeper itself, where it is the first of a PID namespace; what was started stands for
         it then."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-        (first,) = (int(pid) for pid, line in lines.items() if b"warmcell-keeper" in line)
+        texts = {pid: Path(f"/proc/{pid}/status").read_text() for pid in children}
+        (first,) = (int(pid) for pid, text in texts.items() if re.search(r"NSpid:.*\t1\n", text))
         return first
 
     def kill(self) -> None:

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_what_cannot_be_started_is_said(asker: Asker, tmp_path: Path) -> None:
     assert "/no/such/program: exec: No such file" in answer["message"]
     answer = asker.refused("true", cwd=str(tmp_path / "none"))
     assert "its working directory" in answer["message"]
-    assert asker.status()["processes"] == 0
+    processes.until(lambda: asker.status()["processes"] == 0, "what failed is reaped")
 
 
 def test_what_a_process_leaves_in_its_group_ends_with_it(asker: Asker) -> None:
@@ -298,6 +299,15 @@ def test_the_socket_is_for_its_user_alone(keeper: Keeper) -> None:
     assert done.stdout == "b''\n", done.stderr
 
 
+def pids_with(words: str) -> list[int]:
+    found = []
+    for row in Path("/proc").iterdir():
+        with suppress(OSError):
+            if row.name.isdigit() and words.encode() in (row / "cmdline").read_bytes():
+                found.append(int(row.name))
+    return found
+
+
 def test_a_second_keeper_leaves_the_first_alone_and_a_dead_ones_socket_is_taken(
     keeper: Keeper,
 ) -> None:
@@ -312,11 +322,7 @@ def test_a_second_keeper_leaves_the_first_alone_and_a_dead_ones_socket_is_taken(
     asker = Asker(keeper.socket)
     assert asker.status()["askers"] == 1
     # it has left its starter: a session of its own, no descriptor of ours, no folder of ours
-    (pid,) = (
-        int(row.name) for row in Path("/proc").iterdir()
-        if row.name.isdigit() and b"".join([str(keeper.socket).encode(), b"\0--log"])
-        in (row / "cmdline").read_bytes()
-    )  # fmt: skip
+    (pid,) = pids_with(f"{keeper.socket}\0--log")
     assert os.getsid(pid) != os.getsid(0)
     assert str(Path(f"/proc/{pid}/cwd").readlink()) == "/"
     assert Path(f"/proc/{pid}/fd/2").readlink() == log
