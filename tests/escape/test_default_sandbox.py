@@ -46,7 +46,7 @@ class DefaultSandbox(Outside):
         super().__init__("root" if os.geteuid() == 0 else "user")
         self.gateway = Gateway(env={"ESCAPE_SECRET": self.marker}, warm=True).start()
         self.state = self.gateway.state / "sandboxes"
-        self.first, second = self.create(), self.create()
+        self.first, second = self.create_forked(), self.create()
         self.keepers = self.keeper_pids()
         for pid in self.keepers:
             processes.own(pid)
@@ -64,12 +64,32 @@ class DefaultSandbox(Outside):
         model: dict[str, Any] = answer.json()
         return model
 
+    def create_forked(self) -> dict[str, Any]:
+        """Until the fork server is ready, sandboxes start cold: those are given back."""
+        found: list[dict[str, Any]] = []
+
+        def forked() -> bool:
+            found.append(self.create())
+            with closing(self.gateway.client(found[-1]["contexts"][0]["id"])) as client:
+                warm = client.run("import sys; print('numpy' in sys.modules)").stdout == "True\n"
+            if not warm:
+                self.gateway.request("DELETE", f"/v1/sandboxes/{found[-1]['id']}")
+            return warm
+
+        processes.until(forked, "a fork server", 120)
+        return found[-1]
+
     def keeper_pids(self) -> list[int]:
         folder = str(self.gateway.runtime / "keepers")
         return [
             process.pid
             for process in psutil.process_iter(["cmdline"])
             if any(word.startswith(folder) for word in process.info["cmdline"] or [])
+        ] + [
+            # a keeper in the background and its proxy have lost their parent, and have us for one
+            child.pid
+            for child in psutil.Process().children()
+            if child.name() == "warmcell-proxy"
         ]
 
     def inside(self, name: str, argument: Mapping[str, Any]) -> Answer:
