@@ -1,5 +1,5 @@
 """Bombs in sandboxes of a real keeper: each stops by itself at a size that hurts nobody, and each
-is stopped before. The control is the same code with room to end. Run as this user; where the machine
+is stopped before. The control is the same code with room to end. Where the machine
 lends control groups they hold the limits, else the keeper's own accounting does."""
 
 from __future__ import annotations
