@@ -1,15 +1,14 @@
-/* The subcommand `warmcell doctor`. It tries what sandboxes need (sandbox/probe.h), and looks after
- * the programs that only some policies need; it changes nothing. */
+/* The subcommand `warmcell doctor`. It tries what sandboxes need (sandbox/probe.h), and looks which
+ * control groups they would get; it changes nothing. */
 #include "gateway/doctor.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "protocol/json.h"
 #include "protocol/memory.h"
+#include "sandbox/limits.h"
 #include "sandbox/probe.h"
 
 static json_t *check(const char *name, const char *status, const char *why, const char *remedy)
@@ -37,26 +36,25 @@ static json_t *check_landlock(const struct probe *p)
     return check(f->name, "degraded", why, remedy);
 }
 
-static bool in_path(const char *program)
+/* Limits hold without control groups too, but for that of CPU time. */
+static void check_groups(json_t *checks)
 {
-    const char *path = getenv("PATH");
-    scoped(string) char *folders = xstrdup(path ? path : "/usr/bin:/bin");
-    char *rest = folders;
-    for (char *folder; (folder = strsep(&rest, ":"));) {
-        scoped(string) char *file = xasprintf("%s/%s", folder, program);
-        if (access(file, X_OK) == 0)
-            return true;
+    static const struct {
+        const char *member, *name, *why;
+    } rows[] = {
+        {"memory", "control groups for memory", "the keeper counts memory itself, each 100 ms"},
+        {"cpus", "control groups for CPU time", "the CPU time of sandboxes is not limited"},
+        {"processes", "control groups for processes", "RLIMIT_NPROC limits them instead"},
+    };
+    scoped(json) json_t *lent = governor_prospect();
+    for (size_t i = 0; i < countof(rows); i++) {
+        bool ok = json_is_true(json_object_get(lent, rows[i].member));
+        json_array_append_new(
+            checks, check(rows[i].name, ok ? "ok" : "degraded", ok ? NULL : rows[i].why,
+                          ok ? NULL
+                             : "start warmcell as root, as the unit warmcell.service, or with "
+                               "systemd-run --user --scope -p Delegate=yes"));
     }
-    return false;
-}
-
-static json_t *check_pasta(void)
-{
-    if (in_path("pasta"))
-        return check("pasta", "ok", NULL, NULL);
-    return check("pasta", "degraded",
-                 "it is not in PATH, so the network mode \"full\" cannot be had",
-                 "apt-get install passt");
 }
 
 static json_t *check_root(const struct probe *p)
@@ -78,7 +76,7 @@ static json_t *examine(void)
         json_array_append_new(checks, i == PROBE_LANDLOCK ? check_landlock(&p)
                                                           : check_part(&p.findings[i]));
     json_array_append_new(checks, check_root(&p));
-    json_array_append_new(checks, check_pasta());
+    check_groups(checks);
     return json_pack("{s:b, s:b, s:i, s:o}", "required", probe_holds(&p), "root", p.privileged,
                      "landlock", p.landlock_abi, "checks", checks);
 }

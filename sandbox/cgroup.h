@@ -34,6 +34,8 @@ struct cgroup_usage {
 
 struct cgroup_kind {
     const char *name; /* "cgroup-v1": what share_enforced says */
+    /* Those of `wanted` that lend could ready, as far as can be seen without changing anything. */
+    unsigned (*offers)(int own, unsigned wanted);
     /* Readies own for groups below it: those of `wanted` that it can lend. why (may be NULL) is
      * filled where something is not lent. */
     unsigned (*lend)(int own, unsigned wanted, struct err *why);

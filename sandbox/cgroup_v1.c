@@ -4,7 +4,9 @@
 #include "sandbox/cgroup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #define PERIOD_US INT64_C(100000)
 
@@ -17,6 +19,11 @@ static const struct {
     {CGROUP_CPUACCT, "cpuacct.usage"},
     {CGROUP_PIDS, "pids.max"},
 };
+
+static unsigned offers(int own, unsigned wanted)
+{
+    return faccessat(own, ".", W_OK, AT_EACCESS) == 0 ? wanted : 0;
+}
 
 static unsigned lend(int own, unsigned wanted, struct err *why)
 {
@@ -120,6 +127,7 @@ static void kill_all(int group)
 
 const struct cgroup_kind cgroup_v1 = {
     .name = "cgroup-v1",
+    .offers = offers,
     .lend = lend,
     .has = has,
     .pass_on = pass_on,

@@ -93,6 +93,14 @@ static bool make_room(int own)
     return left == 0;
 }
 
+static unsigned offers(int own, unsigned wanted)
+{
+    unsigned can = named(own, "cgroup.controllers") & wanted;
+    bool writable = faccessat(own, "cgroup.subtree_control", W_OK, AT_EACCESS) == 0 &&
+                    faccessat(own, ".", W_OK, AT_EACCESS) == 0;
+    return can && writable ? can | (wanted & CGROUP_CPUACCT) : 0;
+}
+
 static unsigned lend(int own, unsigned wanted, struct err *why)
 {
     unsigned can = named(own, "cgroup.controllers") & wanted;
@@ -212,6 +220,7 @@ static void kill_all(int group)
 
 const struct cgroup_kind cgroup_v2 = {
     .name = "cgroup-v2",
+    .offers = offers,
     .lend = lend,
     .has = has,
     .pass_on = pass_on,

@@ -334,6 +334,26 @@ struct governor *governor_open(const char *name, const char *delegated)
     return governor_open_from(name, delegated, self_cgroup, mountinfo);
 }
 
+json_t *governor_prospect(void)
+{
+    struct cgroup_place places[CGROUP_PLACES_MOST];
+    scoped(string) char *self_cgroup = text_of("cgroup", 64 * 1024);
+    scoped(string) char *mountinfo = text_of("mountinfo", MOUNTINFO_BYTES);
+    size_t count = cgroup_find(self_cgroup, mountinfo, places);
+    unsigned set = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool second = places[i].version == 2;
+        int own = open_own(&places[i]);
+        if (own < 0)
+            continue;
+        set |= (second ? &cgroup_v2 : &cgroup_v1)
+                   ->offers(own, second ? CGROUP_ALL : places[i].controllers);
+        close(own);
+    }
+    return json_pack("{s:b, s:b, s:b}", "memory", (set & CGROUP_MEMORY) != 0, "cpus",
+                     (set & CGROUP_CPU) != 0, "processes", (set & CGROUP_PIDS) != 0);
+}
+
 void governor_free(struct governor *g)
 {
     if (!g)

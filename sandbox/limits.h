@@ -39,7 +39,10 @@ json_t *limits_json(const struct limits *l); /* every member; given */
  * below our own. Never fails: what is missing is in governor_report. */
 struct governor;
 struct governor *governor_open(const char *name, const char *delegated);
-void governor_free(struct governor *g);            /* removes what it made */
+void governor_free(struct governor *g); /* removes what it made */
+/* What a keeper that this process started would get, found out without changing anything:
+ * {"memory": bool, "cpus": bool, "processes": bool}. Given. */
+json_t *governor_prospect(void);
 json_t *governor_report(const struct governor *g); /* {"cgroup": "v1"|"v2"|"none", "missing": []} */
 
 /* One sandbox's share. Children are attached by pid as the keeper counts: to begin with the init,
