@@ -170,13 +170,18 @@ void asker_open(struct keeper *k, int fd)
     keeper_settle(k);
 }
 
+/* What is too long for a datagram is said; an asker to which nothing can be sent has left. */
 static void send_to(struct asker *a, uint32_t kind, uint32_t number, json_t *body, const int *fds,
                     size_t count)
 {
     struct err e;
     if (a->gone)
         json_decref(body);
-    else if (!wire_send(a->fd, kind, number, body, fds, count, &e))
+    else if (wire_send(a->fd, kind, number, body, fds, count, &e))
+        return;
+    else if (e.status == 413)
+        asker_fail(a, number, &e);
+    else
         asker_leave(a);
 }
 
