@@ -32,6 +32,8 @@ struct world;
  * what the machine lacks and the remedy (policy required); 503. */
 bool world_enter(const struct world_plan *plan, pid_t *keeper, struct world **out, struct err *e);
 
+void world_free(struct world *w); /* what was entered stays; NULL is legal */
+
 /* {"profile": "sandbox", "user_namespaces": true, "seccomp": true, "landlock": 7, "missing": []} */
 json_t *world_report(const struct world *w);
 

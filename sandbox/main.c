@@ -204,6 +204,7 @@ static int serve(const struct keeper_options *options, struct door *door, int to
     tell(told_fd, (char[]){READY, '\0'});
     keeper_log("listens on %s", options->socket);
     int status = keeper_run(options, door->fd, world, governor, proxy);
+    world_free(world);
     door_close(door);
     return status;
 }

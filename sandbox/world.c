@@ -170,7 +170,7 @@ static bool send_off(const struct handshake *h, const struct world *w, pid_t kee
     return good;
 }
 
-static void world_free(struct world *w)
+void world_free(struct world *w)
 {
     if (!w)
         return;
