@@ -93,12 +93,17 @@ void core_keepers_close(struct core *c, const bool lives_on[KEEPERS])
     }
 }
 
+bool kernel_env_is_cold(const struct environment *env)
+{
+    const char *told = environment_get(env, "WARMCELL_COLD");
+    return told && *told && strcmp(told, "0") != 0;
+}
+
 static bool wants_cold(const struct kernel *k)
 {
-    const char *told = environment_get(&k->env, "WARMCELL_COLD");
     json_t *own =
         json_object_get(json_object_get(json_object_get(k->spec, "metadata"), "warmcell"), "cold");
-    return json_is_true(own) || (told && *told && strcmp(told, "0") != 0);
+    return json_is_true(own) || kernel_env_is_cold(&k->env);
 }
 
 enum keepers kernel_keeper(const struct kernel *k)

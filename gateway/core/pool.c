@@ -257,10 +257,11 @@ static bool fits(const struct kernel *k, const struct kernel_request *request, b
 
 /* The one that has come furthest: a kernel that is still starting is ahead of one that is not there
  * yet. */
-static struct kernel *find_fit(struct core *c, const struct kernel_request *request, bool unchanged)
+static struct kernel *find_fit(struct core *c, const struct kernel_request *request,
+                               const struct environment *env, bool unchanged)
 {
     struct kernel *best = NULL;
-    if (request->id)
+    if (request->id || kernel_env_is_cold(env))
         return NULL;
     if (!unchanged && seed_is_for(c->seed, request->name))
         return NULL; /* its seed has run in another environment */
@@ -319,7 +320,7 @@ bool pool_take(struct core *c, const struct kernel_request *request, const struc
                const char *cwd, void (*done)(void *user, struct kernel *k, const struct err *e),
                void *user)
 {
-    struct kernel *k = find_fit(c, request, !request->env && !cwd);
+    struct kernel *k = find_fit(c, request, env, !request->env && !cwd);
     if (!k) {
         if (c->settings->core.prespawn_count > 0)
             pool_missed(c, POOL_OWNER);

@@ -243,7 +243,8 @@ json_t *core_keeper_status(const struct core *c, enum keepers which); /* borrowe
 /* Asks for a fresh one; false: there is no keeper to ask, and done is not called. */
 bool core_keeper_refresh(struct core *c, enum keepers which, void (*done)(void *user), void *user);
 void core_keepers_close(struct core *c, const bool lives_on[KEEPERS]);
-enum keepers kernel_keeper(const struct kernel *k); /* that starts its interpreters */
+bool kernel_env_is_cold(const struct environment *env); /* WARMCELL_COLD is set and not 0 */
+enum keepers kernel_keeper(const struct kernel *k);     /* that starts its interpreters */
 
 /* sandbox_model.c, sandbox_folder.c */
 void sandbox_take_opening(struct sandbox *s, json_t *answer); /* of OPEN */

@@ -164,6 +164,7 @@ bool environment_build(const struct settings_core *settings, char *const *server
         const char *name;
         json_t *value;
         json_object_foreach(asked, name, value) if (strncmp(name, "KERNEL_", 7) == 0 ||
+                                                    strcmp(name, "WARMCELL_COLD") == 0 ||
                                                     listed(&settings->env_whitelist, name))
             environment_set(out, name, json_string_value(value));
     }

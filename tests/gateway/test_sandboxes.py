@@ -33,7 +33,7 @@ def start(*options: str) -> Place:
 
 def end(gateway: Gateway, keeper: FakeKeeper) -> None:
     """A clean stop tells every keeper to end that nothing lives on in."""
-    gateway.stop()
+    assert gateway.stop() == 0, gateway.log.read_text()[-3000:]
     assert not processes.wait_gone(keeper.pids())
     shutil.rmtree(gateway.home, ignore_errors=True)
 
