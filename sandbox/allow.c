@@ -138,7 +138,7 @@ bool allow_normalize(const char *host, char out[ALLOW_HOST_MOST + 1])
     } else if (len > 1 && host[len - 1] == '.') {
         len--;
     }
-    if (len == 0 || len > ALLOW_HOST_MOST)
+    if (len == 0 || len > ALLOW_HOST_MOST || host[len - 1] == '.')
         return false;
     for (size_t i = 0; i < len; i++) {
         char c = (char)tolower((unsigned char)host[i]);

@@ -115,6 +115,8 @@ static void test_names(void **state)
         {"a%b", NULL},
         {"a\xc3\xa4", NULL},
         {"[]", NULL},
+        {"a..", NULL},
+        {"[a.]", NULL},
     };
     for (size_t i = 0; i < countof(rows); i++) {
         char out[ALLOW_HOST_MOST + 1];
