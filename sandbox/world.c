@@ -85,7 +85,7 @@ static bool leave_host_root(struct err *e)
     for (size_t i = 0; i < countof(folders); i++)
         if (mkdir(folders[i] + 1, 0755) < 0)
             return fail_errno(e, 503, "cannot make a folder in the keeper's root");
-    if (syscall(SYS_pivot_root, ".", HOST + 1) < 0 || chdir("/") < 0)
+    if (syscall(SYS_pivot_root, ".", &HOST[1]) < 0 || chdir("/") < 0)
         return fail_errno(e, 501, "cannot change the root of the keeper");
     return true;
 }
