@@ -15,6 +15,7 @@
 #include "kernel/host/endpoints.h"
 #include "kernel/host/report.h"
 #include "kernel/host/spawn.h"
+#include "kernel/host/zeromq.h"
 #include "protocol/json.h"
 #include "sandbox/family.h"
 
@@ -117,7 +118,7 @@ static void on_drain_over(void *data)
 struct relay *relay_open(struct loop *loop, const struct relay_plan *plan, struct err *e)
 {
     struct connection connection;
-    if (!endpoints_make(plan->connection_file, plan->ipc, &connection, e))
+    if (!zeromq_load(e) || !endpoints_make(plan->connection_file, plan->ipc, &connection, e))
         return NULL;
     if (!endpoints_pick(&connection, e) ||
         !connection_write(&connection, plan->connection_file, e)) {

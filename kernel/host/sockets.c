@@ -13,6 +13,7 @@
 
 #include "kernel/host/parcel.h"
 #include "kernel/host/report.h"
+#include "kernel/host/zeromq.h"
 
 #define LINGER_MS       1000
 #define MESSAGES_A_TURN 200
@@ -291,6 +292,8 @@ struct sockets *sockets_open(struct loop *loop, struct connection *connection,
                              const struct receiver *receiver,
                              void (*on_subscribed)(void *data, struct bytes topic), struct err *e)
 {
+    if (!zeromq_load(e))
+        return NULL;
     struct sockets *sockets = xcalloc(1, sizeof *sockets);
     sockets->frontend.class = &sockets_class;
     sockets->loop = loop;
