@@ -20,6 +20,7 @@
 #include "sandbox/log.h"
 #include "sandbox/options.h"
 #include "sandbox/proxy.h"
+#include "sandbox/wire.h"
 
 extern char **environ;
 
@@ -190,7 +191,7 @@ static int serve(const struct keeper_options *options, struct door *door, int to
         governor_free(governor);
         proxy_free(proxy);
         door_close(door);
-        return 1;
+        return e.status == 501 ? KEEPER_EXIT_LACKS : 1;
     }
     if (keeper > 0 || getpid() == self)
         start_proxy(options, proxy);
@@ -209,9 +210,10 @@ static int serve(const struct keeper_options *options, struct door *door, int to
     return status;
 }
 
-/* Reads what the process that stays has to say. */
-static int hear(int fd)
+/* Reads what the process that stays has to say; gives its exit status when it does not stay. */
+static int hear(int fd, pid_t pid)
 {
+    int status = 0;
     char text[512];
     size_t len = 0;
     ssize_t got;
@@ -224,7 +226,9 @@ static int hear(int fd)
     if (text[0] == READY)
         return 0;
     fprintf(stderr, "warmcell-keeper: %s\n", len ? text : "it ended before it listened");
-    return 1;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1;
 }
 
 /* The one that stays is a grandchild, nobody's but the system's. */
@@ -247,7 +251,7 @@ static int leave_it_running(const struct keeper_options *options, struct door *d
         _exit(serve(options, door, ends[1]));
     }
     close(ends[1]);
-    return hear(ends[0]);
+    return hear(ends[0], pid);
 }
 
 static int run(const struct keeper_options *options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from support import processes
 from support.programs import PYTHON, programs
 
 from sandbox import keeper_process as wire
+from sandbox import lacking
 
 FAKE = str(Path(__file__).with_name("fake_interpreter.py"))
 COMMAND = (sys.executable, "-S", FAKE)
@@ -333,3 +335,23 @@ def init_of(keeper: Keeper, server: int) -> int:
     """The one child of the keeper that is not the fork server."""
     (pid,) = (pid for pid in inits(keeper) if pid != on_host(keeper, server))
     return pid
+
+
+@pytest.mark.parametrize("how", [[], ["--foreground"]])
+def test_a_machine_that_lacks_something_has_an_exit_status_of_its_own(
+    tmp_path: Path, how: list[str]
+) -> None:
+    """A gateway tells its clients 501 then, and 503 for what may be better next time."""
+    (tmp_path / "state").mkdir()
+    arguments = ["--socket", str(tmp_path / "keeper"), "--profile", "sandbox",
+                 "--state-dir", str(tmp_path / "state"), *how]  # fmt: skip
+    done = subprocess.run(
+        lacking.run("user", str(programs().keeper), *arguments),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "sandboxes cannot be had here: " in done.stderr
+    assert not (tmp_path / "keeper").exists()
