@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -64,19 +63,23 @@ class Scene:
         run_cell(self.client, "pass").check_whole("")
         self.host, self.interpreter = self.find_processes()
 
+    def find_host(self) -> int | None:
+        for pid in processes.tree_of(os.getpid()):
+            exe = Path(f"/proc/{pid}/exe")
+            if exe.exists() and exe.resolve().name == "warmcell-kernel":
+                return pid
+        return None
+
     def find_processes(self) -> tuple[int, int]:
-        """The host, and the interpreter behind it."""
-        hosts = [
-            pid
-            for pid in processes.tree_of(os.getpid())
-            if Path(f"/proc/{pid}/exe").exists()
-            and Path(f"/proc/{pid}/exe").resolve().name == "warmcell-kernel"
-        ]
-        for host in hosts:
-            behind = processes.children_of(host)
-            if behind:
-                return host, behind[0]
-        raise Lost(f"no host with an interpreter among {hosts}")
+        """The host, and the interpreter, which says its pid: one that was forked is the keeper's
+        child."""
+        host = self.find_host()
+        if host is None:
+            raise Lost("the kernel has no host")
+        said = run_cell(self.client, "import os\nprint(os.getpid())").text
+        if not said.strip().isdigit():
+            raise Lost(f"the interpreter says {said!r} when asked for its pid")
+        return host, int(said)
 
     def reconnect(self) -> None:
         session = self.client.session
@@ -179,14 +182,12 @@ def kill_host(scene: Scene, account: Account, request: bytes, _mark: Path) -> No
         if time.monotonic() > deadline:
             raise Lost("the interpreter outlives its host")
         time.sleep(0.01)
-    before = scene.host
-    while scene.host == before:
+    while scene.find_host() in (None, scene.host):
         if time.monotonic() > deadline:
             raise Lost("the gateway does not start the kernel again")
         scene.receive_for(account, 0.05)
-        with contextlib.suppress(Lost):
-            scene.host, scene.interpreter = scene.find_processes()
     run_cell(scene.client, "print('again')", account).check_whole("again\n")
+    scene.host, scene.interpreter = scene.find_processes()
     account.of(request).check_prefix(TEXT, 0)
 
 
