@@ -59,16 +59,21 @@ def test_stacks_on_demand(entry: str, programs: Programs, tmp_path: Path) -> Non
                 os.kill(interpreter.process.pid, ready["stack_dump_signal"])
                 gate.touch()
 
-        code = f"""import os, threading, time
-def other():
-    while not os.path.exists({str(gate)!r}): time.sleep(0.01)
-threading.Thread(target=other).start()
+        # the other thread stands still: one that runs is read while it moves
+        code = f"""import os, sys, threading, time
+def other(): held.acquire()
+held = threading.Lock()
+held.acquire()
+thread = threading.Thread(target=other)
+thread.start()
+while sys._current_frames()[thread.ident].f_code.co_name != "other": time.sleep(0.001)
 print("go")
-other()"""
+while not os.path.exists({str(gate)!r}): time.sleep(0.01)
+held.release()"""
         answer = interpreter.run(code, on_frame=on_frame)
         assert answer.reply["status"] == "ok"
         assert answer.stderr.count("most recent call first") == 2
-        assert "in <module>" in answer.stderr and "line 3 in other" in answer.stderr
+        assert "in <module>" in answer.stderr and "line 2 in other" in answer.stderr
     finally:
         interpreter.close()
 
