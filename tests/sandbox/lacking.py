@@ -1,9 +1,8 @@
 """Runs a command on a machine that lacks something: ``python lacking.py WHAT COMMAND...``.
 
 What is taken away is really away: namespaces by their sysctl, in a user namespace made for that;
-system
-calls by a seccomp filter that answers ENOSYS, as an old kernel does; /proc by something mounted in
-it.
+system calls by a seccomp filter that answers ENOSYS, as an old kernel does; /proc by something
+mounted in it.
 """
 
 from __future__ import annotations
