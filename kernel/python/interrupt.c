@@ -83,7 +83,7 @@ void interrupt_install(void)
 {
     struct sigaction now;
     sigaction(SIGINT, NULL, &now);
-    if (now.sa_handler == on_sigint)
+    if (event_fd < 0 || now.sa_handler == on_sigint)
         return;
     struct sigaction ours = {.sa_handler = on_sigint, .sa_flags = SA_ONSTACK};
     sigemptyset(&ours.sa_mask);

@@ -11,7 +11,8 @@
 /* Called once in the main thread; false when no descriptor can be had. */
 bool interrupt_init(void);
 
-/* Puts the handler (back) in place: user code may have set and reset its own. */
+/* Puts the handler (back) in place: signal.signal() has put Python's there. Before
+ * interrupt_init() nothing. */
 void interrupt_install(void);
 
 /* Whether SIGINT is heard. Returns what it was. */

@@ -131,6 +131,24 @@ def test_a_handler_of_the_user(fresh: Interpreter) -> None:
     assert answer.reply["ename"] == "KeyboardInterrupt"
 
 
+def test_a_handler_of_the_user_leaves_ours_below(shared: Interpreter) -> None:
+    """The C handler is what wakes a blocking call that the signal only just missed."""
+    code = """import asyncio, ctypes, signal
+def below():
+    now = (ctypes.c_void_p * 32)()
+    ctypes.CDLL(None).sigaction(signal.SIGINT, None, now)
+    return now[0]
+async def inside_run(): return below()
+ours = below()
+old = signal.signal(signal.SIGINT, lambda *a: None)
+with_one = below()
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+ignored = below()
+signal.signal(signal.SIGINT, old)
+[with_one == ours, asyncio.run(inside_run()) == ours, below() == ours, ignored]"""
+    assert shared.run(code).result == "[True, True, True, 1]"
+
+
 def test_interrupt_while_completing(shared: Interpreter) -> None:
     shared.run(
         "class Slow:\n    def __dir__(self):\n        print('go', flush=True)\n"

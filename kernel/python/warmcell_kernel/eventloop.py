@@ -162,7 +162,6 @@ class AsyncCell:
 
     def run(self) -> Any:
         before = signal.signal(signal.SIGINT, self._on_sigint)
-        _warmcell.hear_interrupts()
         try:
             while True:
                 try:
@@ -174,7 +173,6 @@ class AsyncCell:
                     self._cancel()
         finally:
             signal.signal(signal.SIGINT, before)
-            _warmcell.hear_interrupts()
 
     def _cancel(self) -> None:
         self._interrupted = True

@@ -145,10 +145,11 @@ def open_link(link_fd: int, pipes_fd: int) -> None:
 @functools.cache
 def prepare_process() -> None:
     """Changes to modules that are made once, in this process or the one that it is forked from."""
-    from warmcell_kernel import comm_import, eventloop, parents
+    from warmcell_kernel import comm_import, eventloop, interrupts, parents
 
     parents.inherit_in_threads()
     comm_import.watch()
+    interrupts.keep()
     eventloop.let_run_anywhere()
 
 
