@@ -48,6 +48,8 @@ struct history {
     struct journal *journal;
     char *journal_directory;
     int64_t session;
+    bool own, fresh; /* fresh: own, and no session has begun in it */
+    bool without_journal;
 
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -59,6 +61,7 @@ struct history {
     /* the thread's own */
     sqlite3 *db;
     int64_t open_session;
+    bool promised; /* session 1 has begun, and its row is not there yet */
     bool complained;
 };
 
@@ -130,11 +133,14 @@ static bool open_store(struct history *h)
     struct err e;
     if (h->db)
         return true;
-    h->db = history_store_open(h->file, &e);
+    h->db = history_store_open(h->file, !h->own, &e);
     if (!h->db) {
         complain(h, &e);
         return false;
     }
+    if (h->promised && !history_store_begin(h->db, &h->open_session, &e))
+        complain(h, &e);
+    h->promised = false;
     if (h->journal_directory)
         journal_import(h->journal_directory, h->file, store_orphan, h);
     return true;
@@ -151,6 +157,8 @@ static void end_session(struct history *h)
 static void do_begin(struct history *h, struct task *task)
 {
     struct err e;
+    if (h->promised)
+        open_store(h);
     end_session(h);
     if (open_store(h) && !history_store_begin(h->db, &h->open_session, &e))
         complain(h, &e);
@@ -293,19 +301,35 @@ static void make_condition(struct history *h)
     pthread_mutex_init(&h->mutex, NULL);
 }
 
-struct history *history_open(struct loop *loop, const char *file,
+static char *folder_of(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    return slash ? xstrndup(file, (size_t)(slash - file)) : xstrdup(".");
+}
+
+static void open_journal(struct history *h)
+{
+    struct err e;
+    if (h->journal || !h->journal_directory || h->without_journal)
+        return;
+    h->journal = journal_open(h->journal_directory, h->file, &e);
+    h->without_journal = !h->journal;
+    if (!h->journal)
+        report("history: %s; rows of a kernel that is killed may be lost", e.text);
+}
+
+struct history *history_open(struct loop *loop, const char *file, bool own,
                              const struct history_events *events)
 {
     struct history *h = xcalloc(1, sizeof *h);
-    struct err e;
     h->file = xstrdup(file);
     h->events = *events;
     h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    h->journal_directory = journal_default_directory();
-    if (h->journal_directory)
-        h->journal = journal_open(h->journal_directory, file, &e);
-    if (h->journal_directory && !h->journal)
-        report("history: %s; rows of a kernel that is killed may be lost", e.text);
+    h->own = own;
+    h->fresh = own && access(file, F_OK) != 0;
+    h->journal_directory = own ? folder_of(file) : journal_default_directory();
+    if (!own)
+        open_journal(h);
     make_condition(h);
     if (h->event_fd < 0 || pthread_create(&h->thread, NULL, thread_main, h) != 0) {
         perror("warmcell-kernel: history thread");
@@ -341,6 +365,13 @@ void history_free(struct history *h)
 
 void history_begin_session(struct history *h)
 {
+    if (h->fresh) {
+        h->fresh = false;
+        h->promised = true; /* the thread sees it with its first task */
+        h->session = 1;
+        h->events.on_session(h->events.data, h->session);
+        return;
+    }
     struct task *task = xcalloc(1, sizeof *task);
     task->kind = BEGIN;
     submit(h, task);
@@ -360,6 +391,7 @@ void history_add(struct history *h, int64_t line, struct bytes source, struct by
     task->row =
         (struct history_row){h->session, line, {task->data, source.len}, {raw, source_raw.len}};
     struct err e;
+    open_journal(h);
     if (h->journal && !journal_append(h->journal, &task->row, &e))
         report_dropped("history: %s", e.text);
     if (h->journal)

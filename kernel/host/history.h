@@ -17,13 +17,17 @@ struct history_events {
 
 struct history;
 
-/* file: the SQLite file, made with its directory when it is not there. */
-struct history *history_open(struct loop *loop, const char *file,
+/* file: the SQLite file, made with its directory when it is not there.
+ *
+ * own: it is this kernel's alone and ends with it. Then its journals stand beside it, nothing waits
+ * for the disk, and the file comes to be with its first row: the first session of a file that is
+ * not there yet is 1. */
+struct history *history_open(struct loop *loop, const char *file, bool own,
                              const struct history_events *events);
 void history_free(
     struct history *h); /* writes what is pending, and ends the session's row; NULL is legal */
 
-/* A new session: a row in `sessions`; answered by on_session. */
+/* A new session: a row in `sessions`; answered by on_session, perhaps before this returns. */
 void history_begin_session(struct history *h);
 
 /* One row of the present session. It is in the journal when this returns. */

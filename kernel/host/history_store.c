@@ -36,7 +36,7 @@ static void make_directories(const char *file)
     }
 }
 
-sqlite3 *history_store_open(const char *file, struct err *e)
+sqlite3 *history_store_open(const char *file, bool lasting, struct err *e)
 {
     sqlite3 *db = NULL;
     make_directories(file);
@@ -45,7 +45,7 @@ sqlite3 *history_store_open(const char *file, struct err *e)
         fail(e, 503, "%s: cannot be opened: %s", file, db ? sqlite3_errmsg(db) : "out of memory");
     } else {
         sqlite3_busy_timeout(db, BUSY_MS);
-        if (run(db, schema, e))
+        if ((lasting || run(db, "PRAGMA synchronous = OFF", e)) && run(db, schema, e))
             return db;
     }
     sqlite3_close(db);

@@ -8,9 +8,10 @@
 #include "kernel/host/journal.h"
 #include "protocol/err.h"
 
-/* Opens the file, making it, its directory and its tables where they are missing. 503 says why it
- * cannot be used. The caller owns it: sqlite3_close. */
-sqlite3 *history_store_open(const char *file, struct err *e);
+/* Opens the file, making it, its directory and its tables where they are missing. lasting: what is
+ * stored survives the machine; false: this and other processes only. 503 says why it cannot be
+ * used. The caller owns it: sqlite3_close. */
+sqlite3 *history_store_open(const char *file, bool lasting, struct err *e);
 
 /* A row in sessions; *session is its number. */
 bool history_store_begin(sqlite3 *db, int64_t *session, struct err *e);

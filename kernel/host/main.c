@@ -200,7 +200,8 @@ static void open_history(struct host *host)
 {
     struct history_events events = {history_on_session, history_on_answer, &host->kernel};
     if (host->history_file)
-        host->kernel.history = history_open(host->loop, host->history_file, &events);
+        host->kernel.history =
+            history_open(host->loop, host->history_file, host->options.sandbox != NULL, &events);
 }
 
 static bool open_relay(struct host *host, struct err *e)

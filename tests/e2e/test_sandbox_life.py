@@ -3,6 +3,7 @@ death leaves, and that nothing stays."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -155,6 +156,32 @@ def test_an_interpreter_that_dies_is_told(gateway: Gateway, sandbox: dict[str, A
         assert "SIGSEGV" in show(gateway, sandbox)["reason"]
         client.wait_ready()
         assert client.run("print(1 + 1)").stdout == "2\n"
+
+
+def test_its_history_is_its_own(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    """It lies in its kernel's folder alone, is there after the death of its host, and ends with
+    it."""
+    kernel = kernel_of(sandbox)
+    folder = gateway.runtime / "kernels" / kernel
+    state = Path(gateway.env.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+    elsewhere = [state / "warmcell/history", Path("/home/user/.local/state/warmcell/history")]
+
+    def journals(of: Path) -> set[Path]:
+        return {path for path in of.glob("*.journal") if str(folder).encode() in path.read_bytes()}
+
+    with closing(gateway.client(kernel)) as client:
+        client.run("a = 'said first'")
+        assert [path for place in elsewhere for path in journals(place)] == []
+    host = json.loads((folder / "kernel.json").read_text())["pid"]
+    os.kill(host, signal.SIGKILL)
+    processes.until(lambda: show(gateway, sandbox)["state"] != "running", "told of its death")
+    assert gateway.request("POST", f"/api/kernels/{kernel}/restart").status == 200
+    with closing(gateway.client(kernel)) as client:
+        client.run("b = 'said then'")
+        found = client.ask("history_request", {"hist_access_type": "tail", "n": 9}).content
+        assert found["history"] == [[1, 1, "a = 'said first'"], [2, 1, "b = 'said then'"]]
+    remove(gateway, sandbox)
+    assert not folder.exists()
 
 
 def test_a_network_that_lets_one_address_through(gateway: Gateway) -> None:

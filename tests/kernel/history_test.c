@@ -44,7 +44,7 @@ static void checks_what_is_asked(void **state)
 static sqlite3 *filled(void)
 {
     struct err e;
-    sqlite3 *db = history_store_open(":memory:", &e);
+    sqlite3 *db = history_store_open(":memory:", true, &e);
     assert_non_null(db);
     for (int64_t session = 1; session <= 2; session++) {
         int64_t number;
@@ -99,9 +99,9 @@ static void says_that_a_file_is_none(void **state)
 {
     (void)state;
     struct err e;
-    assert_null(history_store_open("/proc/nothing/here.sqlite", &e));
+    assert_null(history_store_open("/proc/nothing/here.sqlite", true, &e));
     assert_int_equal(e.status, 503);
-    assert_null(history_store_open("/proc/self/status", &e));
+    assert_null(history_store_open("/proc/self/status", true, &e));
     assert_int_equal(e.status, 503);
 }
 
