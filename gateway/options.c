@@ -170,6 +170,8 @@ static const struct option rows[] = {
      .help = "seconds after which one that was not taken is replaced; 0 for never"},
     {"max-sandboxes", OPTION_INT, CORE(max_sandboxes), "0", .low = 0, .high = 100000,
      .help = "sandboxes that may live at the same time; 0 for no limit"},
+    {"max-contexts", OPTION_INT, CORE(max_contexts), "16", .low = 0, .high = 1000,
+     .help = "contexts that a sandbox may have at the same time; 0 for no limit"},
     {"sandbox-read-only", OPTION_LIST, CORE(sandbox_read_only), "",
      .help = "further absolute paths that code in sandboxes may read"},
     {"cgroup", OPTION_TEXT, CORE(cgroup), "",

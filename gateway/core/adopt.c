@@ -52,7 +52,7 @@ static void fill(struct kernel *k, json_t *saved)
     k->cwd = cwd ? xstrdup(cwd) : NULL;
     environment_free(&k->env);
     environment_from_json(json_object_get(saved, "env"), &k->env);
-    sandbox_restore(k, json_object_get(saved, "sandbox"));
+    sandbox_restore(k, saved);
     uint64_t source = 0;
     uint32_t epoch = 0;
     journal_source(k->journal, &source, &epoch);
@@ -89,6 +89,8 @@ static bool take_up(struct core *c, const char *id, json_t *saved)
     k->uplink = uplink_open(c->loop, socket, &kernel_uplink_events, k);
     uv_timer_start(&k->timer, on_attach_deadline, ATTACH_LIMIT_MS, 0);
     scan_catch_up(c->scan, k);
+    if (k->handing)
+        kernel_kill_host(k); /* nobody was told of it, and it may be half somebody's */
     log_info("kernel taken up", F_STR("kernel", id), F_INT("pid", pid));
     return true;
 }

@@ -163,7 +163,7 @@ void kernel_host_ended(struct kernel *k)
     if (k->ending || k->pooled || k->handing) {
         if (!k->ending)
             log_warn("a kernel of the pool ended", F_STR("kernel", k->id), F_STR("reason", reason));
-        bool failed = !k->ending && !k->was_attached;
+        bool failed = !k->ending && !k->was_attached && !k->branching;
         enum pools which = pool_of(k);
         kernel_table_ended(c->store, k->id, k->ending ? k->reason : reason);
         kernel_forget(k, 1000, k->ending ? k->reason : reason, false);

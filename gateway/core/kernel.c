@@ -139,6 +139,8 @@ static void kernel_free(struct kernel *k)
     free(k->death_cause);
     free(k->reason);
     free(k->cause);
+    free(k->context_name);
+    free(k->forked_from);
     free(k->log_dir);
     free(k->dir);
     free(k->name);
@@ -234,8 +236,13 @@ void kernel_save(const struct kernel *k)
                   (int)k->pooled, "spec", k->spec, "env", environment_json(&k->env));
     add_text(saved, "resource_dir", k->resource_dir);
     add_text(saved, "cwd", k->cwd);
-    if (k->sandbox)
+    if (k->sandbox) {
         json_object_set_new(saved, "sandbox", sandbox_save(k->sandbox));
+        json_object_set_new(saved, "context_number", json_integer(k->context_number));
+        json_object_set_new(saved, "handing", json_boolean(k->handing));
+        add_text(saved, "context_name", k->context_name);
+        add_text(saved, "forked_from", k->forked_from);
+    }
     scoped(string) char *path = xasprintf("%s/kernel.json", k->dir);
     scoped(string) char *fresh = xasprintf("%s/kernel.json.new", k->dir);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -291,6 +298,11 @@ static void on_start_deadline(uv_timer_t *timer)
     kernel_kill_host(k);
 }
 
+char *kernel_branch_path(const struct kernel *k)
+{
+    return xasprintf("%s/branch", k->dir);
+}
+
 static bool start_host(struct kernel *k, struct err *e)
 {
     const struct settings_core *settings = &k->core->settings->core;
@@ -306,12 +318,14 @@ static bool start_host(struct kernel *k, struct err *e)
         .keeper = keeper ? keeper_socket(keeper) : NULL,
     };
     scoped(string) char *plan = xasprintf("%s/sandbox.json", k->dir);
+    scoped(string) char *branch = kernel_branch_path(k);
     if (k->sandbox) {
-        if (!sandbox_write_plan(k->sandbox, plan, e))
+        if (!context_write_plan(k, plan, e))
             return false;
         launch.sandbox = sandbox_id(k->sandbox);
         launch.sandbox_plan = plan;
         launch.cold = sandbox_is_cold(k->sandbox);
+        launch.await_branch = k->branching ? branch : NULL;
     }
     return local_provisioner.start(&launch, &k->host, e);
 }
@@ -452,6 +466,8 @@ void kernel_restart(struct kernel *k, void (*done)(void *user, const struct err 
     struct err e = {0};
     if (!k->uplink && !k->ending) { /* dead: a new host with the same id */
         kernel_set_reason(k, NULL, NULL);
+        if (k->sandbox && !contexts_live(k->sandbox))
+            k->sandbox->lives_from_ms = monotonic_ms();
         k->restarts = 0;
         k->state = KERNEL_STARTING;
         bool started = kernel_launch(k, &e);
@@ -568,10 +584,9 @@ void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_fil
     }
     leave_list(k);
     kernel_fail_commands(k, k->ending ? NULL : &e);
-    struct sandbox *sandbox = k->sandbox;
-    k->sandbox = NULL;
-    if (sandbox)
-        sandbox_kernel_gone(sandbox, keep_files);
+    branching_lost(k, reason);
+    if (k->sandbox)
+        sandbox_kernel_gone(k->sandbox, k, keep_files);
     uv_timer_stop(&k->timer);
     kernel_close_handle(k, (uv_handle_t *)&k->timer);
 }

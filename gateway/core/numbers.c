@@ -37,6 +37,13 @@ static void count_keeper(const struct kept *kept, struct keeper_numbers *out)
     out->processes = number(kept->status, "processes");
 }
 
+static void count_sandbox(void *user, struct sandbox *s)
+{
+    struct core_numbers *out = user;
+    (void)s;
+    out->sandboxes++;
+}
+
 void core_count(const struct core *c, struct core_numbers *out)
 {
     static const char *const names[KEEPERS] = {[KEEPERS_OWNER] = "owner",
@@ -55,8 +62,8 @@ void core_count(const struct core *c, struct core_numbers *out)
         if (k->pooled || k->handing || k->ending)
             continue;
         out->kernels[k->state]++;
-        out->sandboxes += k->sandbox != NULL;
     }
+    sandboxes_each(c, count_sandbox, out);
     count_pools(c, out);
     for (size_t i = 0; i < KEEPERS; i++) {
         out->keepers[i].name = names[i];

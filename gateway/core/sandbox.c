@@ -6,23 +6,16 @@
  * Invariant: s is freed when it is gone and no answer of a keeper is awaited for it. */
 #include "gateway/core/sandbox.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "gateway/core/state.h"
 #include "gateway/log.h"
-#include "gateway/place.h"
 #include "gateway/store/kernel_table.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
-#define HOME           "/home/user" /* these as every sandbox has them */
-#define WORKSPACE      "/workspace"
 #define ADOPT_LIMIT_MS (30 * 1000)
-
-extern char **environ;
 
 struct sandbox *sandbox_new(struct core *c, const char *id)
 {
@@ -65,8 +58,7 @@ static void free_if_unused(struct sandbox *s)
 
 static bool visible(const struct sandbox *s)
 {
-    return s->kernel && !s->opened && !s->ending && !s->kernel->pooled && !s->kernel->handing &&
-           !s->kernel->ending;
+    return !s->opened && !s->ending && contexts_count(s) > 0;
 }
 
 struct sandbox *sandboxes_find(const struct core *c, const char *id, struct err *e)
@@ -97,7 +89,7 @@ static bool is_reachable(const struct sandbox *s)
     return keeper && keeper_up(keeper) && s->keeper && strcmp(s->keeper, keeper_name(keeper)) == 0;
 }
 
-static json_t *plan_of(const struct sandbox *s)
+json_t *sandbox_plan(const struct sandbox *s)
 {
     json_t *plan = json_pack("{s:s, s:O, s:o}", "sandbox", s->id, "network", s->network, "limits",
                              limits_json(&s->limits));
@@ -144,9 +136,11 @@ static void clear_away(struct sandbox *s)
         on_closed(s, NULL, NULL);
 }
 
-void sandbox_kernel_gone(struct sandbox *s, bool keep)
+void sandbox_kernel_gone(struct sandbox *s, struct kernel *k, bool keep)
 {
-    s->kernel = NULL;
+    context_leave(k);
+    if (s->kernel)
+        return;
     if (!keep) {
         clear_away(s);
         return;
@@ -154,6 +148,16 @@ void sandbox_kernel_gone(struct sandbox *s, bool keep)
     leave_list(s);
     s->gone = true;
     free_if_unused(s);
+}
+
+/* No exit handler can leave anything that stays: there is nothing to wait for. */
+static void end_context(struct kernel *k, const char *reason)
+{
+    bool runs = k->host_alive;
+    if (!k->ending && !k->gone)
+        kernel_stop(k, reason, NULL, NULL);
+    if (runs)
+        kernel_kill_host(k);
 }
 
 void sandbox_remove(struct sandbox *s, const char *reason,
@@ -166,10 +170,10 @@ void sandbox_remove(struct sandbox *s, const char *reason,
         return;
     s->ending = true;
     log_info("sandbox ends", F_STR("sandbox", s->id), F_STR("reason", reason));
-    if (s->kernel && !s->kernel->ending && !s->kernel->gone)
-        kernel_stop(s->kernel, reason, NULL, NULL);
-    if (s->kernel) /* no exit handler can leave anything that stays: there is nothing to wait for */
-        kernel_kill_host(s->kernel);
+    for (struct kernel *k = s->kernel, *next; k; k = next) {
+        next = k->sibling;
+        end_context(k, reason);
+    }
 }
 
 /* --- the start */
@@ -191,70 +195,12 @@ static void drop_unmade(struct sandbox *s, const struct err *e)
     clear_away(s);
 }
 
-/* What code in a sandbox finds besides what its maker named, and all that its host gets: the host
- * is not confined, so nothing that a client named may reach its environment. */
-static void base_environment(const struct settings_core *settings, struct environment *env)
-{
-    static const char *const passed[] = {"TZ",           "WARMCELL_PYTHON", "WARMCELL_PYTHONPATH",
-                                         "ASAN_OPTIONS", "UBSAN_OPTIONS",   "LSAN_OPTIONS"};
-    environment_init(env);
-    const char *slash = strrchr(settings->python, '/');
-    scoped(string) char *path =
-        xasprintf("%.*s%s/usr/local/bin:/usr/bin:/bin", slash ? (int)(slash - settings->python) : 0,
-                  settings->python, slash ? ":" : "");
-    environment_set(env, "PATH", path);
-    environment_set(env, "HOME", HOME);
-    environment_set(env, "USER", "user");
-    environment_set(env, "LOGNAME", "user");
-    environment_set(env, "LANG", "C.UTF-8");
-    for (size_t i = 0; i < countof(passed); i++) {
-        const char *value = getenv(passed[i]);
-        if (value)
-            environment_set(env, passed[i], value);
-    }
-}
-
-static json_t *spec_of(const struct kernel *k, struct err *e)
-{
-    const char *python = k->core->settings->core.python;
-    scoped(string) char *program = place_kernel_host();
-    scoped(string) char *history = xasprintf("%s/history.sqlite", k->dir);
-    if (!program) {
-        fail(e, 503, "warmcell-kernel was not found next to this program; set WARMCELL_KERNEL");
-        return NULL;
-    }
-    json_t *argv = json_pack("[sss]", program, "--history", history);
-    if (*python) {
-        json_array_append_new(argv, json_string("--python"));
-        json_array_append_new(argv, json_string(python));
-    }
-    return json_pack("{s:o, s:{}, s:s, s:s, s:s, s:{s:{s:b}}}", "argv", argv, "env", "display_name",
-                     "Python 3 (warmcell)", "language", "python", "interrupt_mode", "message",
-                     "metadata", "warmcell", "uplink", 1);
-}
-
 static bool start_kernel(struct sandbox *s, struct err *e)
 {
-    char id[UUID_TEXT];
-    uuid_make(id);
-    struct kernel *k = kernel_new(s->core, id, KERNELSPEC_BUILT_IN, e);
-    if (!k)
-        return false;
-    k->sandbox = s;
-    k->pooled = s->pooled;
-    s->kernel = k;
-    k->spec = spec_of(k, e);
-    environment_free(&k->env);
-    base_environment(&s->core->settings->core, &k->env);
-    if (k->spec && kernel_launch(k, e)) {
-        if (!k->pooled)
-            kernel_table_started(s->core->store, k->id, k->name, k->started);
-        return true;
-    }
-    k->sandbox = NULL;
-    s->kernel = NULL;
-    kernel_forget(k, 1011, "the kernel could not be started", false);
-    return false;
+    struct kernel *k = context_start(s, NULL, NULL, e);
+    if (k && !k->pooled)
+        kernel_table_started(s->core->store, k->id, k->name, k->started);
+    return k != NULL;
 }
 
 /* What was begun ahead of the keeper's answer is ended. */
@@ -305,7 +251,7 @@ static void open_it(struct sandbox *s)
     s->asks++;
     /* where sandboxes could be made before, the host starts while this one is: it joins it */
     bool ahead = keeper_up(keeper) && core_keeper_status(s->core, sandbox_keeper(s));
-    keeper_ask(keeper, WIRE_OPEN, plan_of(s), on_opened, s);
+    keeper_ask(keeper, WIRE_OPEN, sandbox_plan(s), on_opened, s);
     if (ahead && s->asks > 0 && !s->ending)
         s->begun = start_kernel(s, &e);
 }
@@ -327,23 +273,6 @@ size_t sandboxes_opening(const struct core *c)
     return found;
 }
 
-bool sandbox_write_plan(const struct sandbox *s, const char *path, struct err *e)
-{
-    __attribute__((cleanup(environment_scoped))) struct environment env = {0};
-    base_environment(&s->core->settings->core, &env);
-    scoped(json) json_t *plan = plan_of(s), *all = environment_json(&env);
-    json_object_update(all, s->env);
-    json_object_del(plan, "sandbox");
-    json_object_set(plan, "env", all);
-    json_object_set_new(plan, "cwd", json_string(WORKSPACE));
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return fail_errno(e, 503, "the file %.150s cannot be written", path);
-    bool written = json_dumpfd(plan, fd, JSON_COMPACT) == 0;
-    close(fd);
-    return written || fail(e, 503, "the file %.150s cannot be written", path);
-}
-
 static void on_emptied(void *user, json_t *answer, const struct err *e)
 {
     struct sandbox *s = user;
@@ -355,7 +284,7 @@ static void on_emptied(void *user, json_t *answer, const struct err *e)
 
 void sandbox_died(struct sandbox *s)
 {
-    if (!is_reachable(s))
+    if (contexts_live(s) || !is_reachable(s))
         return;
     s->asks++;
     keeper_ask(keeper_of(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_emptied, s);
@@ -378,11 +307,10 @@ void sandboxes_join(struct core *c, struct keeper *keeper)
 {
     for (size_t i = 0; i < c->sandbox_count; i++) {
         struct sandbox *s = c->sandboxes[i];
-        if (!s->kernel || s->kernel->state == KERNEL_DEAD || s->ending || keeper_of(s) != keeper ||
-            !is_reachable(s))
+        if (!contexts_live(s) || s->ending || keeper_of(s) != keeper || !is_reachable(s))
             continue;
         s->asks++;
-        keeper_ask(keeper, WIRE_OPEN, plan_of(s), on_joined, s);
+        keeper_ask(keeper, WIRE_OPEN, sandbox_plan(s), on_joined, s);
     }
 }
 
@@ -414,6 +342,7 @@ static void settle(struct handing *h)
         free_if_unused(s);
     } else {
         k->handing = false;
+        s->lives_from_ms = monotonic_ms();
         clock_gettime(CLOCK_REALTIME, &s->created);
         k->started = s->created;
         kernel_touch(k);
@@ -567,22 +496,26 @@ void sandbox_measure(struct sandbox *s, void (*done)(void *user), void *user)
     keeper_ask(keeper_of(s), WIRE_USAGE, json_pack("{s:s}", "sandbox", s->id), on_usage, m);
 }
 
+/* The keeper has them; each host watches over time and output. */
 struct changing {
     struct sandbox *s;
     struct limits limits;
+    int awaited; /* hosts */
+    struct err why;
     void (*done)(void *user, const struct err *e);
     void *user;
 };
+
+static void save_all(const struct sandbox *s)
+{
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        kernel_save(k);
+}
 
 static void end_change(struct changing *change, const struct err *e)
 {
     struct sandbox *s = change->s;
     s->asks--;
-    if (!e) {
-        s->limits = change->limits;
-        if (s->kernel)
-            kernel_save(s->kernel);
-    }
     change->done(change->user, e);
     free(change);
     free_if_unused(s);
@@ -590,22 +523,36 @@ static void end_change(struct changing *change, const struct err *e)
 
 static void on_host_told(void *user, const struct err *e)
 {
-    end_change(user, e);
+    struct changing *change = user;
+    if (e)
+        change->why = *e;
+    if (--change->awaited == 0)
+        end_change(change, change->why.status ? &change->why : NULL);
 }
 
-/* The keeper has them; the host watches over time and output. */
 static void on_changed(void *user, json_t *answer, const struct err *e)
 {
     struct changing *change = user;
-    struct kernel *k = change->s->kernel;
+    struct sandbox *s = change->s;
     (void)answer;
-    if (e || !k || !k->uplink || k->ending) {
+    if (e) {
         end_change(change, e);
         return;
     }
     scoped(json) json_t *adoption = json_pack("{s:o}", "limits", limits_json(&change->limits));
     scoped(string) char *text = json_dumps(adoption, JSON_COMPACT);
-    kernel_command(k, LINK_ADOPT_KERNEL, bytes_of(text), ADOPT_LIMIT_MS, on_host_told, change);
+    s->limits = change->limits;
+    s->lives_from_ms = monotonic_ms();
+    save_all(s);
+    change->awaited = 1;
+    for (struct kernel *k = s->kernel, *next; k; k = next) {
+        next = k->sibling;
+        if (!k->uplink || k->ending)
+            continue;
+        change->awaited++;
+        kernel_command(k, LINK_ADOPT_KERNEL, bytes_of(text), ADOPT_LIMIT_MS, on_host_told, change);
+    }
+    on_host_told(change, NULL);
 }
 
 void sandbox_change_limits(struct sandbox *s, json_t *limits,
@@ -619,7 +566,7 @@ void sandbox_change_limits(struct sandbox *s, json_t *limits,
         return;
     }
     struct changing *change = xmalloc(sizeof(*change));
-    *change = (struct changing){s, wanted, done, user};
+    *change = (struct changing){.s = s, .limits = wanted, .done = done, .user = user};
     s->asks++;
     keeper_ask(keeper_of(s), WIRE_LIMITS,
                json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(&wanted)),

@@ -1,5 +1,6 @@
-/* A sandbox: a workspace folder, an environment, limits and a policy, around one kernel. What is in
- * it is confined by a keeper (docs/keeper.md); a kernel of a sandbox is a kernel like any other. */
+/* A sandbox: a workspace folder, an environment, limits and a policy, around one or more kernels,
+ * its contexts (core/context.h). What is in it is confined by a keeper (docs/keeper.md); a kernel
+ * of a sandbox is a kernel like any other. */
 #ifndef WARMCELL_GATEWAY_CORE_SANDBOX_H
 #define WARMCELL_GATEWAY_CORE_SANDBOX_H
 
@@ -34,6 +35,7 @@ void sandboxes_each(const struct core *c, void (*each)(void *user, struct sandbo
 const char *sandbox_id(const struct sandbox *s);
 const char *sandbox_state_text(const struct sandbox *s); /* "starting", "running", "failed" */
 const char *sandbox_reason(const struct sandbox *s);     /* NULL: nothing happened */
+const char *sandbox_cause(const struct sandbox *s); /* the word for it, as kernel_cause; NULL */
 struct timespec sandbox_created(const struct sandbox *s);
 int64_t
 sandbox_uid(const struct sandbox *s); /* of the host; -1: the shared one of an ordinary user */
@@ -46,7 +48,6 @@ json_t *sandbox_missing(const struct sandbox *s); /* an array; borrowed */
 json_t *
 sandbox_confinement(const struct sandbox *s); /* the keeper's report; borrowed; NULL: not known */
 json_t *sandbox_last_usage(const struct sandbox *s);    /* borrowed; NULL: never asked */
-struct kernel *sandbox_kernel(const struct sandbox *s); /* NULL: it is not there yet */
 struct sandbox *kernel_sandbox(const struct kernel *k); /* NULL: the owner's */
 
 /* Asks its keeper what was used; afterwards it is in sandbox_last_usage (as it was before, when the

@@ -14,14 +14,35 @@ const char *sandbox_id(const struct sandbox *s)
 
 const char *sandbox_state_text(const struct sandbox *s)
 {
-    if (!s->kernel || s->kernel->state == KERNEL_STARTING || s->kernel->state == KERNEL_RESTARTING)
-        return "starting";
-    return s->kernel->state == KERNEL_DEAD ? "failed" : "running";
+    bool starts = !s->kernel;
+    for (const struct kernel *k = s->kernel; k; k = k->sibling) {
+        if (k->state == KERNEL_IDLE || k->state == KERNEL_BUSY)
+            return "running";
+        starts = starts || k->state != KERNEL_DEAD;
+    }
+    return starts ? "starting" : "failed";
+}
+
+/* Of its contexts the one that has something to tell: the first that is dead, else the first. */
+static const struct kernel *teller(const struct sandbox *s)
+{
+    const struct kernel *found = NULL;
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        if (k->reason && (!found || (k->state == KERNEL_DEAD && found->state != KERNEL_DEAD)))
+            found = k;
+    return found;
 }
 
 const char *sandbox_reason(const struct sandbox *s)
 {
-    return s->kernel ? s->kernel->reason : NULL;
+    const struct kernel *k = teller(s);
+    return k ? k->reason : NULL;
+}
+
+const char *sandbox_cause(const struct sandbox *s)
+{
+    const struct kernel *k = teller(s);
+    return k ? k->cause : NULL;
 }
 
 struct timespec sandbox_created(const struct sandbox *s)
@@ -80,11 +101,6 @@ json_t *sandbox_last_usage(const struct sandbox *s)
     return s->usage;
 }
 
-struct kernel *sandbox_kernel(const struct sandbox *s)
-{
-    return s->kernel;
-}
-
 struct sandbox *kernel_sandbox(const struct kernel *k)
 {
     return k->sandbox;
@@ -116,9 +132,10 @@ json_t *sandbox_save(const struct sandbox *s)
     char created[TIME_TEXT];
     time_text(s->created, created);
     json_t *saved =
-        json_pack("{s:s, s:s, s:o, s:O, s:O, s:b, s:b, s:I}", "id", s->id, "created", created,
+        json_pack("{s:s, s:s, s:o, s:O, s:O, s:b, s:b, s:I, s:I}", "id", s->id, "created", created,
                   "limits", limits_json(&s->limits), "env", s->env, "network", s->network, "cold",
-                  (int)s->cold, "best_effort", (int)s->best_effort, "uid", (json_int_t)s->uid);
+                  (int)s->cold, "best_effort", (int)s->best_effort, "uid", (json_int_t)s->uid,
+                  "lives_from_ms", (json_int_t)s->lives_from_ms);
     if (s->keeper)
         json_object_set_new(saved, "keeper", json_string(s->keeper));
     if (s->enforced)
@@ -128,16 +145,20 @@ json_t *sandbox_save(const struct sandbox *s)
     return saved;
 }
 
-void sandbox_restore(struct kernel *k, json_t *saved)
+static struct sandbox *known(const struct core *c, const char *id)
 {
-    const char *id = json_string_value(json_object_get(saved, "id"));
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if (strcmp(c->sandboxes[i]->id, id) == 0)
+            return c->sandboxes[i];
+    return NULL;
+}
+
+/* Each of its kernels has saved it, all with the same words. */
+static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
+{
     const char *keeper = json_string_value(json_object_get(saved, "keeper"));
-    if (!id || !id_valid(id))
-        return;
-    struct sandbox *s = sandbox_new(k->core, id);
+    struct sandbox *s = sandbox_new(c, id);
     struct err e;
-    s->kernel = k;
-    k->sandbox = s;
     limits_read(json_object_get(saved, "limits"), &s->limits, &e);
     if (json_is_object(json_object_get(saved, "env")))
         replace(&s->env, json_object_get(saved, "env"));
@@ -148,7 +169,26 @@ void sandbox_restore(struct kernel *k, json_t *saved)
     s->uid = json_integer_value(json_object_get(saved, "uid"));
     s->keeper = keeper ? xstrdup(keeper) : NULL;
     s->created = core_time_of(json_object_get(saved, "created"));
+    s->lives_from_ms = json_integer_value(json_object_get(saved, "lives_from_ms"));
     replace(&s->enforced, json_object_get(saved, "enforced"));
     replace(&s->missing, json_object_get(saved, "missing"));
-    core_keeper(k->core, sandbox_keeper(s)); /* joins it when it is up */
+    core_keeper(c, sandbox_keeper(s)); /* joins it when it is up */
+    return s;
+}
+
+void sandbox_restore(struct kernel *k, json_t *saved)
+{
+    json_t *of_sandbox = json_object_get(saved, "sandbox");
+    const char *id = json_string_value(json_object_get(of_sandbox, "id"));
+    const char *name = json_string_value(json_object_get(saved, "context_name"));
+    const char *from = json_string_value(json_object_get(saved, "forked_from"));
+    if (!id || !id_valid(id))
+        return;
+    struct sandbox *s = known(k->core, id);
+    if (!s)
+        s = restore(k->core, id, of_sandbox);
+    context_join(s, k, json_integer_value(json_object_get(saved, "context_number")));
+    k->context_name = xstrdup(name ? name : "default");
+    k->forked_from = from ? xstrdup(from) : NULL;
+    k->handing = json_is_true(json_object_get(saved, "handing"));
 }

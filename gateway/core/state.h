@@ -2,6 +2,7 @@
 #ifndef WARMCELL_GATEWAY_CORE_STATE_H
 #define WARMCELL_GATEWAY_CORE_STATE_H
 
+#include "gateway/core/context.h"
 #include "gateway/core/core.h"
 #include "gateway/core/journal.h"
 #include "gateway/core/kernel.h"
@@ -20,6 +21,7 @@
 #define GATEWAY_IDENTITY                                                                           \
     "warmcell-gateway" /* of the gateway's own requests: their replies go to nobody */
 
+struct branching;
 struct scan;
 struct seed;
 struct sessions;
@@ -103,7 +105,9 @@ struct removal {
 struct sandbox {
     struct core *core;
     char *id;
-    struct kernel *kernel; /* NULL: not made yet, or gone */
+    struct kernel *kernel; /* borrowed: the first of its contexts; NULL: none yet, or all gone */
+    int64_t last_number;   /* of the contexts that were ever made */
+    int64_t lives_from_ms; /* monotonic: when its limit of life began */
     struct limits limits;
     json_t *env; /* what its maker named; an object */
     json_t *network;
@@ -137,10 +141,14 @@ struct kernel {
     char *cause;  /* the word for it, as in DEATH; NULL: none */
     struct timespec started, last_activity;
     struct sandbox *sandbox; /* borrowed; NULL: unconfined, the owner's */
-    bool pooled;             /* of the pool, not handed out */
-    bool handing;            /* being adopted for a request */
-    bool ending;             /* kernel_stop was called */
-    bool gone;               /* waits for its handles to close */
+    struct kernel *sibling;  /* borrowed: the next context of the sandbox */
+    int64_t context_number;
+    char *context_name, *forked_from; /* NULL: not in a sandbox; it began empty */
+    struct branching *branching;      /* owned until its maker is told: it waits to be branched */
+    bool pooled;                      /* of the pool, not handed out */
+    bool handing;                     /* being adopted for a request */
+    bool ending;                      /* kernel_stop was called */
+    bool gone;                        /* waits for its handles to close */
     bool was_attached;
 
     struct launched host;
@@ -187,6 +195,7 @@ void core_handle_closed(struct core *c);
 /* kernel.c */
 struct kernel *kernel_new(struct core *c, const char *id, const char *name, struct err *e);
 bool kernel_launch(struct kernel *k, struct err *e);
+char *kernel_branch_path(const struct kernel *k); /* where it waits to be branched into; given */
 void kernel_kill_host(struct kernel *k);
 void kernel_watch_host(struct kernel *k);
 void kernel_save(const struct kernel *k); /* kernel.json, whole or not at all */
@@ -256,17 +265,38 @@ struct sandbox *sandbox_new(struct core *c, const char *id);
 enum keepers sandbox_keeper(const struct sandbox *s);
 void sandboxes_join(struct core *c,
                     struct keeper *keeper); /* it is up: take hold of what lives there */
-/* The sandbox's part of kernel.json, and back: k becomes its kernel. */
+/* The sandbox's part of kernel.json; and back, with k's own part: k becomes its kernel. */
 json_t *sandbox_save(const struct sandbox *s);
 void sandbox_restore(struct kernel *k, json_t *saved);
-/* Its kernel is being freed: it goes too, with its folder unless keep. */
-void sandbox_kernel_gone(struct sandbox *s, bool keep);
-/* The file that its host has interpreters started by; 503. */
-bool sandbox_write_plan(const struct sandbox *s, const char *path, struct err *e);
-void sandbox_died(struct sandbox *s); /* its kernel is dead: what else runs in it ends too */
+/* One of its kernels is being freed; with the last it goes too, with its folder unless keep. */
+void sandbox_kernel_gone(struct sandbox *s, struct kernel *k, bool keep);
+json_t *sandbox_plan(const struct sandbox *s); /* what OPEN is told; given */
+void sandbox_died(struct sandbox *s); /* a kernel is dead: with the last all that runs in it ends */
 /* One for the pool: its kernel is pooled from the start. */
 void sandbox_start_pooled(struct core *c);
 size_t sandboxes_opening(const struct core *c); /* for the pool, without a kernel yet */
+
+/* context.c */
+/* Starts one more kernel in s. name: NULL for the next one. branching: it waits for that; borrowed
+ * when it fails, else the kernel's. NULL: e is filled, 502, 503. */
+struct kernel *context_start(struct sandbox *s, const char *name, struct branching *branching,
+                             struct err *e);
+void context_join(struct sandbox *s, struct kernel *k, int64_t number);
+void context_leave(struct kernel *k);
+/* The file that its host has interpreters started by; 503. */
+bool context_write_plan(const struct kernel *k, const char *path, struct err *e);
+size_t contexts_count(const struct sandbox *s); /* that contexts_each finds */
+bool contexts_live(const struct sandbox *s);    /* one at least is not dead */
+
+/* branching.c */
+/* done: as of contexts_create. Given. */
+struct branching *branching_new(struct kernel *from, bool force,
+                                void (*done)(void *user, struct kernel *k, const struct err *e),
+                                void *user);
+void branching_free(struct branching *b);                       /* nobody is told */
+void branching_expects(struct branching *b, struct kernel *to); /* before it is launched */
+void branching_attached(struct kernel *to);                     /* its host waits now */
+void branching_lost(struct kernel *to, const char *reason);     /* to is being freed */
 
 /* pool.c */
 void pool_refill(struct core *c);

@@ -265,6 +265,8 @@ static void take_state(struct kernel *k, const struct link_frame *frame)
             k->state = states[i].state;
     if (k->state == KERNEL_STARTING && !kernelspec_has_uplink(k->spec))
         nudge(k);
+    if (k->branching)
+        branching_attached(k); /* may end k */
 }
 
 static void take_death(struct kernel *k, const struct link_frame *frame)

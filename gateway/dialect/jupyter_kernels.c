@@ -36,6 +36,8 @@ json_t *jupyter_kernel_model(const struct kernel *k)
         (json_int_t)kernel_connections(k), "profile", kernel_sandbox(k) ? "sandbox" : "owner");
     if (kernel_reason(k))
         json_object_set_new(model, "reason", json_string(kernel_reason(k)));
+    if (kernel_cause(k))
+        json_object_set_new(model, "cause", json_string(kernel_cause(k)));
     return model;
 }
 

@@ -3,7 +3,11 @@
 #define WARMCELL_GATEWAY_DIALECT_V1_H
 
 #include "gateway/core/core.h"
+#include "gateway/core/sandbox.h"
 #include "gateway/net/route.h"
+
+/* A body may be absent: it is then {}. Given; NULL: the exchange was answered. */
+json_t *v1_body(struct exchange *x);
 
 void v1_readyz(struct exchange *x, void *core);
 
@@ -12,6 +16,12 @@ void v1_sandboxes_list(struct exchange *x, void *core);
 void v1_sandbox_show(struct exchange *x, void *core);
 void v1_sandbox_change(struct exchange *x, void *core);
 void v1_sandbox_delete(struct exchange *x, void *core);
+
+void v1_contexts_create(struct exchange *x, void *core);
+void v1_contexts_list(struct exchange *x, void *core);
+void v1_context_show(struct exchange *x, void *core);
+void v1_context_delete(struct exchange *x, void *core);
+json_t *v1_contexts_model(const struct sandbox *s); /* an array; given */
 
 void v1_metrics(struct exchange *x, void *core);
 

@@ -1,14 +1,15 @@
 /* /v1/sandboxes: create, list, show, change, delete.
  *
- * A sandbox is {"id", "state", "reason", "created", "uid", "cold", "network", "policy", "limits",
- * "confinement", "usage", "contexts"}:
+ * A sandbox is {"id", "state", "reason", "cause", "created", "uid", "cold", "network", "policy",
+ * "limits", "confinement", "usage", "contexts"}:
  *
  * - "uid" is the host's, or "shared" where all sandboxes have one;
  * - "limits" is {name: {"value": n or null, "enforced_by": "cgroup-v1" ... "host", "none"}};
  * - "confinement" is {"policy", "profile", "holds": {...}, "missing": [...]};
  * - "usage" is {"cpu_s", "memory_bytes", "memory_peak_bytes", "processes", "disk_bytes",
  *   "disk_inodes"}, null where it is not known;
- * - "contexts" is [{"id", "name", "language", "state"}], each a kernel under /api/kernels. */
+ * - "reason" and "cause" are those of the context that has something to tell, a dead one first;
+ * - "contexts" are as v1_contexts.c has them, each a kernel under /api/kernels. */
 #include <stdio.h>
 #include <string.h>
 
@@ -77,29 +78,21 @@ static json_t *usage_model(const struct sandbox *s)
     return model;
 }
 
-static json_t *contexts_model(const struct sandbox *s)
-{
-    const struct kernel *k = sandbox_kernel(s);
-    return k ? json_pack("[{s:s, s:s, s:s, s:s}]", "id", kernel_id(k), "name", "default",
-                         "language", "python", "state", kernel_state_text(k))
-             : json_array();
-}
-
 static json_t *sandbox_model(const struct sandbox *s)
 {
     char created[TIME_TEXT];
     time_text(sandbox_created(s), created);
     json_t *uid = sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s)) : json_string("shared");
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, s:o}", "id",
+    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, s:o}", "id",
                      sandbox_id(s), "state", sandbox_state_text(s), "reason",
-                     text_or_null(sandbox_reason(s)), "created", created, "uid", uid, "cold",
-                     (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy",
-                     sandbox_policy(s), "limits", limits_model(s), "confinement",
-                     confinement_model(s), "usage", usage_model(s), "contexts", contexts_model(s));
+                     text_or_null(sandbox_reason(s)), "cause", text_or_null(sandbox_cause(s)),
+                     "created", created, "uid", uid, "cold", (int)sandbox_is_cold(s), "network",
+                     sandbox_network(s), "policy", sandbox_policy(s), "limits", limits_model(s),
+                     "confinement", confinement_model(s), "usage", usage_model(s), "contexts",
+                     v1_contexts_model(s));
 }
 
-/* A body may be absent: it is then {}. NULL: the exchange was answered. */
-static json_t *body_of(struct exchange *x)
+json_t *v1_body(struct exchange *x)
 {
     struct err e = {0};
     struct bytes text = exchange_body(x);
@@ -126,7 +119,7 @@ void v1_sandboxes_create(struct exchange *x, void *core)
 {
     struct err e = {0};
     struct sandbox_request request = {0};
-    scoped(json) json_t *body = body_of(x);
+    scoped(json) json_t *body = v1_body(x);
     if (!body)
         return;
     if (!field_object(body, "limits", OPTIONAL, &request.limits, &e) ||
@@ -228,7 +221,7 @@ void v1_sandbox_change(struct exchange *x, void *core)
     struct err e = {0};
     json_t *limits = NULL;
     struct sandbox *s = find(x, core);
-    scoped(json) json_t *body = s ? body_of(x) : NULL;
+    scoped(json) json_t *body = s ? v1_body(x) : NULL;
     if (!body)
         return;
     if (!field_object(body, "limits", REQUIRED, &limits, &e)) {

@@ -58,6 +58,10 @@ static void add_uplink(const struct launch *launch, struct words *w)
         words_add(w, xstrdup("--sandbox-plan"));
         words_add(w, xstrdup(launch->sandbox_plan));
     }
+    if (launch->await_branch) {
+        words_add(w, xstrdup("--await-branch"));
+        words_add(w, xstrdup(launch->await_branch));
+    }
     if (launch->cold)
         words_add(w, xstrdup("--cold"));
 }

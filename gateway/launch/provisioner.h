@@ -20,6 +20,8 @@ struct launch {
         *keeper; /* the socket of the keeper that starts its interpreters; NULL: the host does */
     const char *sandbox;      /* with a keeper: its id there; NULL: unconfined */
     const char *sandbox_plan; /* with a sandbox: the file that its interpreters are started by */
+    const char *await_branch; /* with a sandbox: where its first interpreter is branched into it;
+                                 NULL: one is started */
     bool cold;                /* with a keeper: never a fork */
 };
 

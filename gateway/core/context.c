@@ -1,0 +1,276 @@
+/* The kernels of a sandbox: how each is made, found, and leaves it. What the sandbox is as a whole
+ * is in sandbox.c.
+ *
+ * Invariant: a sandbox's list holds exactly the kernels whose `sandbox` it is, by their number. */
+#include "gateway/core/context.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/core/state.h"
+#include "gateway/place.h"
+#include "gateway/store/kernel_table.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+#define HOME         "/home/user" /* these as every sandbox has them */
+#define WORKSPACE    "/workspace"
+#define NAME_DEFAULT "default"
+
+const char *context_name(const struct kernel *k)
+{
+    return k->context_name;
+}
+
+const char *context_forked_from(const struct kernel *k)
+{
+    return k->forked_from;
+}
+
+struct timespec context_created(const struct kernel *k)
+{
+    return k->started;
+}
+
+/* --- the list */
+
+void context_join(struct sandbox *s, struct kernel *k, int64_t number)
+{
+    struct kernel **place = &s->kernel;
+    while (*place && (*place)->context_number <= number)
+        place = &(*place)->sibling;
+    k->context_number = number;
+    k->sibling = *place;
+    *place = k;
+    k->sandbox = s;
+    if (number > s->last_number)
+        s->last_number = number;
+}
+
+void context_leave(struct kernel *k)
+{
+    struct kernel **place = &k->sandbox->kernel;
+    while (*place != k)
+        place = &(*place)->sibling;
+    *place = k->sibling;
+    k->sibling = NULL;
+    k->sandbox = NULL;
+}
+
+static bool visible(const struct kernel *k)
+{
+    return !k->pooled && !k->handing && !k->ending && !k->gone;
+}
+
+size_t contexts_count(const struct sandbox *s)
+{
+    size_t found = 0;
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        found += visible(k);
+    return found;
+}
+
+bool contexts_live(const struct sandbox *s)
+{
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        if (k->state != KERNEL_DEAD)
+            return true;
+    return false;
+}
+
+struct kernel *contexts_find(const struct sandbox *s, const char *id, struct err *e)
+{
+    for (struct kernel *k = s->kernel; k; k = k->sibling)
+        if (visible(k) && strcmp(k->id, id) == 0)
+            return k;
+    fail(e, 404, "sandbox %.100s has no context %.100s", s->id, id);
+    return NULL;
+}
+
+void contexts_each(const struct sandbox *s, void (*each)(void *user, struct kernel *k), void *user)
+{
+    for (struct kernel *k = s->kernel; k; k = k->sibling)
+        if (visible(k))
+            each(user, k);
+}
+
+/* --- what its host gets */
+
+/* What code in a sandbox finds besides what its maker named, and all that its host gets: the host
+ * is not confined, so nothing that a client named may reach its environment. */
+static void base_environment(const struct settings_core *settings, struct environment *env)
+{
+    static const char *const passed[] = {"TZ",           "WARMCELL_PYTHON", "WARMCELL_PYTHONPATH",
+                                         "ASAN_OPTIONS", "UBSAN_OPTIONS",   "LSAN_OPTIONS"};
+    environment_init(env);
+    const char *slash = strrchr(settings->python, '/');
+    scoped(string) char *path =
+        xasprintf("%.*s%s/usr/local/bin:/usr/bin:/bin", slash ? (int)(slash - settings->python) : 0,
+                  settings->python, slash ? ":" : "");
+    environment_set(env, "PATH", path);
+    environment_set(env, "HOME", HOME);
+    environment_set(env, "USER", "user");
+    environment_set(env, "LOGNAME", "user");
+    environment_set(env, "LANG", "C.UTF-8");
+    for (size_t i = 0; i < countof(passed); i++) {
+        const char *value = getenv(passed[i]);
+        if (value)
+            environment_set(env, passed[i], value);
+    }
+}
+
+static json_t *spec_of(const struct kernel *k, struct err *e)
+{
+    const char *python = k->core->settings->core.python;
+    scoped(string) char *program = place_kernel_host();
+    scoped(string) char *history = xasprintf("%s/history.sqlite", k->dir);
+    if (!program) {
+        fail(e, 503, "warmcell-kernel was not found next to this program; set WARMCELL_KERNEL");
+        return NULL;
+    }
+    json_t *argv = json_pack("[sss]", program, "--history", history);
+    if (*python) {
+        json_array_append_new(argv, json_string("--python"));
+        json_array_append_new(argv, json_string(python));
+    }
+    return json_pack("{s:o, s:{}, s:s, s:s, s:s, s:{s:{s:b}}}", "argv", argv, "env", "display_name",
+                     "Python 3 (warmcell)", "language", "python", "interrupt_mode", "message",
+                     "metadata", "warmcell", "uplink", 1);
+}
+
+/* The life of a sandbox does not begin again with a further context. */
+static struct limits limits_of(const struct kernel *k)
+{
+    struct limits limits = k->sandbox->limits;
+    if (limits.life_ms) {
+        int64_t left_ms = k->sandbox->lives_from_ms + limits.life_ms - monotonic_ms();
+        limits.life_ms = left_ms > 1 ? left_ms : 1;
+    }
+    return limits;
+}
+
+bool context_write_plan(const struct kernel *k, const char *path, struct err *e)
+{
+    __attribute__((cleanup(environment_scoped))) struct environment env = {0};
+    struct limits limits = limits_of(k);
+    base_environment(&k->core->settings->core, &env);
+    scoped(json) json_t *plan = sandbox_plan(k->sandbox), *all = environment_json(&env);
+    json_object_update(all, k->sandbox->env);
+    json_object_del(plan, "sandbox");
+    json_object_set(plan, "env", all);
+    json_object_set_new(plan, "limits", limits_json(&limits));
+    json_object_set_new(plan, "cwd", json_string(WORKSPACE));
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fail_errno(e, 503, "the file %.150s cannot be written", path);
+    bool written = json_dumpfd(plan, fd, JSON_COMPACT) == 0;
+    close(fd);
+    return written || fail(e, 503, "the file %.150s cannot be written", path);
+}
+
+/* --- the start */
+
+struct kernel *context_start(struct sandbox *s, const char *name, struct branching *branching,
+                             struct err *e)
+{
+    char id[UUID_TEXT];
+    uuid_make(id);
+    struct kernel *k = kernel_new(s->core, id, KERNELSPEC_BUILT_IN, e);
+    if (!k)
+        return NULL;
+    if (!contexts_live(s))
+        s->lives_from_ms = monotonic_ms();
+    context_join(s, k, s->last_number + 1);
+    k->pooled = s->pooled;
+    k->context_name = name ? xstrdup(name)
+                      : k->context_number == 1
+                          ? xstrdup(NAME_DEFAULT)
+                          : xasprintf("context-%lld", (long long)k->context_number);
+    k->spec = spec_of(k, e);
+    environment_free(&k->env);
+    base_environment(&s->core->settings->core, &k->env);
+    if (branching)
+        branching_expects(branching, k);
+    if (k->spec && kernel_launch(k, e))
+        return k;
+    context_leave(k);
+    k->branching = NULL;
+    kernel_forget(k, 1011, "the kernel could not be started", false);
+    return NULL;
+}
+
+static bool name_free(const struct sandbox *s, const char *name, struct err *e)
+{
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        if (!k->ending && !k->gone && strcmp(k->context_name, name) == 0)
+            return fail(e, 409, "name: the sandbox has a context %s already", name);
+    return true;
+}
+
+static bool name_good(const char *name, struct err *e)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len > CONTEXT_NAME_LIMIT)
+        return fail(e, 400, "name: must be 1 to %d bytes long", CONTEXT_NAME_LIMIT);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)name[i] < ' ' || name[i] == 127)
+            return fail(e, 400, "name: must hold no control characters");
+    return true;
+}
+
+static bool can_be_forked(const struct kernel *k, struct err *e)
+{
+    static const char *const why[] = {
+        [KERNEL_STARTING] = "is starting: it can be forked when it is idle",
+        [KERNEL_BUSY] = "is busy: it can be forked between two executions",
+        [KERNEL_RESTARTING] = "is starting again: it can be forked when it is idle",
+    };
+    if (k->state == KERNEL_IDLE && k->uplink)
+        return true;
+    if (k->state == KERNEL_DEAD || !k->uplink)
+        return fail(e, 409, "context %s is dead: %s", k->id, k->reason ? k->reason : "it ended");
+    return fail(e, 409, "context %s %s", k->id, why[k->state]);
+}
+
+static bool check(struct sandbox *s, const struct context_request *request, struct err *e)
+{
+    int64_t most = s->core->settings->core.max_contexts;
+    size_t count = 0;
+    if (s->core->draining)
+        return fail(e, 503, "the gateway is ending");
+    if (request->name && (!name_good(request->name, e) || !name_free(s, request->name, e)))
+        return false;
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        count += !k->ending;
+    if (most > 0 && count >= (size_t)most)
+        return fail(e, 403,
+                    "Resource Limit: the sandbox has %lld contexts, which is the most "
+                    "allowed",
+                    (long long)most);
+    return kernels_allowed(s->core, e);
+}
+
+void contexts_create(struct sandbox *s, const struct context_request *request,
+                     void (*done)(void *user, struct kernel *k, const struct err *e), void *user)
+{
+    struct err e = {0};
+    struct kernel *from = NULL, *k = NULL;
+    struct branching *branching = NULL;
+    if (check(s, request, &e) && (!request->fork || ((from = contexts_find(s, request->fork, &e)) &&
+                                                     can_be_forked(from, &e)))) {
+        if (from)
+            branching = branching_new(from, request->force, done, user);
+        k = context_start(s, request->name, branching, &e);
+    }
+    if (!k) {
+        branching_free(branching);
+        done(user, NULL, &e);
+        return;
+    }
+    if (from)
+        return; /* its maker is told when there is an interpreter */
+    kernel_table_started(s->core->store, k->id, k->name, k->started);
+    done(user, k, NULL);
+}

@@ -1,0 +1,122 @@
+/* /v1/sandboxes/{id}/contexts: create (empty, or as a branch of another one), list, show, delete.
+ *
+ * A context is {"id", "name", "language", "state", "reason", "cause", "created", "forked_from"}:
+ *
+ * - "id" is that of its kernel under /api/kernels;
+ * - "state" is "starting", "idle", "busy", "restarting" or "dead";
+ * - "reason" is a sentence, "cause" a word (docs/link.md, DEATH) that say why it is dead or what
+ *   happened to it last, or null;
+ * - "forked_from" is the id of the context that it was a branch of, or null. */
+#include "gateway/core/context.h"
+#include "gateway/dialect/v1.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+#include "protocol/memory.h"
+
+static json_t *text_or_null(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *context_model(const struct kernel *k)
+{
+    char created[TIME_TEXT];
+    time_text(context_created(k), created);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o}", "id", kernel_id(k), "name",
+                     context_name(k), "language", "python", "state", kernel_state_text(k), "reason",
+                     text_or_null(kernel_reason(k)), "cause", text_or_null(kernel_cause(k)),
+                     "created", created, "forked_from", text_or_null(context_forked_from(k)));
+}
+
+static void add_model(void *user, struct kernel *k)
+{
+    json_array_append_new(user, context_model(k));
+}
+
+json_t *v1_contexts_model(const struct sandbox *s)
+{
+    json_t *list = json_array();
+    contexts_each(s, add_model, list);
+    return list;
+}
+
+static struct sandbox *find_sandbox(struct exchange *x, struct core *c)
+{
+    struct err e = {0};
+    struct sandbox *s = sandboxes_find(c, exchange_param(x, "id"), &e);
+    if (!s)
+        exchange_fail(x, &e);
+    return s;
+}
+
+/* NULL: the exchange was answered. */
+static struct kernel *find(struct exchange *x, struct core *c)
+{
+    struct err e = {0};
+    struct sandbox *s = find_sandbox(x, c);
+    struct kernel *k = s ? contexts_find(s, exchange_param(x, "context"), &e) : NULL;
+    if (s && !k)
+        exchange_fail(x, &e);
+    return k;
+}
+
+static void on_created(void *user, struct kernel *k, const struct err *e)
+{
+    struct exchange *x = user;
+    if (!k) {
+        exchange_fail(x, e);
+        return;
+    }
+    scoped(string) char *location =
+        xasprintf("%s/v1/sandboxes/%s/contexts/%s", exchange_base_url(x),
+                  sandbox_id(kernel_sandbox(k)), kernel_id(k));
+    exchange_add_header(x, "Location", location);
+    exchange_reply_json(x, 201, context_model(k));
+}
+
+void v1_contexts_create(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    struct context_request request = {0};
+    struct sandbox *s = find_sandbox(x, core);
+    scoped(json) json_t *body = s ? v1_body(x) : NULL;
+    if (!body)
+        return;
+    if (field_str(body, "name", OPTIONAL, &request.name, &e) &&
+        field_str(body, "fork", OPTIONAL, &request.fork, &e) &&
+        field_bool(body, "force", OPTIONAL, &request.force, &e))
+        contexts_create(s, &request, on_created, x);
+    else
+        exchange_fail(x, &e);
+}
+
+void v1_contexts_list(struct exchange *x, void *core)
+{
+    struct sandbox *s = find_sandbox(x, core);
+    if (s)
+        exchange_reply_json(x, 200,
+                            json_pack("{s:o, s:n}", "contexts", v1_contexts_model(s), "next"));
+}
+
+void v1_context_show(struct exchange *x, void *core)
+{
+    struct kernel *k = find(x, core);
+    if (k)
+        exchange_reply_json(x, 200, context_model(k));
+}
+
+static void on_removed(void *user, const struct err *e)
+{
+    struct exchange *x = user;
+    if (e)
+        exchange_fail(x, e);
+    else
+        exchange_reply_empty(x, 204);
+}
+
+void v1_context_delete(struct exchange *x, void *core)
+{
+    struct kernel *k = find(x, core);
+    if (k)
+        kernel_stop(k, "the context was deleted", on_removed, x);
+}
