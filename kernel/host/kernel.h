@@ -86,7 +86,8 @@ struct kernel {
     struct usage *usage;
     char *adopted; /* the JSON of ADOPT, given to each new interpreter; or NULL */
 
-    char *broken; /* PHASE_BROKEN: why */
+    char *broken;           /* PHASE_BROKEN: why */
+    int64_t broken_told_ms; /* monotonic: when that was first told; 0: not yet */
     struct timer *end_timer;
     struct timer *hello_timer;
     struct queue leaving; /* shutdown requests that are answered when the interpreter has ended */

@@ -21,7 +21,8 @@
 #define HELLO_WAIT_MS      1000
 #define ADOPT_LIMIT_BYTES  (16u * 1024 * 1024)
 #define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start waits to be asked why */
-#define BROKEN_TOLD_MS     1000  /* and for more questions after the last answer */
+#define BROKEN_TOLD_MS     1000  /* and for more questions after the last answer, */
+#define BROKEN_ANSWERS_MS  3000  /* but no longer than this after the first: it is to be replaced */
 #define EXIT_BROKEN        1
 #define EXIT_CRASH_LOOP    3
 
@@ -57,6 +58,7 @@ static void be_broken(struct kernel *k, const char *cause, struct bytes last_wor
     report("%s", cause);
     outcome_tell(&k->restarted, false, 502, k->broken);
     set_reason(k, CAUSE_START, k->broken);
+    k->broken_told_ms = 0;
     end_soon(k, EXIT_BROKEN, BROKEN_LINGER_MS);
     kernel_dispatch(k);
 }
@@ -77,8 +79,12 @@ static void wait_for_session(struct kernel *k)
 
 void kernel_broken_told(struct kernel *k)
 {
+    int64_t now = monotonic_ms();
+    if (!k->broken_told_ms)
+        k->broken_told_ms = now;
+    int64_t left = k->broken_told_ms + BROKEN_ANSWERS_MS - now;
     if (k->end_timer)
-        timer_start(k->end_timer, BROKEN_TOLD_MS);
+        timer_start(k->end_timer, left > BROKEN_TOLD_MS ? BROKEN_TOLD_MS : left > 0 ? left : 0);
 }
 
 static void begin(struct kernel *k)

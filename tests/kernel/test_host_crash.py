@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,20 @@ def test_an_interpreter_that_fails_to_start() -> None:
         assert "ended with status 1 before it was ready" in text
         assert "this driver cannot start" in text, "the end of its stderr is told"
         assert host.wait() == 1, "it ends by itself"
+
+
+def test_one_that_cannot_start_ends_however_often_it_is_asked() -> None:
+    """Its gateway starts it again when it has ended: a client must not be able to prevent that."""
+    with Host(driver=["--die"]) as host:
+        client = host.client()
+        refused(client)
+        for _ in range(100):
+            client.execute("again")
+            with suppress(subprocess.TimeoutExpired):
+                assert host.wait(timeout=0.2) == 1
+                break
+        else:
+            pytest.fail("it lives for twenty seconds, as long as it is asked")
 
 
 def test_the_interpreter_inherits_nothing() -> None:

@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "bench")]
 import cycles  # noqa: E402
 import kills  # noqa: E402
 import readers  # noqa: E402
+import sandbox_kills  # noqa: E402
 import sandboxes  # noqa: E402
 from harness import processes  # noqa: E402
 from harness.processes import BenchError  # noqa: E402
@@ -37,8 +38,9 @@ def number(name: str, default: float) -> float:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "what", nargs="?", choices=["cycles", "sandboxes", "kills", "readers"], help="one; else all"
-    )
+        "what", nargs="?", help="one; else all",
+        choices=["cycles", "sandboxes", "kills", "sandbox-kills", "readers"],
+    )  # fmt: skip
     parser.add_argument("--cycles", type=int, default=int(number("WARMCELL_SOAK_CYCLES", 5000)))
     parser.add_argument(
         "--sandboxes", type=int, default=int(number("WARMCELL_SOAK_SANDBOXES", 10_000)),
@@ -69,6 +71,7 @@ def main() -> int:
         "cycles": lambda: cycles.run(wanted.cycles, wanted.parallel, say),
         "sandboxes": lambda: sandboxes.run(wanted.sandboxes, wanted.live, say),
         "kills": lambda: kills.run(wanted.kill_seconds, seed, say),
+        "sandbox-kills": lambda: sandbox_kills.run(wanted.kill_seconds, seed, say),
         "readers": lambda: readers.run(wanted.readers, wanted.lines, say),
     }
     processes.guard()

@@ -5,16 +5,13 @@ afterwards nothing is left in the gateway, its keeper, the control groups, the m
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from account import Lost, run_cell
-from cycles import Holdings, check_growth, holdings, settled
-from harness import processes
+from census import Holdings, census, check_memory, settled
 from harness.home import Home
 from harness.message import execute_content
 from harness.sandboxes import Sandbox, gateway, metrics, wait_warm
@@ -22,9 +19,6 @@ from harness.servers import Server
 from harness.websocket import KernelSocket
 
 WARM_UP = 20
-KEEPER_GROWTH_BYTES = 4 * 1024 * 1024  # what allocators keep, whatever the number of cycles
-KEEPER_GROWTH_BYTES_EACH = 512
-CGROUPS = "/sys/fs/cgroup"
 DAEMONS = """
 import subprocess
 for _ in range(3):
@@ -36,49 +30,6 @@ for n in range(50):
     os.makedirs(f"d{n}/e")
     open(f"d{n}/f", "w").write("x")
 """
-
-
-@dataclass(frozen=True)
-class KeeperHoldings:
-    """What the keepers of this run hold, all their processes together."""
-
-    processes: int
-    descriptors: int
-    mounts: int
-    rss_bytes: int
-    cgroups: int
-
-
-def keepers() -> list[int]:
-    """The processes of keepers: their own two, and their fork servers."""
-    found = []
-    for pid in processes.live_tree_of(os.getpid()):
-        with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if words[0].endswith(b"warmcell-keeper") or b"--fork-server" in words:
-                found.append(pid)
-    return found
-
-
-def cgroups(pids: list[int]) -> int:
-    """Folders in the control groups that keepers hold open as their own."""
-    own: set[str] = set()
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-            own |= {link for link in links if "/warmcell-" in link and link.startswith(CGROUPS)}
-    return sum(len(folders) for top in own for _, folders, _ in os.walk(top))
-
-
-def keeper_holdings() -> KeeperHoldings:
-    pids = keepers()
-    descriptors = mounts = rss = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            descriptors += processes.descriptors_of(pid)
-            mounts = max(mounts, len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()))
-            rss += processes.rss_bytes(pid)
-    return KeeperHoldings(len(pids), descriptors, mounts, rss, cgroups(pids))
 
 
 def delete_idle(sandbox: Sandbox, client: KernelSocket) -> None:
@@ -119,55 +70,60 @@ def cycle(server: Server, number: int) -> None:
         ENDINGS[number % len(ENDINGS)](sandbox, client)
 
 
-def check_keepers(before: KeeperHoldings, cycles: int) -> KeeperHoldings:
-    """Fails when a keeper kept something of the sandboxes that are gone."""
-    deadline = time.monotonic() + 30
-    while True:
-        now = keeper_holdings()
-        allowed = KEEPER_GROWTH_BYTES + KEEPER_GROWTH_BYTES_EACH * cycles
-        same = (now.processes <= before.processes and now.descriptors <= before.descriptors
-                and now.mounts <= before.mounts and now.cgroups <= before.cgroups
-                and now.rss_bytes <= before.rss_bytes + allowed)  # fmt: skip
-        if same:
-            return now
-        if time.monotonic() > deadline:
-            raise Lost(f"the keepers hold {now} after {cycles} sandboxes, was {before}")
-        time.sleep(0.1)
+def memory_bytes() -> int:
+    """What the machine has left, as the kernel reckons it."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    return next(int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:")
 
 
-def live_at_once(server: Server, count: int, say: Callable[[str], None]) -> None:
-    """Makes so many sandboxes, asks each while all live, and deletes them."""
+def live_at_once(server: Server, count: int, say: Callable[[str], None]) -> str:
+    """Makes so many sandboxes, asks each while all live, and deletes them; what that took."""
     made: list[Sandbox] = []
+    before, began = memory_bytes(), time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         for number, sandbox in enumerate(pool.map(lambda _: Sandbox(server), range(count)), 1):
             made.append(sandbox)
             if number % 50 == 0:
-                say(f"sandboxes: {number} live")
+                say(f"sandboxes: {number} live, {time.monotonic() - began:.1f} s")
         for number, sandbox in enumerate(made):
             with contextlib.closing(sandbox.open()) as client:
                 run_cell(client, f"print({number} * 3)").check_whole(f"{number * 3}\n")
-        if metrics(server)["warmcell_sandboxes"] != count:
-            raise Lost(f"{count} sandboxes were made; {metrics(server)['warmcell_sandboxes']} live")
+        all_s, used = time.monotonic() - began, before - memory_bytes()
+        check_isolated(server, count)
         list(pool.map(Sandbox.delete, made))
+    return (f"{count} lived at once and answered after {all_s:.0f} s, with "
+            f"{used / count / 2**20:.1f} MiB of the machine's memory each")  # fmt: skip
+
+
+def check_isolated(server: Server, count: int) -> None:
+    """Fails unless so many sandboxes live, each with its interpreter in namespaces of its own."""
+    if (live := metrics(server)["warmcell_sandboxes"]) != count:
+        raise Lost(f"{count} sandboxes were made; {live} live")
+    inside = [one for one in census() if one.role == "interpreter"]
+    inits = {one.namespace for one in census() if one.role == "init"}
+    if len(inits) < count or {one.namespace for one in inside} != inits:
+        raise Lost(f"{count} sandboxes have {len(inits)} namespaces and {len(inside)} interpreters")
 
 
 def prove(
     server: Server, cycles: int, live: int, say: Callable[[str], None]
-) -> tuple[Holdings, Holdings, KeeperHoldings]:
+) -> tuple[Holdings, Holdings, str]:
+    home = server.home
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda n: cycle(server, n), range(WARM_UP)))
         wait_warm(server)
-        before = settled(server, None)
-        kept = keeper_holdings()
+        together = live_at_once(server, live, say)
+        before = settled(home, None)
         began = time.monotonic()
         for first in range(0, cycles, 100):
             batch = range(first, min(first + 100, cycles))
             list(pool.map(lambda n: cycle(server, n), batch))
-            say(f"sandboxes: {batch.stop} of {cycles}, {time.monotonic() - began:.0f} s")
-    live_at_once(server, live, say)
-    after = settled(server, before, holdings)
-    check_growth(before, after, cycles + live)
-    return before, after, check_keepers(kept, cycles + live)
+            now = settled(home, before)
+            say(f"sandboxes: {batch.stop} of {cycles}, {time.monotonic() - began:.0f} s; "
+                f"{now.memory()}")  # fmt: skip
+    after = settled(home, before)
+    check_memory(before, after, cycles)
+    return before, after, together
 
 
 def run(cycles: int, live: int, say: Callable[[str], None]) -> str:
@@ -175,12 +131,11 @@ def run(cycles: int, live: int, say: Callable[[str], None]) -> str:
     home = Home()
     server = Server(gateway("--pool-max=0", "--preload=json,numpy"), home)
     try:
-        before, after, kept = prove(server, cycles, live, say)
+        before, after, together = prove(server, cycles, live, say)
         left = list((home.path / ".local/state/warmcell/sandboxes").iterdir())
         if left:
             raise Lost(f"folders are left: {left[:20]}")
     finally:
         server.stop()
         home.close()
-    return (f"{cycles} sandboxes came and went, {live} at once; before {before}, after {after}, "
-            f"keepers {kept}")  # fmt: skip
+    return f"{together}; {cycles} sandboxes came and went; before {before}, after {after}"

@@ -17,6 +17,7 @@ RUN = Path(__file__).resolve().parent / "run.py"
         pytest.param(["cycles", "--cycles", "20"], id="cycles"),
         pytest.param(["sandboxes", "--sandboxes", "30", "--live", "20"], id="sandboxes"),
         pytest.param(["kills", "--kill-seconds", "8"], id="kills"),
+        pytest.param(["sandbox-kills", "--kill-seconds", "1"], id="sandbox-kills"),
         pytest.param(["readers", "--readers", "30", "--lines", "50000"], id="readers"),
     ],
 )
