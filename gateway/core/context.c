@@ -4,11 +4,10 @@
  * Invariant: a sandbox's list holds exactly the kernels whose `sandbox` it is, by their number. */
 #include "gateway/core/context.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "gateway/core/json_file.h"
 #include "gateway/core/state.h"
 #include "gateway/place.h"
 #include "gateway/store/kernel_table.h"
@@ -162,12 +161,7 @@ bool context_write_plan(const struct kernel *k, const char *path, struct err *e)
     json_object_set(plan, "env", all);
     json_object_set_new(plan, "limits", limits_json(&limits));
     json_object_set_new(plan, "cwd", json_string(WORKSPACE));
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return fail_errno(e, 503, "the file %.150s cannot be written", path);
-    bool written = json_dumpfd(plan, fd, JSON_COMPACT) == 0;
-    close(fd);
-    return written || fail(e, 503, "the file %.150s cannot be written", path);
+    return json_file_write(path, plan, e);
 }
 
 /* --- the start */

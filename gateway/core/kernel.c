@@ -6,7 +6,6 @@
 #include "gateway/core/kernel.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/json_file.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
@@ -244,13 +244,9 @@ void kernel_save(const struct kernel *k)
         add_text(saved, "forked_from", k->forked_from);
     }
     scoped(string) char *path = xasprintf("%s/kernel.json", k->dir);
-    scoped(string) char *fresh = xasprintf("%s/kernel.json.new", k->dir);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool written = fd >= 0 && json_dumpfd(saved, fd, JSON_COMPACT) == 0;
-    if (fd >= 0)
-        close(fd);
-    if (!written || rename(fresh, path) != 0)
-        log_warn("a kernel's state was not written", F_STR("kernel", k->id), F_STR("path", path));
+    struct err e;
+    if (!json_file_replace(path, saved, &e))
+        log_warn("a kernel's state was not written", F_STR("kernel", k->id), F_STR("why", e.text));
     json_decref(saved);
 }
 

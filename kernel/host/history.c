@@ -49,7 +49,6 @@ struct history {
     char *journal_directory;
     int64_t session;
     bool own, fresh; /* fresh: own, and no session has begun in it */
-    bool without_journal;
 
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -310,10 +309,9 @@ static char *folder_of(const char *file)
 static void open_journal(struct history *h)
 {
     struct err e;
-    if (h->journal || !h->journal_directory || h->without_journal)
+    if (h->journal || !h->journal_directory)
         return;
     h->journal = journal_open(h->journal_directory, h->file, &e);
-    h->without_journal = !h->journal;
     if (!h->journal)
         report("history: %s; rows of a kernel that is killed may be lost", e.text);
 }
@@ -365,6 +363,8 @@ void history_free(struct history *h)
 
 void history_begin_session(struct history *h)
 {
+    if (h->own) /* not earlier: the interpreter is on its way by now */
+        open_journal(h);
     if (h->fresh) {
         h->fresh = false;
         h->promised = true; /* the thread sees it with its first task */
@@ -391,7 +391,6 @@ void history_add(struct history *h, int64_t line, struct bytes source, struct by
     task->row =
         (struct history_row){h->session, line, {task->data, source.len}, {raw, source_raw.len}};
     struct err e;
-    open_journal(h);
     if (h->journal && !journal_append(h->journal, &task->row, &e))
         report_dropped("history: %s", e.text);
     if (h->journal)

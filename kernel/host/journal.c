@@ -71,7 +71,8 @@ static bool write_head(struct journal *j, const char *database)
 struct journal *journal_open(const char *directory, const char *database, struct err *e)
 {
     char unique[17];
-    make_directories(directory);
+    if (access(directory, W_OK) != 0)
+        make_directories(directory);
     random_hex(unique, 8);
     struct journal *j = xcalloc(1, sizeof *j);
     pthread_mutex_init(&j->mutex, NULL);

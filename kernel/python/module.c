@@ -18,7 +18,7 @@ static struct lane *lane;
 static PyObject *parent_var; /* ContextVar: (number, message) */
 static PyObject *fallback;
 static uint64_t last_number;
-static bool rehearsing; /* there is no link yet: what is sent is made and thrown away */
+static _Thread_local bool rehearsing; /* what this thread sends is made and thrown away */
 
 struct lane *core_lane(void)
 {
@@ -215,7 +215,7 @@ static PyObject *py_send(PyObject *module, PyObject *args)
 /* Before there is a link: to the descriptor itself. */
 static bool write_early(enum lane_stream stream, struct bytes text)
 {
-    while (!rehearsing && text.len > 0) {
+    while (text.len > 0) {
         ssize_t n = write(stream == LANE_STDOUT ? 1 : 2, text.data, text.len);
         if (n < 0 && errno != EINTR)
             return PyErr_SetFromErrno(PyExc_OSError) != NULL;
@@ -248,7 +248,8 @@ static PyObject *write_text(enum lane_stream stream, PyObject *text)
     struct bytes view = jsontext_utf8(text, &keep);
     if (!view.data)
         return NULL;
-    bool ok = lane ? write_pieces(stream, core_number(), view) : write_early(stream, view);
+    bool ok = rehearsing ||
+              (lane ? write_pieces(stream, core_number(), view) : write_early(stream, view));
     Py_XDECREF(keep);
     return ok ? PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text)) : NULL;
 }
@@ -354,6 +355,13 @@ static PyObject *py_rehearse(PyObject *module, PyObject *function)
     Py_RETURN_NONE;
 }
 
+static PyObject *py_hush(PyObject *module, PyObject *on)
+{
+    (void)module;
+    rehearsing = PyObject_IsTrue(on) == 1;
+    Py_RETURN_NONE;
+}
+
 static PyObject *py_wake_fd(PyObject *module, PyObject *none)
 {
     (void)module, (void)none;
@@ -418,6 +426,7 @@ static PyMethodDef methods[] = {
     {"open", py_open, METH_VARARGS, "open(fd, fallback): take over the link's socket"},
     {"rehearse", py_rehearse, METH_O,
      "rehearse(fallback | None): until open(), whether what is sent is made and thrown away"},
+    {"hush", py_hush, METH_O, "hush(on): what this thread sends is made and thrown away"},
     {"wait", core_py_wait, METH_VARARGS, "wait(fds, timeout_ms) -> (kind, number, parts) | None"},
     {"wake_fd", py_wake_fd, METH_NOARGS, "a descriptor that is readable while a request waits"},
     {"pending", py_pending, METH_NOARGS, "whether a request waits"},

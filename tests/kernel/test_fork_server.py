@@ -115,6 +115,30 @@ def test_a_fork_is_as_an_interpreter_that_was_just_started(
     assert seen[1] == seen[0]
 
 
+def faults(pid: int) -> int:
+    """How often it got a page, or one of its own in place of a shared one."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+def test_what_a_fork_rehearses_cannot_be_seen(programs: Programs, tmp_path: Path) -> None:
+    """A fork that nobody asks anything runs cells of its own, so that it has its pages by then."""
+    seen = []
+    for entry in ("embedded", "forked"):
+        hello = {"cwd": str(tmp_path), "history": {"file": None, "session": 7}}
+        interpreter = start(entry, programs, hello=hello)
+        if entry == "forked":
+            pid = interpreter.process.pid
+            at_first = faults(pid)
+            processes.until(lambda: faults(pid) > at_first + 100, "a rehearsal")  # noqa: B023
+        answer = interpreter.run("print(1)\n2")
+        told = [kind for kind, _ in answer.published]
+        state = value(interpreter, STATE.strip())
+        state["cells"] = len(state["cells"])  # their names have a pid
+        seen.append((told, answer.stdout, state))
+        interpreter.close()
+    assert seen[1] == seen[0]
+
+
 def test_nothing_was_plotted_and_plots_go_where_they_should(forks: Forks) -> None:
     fork = forks()
     assert value(fork, "import matplotlib.pyplot as plt\nplt.get_fignums()") == []

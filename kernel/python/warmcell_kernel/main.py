@@ -78,7 +78,8 @@ def serve_link(
     _warmcell.send(frames.READY, 0, ready(kernel.shell.banner))
     when_ready()
     try:
-        startup.run_user_code(kernel.shell)  # it may print, which only a ready interpreter does
+        if startup.run_user_code(kernel.shell):  # may print, which only a ready interpreter does
+            kernel.rehearsal = None
         while True:
             try:
                 kernel.serve()

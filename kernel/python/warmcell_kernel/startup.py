@@ -52,10 +52,11 @@ def _wanted(shell: ZMQInteractiveShell) -> bool:
     )
 
 
-def run_user_code(shell: ZMQInteractiveShell) -> None:
-    """Loads extensions and runs exec_lines, PYTHONSTARTUP and the profile's startup files."""
+def run_user_code(shell: ZMQInteractiveShell) -> bool:
+    """Loads extensions and runs exec_lines, PYTHONSTARTUP and the profile's startup files; whether
+    there are any."""
     if not _wanted(shell):
-        return
+        return False
     import traceback
 
     from IPython.core.shellapp import InteractiveShellApp
@@ -79,3 +80,4 @@ def run_user_code(shell: ZMQInteractiveShell) -> None:
         App(config=shell.config).initialize()
     except Exception:  # the user's configuration must not keep the kernel from starting
         traceback.print_exc()
+    return True
