@@ -1,7 +1,6 @@
 /* Descriptors of a start, all with FD_CLOEXEC: the process gets its own by number. */
 #include "kernel/host/channels.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -12,27 +11,24 @@
 #define LINK_BUFFER_BYTES (1024 * 1024)
 #define PIPE_BYTES        (256 * 1024)
 
-/* The memory that tells the interpreter how far its pipes were read; it cannot write there. Returns
- * its descriptor, -1 with errno. */
-static int share_page(struct pipe_page **page)
+static void *map(int fd, size_t len, int protection, off_t offset)
 {
-    int fd = memfd_create("warmcell pipes", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return -1;
-    void *place = ftruncate(fd, sizeof **page) == 0
-                      ? mmap(NULL, sizeof **page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-                      : MAP_FAILED;
-    int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE;
-    if (place == MAP_FAILED || fcntl(fd, F_ADD_SEALS, seals) != 0) {
-        int cause = errno;
-        if (place != MAP_FAILED)
-            munmap(place, sizeof **page);
-        close(fd);
-        errno = cause;
-        return -1;
-    }
-    *page = place;
-    return fd;
+    void *place = mmap(NULL, len, protection, MAP_SHARED, fd, offset);
+    return place == MAP_FAILED ? NULL : place;
+}
+
+/* Nobody can change the size of it. What the interpreter scribbles there misleads nobody but
+ * itself: of the page we only write, and the outbox could as well come over the link. */
+static bool share_memory(struct channels *c)
+{
+    int fd = memfd_create("warmcell link", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    c->theirs[END_PAGE] = fd;
+    if (fd < 0 || ftruncate(fd, OUTBOX_OFFSET + OUTBOX_BYTES) != 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+        return false;
+    c->page = map(fd, sizeof *c->page, PROT_READ | PROT_WRITE, 0);
+    c->outbox = map(fd, OUTBOX_BYTES, PROT_READ, OUTBOX_OFFSET);
+    return c->page && c->outbox;
 }
 
 static bool open_pipe(struct channels *c, enum channel_end end)
@@ -73,7 +69,7 @@ bool channels_open(struct channels *out, struct err *e)
 {
     *out = (struct channels){.ours = {-1, -1, -1}, .theirs = {-1, -1, -1, -1}};
     if (open_link(out) && open_pipe(out, END_STDOUT) && open_pipe(out, END_STDERR) &&
-        (out->theirs[END_PAGE] = share_page(&out->page)) >= 0)
+        share_memory(out))
         return true;
     fail_errno(e, 503, "cannot start the interpreter");
     channels_close(out);
@@ -91,5 +87,7 @@ void channels_close(struct channels *c)
     close_fds(c->ours, countof(c->ours));
     if (c->page)
         munmap(c->page, sizeof *c->page);
-    c->page = NULL;
+    if (c->outbox)
+        munmap(c->outbox, OUTBOX_BYTES);
+    c->page = c->outbox = NULL;
 }

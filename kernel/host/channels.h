@@ -1,9 +1,10 @@
-/* What stands between a host and its interpreter: the link, two pipes, and the page that tells how
- * far those were read. docs/link.md. */
+/* What stands between a host and its interpreter: the link, two pipes, and the memory with the page
+ * that tells how far those were read, and the outbox. docs/link.md. */
 #ifndef WARMCELL_KERNEL_HOST_CHANNELS_H
 #define WARMCELL_KERNEL_HOST_CHANNELS_H
 
 #include "protocol/err.h"
+#include "protocol/outbox.h"
 #include "protocol/pipe_page.h"
 
 /* In the order in which a keeper takes them. */
@@ -14,6 +15,7 @@ struct channels {
     int ours[END_PAGE];     /* link, and the reading ends; none blocks but the link */
     int theirs[ENDS];       /* -1 when they were closed */
     struct pipe_page *page; /* mapped */
+    void *outbox;           /* mapped; only to be read */
 };
 
 /* 503. */

@@ -3,7 +3,7 @@
  * Order: the link is read before the pipes, and a frame with PIPES_FIRST is told only after the
  * bytes that it says were written before it. Nothing is read while the clients are congested, so a
  * pipe or the link fills up and the interpreter waits; what it wrote before it died is still read
- * to the end. */
+ * to the end, and then what it had left in the outbox. */
 #include "kernel/host/interpreter.h"
 
 #include <errno.h>
@@ -22,6 +22,7 @@
 #include "kernel/host/keeper_client.h"
 #include "kernel/host/report.h"
 #include "kernel/host/spawn.h"
+#include "protocol/outbox.h"
 #include "protocol/pipe_page.h"
 #include "protocol/utf8.h"
 #include "sandbox/family.h"
@@ -47,7 +48,7 @@ struct interpreter {
     char *const *argv;            /* borrowed */
     struct keeper_client *keeper; /* borrowed; NULL: it is a child of ours */
     struct cradle *cradle;        /* where it is born; NULL: it is started */
-    struct channels channels;     /* of ours only the page; the others are below */
+    struct channels channels;     /* of ours only the memory; the others are below */
     pid_t pid;                    /* 0: none yet; -1: it had ended before we knew */
     int pidfd;                    /* borrowed from the keeper's client */
     bool begun;                   /* there is a process, or was */
@@ -56,6 +57,10 @@ struct interpreter {
     int link_fd;   /* -1: at its end */
     struct watch *link_watch;
     struct link_reader *reader;
+    uint64_t received; /* bytes of the link so far */
+    bool is_over;      /* the link gives no more; what is told now comes from... */
+    struct buffer rest;
+    size_t rest_told;
     struct buffer out;
     struct pipe pipes[2];
     struct buffer last_words;
@@ -209,6 +214,43 @@ static bool tell_frames(struct interpreter *i)
     }
 }
 
+/* The link gives no more: what the interpreter had not sent yet is in the outbox. */
+static void collect_rest(struct interpreter *i)
+{
+    uint64_t gap, missing;
+    i->is_over = true;
+    outbox_collect(i->channels.outbox, i->received, &i->rest, &gap, &missing);
+    if (gap) { /* the rest of a frame: what follows begins anew */
+        link_reader_free(i->reader);
+        i->reader = link_reader_new(LINK_LIMIT_BYTES);
+    }
+    if (gap + missing)
+        report("%llu bytes of messages that the interpreter was still sending when it ended are "
+               "lost",
+               (unsigned long long)(gap + missing));
+}
+
+/* The next bytes of the link, or of what was left in the outbox, as recv(2) tells it. */
+static ssize_t receive(struct interpreter *i, char *space, size_t room)
+{
+    if (!i->is_over) {
+        ssize_t got = recv(i->link_fd, space, room, MSG_DONTWAIT);
+        if (got > 0)
+            i->received += (uint64_t)got;
+        bool more = got > 0 || (got < 0 && (errno == EINTR || (errno == EAGAIN && !i->exited)));
+        if (more)
+            return got;
+        collect_rest(i);
+    }
+    size_t left = i->rest.len - i->rest_told;
+    size_t len = left < room ? left : room;
+    if (len == 0)
+        return 0;
+    memcpy(space, i->rest.data + i->rest_told, len);
+    i->rest_told += len;
+    return (ssize_t)len;
+}
+
 /* Reads the link until nothing more is there (true), or until it must stop. */
 static bool read_link(struct interpreter *i)
 {
@@ -220,7 +262,7 @@ static bool read_link(struct interpreter *i)
             return false;
         size_t room;
         char *space = link_reader_space(i->reader, &room);
-        ssize_t got = recv(i->link_fd, space, room, MSG_DONTWAIT);
+        ssize_t got = receive(i, space, room);
         if (got > 0) {
             link_reader_filled(i->reader, (size_t)got);
             used += (size_t)got;
@@ -504,6 +546,7 @@ void interpreter_free(struct interpreter *i)
         buffer_free(&i->pipes[n].text);
     timer_close(i->kill_timer);
     link_reader_free(i->reader);
+    buffer_free(&i->rest);
     buffer_free(&i->out);
     buffer_free(&i->last_words);
     free(i->refusal);

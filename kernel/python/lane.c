@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -48,16 +49,75 @@ static void free_frames(struct frame_queue *queue)
     queue->end = &queue->first;
 }
 
+static bool is_in_outbox(const struct lane *l, const struct outbox_slot *slot)
+{
+    const char *at = (const char *)slot, *first = l->outbox;
+    return first && at >= first && at < first + OUTBOX_BYTES;
+}
+
+struct outbox_slot *lane_take_slot(struct lane *l)
+{
+    for (size_t n = 0; l->outbox && n < OUTBOX_SLOTS; n++)
+        if (atomic_load(&outbox_slot(l->outbox, n)->fill) == 0)
+            return outbox_slot(l->outbox, n);
+    struct outbox_slot *slot = xmalloc(OUTBOX_SLOT_BYTES);
+    atomic_init(&slot->fill, 0);
+    return slot;
+}
+
+/* What lies in the outbox is the parent's in a forked child. */
+void lane_free_slot(struct lane *l, struct outbox_slot *slot)
+{
+    if (!slot || !is_in_outbox(l, slot))
+        free(slot);
+    else if (!l->forked)
+        atomic_store(&slot->fill, 0);
+}
+
+static void free_first_chunk(struct lane *l)
+{
+    struct chunk *c = l->chunks;
+    l->chunks = c->next;
+    if (!l->chunks)
+        l->chunks_end = &l->chunks;
+    if (c->slot)
+        lane_free_slot(l, c->slot);
+    else
+        free(c->data);
+    free(c);
+}
+
 static void free_chunks(struct lane *l)
 {
-    for (struct chunk *next, *c = l->chunks; c; c = next) {
-        next = c->next;
-        free(c->data);
-        free(c);
-    }
-    l->chunks = NULL;
-    l->chunks_end = &l->chunks;
-    l->queued_bytes = 0;
+    while (l->chunks)
+        free_first_chunk(l);
+    l->queued_bytes = l->private_bytes = 0;
+}
+
+static bool is_private(const struct lane *l, const struct chunk *c)
+{
+    return !c->slot || !is_in_outbox(l, c->slot);
+}
+
+static void count_sent(struct lane *l, struct chunk *c, size_t len)
+{
+    c->sent += len;
+    l->queued_bytes -= len;
+    if (is_private(l, c))
+        l->private_bytes -= len;
+}
+
+static bool holds_private_text(const struct lane *l)
+{
+    return text_waits(l) && !is_in_outbox(l, l->text.slot);
+}
+
+/* What the callers of lane_send() and its like are told. */
+static size_t queued(const struct lane *l)
+{
+    bool at_risk = l->outbox && (l->private_bytes > 0 || holds_private_text(l));
+    bool must_wait = at_risk && l->queued_bytes <= LANE_HIGH_WATER_BYTES;
+    return must_wait ? LANE_HIGH_WATER_BYTES + 1 : l->queued_bytes;
 }
 
 static void close_descriptors(struct lane *l)
@@ -82,8 +142,7 @@ static void after_fork_in_child(void)
     free_chunks(l);
     free_frames(&l->requests);
     free_frames(&l->inputs);
-    buffer_clear(&l->text.frames);
-    l->text.open = false;
+    text_forget(l);
     close_descriptors(l);
 }
 
@@ -131,14 +190,29 @@ static int start_thread(struct lane *l)
     return code;
 }
 
-/* A host that shares no page keeps no order between the pipes and the link, and that is all. */
-static const struct pipe_page *map_page(int fd)
+/* A host that shares no memory keeps no order between the pipes and the link; one that shares but
+ * the page loses what is not sent when the interpreter is killed. That is all. */
+static void map_shared(struct lane *l, int fd)
 {
-    void *page =
-        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(struct pipe_page), PROT_READ, MAP_SHARED, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    return page == MAP_FAILED ? NULL : page;
+    struct stat found;
+    if (fd < 0)
+        return;
+    void *page = mmap(NULL, sizeof(struct pipe_page), PROT_READ, MAP_SHARED, fd, 0);
+    l->page = page == MAP_FAILED ? NULL : page;
+    if (l->page && fstat(fd, &found) == 0 && found.st_size >= OUTBOX_OFFSET + OUTBOX_BYTES) {
+        void *outbox =
+            mmap(NULL, OUTBOX_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, OUTBOX_OFFSET);
+        l->outbox = outbox == MAP_FAILED ? NULL : outbox;
+    }
+    close(fd);
+}
+
+static void unmap_shared(struct lane *l)
+{
+    if (l->page)
+        munmap((void *)l->page, sizeof *l->page);
+    if (l->outbox)
+        munmap(l->outbox, OUTBOX_BYTES);
 }
 
 struct lane *lane_open(int fd, int pipes_fd, void (*on_shutdown)(void), struct err *e)
@@ -158,7 +232,7 @@ struct lane *lane_open(int fd, int pipes_fd, void (*on_shutdown)(void), struct e
     pthread_mutex_init(&l->lock, NULL);
     if (!open_descriptors(l, e))
         goto no_thread;
-    l->page = map_page(pipes_fd);
+    map_shared(l, pipes_fd);
     int code = start_thread(l);
     if (code) {
         fail(e, 503, "cannot start the thread of the link: %s", strerror(code));
@@ -171,6 +245,7 @@ struct lane *lane_open(int fd, int pipes_fd, void (*on_shutdown)(void), struct e
     return l;
 no_thread:
     close_descriptors(l);
+    unmap_shared(l);
     pthread_mutex_destroy(&l->lock);
     free(l);
     return NULL;
@@ -196,7 +271,8 @@ void lane_close(struct lane *l)
     free_chunks(l);
     free_frames(&l->requests);
     free_frames(&l->inputs);
-    text_free(&l->text);
+    text_free(l);
+    unmap_shared(l);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }
@@ -205,19 +281,20 @@ void lane_abandon(struct lane *l)
 {
     living = NULL;
     lane_drop_descriptors(l);
-    text_free(&l->text);
-    if (l->page)
-        munmap((void *)l->page, sizeof *l->page);
+    text_free(l);
+    unmap_shared(l);
     free(l);
 }
 
-static void add_chunk(struct lane *l, char *data, size_t len, size_t sent)
+static void add_chunk(struct lane *l, struct chunk chunk)
 {
     struct chunk *c = xmalloc(sizeof *c);
-    *c = (struct chunk){.data = data, .len = len, .sent = sent};
+    *c = chunk;
     *l->chunks_end = c;
     l->chunks_end = &c->next;
-    l->queued_bytes += len - sent;
+    l->queued_bytes += c->len - c->sent;
+    if (is_private(l, c))
+        l->private_bytes += c->len - c->sent;
 }
 
 /* Sends from pieces as much as the socket takes; their views then begin behind what was sent.
@@ -252,6 +329,8 @@ static size_t send_pieces(struct lane *l, struct bytes *pieces, size_t count)
 
 void lane_write_bytes(struct lane *l, struct bytes *pieces, size_t count, struct buffer *given)
 {
+    for (size_t i = 0; i < count; i++)
+        l->given_bytes += pieces[i].len;
     size_t at = l->chunks ? 0 : send_pieces(l, pieces, count);
     if (at == count || l->broken)
         return;
@@ -259,46 +338,56 @@ void lane_write_bytes(struct lane *l, struct bytes *pieces, size_t count, struct
         struct bytes p = pieces[at];
         if (p.len == 0)
             continue;
+        struct chunk c = {0};
         if (given && given->data && p.data >= given->data &&
             p.data + p.len == given->data + given->len) {
-            size_t sent = (size_t)(p.data - given->data), len;
-            char *data = buffer_take(given, &len);
-            add_chunk(l, data, len, sent);
+            c.sent = (size_t)(p.data - given->data);
+            c.data = buffer_take(given, &c.len);
         } else {
-            add_chunk(l, xmemdup(p.data, p.len), p.len, 0);
+            c.data = xmemdup(p.data, p.len);
+            c.len = p.len;
         }
+        add_chunk(l, c);
     }
     kick(l);
 }
 
+bool lane_write_slot(struct lane *l, struct outbox_slot *slot, size_t len)
+{
+    struct bytes piece = {slot->data, len};
+    l->given_bytes += len;
+    if ((!l->chunks && send_pieces(l, &piece, 1) == 1) || l->broken) {
+        atomic_store(&slot->fill, 0);
+        return false;
+    }
+    struct chunk c = {.slot = slot, .data = slot->data, .len = len, .sent = len - piece.len};
+    add_chunk(l, c);
+    kick(l);
+    return true;
+}
+
 void lane_push_chunks(struct lane *l)
 {
+    bool some = l->chunks != NULL;
     while (l->chunks && !l->broken) {
         struct bytes pieces[PIECES_AT_ONCE];
-        size_t n = 0, before = 0, after = 0;
-        for (struct chunk *c = l->chunks; c && n < PIECES_AT_ONCE; c = c->next, n++) {
+        size_t n = 0;
+        for (struct chunk *c = l->chunks; c && n < PIECES_AT_ONCE; c = c->next, n++)
             pieces[n] = (struct bytes){c->data + c->sent, c->len - c->sent};
-            before += pieces[n].len;
-        }
         size_t done = send_pieces(l, pieces, n);
         for (size_t i = 0; i < done; i++) {
-            struct chunk *c = l->chunks;
-            l->chunks = c->next;
-            free(c->data);
-            free(c);
+            count_sent(l, l->chunks, l->chunks->len - l->chunks->sent);
+            free_first_chunk(l);
         }
-        for (size_t i = done; i < n; i++)
-            after += pieces[i].len;
-        l->queued_bytes -= before - after;
-        if (!l->chunks)
-            l->chunks_end = &l->chunks;
         if (done < n) {
-            l->chunks->sent = l->chunks->len - pieces[done].len;
+            count_sent(l, l->chunks, l->chunks->len - l->chunks->sent - pieces[done].len);
             break;
         }
     }
     if (l->broken)
         free_chunks(l);
+    else if (some)
+        text_flush_due(l);
 }
 
 static bool look_at_pipes(const struct lane *l, struct pipe_fill *fill)
@@ -342,10 +431,10 @@ static void send_after_text(struct lane *l, struct bytes *pieces, size_t count,
     size_t total = 0;
     for (size_t i = 0; i < count; i++)
         total += pieces[i].len;
-    if (total <= TOGETHER_BYTES && (urgency == MAY_WAIT || text_waits(l))) {
+    if (total <= TOGETHER_BYTES && (urgency == MAY_WAIT || text_waits(l) || l->chunks)) {
         text_add_frame(l, pieces, count);
         if (urgency == AT_ONCE)
-            text_flush(l);
+            text_flush_due(l);
         return;
     }
     text_flush(l);
@@ -374,11 +463,11 @@ size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given,
     link_encode_head(&head, &frame);
     pieces[0] = buffer_view(&head);
     send_after_text(l, pieces, frame.part_count + 1, given, urgency);
-    size_t queued = l->queued_bytes;
+    size_t waiting = queued(l);
     pthread_mutex_unlock(&l->lock);
     free(pieces);
     buffer_free(&head);
-    return queued;
+    return waiting;
 }
 
 size_t lane_write(struct lane *l, enum lane_stream stream, uint64_t number, struct bytes text)
@@ -388,9 +477,9 @@ size_t lane_write(struct lane *l, enum lane_stream stream, uint64_t number, stru
         text_write_in_child(l, stream, text);
     else if (!l->broken)
         text_add(l, stream, number, text);
-    size_t queued = l->queued_bytes;
+    size_t waiting = queued(l);
     pthread_mutex_unlock(&l->lock);
-    return queued;
+    return waiting;
 }
 
 size_t lane_flush(struct lane *l)
@@ -400,9 +489,9 @@ size_t lane_flush(struct lane *l)
         text_flush_in_child(l);
     else
         text_flush(l);
-    size_t queued = l->queued_bytes;
+    size_t waiting = queued(l);
     pthread_mutex_unlock(&l->lock);
-    return queued;
+    return waiting;
 }
 
 static bool send_in_crash(struct lane *l, struct bytes piece)
@@ -423,7 +512,7 @@ void lane_flush_in_crash(struct lane *l)
     for (struct chunk *c = l->chunks; c; c = c->next)
         if (!send_in_crash(l, (struct bytes){c->data + c->sent, c->len - c->sent}))
             return; /* the lock is kept: half a frame must not be sent twice */
-    if (l->text.frames.len > 0)
+    if (text_waits(l))
         send_in_crash(l, text_finish(l));
 }
 
@@ -435,9 +524,11 @@ size_t lane_wait_writable(struct lane *l, int interrupt_fd, int timeout_ms)
     poll(fds, countof(fds), timeout_ms);
     pthread_mutex_lock(&l->lock);
     lane_push_chunks(l);
-    size_t queued = l->queued_bytes;
+    if (l->outbox && holds_private_text(l))
+        text_flush(l);
+    size_t waiting = queued(l);
     pthread_mutex_unlock(&l->lock);
-    return queued;
+    return waiting;
 }
 
 static int64_t now_ms(void)
@@ -450,9 +541,9 @@ static int64_t now_ms(void)
 void lane_drain(struct lane *l, int timeout_ms)
 {
     int64_t end = now_ms() + timeout_ms;
-    size_t queued = lane_flush(l);
-    while (queued > 0 && now_ms() < end)
-        queued = lane_wait_writable(l, -1, (int)(end - now_ms()));
+    size_t waiting = lane_flush(l);
+    while (waiting > 0 && now_ms() < end)
+        waiting = lane_wait_writable(l, -1, (int)(end - now_ms()));
 }
 
 static struct lane_frame *take_frame(struct lane *l, struct frame_queue *queue, int fd)

@@ -17,7 +17,8 @@
 #include "protocol/link.h"
 
 /* Above HIGH_WATER bytes queued a producer should wait with lane_wait_writable() until LOW_WATER.
- */
+ * While any of it would be lost with the process (a big frame, text beyond the outbox), more than
+ * HIGH_WATER are said to be queued. */
 #define LANE_HIGH_WATER_BYTES (1024u * 1024)
 #define LANE_LOW_WATER_BYTES  (256u * 1024)
 #define LANE_FLUSH_MS         2
@@ -40,8 +41,9 @@ struct lane_frame {
 struct lane;
 
 /* Takes over the connected socket fd (closed by lane_close) and starts the thread. pipes_fd is the
- * memory of protocol/pipe_page.h, or -1; it is closed here. on_shutdown is called by that thread
- * when LINK_SHUTDOWN arrives. NULL with e filled (503) when a descriptor or thread cannot be had.
+ * memory of protocol/pipe_page.h and protocol/outbox.h, or -1; it is closed here. on_shutdown is
+ * called by that thread when LINK_SHUTDOWN arrives. NULL with e filled (503) when a descriptor or
+ * thread cannot be had.
  */
 struct lane *lane_open(int fd, int pipes_fd, void (*on_shutdown)(void), struct err *e);
 

@@ -3,8 +3,8 @@
  * LANE_FLUSH_MS later by the watching thread. Called by lane.c with its lock held. Text may so wait
  * while C code writes to descriptor 1: what was written to the descriptor first comes first all the
  * same, but what follows within LANE_FLUSH_MS comes after the whole text (audit events flush before
- * a child process is started; other C code is the caller's to flush for). Invariant: frames holds
- * whole frames, of which only the last may grow; order is the order of writing. */
+ * a child process is started; other C code is the caller's to flush for). Invariant: the slot holds
+ * whole frames and at most one open one behind them, as its fill says; order is that of writing. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/timerfd.h>
@@ -17,15 +17,8 @@
 #define FLUSHES_AT_ONCE  4
 #define CHILD_LINE_BYTES 8192
 
-static const char *const stream_names[] = {[LANE_STDOUT] = "stdout", [LANE_STDERR] = "stderr"};
-
-/* Both names are as long: what stands before the text of a frame has one of two sizes. */
-#define NAME_BYTES 6
-
-static size_t text_at(const struct text *t)
-{
-    return LINK_HEAD_BYTES + 4 * (t->after_pipes ? 3 : 2) + NAME_BYTES;
-}
+/* A frame is opened where at least a character fits into it. */
+#define FRAME_LEAST_BYTES (outbox_head_bytes(true) + LINK_PIPE_COUNTS_BYTES + 4)
 
 static int64_t now_ns(void)
 {
@@ -34,63 +27,78 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* What can still be put behind the whole frames. */
+static size_t room_left(const struct text *t)
+{
+    return OUTBOX_DATA_BYTES - t->whole;
+}
+
+/* Makes the slot able to take len bytes more, which is less than a slot. */
+static void make_room(struct lane *l, size_t len)
+{
+    struct text *t = &l->text;
+    if (t->slot && room_left(t) < len)
+        text_flush(l);
+    if (!t->slot)
+        t->slot = lane_take_slot(l);
+    if (!text_waits(l))
+        t->slot->at = l->given_bytes;
+}
+
+static void tell_fill(struct text *t)
+{
+    atomic_store(&t->slot->fill, outbox_fill(t->whole, t->open_bytes));
+}
+
 /* Room for the head of a frame is left now and written when the frame is closed. */
 static void open_frame(struct lane *l, enum lane_stream stream, uint64_t number)
 {
     struct text *t = &l->text;
-    t->after_pipes = lane_pipes_filled(l, &t->ahead);
-    t->frame_at = t->frames.len;
-    buffer_reserve(&t->frames, text_at(t));
-    memset(t->frames.data + t->frame_at, 0, text_at(t));
-    t->frames.len += text_at(t);
-    t->frame_bytes = 0;
-    t->stream = stream;
-    t->number = number;
+    struct pipe_fill ahead;
+    bool after_pipes = lane_pipes_filled(l, &ahead);
+    make_room(l, FRAME_LEAST_BYTES);
+    t->slot->stream = (uint8_t)stream;
+    t->slot->number = number;
+    t->slot->after_pipes = after_pipes;
+    for (size_t i = 0; after_pipes && i < countof(ahead.bytes); i++)
+        t->slot->pipe_counts[i] = ahead.bytes[i];
     t->open = true;
+    t->open_bytes = 0;
 }
 
 static void close_frame(struct text *t)
 {
     if (!t->open)
         return;
-    char counts[LINK_PIPE_COUNTS_BYTES];
-    link_pipe_counts(t->ahead.bytes, counts);
-    struct bytes parts[] = {
-        {stream_names[t->stream], NAME_BYTES}, {NULL, t->frame_bytes}, {counts, sizeof counts}};
-    struct link_frame frame = {
-        .kind = LINK_STREAM,
-        .flags = t->after_pipes ? LINK_FLAG_PIPES_FIRST : 0,
-        .number = t->number,
-        .parts = parts,
-        .part_count = t->after_pipes ? 3 : 2,
-    };
-    char place[LINK_HEAD_BYTES + 3 * 4]; /* no allocation: this also runs in a crash */
-    struct buffer head = {place, 0, sizeof place};
-    link_encode_head(&head, &frame);
-    char *at = t->frames.data + t->frame_at;
-    memcpy(at, place, head.len);
-    memcpy(at + head.len, stream_names[t->stream], NAME_BYTES);
-    if (t->after_pipes)
-        buffer_add(&t->frames, counts, sizeof counts); /* within what open_frame reserved */
+    t->whole = outbox_close_frame(t->slot, t->whole, t->open_bytes);
+    t->open_bytes = 0;
     t->open = false;
+    tell_fill(t);
 }
 
 void text_flush(struct lane *l)
 {
     struct text *t = &l->text;
-    if (t->frames.len == 0)
+    if (!text_waits(l))
         return;
     close_frame(t);
-    struct bytes piece = buffer_view(&t->frames);
-    /* a little text in a big buffer is copied rather than kept with it */
-    lane_write_bytes(l, &piece, 1, t->frames.len > LANE_TEXT_BYTES / 2 ? &t->frames : NULL);
-    buffer_clear(&t->frames);
+    bool kept = lane_write_slot(l, t->slot, t->whole);
+    t->whole = 0;
+    if (kept)
+        t->slot = NULL;
+}
+
+/* While the socket takes no more, text is gathered where it is safe, not cut into many slots. */
+void text_flush_due(struct lane *l)
+{
+    if (!l->chunks)
+        text_flush(l);
 }
 
 struct bytes text_finish(struct lane *l)
 {
     close_frame(&l->text);
-    return buffer_view(&l->text.frames);
+    return (struct bytes){l->text.slot->data, l->text.whole};
 }
 
 static void arm_timer(struct lane *l)
@@ -103,14 +111,24 @@ static void arm_timer(struct lane *l)
 
 bool text_waits(const struct lane *l)
 {
-    return l->text.frames.len > 0;
+    return l->text.whole > 0 || l->text.open;
 }
 
 void text_add_frame(struct lane *l, const struct bytes *pieces, size_t count)
 {
-    close_frame(&l->text);
+    struct text *t = &l->text;
+    size_t total = 0;
     for (size_t i = 0; i < count; i++)
-        buffer_add_bytes(&l->text.frames, pieces[i]);
+        total += pieces[i].len;
+    close_frame(t);
+    make_room(l, total);
+    size_t end = t->whole;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(t->slot->data + end, pieces[i].data, pieces[i].len);
+        end += pieces[i].len;
+    }
+    t->whole = end;
+    tell_fill(t);
     arm_timer(l);
 }
 
@@ -136,38 +154,57 @@ static bool may_flush_at_once(struct text *t)
     return t->flushed_at_once++ < FLUSHES_AT_ONCE;
 }
 
+/* Puts the beginning of text into the open frame; returns how much of it. */
+static size_t grow_frame(struct text *t, struct bytes text)
+{
+    struct outbox_slot *slot = t->slot;
+    size_t used = outbox_head_bytes(slot->after_pipes) + t->open_bytes;
+    size_t room = room_left(t) - used - LINK_PIPE_COUNTS_BYTES;
+    if (room > LANE_TEXT_BYTES - t->open_bytes)
+        room = LANE_TEXT_BYTES - t->open_bytes;
+    size_t n = fitting(text, room);
+    memcpy(slot->data + t->whole + used, text.data, n);
+    t->open_bytes += n;
+    tell_fill(t);
+    return n;
+}
+
 void text_add(struct lane *l, enum lane_stream stream, uint64_t number, struct bytes text)
 {
     struct text *t = &l->text;
     bool newline = memchr(text.data, '\n', text.len) != NULL;
-    if (t->open && (t->stream != stream || t->number != number))
+    if (t->open && (t->slot->stream != stream || t->slot->number != number))
         close_frame(t);
     while (text.len > 0) {
         if (!t->open)
             open_frame(l, stream, number);
-        size_t n = fitting(text, LANE_TEXT_BYTES - t->frame_bytes);
-        buffer_reserve(&t->frames, n + LINK_PIPE_COUNTS_BYTES); /* closing allocates nothing */
-        buffer_reserve(&t->frames, n + LINK_PIPE_COUNTS_BYTES); /* close_frame allocates nothing */
-        buffer_add(&t->frames, text.data, n);
-        t->frame_bytes += n;
+        size_t n = grow_frame(t, text);
         text.data += n;
         text.len -= n;
-        if (text.len > 0 || t->frames.len >= LANE_TEXT_BYTES)
+        if (text.len > 0 || t->whole + t->open_bytes >= LANE_TEXT_BYTES)
             text_flush(l);
     }
-    if (t->frames.len == 0)
+    if (!text_waits(l))
         return;
     if (newline && may_flush_at_once(t))
-        text_flush(l);
+        text_flush_due(l);
     else
         arm_timer(l);
 }
 
-void text_free(struct text *t)
+void text_forget(struct lane *l)
 {
-    buffer_free(&t->frames);
-    buffer_free(&t->lines[0]);
-    buffer_free(&t->lines[1]);
+    lane_free_slot(l, l->text.slot);
+    l->text.slot = NULL;
+    l->text.whole = l->text.open_bytes = 0;
+    l->text.open = false;
+}
+
+void text_free(struct lane *l)
+{
+    lane_free_slot(l, l->text.slot);
+    buffer_free(&l->text.lines[0]);
+    buffer_free(&l->text.lines[1]);
 }
 
 static void write_all(int fd, struct bytes text)

@@ -111,7 +111,7 @@ static void send_due_text(struct lane *l)
         return;
     pthread_mutex_lock(&l->lock);
     l->text.timer_armed = false;
-    text_flush(l);
+    text_flush_due(l);
     pthread_mutex_unlock(&l->lock);
 }
 

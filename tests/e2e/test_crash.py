@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+from pathlib import Path
 
 import pytest
 from support import processes
@@ -30,8 +32,7 @@ def test_crash(shared_kernel: Kernel, code: str, named: str) -> None:
     )
     assert "printed\n" in run.stdout and "by a child\n" in run.stdout
     assert "by descriptor" in run.stdout
-    # what stands in Python's own buffer dies with a process that is not told
-    assert "last words" in run.stdout or named == "SIGKILL"
+    assert "last words" in run.stdout
     assert "error\n" in run.stderr
     assert len(run.of("display_data")) == 1
     (error,) = run.of("error")
@@ -47,10 +48,31 @@ def test_crash(shared_kernel: Kernel, code: str, named: str) -> None:
 
 def test_crash_with_a_lot_of_output(shared_kernel: Kernel) -> None:
     run = shared_kernel.client().run(
-        "import os, sys\nfor i in range(100_000): print(i)\n"
-        "sys.stdout.flush(); os.kill(os.getpid(), 9)"
+        "import os\nfor i in range(100_000): print(i)\nos.kill(os.getpid(), 9)"
     )
     assert run.stdout == "".join(f"{i}\n" for i in range(100_000))
+    assert "SIGKILL" in run.content["evalue"]
+
+
+def test_killed_while_the_host_does_not_read(shared_kernel: Kernel) -> None:
+    """What print() has returned for is told, wherever it stood: in the socket or before it."""
+    client = shared_kernel.client()
+    pids = client.run("import os, signal; (os.getpid(), os.getppid())").result["text/plain"]
+    pid, host = (int(part) for part in pids.strip("()").split(","))
+    ended = select.poll()
+    ended.register(os.pidfd_open(pid), select.POLLIN)
+    msg_id = client.execute(
+        "os.kill(os.getppid(), signal.SIGSTOP)\n"
+        "for i in range(100_000): print(i, end=' ')\n"
+        "display('shown'); print('last words', end=''); os.kill(os.getpid(), 9)"
+    )
+    try:
+        assert ended.poll(60_000)
+    finally:
+        os.kill(host, signal.SIGCONT)
+    run = client.collect(msg_id)
+    assert run.stdout == "".join(f"{i} " for i in range(100_000)) + "last words"
+    assert len(run.of("display_data")) == 1
     assert "SIGKILL" in run.content["evalue"]
 
 
@@ -63,11 +85,16 @@ def test_killed_between_cells(shared_kernel: Kernel) -> None:
     assert shared_kernel.manager.is_alive()
 
 
-def test_what_is_queued_behind_a_crash_gets_its_reply(shared_kernel: Kernel) -> None:
+def test_what_is_queued_behind_a_crash_gets_its_reply(
+    shared_kernel: Kernel, tmp_path: Path
+) -> None:
     client = shared_kernel.client()
-    crash = client.execute("import os, time; time.sleep(0.3); os._exit(4)")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    crash = client.execute(f"import os; open({str(gate)!r}).read(); os._exit(4)")
     queued = [client.execute("print('queued')") for _ in range(3)]
     info = client.send("comm_info_request")
+    gate.write_text("now")
     assert client.collect(crash).status == "error"
     for msg_id in queued:
         assert client.collect(msg_id).status in ("aborted", "ok")

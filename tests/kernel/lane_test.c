@@ -1,16 +1,18 @@
 /* The interpreter's end of the link, without Python: order, flushing, a peer that does not read,
- * forks. Also run with the thread sanitizer. */
+ * forks, kills. Also run with the thread sanitizer. */
 #include "tests/unit.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernel/python/lane.h"
+#include "protocol/outbox.h"
 
 #define WRITERS 4
 #define LINES   2000
@@ -335,6 +337,115 @@ static void the_end_of_the_host_kills(void **state)
     assert_int_equal(WTERMSIG(status), SIGKILL);
 }
 
+/* Everything in memory that a host shares and in the socket: nobody reads it while it is written.
+ */
+struct shared {
+    _Atomic uint64_t written; /* bytes of text that need not wait */
+};
+
+#define PIECE_BYTES 1000
+
+/* Writes until it would have to wait, with a frame of another kind now and then. */
+static void write_and_die(int fd, int memory, struct shared *shared, size_t most)
+{
+    struct err e;
+    setsid();
+    struct lane *l = lane_open(fd, memory, on_shutdown, &e);
+    char piece[PIECE_BYTES];
+    while (l && shared->written < most) {
+        for (size_t i = 0; i < sizeof piece; i++)
+            piece[i] = (char)('a' + (shared->written + i) % 26);
+        uint64_t part =
+            most - shared->written < sizeof piece ? most - shared->written : sizeof piece;
+        if (lane_write(l, LANE_STDOUT, 7, (struct bytes){piece, part}) > LANE_HIGH_WATER_BYTES)
+            break;
+        shared->written += part;
+        struct bytes text = LITERAL("{}");
+        struct link_frame frame = {
+            .kind = LINK_PUBLISH, .number = 7, .parts = &text, .part_count = 1};
+        if (shared->written % 7 == 0 && lane_send(l, frame, NULL, MAY_WAIT) > LANE_HIGH_WATER_BYTES)
+            break;
+    }
+    raise(SIGKILL);
+}
+
+static void collect_all(int host, int memory, struct buffer *out)
+{
+    ssize_t got;
+    do {
+        char *space = buffer_reserve(out, 65536);
+        got = read(host, space, 65536);
+        assert_true(got >= 0);
+        out->len += (size_t)got;
+    } while (got > 0);
+    void *outbox = mmap(NULL, OUTBOX_BYTES, PROT_READ, MAP_SHARED, memory, OUTBOX_OFFSET);
+    assert_true(outbox != MAP_FAILED);
+    uint64_t gap, missing;
+    outbox_collect(outbox, out->len, out, &gap, &missing);
+    assert_int_equal(gap + missing, 0);
+    munmap(outbox, OUTBOX_BYTES);
+}
+
+/* Every frame is whole; returns how much of the text there is. */
+static uint64_t count_text(struct bytes stream)
+{
+    scoped(link_reader) struct link_reader *reader = link_reader_new(LINK_LIMIT_BYTES);
+    uint64_t total = 0;
+    for (;;) {
+        struct link_frame frame;
+        struct err e;
+        int got = link_reader_next(reader, &frame, &e);
+        assert_true(got >= 0);
+        if (got == 0 && stream.len == 0)
+            return total;
+        if (got == 0) {
+            size_t room;
+            char *space = link_reader_space(reader, &room);
+            size_t len = room < stream.len ? room : stream.len;
+            memcpy(space, stream.data, len);
+            link_reader_filled(reader, len);
+            stream = (struct bytes){stream.data + len, stream.len - len};
+        } else if (frame.kind == LINK_STREAM) {
+            assert_true(frame.number == 7);
+            for (size_t i = 0; i < frame.parts[1].len; i++)
+                assert_int_equal(frame.parts[1].data[i], 'a' + (total + i) % 26);
+            total += frame.parts[1].len;
+        }
+    }
+}
+
+static void what_was_written_outlives_a_kill(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {1, 700, 70000, 1000000, SIZE_MAX};
+    for (size_t i = 0; i < countof(sizes); i++) {
+        int fds[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        int memory = memfd_create("test", 0);
+        assert_int_equal(ftruncate(memory, OUTBOX_OFFSET + OUTBOX_BYTES), 0);
+        struct shared *shared =
+            mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            close(fds[0]);
+            write_and_die(fds[1], memory, shared, sizes[i]);
+        }
+        close(fds[1]);
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        struct buffer out = {0};
+        collect_all(fds[0], memory, &out);
+        assert_true(shared->written > 0);
+        assert_true(sizes[i] != SIZE_MAX || shared->written > OUTBOX_BYTES / 2);
+        assert_true(count_text(buffer_view(&out)) >= shared->written);
+        buffer_free(&out);
+        munmap(shared, sizeof *shared);
+        close(memory);
+        close(fds[0]);
+    }
+}
+
 int main(void)
 {
 #define IN_A_LANE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -348,6 +459,7 @@ int main(void)
         IN_A_LANE(requests_and_input_have_queues_of_their_own),
         IN_A_LANE(a_forked_child_has_pipes_only),
         cmocka_unit_test(the_end_of_the_host_kills),
+        cmocka_unit_test(what_was_written_outlives_a_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ from support import processes
 
 HEAD = struct.Struct("<IBBHQ")
 PAGE = struct.Struct("<QQQ")
+SHARED_BYTES = 4096 + 16 * 68 * 1024  # the page, and the outbox behind it
 HELLO, REQUEST, INPUT, SHUTDOWN, ADOPT = 1, 2, 3, 4, 5
 READY, STREAM, PUBLISH, REPLY, DONE, INPUT_REQUEST, HISTORY, EXIT = 16, 17, 18, 19, 20, 21, 22, 23
 ABORT_QUEUE, PIPES_FIRST = 1, 2
@@ -95,7 +96,7 @@ class Interpreter:
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         page = os.memfd_create("pipes")
-        os.ftruncate(page, PAGE.size)
+        os.ftruncate(page, SHARED_BYTES)
         self._page = mmap.mmap(page, PAGE.size)
         self._turn = 0
         self._totals = {out_read: 0, err_read: 0}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import pytest
 from kernel.link_peer import DONE, REPLY, STREAM, Answer, Frame, Interpreter
 
@@ -186,9 +189,10 @@ ts = [threading.Thread(target=work, args=(k,)) for k in range(4)]
     answer = fresh.run(code)
     assert answer.reply["status"] == "ok"
     assert answer.stderr == "x" * 70000 * 24
-    for k in range(4):
-        mine = [line for line in answer.stdout.split("\n") if line.startswith(f"t{k} ")]
-        assert len(mine) >= 2990  # lines of different threads may share one, as print writes twice
+    # each of print's writes is whole, and those of different threads may come between them
+    printed = "".join(f"t{k} {i}\n" for k in range(4) for i in range(3000))
+    assert Counter(answer.stdout) == Counter(printed)
+    assert Counter(re.findall("t.", answer.stdout)) == {f"t{k}": 3000 for k in range(4)}
     assert len(answer.contents("display_data")) == 120
 
 

@@ -16,8 +16,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-import _warmcell
-
 T = TypeVar("T")
 
 # where the machinery is: an interrupt there cancels the cell's await, elsewhere it raises

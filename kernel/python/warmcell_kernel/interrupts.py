@@ -1,7 +1,7 @@
 """SIGINT stays with the kernel's own C handler, whichever Python function answers to it.
 
-``signal.signal`` puts Python's C handler in the place of ours. That one would set the function off as
-well, but a signal that falls between Python's look for signals and a blocking call would be seen
+``signal.signal`` puts Python's C handler in the place of ours. That one would set the function off
+as well, but a signal that falls between Python's look for signals and a blocking call would be seen
 only when that call ends: ``asyncio.run``, which has a function of its own, would wait for ever.
 """
 
