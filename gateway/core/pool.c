@@ -3,8 +3,8 @@
  * are by default (--pool-min).
  *
  * A pool's size follows demand: what was asked for in the last seconds, fading slowly, between its
- * bounds. It is refilled in the background, a few at a time, so that who waits for a kernel of
- * their own is not behind those that nobody waits for.
+ * bounds. It is refilled in the background, a few at a time and not amid requests, so that who
+ * waits for a kernel of their own is not behind those that nobody waits for.
  *
  * A kernel of ours takes on the request's environment and folder as it is handed out; of other
  * kinds one fits only a request that asks for neither. Kernels of a pool are in no list and count
@@ -19,7 +19,8 @@
 #include "protocol/ids.h"
 
 #define STARTING_MOST  2   /* at once, of all pools */
-#define PAUSE_MS       20  /* what was just handed out goes first */
+#define QUIET_MS       50  /* without a request: what was just handed out goes first */
+#define QUIET_MOST_MS  500 /* where requests never pause */
 #define DELAY_FIRST_MS 100 /* after a start that failed */
 #define DELAY_LAST_MS  (60 * 1000)
 #define ADOPT_LIMIT_MS (30 * 1000)
@@ -131,10 +132,26 @@ static bool fill_one(struct core *c, enum pools which, int64_t now_ms)
     return true;
 }
 
+/* For a kernel that is started for them alone. */
+static bool somebody_waits(const struct core *c)
+{
+    for (size_t i = 0; i < c->kernel_count; i++) {
+        const struct kernel *k = c->kernels[i];
+        if (!k->pooled && !k->gone && !k->ending && k->state == KERNEL_STARTING)
+            return true;
+    }
+    return false;
+}
+
 static void on_pool_timer(uv_timer_t *timer)
 {
     struct core *c = timer->data;
     int64_t now_ms = monotonic_ms();
+    bool quiet = now_ms - c->last_take_ms >= QUIET_MS && !somebody_waits(c);
+    if (!quiet && now_ms - c->busy_since_ms < QUIET_MOST_MS) {
+        uv_timer_start(timer, on_pool_timer, QUIET_MS / 2, 0);
+        return;
+    }
     for (size_t which = 0; which < POOLS && !c->draining; which++)
         while (starting(c) < STARTING_MOST && fill_one(c, which, now_ms))
             ;
@@ -148,7 +165,7 @@ void pool_refill(struct core *c)
         wanted = wanted || count(c, which, false) < c->pools[which].target;
     }
     if (wanted && !c->draining && !uv_is_active((uv_handle_t *)&c->pool_timer))
-        uv_timer_start(&c->pool_timer, on_pool_timer, PAUSE_MS, 0);
+        uv_timer_start(&c->pool_timer, on_pool_timer, 1, 0);
 }
 
 static void retire(struct kernel *k, const char *why)
@@ -199,6 +216,10 @@ void pool_tick(struct core *c, int64_t now_ms)
 static void taken(struct core *c, enum pools which, bool hit)
 {
     struct pool *p = &c->pools[which];
+    int64_t now_ms = monotonic_ms();
+    if (now_ms - c->last_take_ms >= QUIET_MS)
+        c->busy_since_ms = now_ms;
+    c->last_take_ms = now_ms;
     p->takes++;
     if (hit) {
         p->hits++;

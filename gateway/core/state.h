@@ -71,6 +71,7 @@ struct core {
     int lock_fd;
     uv_idle_t catch_up; /* runs while readers have more to read from disk */
     uv_timer_t ack_timer, cull_timer, pool_timer;
+    int64_t last_take_ms, busy_since_ms; /* of any pool: busy while takes follow each other */
     int64_t next_cull_ms, next_demand_ms;
     struct pool pools[POOLS];
     struct kept keepers[KEEPERS];
