@@ -2,6 +2,7 @@
  * line on stderr; nothing here returns NULL. */
 #include "protocol/memory.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,4 +64,11 @@ char *xasprintf(const char *format, ...)
     int len = vasprintf(&text, format, args);
     va_end(args);
     return checked(len < 0 ? NULL : text, 0);
+}
+
+void memory_give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

@@ -17,6 +17,11 @@ char *xstrndup(const char *text, size_t len);
 void *xmemdup(const void *data, size_t len);
 __attribute__((format(printf, 1, 2))) char *xasprintf(const char *format, ...);
 
+/* Gives the pages that are free in between back to the system, where the allocator can: what a
+ * short-lived thing took and a longer-lived one keeps apart stays with the process otherwise. Takes
+ * up to a few milliseconds. */
+void memory_give_back(void);
+
 /* scoped(kernel) struct kernel *k = ...;  calls kernel_free(k) when k leaves its block.
  * SCOPED(kernel, struct kernel *, kernel_free) declares it; the release must accept NULL. */
 #define scoped(name) __attribute__((cleanup(name##_scoped)))

@@ -117,6 +117,10 @@ static void on_cull_timer(uv_timer_t *timer)
         if (i < c->kernel_count)
             kernel_check_deadlines(c->kernels[i], now_ms);
     pool_tick(c, now_ms);
+    if (c->give_back_ms && now_ms >= c->give_back_ms) {
+        c->give_back_ms = 0;
+        memory_give_back();
+    }
     int64_t interval = c->settings->core.cull_interval_s;
     if (interval > 0 && now_ms >= c->next_cull_ms) {
         c->next_cull_ms = now_ms + interval * 1000;

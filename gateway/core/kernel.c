@@ -21,6 +21,8 @@
 #include "gateway/store/kernel_table.h"
 #include "protocol/ids.h"
 
+#define GIVE_BACK_MS 5000 /* more kernels may end by then */
+
 extern char **environ;
 
 const char *kernel_id(const struct kernel *k)
@@ -127,6 +129,8 @@ void kernel_set_reason(struct kernel *k, const char *cause, const char *reason)
 
 static void kernel_free(struct kernel *k)
 {
+    if (!k->core->give_back_ms)
+        k->core->give_back_ms = monotonic_ms() + GIVE_BACK_MS;
     journal_close(k->journal);
     places_close(k->places);
     requests_clear(&k->requests);

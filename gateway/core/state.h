@@ -73,6 +73,7 @@ struct core {
     uv_timer_t ack_timer, cull_timer, pool_timer;
     int64_t last_take_ms, busy_since_ms; /* of any pool: busy while takes follow each other */
     int64_t next_cull_ms, next_demand_ms;
+    int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
     struct pool pools[POOLS];
     struct kept keepers[KEEPERS];
     struct sandbox **sandboxes; /* owned: pooled and ending ones too */

@@ -73,7 +73,8 @@ def program_of(pid: int, status: dict[str, str]) -> str:
     """By its program's file; of an init, which is a fork of its keeper, by the name it took."""
     if status["Name"] == "sandbox-init":
         return "init"
-    return PROGRAMS.get(Path(f"/proc/{pid}/exe").readlink().name, "other")
+    name = Path(f"/proc/{pid}/exe").readlink().name.removesuffix(" (deleted)")
+    return PROGRAMS.get(name, "other")
 
 
 def member(pid: int) -> Member:
