@@ -36,6 +36,7 @@ def main() -> None:
         attempts_files,
         attempts_kernel,
         attempts_network,
+        attempts_output,
         attempts_processes,
     )
 

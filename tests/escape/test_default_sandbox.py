@@ -14,9 +14,11 @@ from typing import Any
 
 import psutil
 import pytest
+from escape import attempts_output
 from escape.place import HERE, Answer, Outside
 from escape.rows import ROWS, Row, just, prove_outside
 from support import processes
+from support.client import Client, Run
 from support.gateway import Gateway
 
 # what these are given inside is the keeper's to show, or of a database that the test filled
@@ -26,9 +28,9 @@ import pathlib, sys
 pathlib.Path("tools/escape").mkdir(parents=True, exist_ok=True)
 for name, text in {files!r}.items():
     pathlib.Path("tools/escape", name).write_text(text)
-sys.path.insert(0, "/workspace/tools")
+sys.path.insert(0, str(pathlib.Path("tools").resolve()))
 from escape import (attempts_bombs, attempts_files, attempts_kernel, attempts_network,
-                    attempts_processes)
+                    attempts_output, attempts_processes)
 from escape.attempts import ATTEMPTS
 import json
 """
@@ -54,12 +56,16 @@ class DefaultSandbox(Outside):
         with closing(self.gateway.client(second["contexts"][0]["id"])) as client:
             client.run(f"open('secret', 'w').write({self.marker!r})")
         self.client = self.gateway.client(self.first["contexts"][0]["id"])
+        self.bring(self.client)
+
+    def bring(self, client: Client) -> None:
+        """Puts the attempts where a kernel finds them."""
         files = {path.name: path.read_text() for path in HERE.glob("*.py")}
-        brought = self.client.run(BRING.format(files=files))
+        brought = client.run(BRING.format(files=files))
         assert brought.content["status"] == "ok", brought.content
 
-    def create(self) -> dict[str, Any]:
-        answer = self.gateway.request("POST", "/v1/sandboxes", {})
+    def create(self, **body: Any) -> dict[str, Any]:
+        answer = self.gateway.request("POST", "/v1/sandboxes", body)
         assert answer.status == 201, answer
         model: dict[str, Any] = answer.json()
         return model
@@ -162,3 +168,39 @@ def test_what_stands_around_is_out_of_reach(place: DefaultSandbox, name: str) ->
         answer = place.inside(attempt, argument)
     assert not answer.reached, f"it got out: {answer.why}"
     prove_outside(place, Row(attempt, just(**argument)))
+
+
+OUTPUT_LIMIT = 256 << 10
+FLOOD = {"bytes": 4 << 20}
+ERROR_LIMIT = 64 << 10  # an error says why in any case
+FLOODS = sorted(name for name in attempts_output.__dict__ if name.startswith("flood_"))
+UNCOUNTED = {"status", "execute_input"}
+
+
+def arrived(run: Run) -> int:
+    """How many bytes a client got of a run, its reply with them."""
+    texts = [json.dumps(message.content) for message in run.iopub
+             if message.msg_type not in UNCOUNTED]  # fmt: skip
+    buffers = [len(part) for message in run.iopub for part in message.buffers]
+    return len(json.dumps(run.content)) + sum(map(len, texts)) + sum(buffers)
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_of_output_is_stopped_and_arrives_outside(place: DefaultSandbox, name: str) -> None:
+    """The control is the same cell in a kernel of the owner's, which nothing limits."""
+    cell = MAKE.format(name=name, argument=json.dumps(FLOOD))
+    model = place.create(limits={"output_bytes": OUTPUT_LIMIT})
+    with closing(place.gateway.client(model["contexts"][0]["id"])) as client:
+        place.bring(client)
+        ended = client.run(cell)
+        assert ended.content["ename"] == "OutputLimitExceeded", ended.content["evalue"]
+        assert arrived(ended) <= 2 * (OUTPUT_LIMIT + ERROR_LIMIT)  # the error comes twice
+        client.wait_ready()
+        assert client.run("print('works')").stdout == "works\n"
+    assert place.inside("exists", {"path": "/workspace"}).reached, "the other sandbox goes on"
+    place.gateway.request("DELETE", f"/v1/sandboxes/{model['id']}")
+    owner = place.gateway.start_kernel()
+    with closing(place.gateway.client(owner)) as client:
+        place.bring(client)
+        assert arrived(client.run(cell)) >= FLOOD["bytes"]
+    place.gateway.delete_kernel(owner)
