@@ -201,6 +201,7 @@ def test_a_flood_of_output_is_stopped_and_arrives_outside(place: DefaultSandbox,
     place.gateway.request("DELETE", f"/v1/sandboxes/{model['id']}")
     owner = place.gateway.start_kernel()
     with closing(place.gateway.client(owner)) as client:
+        client.run(f"%cd {place.gateway.home}")
         place.bring(client)
         assert arrived(client.run(cell)) >= FLOOD["bytes"]
     place.gateway.delete_kernel(owner)
