@@ -18,6 +18,7 @@
 #include "sandbox/fork_server.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/pasta.h"
 #include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/start.h"
@@ -154,6 +155,18 @@ void keeper_sweep(struct keeper *k, uint32_t mark, uint32_t number)
     timer_start(k->sweep, 0);
 }
 
+static void on_pasta(void *data, uint32_t events)
+{
+    struct keeper *k = data;
+    (void)events;
+    if (pasta_is_there(k->pasta))
+        return;
+    keeper_log(PASTA_PROGRAM " has ended, and with it every way to the outside");
+    watch_close(take(&k->pasta_watch));
+    outsider_free(take(&k->pasta));
+    sandboxes_lose_network(k);
+}
+
 static void on_tick(void *data)
 {
     sandboxes_tick(data);
@@ -273,18 +286,21 @@ static void keeper_close(struct keeper *k)
         free(s);
     }
     governor_free(k->governor);
-    proxy_free(k->proxy);
+    outsider_free(k->proxy);
+    watch_close(k->pasta_watch);
+    outsider_free(k->pasta);
     loop_free(k->loop);
 }
 
 int keeper_run(const struct keeper_options *options, int listen_fd, struct world *world,
-               struct governor *governor, struct proxy *proxy)
+               struct governor *governor, struct outsider *proxy, struct outsider *pasta)
 {
     struct keeper k = {.options = options,
                        .listen_fd = listen_fd,
                        .world = world,
                        .governor = governor,
-                       .proxy = proxy};
+                       .proxy = proxy,
+                       .pasta = pasta};
     k.loop = loop_new();
     k.null_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -294,6 +310,8 @@ int keeper_run(const struct keeper_options *options, int listen_fd, struct world
     k.sweep = loop_timer(k.loop, on_sweep, &k);
     k.tick = loop_timer(k.loop, on_tick, &k);
     k.listening = loop_watch(k.loop, listen_fd, EPOLLIN, on_listening, &k);
+    if (pasta)
+        k.pasta_watch = loop_watch(k.loop, outsider_fd(pasta), EPOLLIN, on_pasta, &k);
     loop_before_sleep(k.loop, on_before_sleep, &k);
     if (options->fork_server)
         k.fork_server = fork_server_new(&k, options->fork_server);

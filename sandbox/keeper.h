@@ -19,7 +19,7 @@ struct asker;
 struct start;
 struct fork_server;
 struct governor;
-struct proxy;
+struct outsider;
 struct sandbox;
 struct sweep;
 struct world;
@@ -43,7 +43,9 @@ struct keeper {
     struct world *world;             /* borrowed; NULL: the profile owner */
     struct governor *governor;       /* owned; NULL likewise */
     int64_t cold_starts;             /* of its life */
-    struct proxy *proxy;             /* owned; NULL: no sandbox reaches a network */
+    struct outsider *proxy;          /* owned; NULL: no sandbox reaches listed hosts */
+    struct outsider *pasta;          /* owned; NULL: none reaches the outside (pasta.h) */
+    struct watch *pasta_watch;
     struct sandbox *sandboxes;
     size_t sandbox_count;
     struct timer *tick;
@@ -57,10 +59,10 @@ struct keeper {
 };
 
 /* Serves on a listening socket (taken) until it is told to end or idle. The socket's file is the
- * caller's. governor, proxy: taken. Descriptor 0 must be /dev/null: where the keeper is, there may
- * be none. Returns the exit status. */
+ * caller's. governor, proxy, pasta: taken. Descriptor 0 must be /dev/null: where the keeper is,
+ * there may be none. Returns the exit status. */
 int keeper_run(const struct keeper_options *options, int listen_fd, struct world *world,
-               struct governor *governor, struct proxy *proxy);
+               struct governor *governor, struct outsider *proxy, struct outsider *pasta);
 
 /* keeper.c, for the other parts */
 void keeper_settle(struct keeper *k); /* something ended: perhaps the keeper does */

@@ -19,6 +19,7 @@
 #include "sandbox/limits.h"
 #include "sandbox/log.h"
 #include "sandbox/options.h"
+#include "sandbox/pasta.h"
 #include "sandbox/proxy.h"
 #include "sandbox/wire.h"
 
@@ -131,22 +132,36 @@ static bool enter_world(const struct keeper_options *o, pid_t *keeper, struct wo
     return !o->sandboxes || world_enter(&plan, keeper, world, e);
 }
 
-/* A keeper goes on without a proxy: then no sandbox reaches anything. */
-static struct proxy *new_proxy(const struct keeper_options *o)
+/* What stays outside. A keeper goes on without: then no sandbox reaches anything. */
+struct outsiders {
+    struct outsider *proxy, *pasta;
+};
+
+static struct outsider *new_outsider(const struct keeper_options *o, const char *program,
+                                     const char *variable)
 {
     struct err e;
-    struct proxy *proxy = o->sandboxes ? proxy_new(&e) : NULL;
-    if (o->sandboxes && !proxy)
+    struct outsider *made = o->sandboxes ? outsider_new(program, variable, &e) : NULL;
+    if (o->sandboxes && !made)
         keeper_log("%s", e.text);
-    return proxy;
+    return made;
 }
 
-/* Outside of the world, where the network is. As root it has the last of our uids. */
-static void start_proxy(const struct keeper_options *o, struct proxy *proxy)
+/* Outside of the world, where the network is. As root the proxy has the last of our uids. */
+static void start_outsiders(const struct keeper_options *o, struct outsiders *out)
 {
+    static const char *const no_options[] = {NULL};
     struct err e;
-    if (proxy && !proxy_start(proxy, geteuid() == 0 ? o->last_uid : 0, o->audit, &e))
+    if (out->proxy && !proxy_start(out->proxy, geteuid() == 0 ? o->last_uid : 0, o->audit, &e))
         keeper_log("%s", e.text);
+    if (out->pasta && !outsider_start(out->pasta, no_options, &e))
+        keeper_log("%s", e.text);
+}
+
+static void free_outsiders(struct outsiders *out)
+{
+    outsider_free(take(&out->proxy));
+    outsider_free(take(&out->pasta));
 }
 
 static sigset_t passed_on(void)
@@ -181,7 +196,10 @@ static int serve(const struct keeper_options *options, struct door *door, int to
     detach(options->log || options->foreground);
     scoped(string) char *name = xasprintf("warmcell-%d", (int)getpid());
     struct governor *governor = options->sandboxes ? governor_open(name, options->cgroup) : NULL;
-    struct proxy *proxy = new_proxy(options);
+    struct outsiders outsiders = {
+        .proxy = new_outsider(options, PROXY_PROGRAM, "WARMCELL_PROXY"),
+        .pasta = new_outsider(options, PASTA_PROGRAM, "WARMCELL_PASTA"),
+    };
     pid_t self = getpid();
     sigset_t blocked = passed_on(), before;
     sigprocmask(SIG_BLOCK, &blocked, &before);
@@ -189,22 +207,24 @@ static int serve(const struct keeper_options *options, struct door *door, int to
         tell(told_fd, e.text);
         keeper_log("%s", e.text);
         governor_free(governor);
-        proxy_free(proxy);
+        free_outsiders(&outsiders);
         door_close(door);
         return e.status == 501 ? KEEPER_EXIT_LACKS : 1;
     }
     if (keeper > 0 || getpid() == self)
-        start_proxy(options, proxy);
+        start_outsiders(options, &outsiders);
     if (keeper > 0) {
-        proxy_free(proxy); /* our copy: it is to end with the keeper */
+        free_outsiders(&outsiders); /* our copies: they are to end with the keeper */
         return options->foreground ? stand_for(keeper) : 0;
     }
-    if (proxy)
-        proxy_keep(proxy);
+    if (outsiders.proxy)
+        outsider_keep(outsiders.proxy);
+    if (outsiders.pasta)
+        outsider_keep(outsiders.pasta);
     sigprocmask(SIG_SETMASK, &before, NULL);
     tell(told_fd, (char[]){READY, '\0'});
     keeper_log("listens on %s", options->socket);
-    int status = keeper_run(options, door->fd, world, governor, proxy);
+    int status = keeper_run(options, door->fd, world, governor, outsiders.proxy, outsiders.pasta);
     world_free(world);
     door_close(door);
     return status;

@@ -20,7 +20,6 @@
 
 #include "sandbox/allow.h"
 
-#define PROGRAM        "warmcell-proxy"
 #define NAMESPACE_USER 0
 #define NAMESPACE_NET  3
 #define BACKLOG        64
@@ -38,12 +37,6 @@ const char *const network_environment[] = {
     NULL,
 };
 
-struct proxy {
-    int control; /* the keeper's end; owned */
-    int theirs;  /* owned; -1: it is where it belongs */
-    char program[PATH_MAX];
-};
-
 bool network_read(json_t *value, enum network *out, struct err *e)
 {
     struct allow allow;
@@ -53,14 +46,14 @@ bool network_read(json_t *value, enum network *out, struct err *e)
     if (json_is_string(value)) {
         if (strcmp(json_string_value(value), "none") == 0)
             return true;
-        if (strcmp(json_string_value(value), "full") == 0)
-            return fail(e, 501,
-                        "network: \"full\" is not offered here; list what the sandbox may "
-                        "reach, as {\"allow\": [\"pypi.org\"]}");
+        if (strcmp(json_string_value(value), "full") == 0) {
+            *out = NETWORK_FULL;
+            return true;
+        }
     }
     json_t *list = json_object_get(value, "allow");
     if (!list || json_object_size(value) != 1)
-        return fail(e, 400, "network: must be \"none\" or {\"allow\": [host, ...]}");
+        return fail(e, 400, "network: must be \"none\", \"full\" or {\"allow\": [host, ...]}");
     if (!allow_read(list, &allow, e))
         return false;
     allow_free(&allow);
@@ -68,84 +61,13 @@ bool network_read(json_t *value, enum network *out, struct err *e)
     return true;
 }
 
-/* --- the process */
-
-static bool program_path(char out[PATH_MAX], struct err *e)
-{
-    const char *given = getenv("WARMCELL_PROXY");
-    if (given)
-        return snprintf(out, PATH_MAX, "%s", given) < PATH_MAX;
-    ssize_t len = readlink("/proc/self/exe", out, PATH_MAX - 1);
-    out[len > 0 ? len : 0] = '\0';
-    char *slash = strrchr(out, '/');
-    if (!slash || (size_t)(slash - out) + sizeof "/" PROGRAM > PATH_MAX)
-        return fail_errno(e, 503, "cannot find " PROGRAM);
-    strcpy(slash + 1, PROGRAM);
-    return true;
-}
-
-/* In the child: descriptor 3 is the socket, and there is no other but the three. */
-static void become_proxy(const char *program, int control, uid_t uid, const char *audit_path)
+bool proxy_start(struct outsider *o, uid_t uid, const char *audit_path, struct err *e)
 {
     char uid_text[24];
     snprintf(uid_text, sizeof uid_text, "%u", (unsigned)uid);
-    const char *argv[] = {
-        program, "--control-fd", "3", "--uid", uid_text, audit_path ? "--audit" : NULL, audit_path,
-        NULL};
-    static char *const none[] = {NULL};
-    sigset_t empty;
-    sigemptyset(&empty);
-    sigprocmask(SIG_SETMASK, &empty, NULL);
-    setsid();
-    if (dup2(control, 3) == 3 && close_range(4, ~0U, 0) == 0)
-        execve(program, (char *const *)argv, none);
-    _exit(127);
-}
-
-struct proxy *proxy_new(struct err *e)
-{
-    int ends[2];
-    struct proxy *p = xcalloc(1, sizeof *p);
-    bool found = program_path(p->program, e) &&
-                 (access(p->program, X_OK) == 0 || fail_errno(e, 503, "no %s", p->program));
-    if (!found || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-        if (found)
-            fail_errno(e, 503, "no socket for a proxy");
-        free(p);
-        return NULL;
-    }
-    fcntl(ends[0], F_SETFL, O_NONBLOCK); /* it may hang: the keeper may not */
-    p->control = ends[0];
-    p->theirs = ends[1];
-    return p;
-}
-
-void proxy_keep(struct proxy *p)
-{
-    if (p->theirs >= 0)
-        close(p->theirs);
-    p->theirs = -1;
-}
-
-bool proxy_start(struct proxy *p, uid_t uid, const char *audit_path, struct err *e)
-{
-    pid_t pid = fork();
-    if (pid == 0) {
-        /* dup2 onto itself would leave the close-on-exec flag */
-        int control = p->theirs == 3 ? dup(p->theirs) : p->theirs;
-        become_proxy(p->program, control, uid, audit_path);
-    }
-    proxy_keep(p);
-    return pid > 0 || fail_errno(e, 503, "cannot start %s", p->program);
-}
-
-void proxy_free(struct proxy *p)
-{
-    if (!p)
-        return;
-    proxy_keep(p);
-    close(p->control); /* it ends by that */
-    free(p);
+    const char *const options[] = {"--uid", uid_text, audit_path ? "--audit" : NULL, audit_path,
+                                   NULL};
+    return outsider_start(o, options, e);
 }
 
 /* --- the socket in a sandbox */
@@ -207,7 +129,7 @@ static int listener_of(const int namespaces[WIRE_NAMESPACES], struct err *e)
     return fd;
 }
 
-bool proxy_open(struct proxy *p, const char *id, json_t *network,
+bool proxy_open(struct outsider *o, const char *id, json_t *network,
                 const int namespaces[WIRE_NAMESPACES], struct err *e)
 {
     int fd = listener_of(namespaces, e);
@@ -215,13 +137,13 @@ bool proxy_open(struct proxy *p, const char *id, json_t *network,
         return false;
     json_t *body =
         json_pack("{s:s, s:O}", "sandbox", id, "allow", json_object_get(network, "allow"));
-    bool sent = wire_send(p->control, PROXY_OPEN, 0, body, &fd, 1, e);
+    bool sent = wire_send(outsider_fd(o), PROXY_OPEN, 0, body, &fd, 1, e);
     close(fd);
     return sent;
 }
 
-void proxy_close(struct proxy *p, const char *id)
+void proxy_close(struct outsider *o, const char *id)
 {
-    if (p)
-        wire_send(p->control, PROXY_CLOSE, 0, json_pack("{s:s}", "sandbox", id), NULL, 0, NULL);
+    if (o)
+        wire_send(outsider_fd(o), PROXY_CLOSE, 0, json_pack("{s:s}", "sandbox", id), NULL, 0, NULL);
 }

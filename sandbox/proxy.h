@@ -1,4 +1,5 @@
-/* The network of a sandbox: none, or a proxy at 127.0.0.1:3128 that lets listed hosts through.
+/* The network of a sandbox: what it may be, and the proxy at 127.0.0.1:3128 that lets listed hosts
+ * through. ("full" is in sandbox/pasta.h.)
  *
  * The proxy is a process outside (warmcell-proxy), one for each keeper, with no rights but to
  * connect. The keeper makes a listening socket in the sandbox's own network namespace, where there
@@ -11,10 +12,11 @@
 #include <sys/types.h>
 
 #include "protocol/err.h"
-#include "protocol/memory.h"
+#include "sandbox/outsider.h"
 #include "sandbox/wire.h"
 
-#define PROXY_PORT 3128
+#define PROXY_PROGRAM "warmcell-proxy"
+#define PROXY_PORT    3128
 
 /* Words on the socket between a keeper and its proxy: datagrams of sandbox/wire.h. */
 enum proxy_word {
@@ -25,33 +27,23 @@ enum proxy_word {
 enum network {
     NETWORK_NONE,
     NETWORK_ALLOW, /* {"allow": ["pypi.org", "*.example.com:8443"]} */
+    NETWORK_FULL,
 };
 
-/* value: NULL, null or "none"; or {"allow": [...]}. 400: what is wrong; 501: "full". */
+/* value: NULL, null or "none"; "full"; or {"allow": [...]}. 400: what is wrong. */
 bool network_read(json_t *value, enum network *out, struct err *e);
 
 /* NAME=VALUE strings for the environment of what runs behind the proxy; NULL at the end. */
 extern const char *const network_environment[];
 
-struct proxy;
-
-/* Finds the program beside this one and makes the socket to it. To be called before the keeper
- * leaves the host's file system and its PID namespace. NULL: 503. */
-struct proxy *proxy_new(struct err *e);
-void proxy_free(
-    struct proxy *p); /* NULL is legal; the proxy ends when its keeper's copy is freed */
-
-/* Then, in the process that stays outside: starts it as its child, as that uid (0: ours), with its
- * audit file (appended to, made with mode 0600; NULL: no audit). 503. */
-bool proxy_start(struct proxy *p, uid_t uid, const char *audit_path, struct err *e);
-/* And in the keeper, where that is another process. */
-void proxy_keep(struct proxy *p);
-SCOPED(proxy, struct proxy *, proxy_free)
+/* Starts the proxy as that uid (0: ours), with its audit file (appended to, made with mode 0600;
+ * NULL: no audit). 503. */
+bool proxy_start(struct outsider *o, uid_t uid, const char *audit_path, struct err *e);
 
 /* Opens the way of a sandbox whose namespaces (of struct boundary) are given: network is what
  * network_read took for NETWORK_ALLOW; borrowed. 503. */
-bool proxy_open(struct proxy *p, const char *id, json_t *network,
+bool proxy_open(struct outsider *o, const char *id, json_t *network,
                 const int namespaces[WIRE_NAMESPACES], struct err *e);
-void proxy_close(struct proxy *p, const char *id);
+void proxy_close(struct outsider *o, const char *id);
 
 #endif

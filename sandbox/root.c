@@ -17,6 +17,7 @@
 
 #include "protocol/memory.h"
 #include "sandbox/mounting.h"
+#include "sandbox/way.h"
 
 #define TEMPLATE_BYTES  (16 * 1024 * 1024)
 #define COPY_MOST_BYTES (1024 * 1024)
@@ -59,7 +60,8 @@ static const struct {
     {"/etc/hosts", "127.0.0.1\tlocalhost sandbox\n::1\tlocalhost\n"},
     {"/etc/hostname", "sandbox\n"},
     {"/etc/host.conf", "multi on\n"},
-    {"/etc/resolv.conf", ""},
+    /* whether there is a way to them or not: without one an attempt fails at once */
+    {"/etc/resolv.conf", "nameserver " WAY_RESOLVER "\nnameserver " WAY_RESOLVER6 "\n"},
     {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
                            "services: files\nprotocols: files\n"},
     {"/etc/machine-id", ""},

@@ -14,6 +14,7 @@
 #include "sandbox/join.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/pasta.h"
 #include "sandbox/proxy.h"
 #include "sandbox/start.h"
 
@@ -138,12 +139,21 @@ static void sandbox_free(struct sandbox *s)
 /* network: what network_read took. */
 static bool let_out(struct sandbox *s, json_t *network, struct err *e)
 {
-    struct proxy *proxy = s->keeper->proxy;
-    if (!json_is_object(network))
+    struct keeper *k = s->keeper;
+    enum network kind;
+    if (!network_read(network, &kind, e))
+        return false;
+    struct outsider *outsider = kind == NETWORK_FULL ? k->pasta : k->proxy;
+    if (kind == NETWORK_NONE)
         return true;
-    if (!proxy || !sandbox_namespaces(s))
-        return fail(e, 501, "network: there is no proxy here, only \"none\" is to be had");
-    s->proxied = proxy_open(proxy, s->id, network, s->boundary.namespaces, e);
+    if (!outsider || !sandbox_namespaces(s))
+        return fail(e, 501, "network: there is no way out here, only \"none\" is to be had");
+    if (kind == NETWORK_FULL) {
+        uid_t owner = world_has_uids(k->world) ? k->options->first_uid : 0;
+        s->full = pasta_open(outsider, s->id, owner, s->boundary.namespaces, e);
+        return s->full;
+    }
+    s->proxied = proxy_open(outsider, s->id, network, s->boundary.namespaces, e);
     return s->proxied;
 }
 
@@ -335,6 +345,17 @@ void sandboxes_end(struct keeper *k)
         sandbox_end(s);
 }
 
+void sandboxes_lose_network(struct keeper *k)
+{
+    for (struct sandbox *s = k->sandboxes; s; s = s->next) {
+        if (!s->full || s->ending)
+            continue;
+        free(s->breach);
+        s->breach = xstrdup("the network of the sandbox ended: " PASTA_PROGRAM " is gone");
+        sandbox_end(s);
+    }
+}
+
 void sandboxes_release(struct asker *a)
 {
     while (a->holds) {
@@ -375,6 +396,8 @@ void sandbox_settle(struct sandbox *s)
     share_close(take(&s->share));
     if (s->proxied)
         proxy_close(k->proxy, s->id);
+    if (s->full)
+        pasta_close(k->pasta, s->id);
     answer_waiters(s);
     sandbox_free(s);
     keeper_settle(k);

@@ -18,6 +18,7 @@ struct sandbox {
     struct share *share;
     char *breach; /* owned; the limit for which everything inside was killed; NULL */
     bool proxied; /* it has a way to the hosts of its list */
+    bool full;    /* it has a way to the outside */
     size_t holders;
     bool ending;
     bool init_gone;
@@ -41,6 +42,9 @@ void sandboxes_release(struct asker *a);
 void sandbox_end(struct sandbox *s);
 void sandbox_wait_for_end(struct sandbox *s, struct asker *a, uint32_t number);
 void sandboxes_end(struct keeper *k);
+
+/* Those whose network is "full" end, with that as the reason: there is no way to it any more. */
+void sandboxes_lose_network(struct keeper *k);
 
 /* Kills every process inside but its init; 503. */
 bool sandbox_kill(struct sandbox *s, struct err *e);

@@ -144,7 +144,7 @@ static void test_a_way_out(void **state)
     port = ntohs(address.sin_port);
 
     struct err e = {0};
-    struct proxy *p = proxy_new(&e);
+    struct outsider *p = outsider_new(PROXY_PROGRAM, "WARMCELL_PROXY", &e);
     if (!p || !proxy_start(p, 0, NULL, &e))
         stop_test("%s", e.text);
     int namespaces[WIRE_NAMESPACES];
@@ -164,7 +164,7 @@ static void test_a_way_out(void **state)
     assert_false(proxy_open(p, "again", network, namespaces, &e));
     assert_int_equal(e.status, 503);
     proxy_close(p, "box");
-    proxy_free(p);
+    outsider_free(p);
     close(namespaces[0]);
     close(namespaces[3]);
     close(listener);

@@ -1,0 +1,48 @@
+/* The network of a sandbox that may reach the outside ("full"): pasta (Debian's package passt), one
+ * process for each sandbox, behind a namespace that forbids what is the machine's own (way.h).
+ *
+ * warmcell-pasta, one for each keeper, is outside and starts them, as the owner of the sandboxes'
+ * user namespaces, with no other right. A pasta that ends is started anew; all of them end with
+ * warmcell-pasta, and that with its keeper. */
+#ifndef WARMCELL_SANDBOX_PASTA_H
+#define WARMCELL_SANDBOX_PASTA_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "protocol/err.h"
+#include "sandbox/outsider.h"
+#include "sandbox/wire.h"
+
+#define PASTA_PROGRAM "warmcell-pasta"
+
+/* Words on the socket between a keeper and its warmcell-pasta: datagrams of sandbox/wire.h. */
+enum pasta_word {
+    /* {"sandbox": id, "uid": n}, and two descriptors: the user and the network namespace. uid is
+     * that of the owner of the first; 0: that of the keeper. Answered by WIRE_OK when the way is
+     * open, or by WIRE_FAILED. */
+    PASTA_OPEN = 112,
+    PASTA_CLOSE = 113, /* {"sandbox": id}; not answered */
+};
+
+/* --- in the keeper */
+
+/* Opens the way out of a sandbox whose namespaces (of struct boundary) are given; takes some 20 ms,
+ * and at most PASTA_MOST_MS. 501: what the machine lacks, with the remedy; 503. */
+#define PASTA_MOST_MS 8000
+bool pasta_open(struct outsider *o, const char *id, uid_t owner,
+                const int namespaces[WIRE_NAMESPACES], struct err *e);
+void pasta_close(struct outsider *o, const char *id);
+
+/* Reads what is left on the socket: answers that nobody waits for any more. False: warmcell-pasta
+ * has ended, and with it every way out. */
+bool pasta_is_there(struct outsider *o);
+
+/* --- outside */
+
+/* What it takes: the program in PATH, and /dev/net/tun. 501 names what is missing and the remedy.
+ */
+bool pasta_find(char program[PATH_MAX], struct err *e);
+
+#endif
