@@ -3,12 +3,14 @@
 #include "gateway/doctor.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "protocol/json.h"
 #include "protocol/memory.h"
 #include "sandbox/limits.h"
+#include "sandbox/pasta.h"
 #include "sandbox/probe.h"
 
 static json_t *check(const char *name, const char *status, const char *why, const char *remedy)
@@ -67,6 +69,16 @@ static json_t *check_root(const struct probe *p)
         "start warmcell as root, or live with it");
 }
 
+/* What the network "full" takes; every other sandbox does without. */
+static json_t *check_pasta(void)
+{
+    static const char name[] = "the network \"full\"";
+    char program[PATH_MAX];
+    const char *why = NULL, *remedy = NULL;
+    bool found = pasta_find(program, &why, &remedy);
+    return check(name, found ? "ok" : "degraded", why, remedy);
+}
+
 static json_t *examine(void)
 {
     struct probe p;
@@ -77,6 +89,7 @@ static json_t *examine(void)
                                                           : check_part(&p.findings[i]));
     json_array_append_new(checks, check_root(&p));
     check_groups(checks);
+    json_array_append_new(checks, check_pasta());
     return json_pack("{s:b, s:b, s:i, s:o}", "required", probe_holds(&p), "root", p.privileged,
                      "landlock", p.landlock_abi, "checks", checks);
 }

@@ -150,11 +150,11 @@ static struct outsider *new_outsider(const struct keeper_options *o, const char 
 /* Outside of the world, where the network is. As root the proxy has the last of our uids. */
 static void start_outsiders(const struct keeper_options *o, struct outsiders *out)
 {
-    static const char *const no_options[] = {NULL};
+    const char *const for_pasta[] = {"--keeper", o->socket, NULL};
     struct err e;
     if (out->proxy && !proxy_start(out->proxy, geteuid() == 0 ? o->last_uid : 0, o->audit, &e))
         keeper_log("%s", e.text);
-    if (out->pasta && !outsider_start(out->pasta, no_options, &e))
+    if (out->pasta && !outsider_start(out->pasta, for_pasta, &e))
         keeper_log("%s", e.text);
 }
 

@@ -92,16 +92,20 @@ static bool find_program(char program[PATH_MAX])
     return false;
 }
 
-bool pasta_find(char program[PATH_MAX], struct err *e)
+bool pasta_find(char program[PATH_MAX], const char **why, const char **remedy)
 {
-    if (!find_program(program))
-        return fail(e, 501,
-                    "network: \"full\" needs the program pasta: install the Debian package passt");
+    if (!find_program(program)) {
+        *why = "the program pasta is not in PATH";
+        *remedy = "install the Debian package passt";
+        return false;
+    }
     int fd = open(TUN, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(e, 501,
-                          "network: \"full\" needs " TUN ": load the module tun, or in a container "
-                          "hand in that device");
+    if (fd < 0) {
+        *why = errno == ENOENT ? "there is no " TUN : TUN " cannot be opened";
+        *remedy = "load the module tun and let everybody open it (0666); in a container, hand in "
+                  "that device";
+        return false;
+    }
     close(fd);
     return true;
 }

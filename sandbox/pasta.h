@@ -41,8 +41,8 @@ bool pasta_is_there(struct outsider *o);
 
 /* --- outside */
 
-/* What it takes: the program in PATH, and /dev/net/tun. 501 names what is missing and the remedy.
- */
-bool pasta_find(char program[PATH_MAX], struct err *e);
+/* What it takes: the program in PATH, and /dev/net/tun. False: *why and *remedy, static text, say
+ * what is missing. */
+bool pasta_find(char program[PATH_MAX], const char **why, const char **remedy);
 
 #endif

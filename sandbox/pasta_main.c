@@ -65,9 +65,10 @@ static void on_again(void *data);
 static bool open_passage(struct passage *p, struct err *e)
 {
     char program[PATH_MAX];
+    const char *why, *remedy;
     struct way_guide guide;
-    if (!pasta_find(program, e))
-        return false;
+    if (!pasta_find(program, &why, &remedy))
+        return fail(e, 501, "network: \"full\" cannot be had here: %s; %s", why, remedy);
     if (!all.outside.v4 && !all.outside.v6)
         return fail(e, 503, "network: this machine has no default route, so there is no outside");
     if (!way_open(&p->way, &all.outside, &guide, e))
@@ -290,8 +291,10 @@ static void on_control(void *data, uint32_t events)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3 || strcmp(argv[1], "--control-fd") != 0 || strcmp(argv[2], "3") != 0) {
-        fputs("usage: " PASTA_PROGRAM " --control-fd 3\nIt is started by warmcell-keeper.\n",
+    /* --keeper says in a list of processes whose it is */
+    if (argc < 3 || strcmp(argv[1], "--control-fd") != 0 || strcmp(argv[2], "3") != 0) {
+        fputs("usage: " PASTA_PROGRAM " --control-fd 3 [--keeper SOCKET]\nIt is started by "
+              "warmcell-keeper.\n",
               stderr);
         return 2;
     }

@@ -90,7 +90,7 @@ static _Noreturn void become(const struct command *c, int out_fd, int err_fd)
 static void last_words(int fd, char *text, size_t room)
 {
     char all[4096];
-    ssize_t len = read(fd, all, sizeof all - 1);
+    ssize_t len = read(fd, all, sizeof all - 1); /* never blocks: see O_NONBLOCK */
     all[len > 0 ? len : 0] = '\0';
     text[0] = '\0';
     char *rest = all, *line;
@@ -138,9 +138,9 @@ bool pasta_process_start(struct pasta_process *p, const char *program, pid_t gui
     p->err_fd = err[0];
     bool ready = p->pid > 0 && is_ready(out[0]);
     close(out[0]);
-    if (ready)
-        return true;
     last_words(err[0], text, sizeof text);
+    if (ready)
+        return true; /* what it complained about at its start did not hinder it */
     pasta_process_kill(p);
     return fail(e, 503, "network: pasta did not start: %s", *text ? text : "it gave no reason");
 }

@@ -17,7 +17,7 @@ struct sandbox; /* borrowed, valid until control returns to the loop */
 struct sandbox_request {
     json_t *limits;     /* see sandbox/limits.h; what is absent has its default */
     json_t *env;        /* {"NAME": "value"}, all of which code inside finds */
-    json_t *network;    /* "none", or {"allow": ["host", ...]} (docs/keeper.md) */
+    json_t *network;    /* "none", "full", or {"allow": [...]} (docs/keeper.md) */
     const char *policy; /* "required" or "best-effort" */
     bool cold;          /* never a fork */
 };

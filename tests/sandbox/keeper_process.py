@@ -15,8 +15,8 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -202,11 +202,16 @@ class Keeper:
         *options: str,
         fork_server: Sequence[str] | None = None,
         env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        uid: int | None = None,
     ) -> None:
+        """prefix: a command that becomes the keeper in the end, as that uid."""
+        self.uid = os.geteuid() if uid is None else uid
         self.folder = Path(tempfile.mkdtemp(prefix="wck-"))
+        os.chown(self.folder, self.uid, -1)
         self.socket = self.folder / "keeper"
         self.log = self.folder / "log"
-        arguments = [str(programs().keeper), "--socket", str(self.socket), "--foreground"]
+        arguments = [*prefix, str(programs().keeper), "--socket", str(self.socket), "--foreground"]
         arguments += ["--log", str(self.log), *options]
         if fork_server is not None:
             arguments += ["--", *fork_server]
@@ -219,14 +224,29 @@ class Keeper:
         self.askers: list[Asker] = []
         processes.until(lambda: self.listens() or self.process.poll() is not None, "the keeper")
 
+    @contextmanager
+    def identity(self) -> Iterator[None]:
+        """A keeper of an ordinary user's hears nobody else, not even root."""
+        mine = os.geteuid()
+        os.seteuid(self.uid)
+        try:
+            yield
+        finally:
+            os.seteuid(mine)
+
     def listens(self) -> bool:
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        with (
+            suppress(OSError),
+            self.identity(),
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe,
+        ):
             probe.connect(str(self.socket))
             return True
         return False
 
     def asker(self) -> Asker:
-        asker = Asker(self.socket)
+        with self.identity():
+            asker = Asker(self.socket)
         self.askers.append(asker)
         return asker
 

@@ -29,7 +29,7 @@ static void test_network_values(void **state)
         {"\"none\"", 0, NETWORK_NONE},
         {"{\"allow\": [\"pypi.org\"]}", 0, NETWORK_ALLOW},
         {"{\"allow\": []}", 0, NETWORK_ALLOW},
-        {"\"full\"", 501, NETWORK_NONE},
+        {"\"full\"", 0, NETWORK_FULL},
         {"\"host\"", 400, NETWORK_NONE},
         {"true", 400, NETWORK_NONE},
         {"[\"pypi.org\"]", 400, NETWORK_NONE},
