@@ -23,6 +23,7 @@ from support import ordinary, processes
 PYTHON = str(Path(sys.executable).resolve())
 HERE = Path(__file__).resolve().parent
 ROOT = os.geteuid() == 0
+MODES = ["root", "user"] if ROOT else ["user"]
 USER = 64125  # an ordinary user whom nobody else is
 PORT = 8000
 
@@ -135,9 +136,10 @@ class Stage:
         assert server.stdout and server.stdout.readline() == "ready\n"
         return server
 
-    def prefix(self, mode: str) -> list[str]:
-        """The command that becomes another on the machine, as root or as an ordinary user."""
-        words = self.machine.words()
+    def prefix(self, mode: str, *before: str) -> list[str]:
+        """The command that becomes another on the machine, as root or as an ordinary user; before
+        that it becomes the command `before`, which is to become the rest."""
+        words = [*self.machine.words(), *before]
         if mode == "root":
             return words
         if ROOT:
