@@ -16,6 +16,7 @@
 #include "kernel/python/blas.h"
 #include "kernel/python/core.h"
 #include "kernel/python/orphan.h"
+#include "kernel/python/plug.h"
 #include "kernel/python/settle.h"
 #include "protocol/json.h"
 #include "sandbox/wire.h"
@@ -215,6 +216,12 @@ static PyObject *py_set_blas_threads(PyObject *module, PyObject *count)
     Py_RETURN_NONE;
 }
 
+static PyObject *py_plug_holes(PyObject *module, PyObject *none)
+{
+    (void)module, (void)none;
+    return PyLong_FromSize_t(plug_holes());
+}
+
 static PyMethodDef methods[] = {
     {"receive", py_receive, METH_NOARGS, "receive() -> (kind, number, body) | None at the end"},
     {"send", py_send, METH_VARARGS, "send(kind, number, body): to the keeper"},
@@ -227,6 +234,8 @@ static PyMethodDef methods[] = {
      "reserve_descriptors(): before anything is opened"},
     {"hold_descriptors", py_hold_descriptors, METH_NOARGS,
      "hold_descriptors() -> what is open and will be /dev/null in a fork"},
+    {"plug_holes", py_plug_holes, METH_NOARGS,
+     "plug_holes() -> bytes: so that forks allocate from pages of their own"},
     {"find_blas", py_find_blas, METH_NOARGS, "find_blas() -> how many functions were found"},
     {"set_blas_threads", py_set_blas_threads, METH_O, "set_blas_threads(count)"},
     {NULL, NULL, 0, NULL},

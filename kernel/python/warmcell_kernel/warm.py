@@ -88,6 +88,7 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     close_fonts()
     # collected is what is garbage; the rest no collection touches any more, so it stays shared
     gc.collect()
+    forks.plug_holes()
     gc.freeze()
     left_open = forks.hold_descriptors()
     if left_open:
@@ -170,7 +171,7 @@ def as_new(kernel: Kernel) -> Iterator[None]:
     """What runs inside leaves nothing that a user could find."""
     shell = kernel.shell
     names, hidden = dict(shell.user_ns), dict(shell.user_ns_hidden)
-    module, modules = shell.user_module, dict(sys.modules)
+    module = shell.user_module
     random_states = generator_states()
     yield
     shell.user_ns.clear()
@@ -178,7 +179,7 @@ def as_new(kernel: Kernel) -> Iterator[None]:
     shell.user_ns_hidden.clear()
     shell.user_ns_hidden.update(hidden)
     forget_history(shell)
-    sys.modules["__main__"] = modules["__main__"] = module
+    sys.modules["__main__"] = module
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
             delattr(sys, name)
