@@ -5,6 +5,7 @@
 #include "sandbox/filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -36,6 +37,7 @@ enum verdict {
     PASS,
     REFUSE, /* EPERM */
     CHECK_CLONE,
+    CHECK_THREAD,
     CHECK_SOCKET,
     CHECK_SOCKETPAIR,
     CHECK_PERSONALITY,
@@ -44,16 +46,23 @@ enum verdict {
     CHECK_SETRLIMIT,
     CHECK_MKNOD,
     CHECK_MKNODAT,
+    CHECK_READING,
+    CHECK_READING_AT,
 };
 
-static const struct {
+struct call {
     uint16_t number;
     uint8_t verdict;
-} calls[] = {
-#define X(name, verdict) {SYS_##name, verdict},
-#include "sandbox/filter_calls.inc"
-#undef X
 };
+
+#define X(name, verdict) {SYS_##name, verdict},
+static const struct call calls[] = {
+#include "sandbox/filter_calls.inc"
+};
+static const struct call proxy_calls[] = {
+#include "sandbox/filter_proxy.inc"
+};
+#undef X
 
 static void emit(struct filter *f, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
 {
@@ -93,6 +102,15 @@ static void check_clone(struct filter *f)
          0, 1);
     emit_return(f, EPERM_RESULT);
     emit_return(f, SECCOMP_RET_ALLOW);
+}
+
+/* Threads, no processes. */
+static void check_thread(struct filter *f)
+{
+    emit_load(f, 0, false);
+    emit(f, BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0);
+    emit_return(f, EPERM_RESULT);
+    check_clone(f);
 }
 
 /* Unix, IPv4 and IPv6 without raw ones; netlink for routes alone (libc lists interfaces by it). */
@@ -173,6 +191,15 @@ static void check_mknod(struct filter *f, unsigned arg)
     emit_return(f, SECCOMP_RET_ALLOW);
 }
 
+/* Files that are there, to be read. */
+static void check_reading(struct filter *f, unsigned arg)
+{
+    emit_load(f, arg, false);
+    emit(f, BPF_JMP | BPF_JSET | BPF_K, O_ACCMODE | O_CREAT | O_TRUNC, 0, 1);
+    emit_return(f, EPERM_RESULT);
+    emit_return(f, SECCOMP_RET_ALLOW);
+}
+
 static void emit_verdict(struct filter *f, uint8_t verdict)
 {
     switch ((enum verdict)verdict) {
@@ -187,6 +214,9 @@ static void emit_verdict(struct filter *f, uint8_t verdict)
         break;
     case CHECK_CLONE:
         check_clone(f);
+        break;
+    case CHECK_THREAD:
+        check_thread(f);
         break;
     case CHECK_SOCKET:
         check_socket(f);
@@ -211,6 +241,12 @@ static void emit_verdict(struct filter *f, uint8_t verdict)
         break;
     case CHECK_MKNODAT:
         check_mknod(f, 2);
+        break;
+    case CHECK_READING:
+        check_reading(f, 1);
+        break;
+    case CHECK_READING_AT:
+        check_reading(f, 2);
         break;
     }
 }
@@ -238,16 +274,32 @@ static void emit_tree(struct filter *f, const struct run *runs, size_t low, size
     emit_tree(f, runs, middle, high);
 }
 
+static void put_verdicts(uint8_t *verdicts, const struct call *from, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (from[i].number < NUMBERS)
+            verdicts[from[i].number] = from[i].verdict;
+}
+
+static void decide(uint8_t *verdicts, enum filter_kind kind)
+{
+    put_verdicts(verdicts, calls, countof(calls));
+    if (kind == FILTER_FORK_SERVER)
+        verdicts[SYS_setns] = PASS;
+    if (kind != FILTER_PROXY)
+        return;
+    for (size_t n = 0; n < NUMBERS; n++)
+        if (verdicts[n] != ABSENT)
+            verdicts[n] = REFUSE;
+    put_verdicts(verdicts, proxy_calls, countof(proxy_calls));
+}
+
 void filter_build(struct filter *out, enum filter_kind kind)
 {
     uint8_t verdicts[NUMBERS] = {0};
     struct run runs[NUMBERS];
     size_t count = 0;
-    for (size_t i = 0; i < countof(calls); i++)
-        if (calls[i].number < NUMBERS)
-            verdicts[calls[i].number] = calls[i].verdict;
-    if (kind == FILTER_FORK_SERVER)
-        verdicts[SYS_setns] = PASS;
+    decide(verdicts, kind);
     for (uint16_t n = 0; n < NUMBERS; n++)
         if (n == 0 || verdicts[n] != verdicts[n - 1])
             runs[count++] = (struct run){n, verdicts[n]};
@@ -267,7 +319,7 @@ void filter_build(struct filter *out, enum filter_kind kind)
 
 int filter_install(enum filter_kind kind)
 {
-    static struct filter built[2]; /* the same bytes whoever builds them */
+    static struct filter built[FILTER_KINDS]; /* the same bytes whoever builds them */
     struct filter *f = &built[kind];
     if (f->len == 0)
         filter_build(f, kind);

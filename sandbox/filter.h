@@ -1,4 +1,5 @@
-/* The seccomp filter of sandboxes: an allow-list of system calls, with checks of arguments. */
+/* The seccomp filters of sandboxes and of what serves them: allow-lists of system calls, with
+ * checks of arguments. */
 #ifndef WARMCELL_SANDBOX_FILTER_H
 #define WARMCELL_SANDBOX_FILTER_H
 
@@ -16,6 +17,8 @@ struct filter {
 enum filter_kind {
     FILTER_SANDBOX,
     FILTER_FORK_SERVER, /* the same, and setns: what it forks joins sandboxes */
+    FILTER_PROXY,       /* far less: threads, sockets, files to read; see filter_proxy.inc */
+    FILTER_KINDS,
 };
 
 /* Builds the program for this architecture: allowed calls pass; known others fail with EPERM;

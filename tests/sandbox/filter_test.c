@@ -3,6 +3,7 @@
 #include "tests/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -75,7 +76,7 @@ static uint32_t run(const struct filter *f, const struct seccomp_data *data)
         __VA_ARGS__                                                                                \
     }
 
-static const struct {
+static const struct row {
     const char *name;
     int number;
     uint64_t args[6];
@@ -178,19 +179,72 @@ static const struct {
 #endif
 };
 
-static void test_answers(void **state)
+static const struct row proxy_rows[] = {
+    {CALL(read, 0), ALLOWED},
+    {CALL(connect, 0), ALLOWED},
+    {CALL(accept4, 0), ALLOWED},
+    {CALL(mmap, 0), ALLOWED},
+    {CALL(openat, 0, 0, O_RDONLY | O_CLOEXEC), ALLOWED},
+    {CALL(openat, 0, 0, O_WRONLY), REFUSED},
+    {CALL(openat, 0, 0, O_RDWR), REFUSED},
+    {CALL(openat, 0, 0, O_RDONLY | O_CREAT), REFUSED},
+    {CALL(openat, 0, 0, O_RDONLY | O_TRUNC), REFUSED},
+    {CALL(clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND), ALLOWED},
+    {CALL(clone, SIGCHLD), REFUSED},
+    {CALL(clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_NEWUSER), REFUSED},
+    {CALL(clone3, 0), ABSENT},
+    {CALL(socket, AF_INET, SOCK_STREAM, 0), ALLOWED},
+    {CALL(socket, AF_INET, SOCK_RAW, 1), REFUSED},
+    {CALL(socket, AF_PACKET, SOCK_RAW, 0), FAMILY},
+    {CALL(execve, 0), REFUSED},
+    {CALL(execveat, 0), REFUSED},
+    {CALL(kill, 0), REFUSED},
+    {CALL(pidfd_open, 0), REFUSED},
+    {CALL(ptrace, 0), REFUSED},
+    {CALL(setresuid, 0), REFUSED},
+    {CALL(unlinkat, 0), REFUSED},
+    {CALL(renameat2, 0), REFUSED},
+    {CALL(chdir, 0), REFUSED},
+    {CALL(memfd_create, 0), REFUSED},
+    {CALL(setns, 0), REFUSED},
+    {CALL(bpf, 0), REFUSED},
+    {CALL(io_uring_setup, 0), REFUSED},
+    {CALL(seccomp, 0), REFUSED},
+    {"a number without a call", 511, {0}, ABSENT},
+#ifdef __x86_64__
+    {CALL(open, 0, O_RDONLY), ALLOWED},
+    {CALL(open, 0, O_WRONLY), REFUSED},
+    {CALL(fork, 0), REFUSED},
+    {CALL(vfork, 0), REFUSED},
+    {"read of x32", 0x40000000, {0}, KILLED},
+#endif
+};
+
+static void check_answers(enum filter_kind kind, const struct row *expected, size_t count)
 {
     struct filter f;
-    (void)state;
-    filter_build(&f, FILTER_SANDBOX);
+    filter_build(&f, kind);
     assert_true(f.len > 0);
-    for (size_t i = 0; i < countof(rows); i++) {
-        struct seccomp_data data = {.nr = rows[i].number, .arch = HERE};
-        memcpy(data.args, rows[i].args, sizeof data.args);
+    for (size_t i = 0; i < count; i++) {
+        struct seccomp_data data = {.nr = expected[i].number, .arch = HERE};
+        memcpy(data.args, expected[i].args, sizeof data.args);
         uint32_t answer = run(&f, &data);
-        if (answer != rows[i].expected)
-            stop_test("row %zu, %s: %#x, not %#x", i, rows[i].name, answer, rows[i].expected);
+        if (answer != expected[i].expected)
+            stop_test("row %zu, %s: %#x, not %#x", i, expected[i].name, answer,
+                      expected[i].expected);
     }
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    check_answers(FILTER_SANDBOX, rows, countof(rows));
+}
+
+static void test_answers_to_the_proxy(void **state)
+{
+    (void)state;
+    check_answers(FILTER_PROXY, proxy_rows, countof(proxy_rows));
 }
 
 static void test_foreign_architecture_is_killed(void **state)
@@ -224,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_answers_to_the_proxy),
         cmocka_unit_test(test_foreign_architecture_is_killed),
         cmocka_unit_test(test_fork_server_may_join_and_nothing_else),
     };
