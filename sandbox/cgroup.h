@@ -43,8 +43,9 @@ struct cgroup_kind {
     unsigned (*has)(int group, unsigned wanted);
     /* Lets the groups made below have them too. */
     bool (*pass_on)(int group, unsigned controllers, struct err *e);
-    /* 409: the limit of memory is below what is in use. */
-    bool (*limit)(int group, unsigned controllers, const struct limits *l, struct err *e);
+    /* 0: no limit. 409: below what is in use. See cgroup_limit. */
+    bool (*limit_memory)(int group, int64_t bytes, struct err *e);
+    bool (*limit_cpu)(int group, int64_t millis, struct err *e);
     /* Fills what `controllers` can tell and leaves the rest. */
     void (*usage)(int group, unsigned controllers, struct cgroup_usage *out);
     /* SIGKILL to everything inside, so that nothing forked meanwhile is missed. */
@@ -81,5 +82,11 @@ int64_t cgroup_keyed(int group, const char *file, const char *key);
 bool cgroup_exists(int group, const char *file);
 /* Calls on_pid for every process in it; how many. -1: the file cannot be read. */
 int cgroup_each(int group, bool (*on_pid)(pid_t pid, void *data), void *data);
+/* Sets those limits that the group's controllers can hold. 409: the limit of memory is below what
+ * is in use; what was set before that stays. */
+bool cgroup_limit(const struct cgroup_kind *kind, int group, unsigned controllers,
+                  const struct limits *l, struct err *e);
+/* SIGKILL to one process after the other, with no room for new ones where processes are limited. */
+void cgroup_kill_each(int group);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,4 +98,37 @@ int cgroup_each(int group, bool (*on_pid)(pid_t pid, void *data), void *data)
     }
     fclose(file);
     return count;
+}
+
+bool cgroup_limit(const struct cgroup_kind *kind, int group, unsigned controllers,
+                  const struct limits *l, struct err *e)
+{
+    if ((controllers & CGROUP_MEMORY) && !kind->limit_memory(group, l->memory_bytes, e))
+        return false;
+    if ((controllers & CGROUP_CPU) && !kind->limit_cpu(group, l->cpu_millis, e))
+        return false;
+    if (!(controllers & CGROUP_PIDS))
+        return true;
+    bool done = l->processes ? cgroup_write_number(group, "pids.max", l->processes)
+                             : cgroup_write(group, "pids.max", "max");
+    return done || fail_errno(e, 503, "cannot limit the processes of a control group");
+}
+
+static bool on_pid_kill(pid_t pid, void *data)
+{
+    (void)data;
+    /* one that this namespace does not see is listed as 0, which would be our own group */
+    if (pid > 0)
+        kill(pid, SIGKILL);
+    return true;
+}
+
+/* Without room for new processes a round finds them all; where processes cannot be limited, further
+ * rounds follow a fork that was under way. */
+void cgroup_kill_each(int group)
+{
+    bool closed = cgroup_write_number(group, "pids.max", 0);
+    for (int round = 0; round < (closed ? 2 : 8); round++)
+        if (cgroup_each(group, on_pid_kill, NULL) <= 0)
+            break;
 }

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #define PERIOD_US INT64_C(100000)
@@ -76,19 +75,6 @@ static bool limit_cpu(int group, int64_t millis, struct err *e)
     return done || fail_errno(e, 503, "cannot limit the CPU time of a control group");
 }
 
-static bool limit(int group, unsigned controllers, const struct limits *l, struct err *e)
-{
-    if ((controllers & CGROUP_MEMORY) && !limit_memory(group, l->memory_bytes, e))
-        return false;
-    if ((controllers & CGROUP_CPU) && !limit_cpu(group, l->cpu_millis, e))
-        return false;
-    if (!(controllers & CGROUP_PIDS))
-        return true;
-    bool done = l->processes ? cgroup_write_number(group, "pids.max", l->processes)
-                             : cgroup_write(group, "pids.max", "max");
-    return done || fail_errno(e, 503, "cannot limit the processes of a control group");
-}
-
 static void usage(int group, unsigned controllers, struct cgroup_usage *out)
 {
     if (controllers & CGROUP_MEMORY) {
@@ -106,32 +92,14 @@ static void usage(int group, unsigned controllers, struct cgroup_usage *out)
         out->processes = cgroup_number(group, "pids.current");
 }
 
-static bool on_pid_kill(pid_t pid, void *data)
-{
-    (void)data;
-    /* a process that this namespace does not see is listed as 0, which would be our own group */
-    if (pid > 0)
-        kill(pid, SIGKILL);
-    return true;
-}
-
-/* There is no cgroup.kill here. Without room for new processes a round finds them all; where
- * processes cannot be limited, further rounds follow a fork that was under way. */
-static void kill_all(int group)
-{
-    bool closed = cgroup_write_number(group, "pids.max", 0);
-    for (int round = 0; round < (closed ? 2 : 8); round++)
-        if (cgroup_each(group, on_pid_kill, NULL) <= 0)
-            break;
-}
-
 const struct cgroup_kind cgroup_v1 = {
     .name = "cgroup-v1",
     .offers = offers,
     .lend = lend,
     .has = has,
     .pass_on = pass_on,
-    .limit = limit,
+    .limit_memory = limit_memory,
+    .limit_cpu = limit_cpu,
     .usage = usage,
-    .kill = kill_all,
+    .kill = cgroup_kill_each, /* there is no cgroup.kill here */
 };

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -171,19 +170,6 @@ static bool limit_cpu(int group, int64_t millis, struct err *e)
            fail_errno(e, 503, "cannot limit the CPU time of a control group");
 }
 
-static bool limit(int group, unsigned controllers, const struct limits *l, struct err *e)
-{
-    if ((controllers & CGROUP_MEMORY) && !limit_memory(group, l->memory_bytes, e))
-        return false;
-    if ((controllers & CGROUP_CPU) && !limit_cpu(group, l->cpu_millis, e))
-        return false;
-    if (!(controllers & CGROUP_PIDS))
-        return true;
-    bool done = l->processes ? cgroup_write_number(group, "pids.max", l->processes)
-                             : cgroup_write(group, "pids.max", "max");
-    return done || fail_errno(e, 503, "cannot limit the processes of a control group");
-}
-
 static void usage(int group, unsigned controllers, struct cgroup_usage *out)
 {
     if (controllers & CGROUP_MEMORY) {
@@ -199,23 +185,10 @@ static void usage(int group, unsigned controllers, struct cgroup_usage *out)
         out->processes = cgroup_number(group, "pids.current");
 }
 
-static bool on_pid_kill(pid_t pid, void *data)
-{
-    (void)data;
-    /* one that this namespace does not see is listed as 0, which would be our own group */
-    if (pid > 0)
-        kill(pid, SIGKILL);
-    return true;
-}
-
 static void kill_all(int group)
 {
-    if (cgroup_write(group, "cgroup.kill", "1")) /* since Linux 5.14 */
-        return;
-    bool closed = cgroup_write(group, "pids.max", "0");
-    for (int round = 0; round < (closed ? 2 : 8); round++)
-        if (cgroup_each(group, on_pid_kill, NULL) <= 0)
-            break;
+    if (!cgroup_write(group, "cgroup.kill", "1")) /* since Linux 5.14 */
+        cgroup_kill_each(group);
 }
 
 const struct cgroup_kind cgroup_v2 = {
@@ -224,7 +197,8 @@ const struct cgroup_kind cgroup_v2 = {
     .lend = lend,
     .has = has,
     .pass_on = pass_on,
-    .limit = limit,
+    .limit_memory = limit_memory,
+    .limit_cpu = limit_cpu,
     .usage = usage,
     .kill = kill_all,
 };

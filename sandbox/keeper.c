@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,19 +97,15 @@ static void reap(struct keeper *k)
     }
 }
 
-static void on_signal(void *data, uint32_t events)
+static void on_signal(void *data, int number)
 {
     struct keeper *k = data;
-    struct signalfd_siginfo info;
-    (void)events;
-    while (read(k->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGCHLD) {
-            reap(k);
-        } else {
-            keeper_log("told to end by signal %u", info.ssi_signo);
-            keeper_end(k);
-        }
+    if (number == SIGCHLD) {
+        reap(k);
+        return;
     }
+    keeper_log("told to end by signal %d", number);
+    keeper_end(k);
 }
 
 struct sweep {
@@ -240,21 +235,6 @@ json_t *keeper_status(struct keeper *k)
                      sandboxes_status(k), "confinement", confinement(k));
 }
 
-static void watch_signals(struct keeper *k)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL);
-    k->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    k->signals = loop_watch(k->loop, k->signal_fd, EPOLLIN, on_signal, k);
-}
-
 /* Descriptors of many askers and sandboxes are held at once. */
 static void raise_nofile(struct keeper *k)
 {
@@ -274,8 +254,6 @@ static void keeper_close(struct keeper *k)
     askers_bury(k);
     fork_server_free(k->fork_server);
     listen_no_more(k);
-    watch_close(k->signals);
-    close(k->signal_fd);
     close(k->null_fd);
     timer_close(k->idle);
     timer_close(k->sweep);
@@ -305,7 +283,7 @@ int keeper_run(const struct keeper_options *options, int listen_fd, struct world
     k.null_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     raise_nofile(&k);
-    watch_signals(&k);
+    loop_signals(k.loop, on_signal, &k);
     k.idle = loop_timer(k.loop, on_idle, &k);
     k.sweep = loop_timer(k.loop, on_sweep, &k);
     k.tick = loop_timer(k.loop, on_tick, &k);

@@ -30,8 +30,6 @@ struct keeper {
     int listen_fd;
     int null_fd;
     struct watch *listening;
-    int signal_fd;
-    struct watch *signals;
     struct rlimit nofile; /* what started processes get: ours is raised */
 
     struct asker *askers;

@@ -6,8 +6,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "protocol/ids.h"
@@ -39,6 +41,10 @@ struct loop {
     int status;
     struct watch *dead;
     struct timer *timers;
+    int signal_fd; /* -1: none are watched */
+    struct watch *signals;
+    void (*on_signal)(void *data, int number);
+    void *signal_data;
     size_t hook_count;
     struct {
         bool (*call)(void *data);
@@ -49,6 +55,7 @@ struct loop {
 struct loop *loop_new(void)
 {
     struct loop *loop = xcalloc(1, sizeof *loop);
+    loop->signal_fd = -1;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0) {
         perror("epoll_create1");
@@ -79,8 +86,11 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
+    watch_close(loop->signals);
     bury(loop);
     assert(!loop->timers);
+    if (loop->signal_fd >= 0)
+        close(loop->signal_fd);
     close(loop->epoll_fd);
     free(loop);
 }
@@ -153,6 +163,32 @@ void timer_close(struct timer *timer)
         return;
     timer->due_ms = -1;
     timer->dead = true;
+}
+
+static void on_signals(void *data, uint32_t events)
+{
+    struct loop *loop = data;
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(loop->signal_fd, &info, sizeof info) == sizeof info)
+        loop->on_signal(loop->signal_data, (int)info.ssi_signo);
+}
+
+void loop_signals(struct loop *loop, void (*on_signal)(void *data, int number), void *data)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    loop->on_signal = on_signal;
+    loop->signal_data = data;
+    loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    loop->signals = loop_watch(loop, loop->signal_fd, EPOLLIN, on_signals, loop);
 }
 
 void loop_before_sleep(struct loop *loop, bool (*hook)(void *data), void *data)

@@ -32,6 +32,10 @@ void timer_stop(struct timer *timer);
 bool timer_running(const struct timer *timer);
 void timer_close(struct timer *timer);
 
+/* From now on SIGINT, SIGTERM, SIGHUP and SIGCHLD are blocked and told to on_signal, one by one;
+ * SIGPIPE is ignored. Once for a process. */
+void loop_signals(struct loop *loop, void (*on_signal)(void *data, int number), void *data);
+
 /* Called before each sleep in the order they were added, for edge-triggered descriptors; true:
  * there is more to do, so do not sleep. */
 void loop_before_sleep(struct loop *loop, bool (*hook)(void *data), void *data);

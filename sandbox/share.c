@@ -49,7 +49,7 @@ static bool limit_groups(struct share *s, const struct limits *l, struct err *e)
 {
     for (size_t i = 0; i < s->group_count; i++) {
         const struct hierarchy *h = &s->governor->hierarchies[i];
-        if (!h->kind->limit(s->groups[i], h->controllers, l, e))
+        if (!cgroup_limit(h->kind, s->groups[i], h->controllers, l, e))
             return false;
     }
     return true;

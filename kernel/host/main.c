@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,8 +42,6 @@ struct host {
     struct sockets *sockets;
     struct uplink *uplink;
     struct parent *parent;
-    int signal_fd;
-    struct watch *signals;
 };
 
 static void end_orderly(struct host *host, enum cause cause, const char *reason)
@@ -70,39 +67,19 @@ static void reap(struct host *host)
     }
 }
 
-static void on_signal(void *data, uint32_t events)
+static void on_signal(void *data, int number)
 {
     struct host *host = data;
-    struct signalfd_siginfo info;
-    (void)events;
-    while (read(host->signal_fd, &info, sizeof info) == sizeof info) {
-        switch (info.ssi_signo) {
-        case SIGCHLD:
-            reap(host);
-            break;
-        case SIGINT: /* the launcher interrupts the cell by a signal to our group */
-            host->backend->class->interrupt(host->backend, (struct outcome){0});
-            break;
-        default:
-            end_orderly(host, CAUSE_ASKED, "the kernel was ended by a signal");
-        }
+    switch (number) {
+    case SIGCHLD:
+        reap(host);
+        break;
+    case SIGINT: /* the launcher interrupts the cell by a signal to our group */
+        host->backend->class->interrupt(host->backend, (struct outcome){0});
+        break;
+    default:
+        end_orderly(host, CAUSE_ASKED, "the kernel was ended by a signal");
     }
-}
-
-static void watch_signals(struct host *host)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL);
-    host->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    host->signals = loop_watch(host->loop, host->signal_fd, EPOLLIN, on_signal, host);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
 /* The first message to every subscriber. Source: messaging, "Welcome message". */
@@ -294,9 +271,6 @@ static void host_close(struct host *host)
     uplink_close(host->uplink);
     sockets_close(host->sockets);
     parent_close(host->parent);
-    watch_close(host->signals);
-    if (host->signal_fd >= 0)
-        close(host->signal_fd);
     connection_free(&host->connection);
     command_free(&host->command);
     free(host->history_file);
@@ -306,10 +280,11 @@ static void host_close(struct host *host)
 
 static int serve(const struct options *options)
 {
-    struct host host = {.options = *options, .signal_fd = -1};
+    struct host host = {.options = *options};
     struct err e;
     host.loop = loop_new();
-    watch_signals(&host);
+    loop_signals(host.loop, on_signal, &host);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     int status = 1;
     if (options->relay ? open_relay(&host, &e) : open_kernel(&host, &e))
         status = loop_run(host.loop);
