@@ -38,6 +38,14 @@ static bool answer_usage(struct asker *a, struct wire_message *m, struct err *e)
     return s != NULL;
 }
 
+static bool answer_cause(struct asker *a, struct wire_message *m, struct err *e)
+{
+    struct sandbox *s = named(a, m, e);
+    if (s)
+        asker_tell(a, WIRE_OK, m->number, sandbox_cause(s));
+    return s != NULL;
+}
+
 static bool answer_limits(struct asker *a, struct wire_message *m, struct err *e)
 {
     struct sandbox *s = named(a, m, e);
@@ -123,7 +131,7 @@ static const struct {
 } rows[] = {
     {WIRE_OPEN, answer_open},     {WIRE_START, answer_start}, {WIRE_USAGE, answer_usage},
     {WIRE_LIMITS, answer_limits}, {WIRE_CLOSE, answer_close}, {WIRE_STATUS, answer_status},
-    {WIRE_END, answer_end},       {WIRE_KILL, answer_kill},
+    {WIRE_END, answer_end},       {WIRE_KILL, answer_kill},   {WIRE_CAUSE, answer_cause},
 };
 
 static void answer(struct asker *a, struct wire_message *m)

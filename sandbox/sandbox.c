@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "protocol/ids.h"
 #include "protocol/json.h"
 #include "sandbox/join.h"
 #include "sandbox/lineage.h"
@@ -22,6 +23,8 @@
 #define ROOTS_MOST   256
 #define INODES_A_MIB 256 /* of /tmp and the like */
 #define INODES_LEAST 1024
+
+#define BREACH_LASTS_MS 1000 /* until everyone has asked who was inside */
 
 struct waiter {
     struct waiter *next;
@@ -375,9 +378,17 @@ static bool has_starts(const struct sandbox *s)
     return false;
 }
 
+json_t *sandbox_cause(struct sandbox *s)
+{
+    int64_t limit = 0, peak = 0;
+    bool oom = share_out_of_memory(s->share, &limit, &peak);
+    return json_pack("{s:b, s:I, s:I, s:s?}", "oom", oom, "limit_bytes", (json_int_t)limit,
+                     "peak_bytes", (json_int_t)peak, "breach", s->breach);
+}
+
 void sandbox_forget_breach(struct sandbox *s)
 {
-    if (!has_starts(s))
+    if (!has_starts(s) && monotonic_ms() - s->breached_ms > BREACH_LASTS_MS)
         free(take(&s->breach));
 }
 
@@ -461,6 +472,7 @@ static void tick(struct sandbox *s)
         return;
     free(s->breach);
     s->breach = why;
+    s->breached_ms = monotonic_ms();
     keeper_log("sandbox %s: %s", s->id, why);
     if (!sandbox_kill(s, &e))
         keeper_log("%s", e.text);

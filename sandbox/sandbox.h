@@ -16,9 +16,10 @@ struct sandbox {
     uid_t uid; /* the host's; 0: the shared one of an ordinary user */
     struct boundary boundary;
     struct share *share;
-    char *breach; /* owned; the limit for which everything inside was killed; NULL */
-    bool proxied; /* it has a way to the hosts of its list */
-    bool full;    /* it has a way to the outside */
+    char *breach;        /* owned; the limit for which everything inside was killed; NULL */
+    int64_t breached_ms; /* monotonic */
+    bool proxied;        /* it has a way to the hosts of its list */
+    bool full;           /* it has a way to the outside */
     size_t holders;
     bool ending;
     bool init_gone;
@@ -48,6 +49,10 @@ void sandboxes_lose_network(struct keeper *k);
 
 /* Kills every process inside but its init; 503. */
 bool sandbox_kill(struct sandbox *s, struct err *e);
+
+/* Why something inside was just killed: {"oom": bool, "limit_bytes": n, "peak_bytes": n, "breach":
+ * sentence or null}. An end for want of memory is told once. Given. */
+json_t *sandbox_cause(struct sandbox *s);
 
 /* A process will begin inside: unless what was killed for a limit still ends, that is over. */
 void sandbox_forget_breach(struct sandbox *s);

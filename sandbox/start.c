@@ -344,12 +344,12 @@ struct start *start_of(struct keeper *k, pid_t pid)
 
 static json_t *end_of(const struct start *s, int status)
 {
-    int64_t limit = 0, peak = 0;
     bool killed = s->sandbox && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    bool oom = killed && share_out_of_memory(s->sandbox->share, &limit, &peak);
-    return json_pack("{s:i, s:b, s:I, s:I, s:s?}", "wait_status", status, "oom", oom, "limit_bytes",
-                     (json_int_t)limit, "peak_bytes", (json_int_t)peak, "breach",
-                     killed ? s->sandbox->breach : NULL);
+    json_t *end = killed ? sandbox_cause(s->sandbox)
+                         : json_pack("{s:b, s:i, s:i, s:n}", "oom", 0, "limit_bytes", 0,
+                                     "peak_bytes", 0, "breach");
+    json_object_set_new(end, "wait_status", json_integer(status));
+    return end;
 }
 
 bool start_reap(struct keeper *k, pid_t pid)

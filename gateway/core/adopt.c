@@ -43,6 +43,8 @@ static void fill(struct kernel *k, json_t *saved)
 {
     const char *resource_dir = json_string_value(json_object_get(saved, "resource_dir"));
     const char *cwd = json_string_value(json_object_get(saved, "cwd"));
+    kernel_set_reason(k, json_string_value(json_object_get(saved, "cause")),
+                      json_string_value(json_object_get(saved, "reason")));
     k->started = core_time_of(json_object_get(saved, "started"));
     k->pooled = json_is_true(json_object_get(saved, "pooled"));
     k->epoch = (uint32_t)json_integer_value(json_object_get(saved, "epoch"));

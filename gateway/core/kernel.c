@@ -240,6 +240,8 @@ void kernel_save(const struct kernel *k)
                   (int)k->pooled, "spec", k->spec, "env", environment_json(&k->env));
     add_text(saved, "resource_dir", k->resource_dir);
     add_text(saved, "cwd", k->cwd);
+    add_text(saved, "reason", k->reason);
+    add_text(saved, "cause", k->cause);
     if (k->sandbox) {
         json_object_set_new(saved, "sandbox", sandbox_save(k->sandbox));
         json_object_set_new(saved, "context_number", json_integer(k->context_number));
@@ -443,7 +445,9 @@ void kernels_start(struct core *c, const struct kernel_request *request,
 static void on_restarted(struct kernel *k)
 {
     k->restarts = 0;
+    kernel_set_reason(k, NULL, NULL);
     kernel_touch(k);
+    kernel_save(k);
 }
 
 struct restart {

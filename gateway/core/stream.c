@@ -246,12 +246,21 @@ static void nudge(struct kernel *k)
     kernel_ask(k, "kernel_info_request", &content);
 }
 
+static void set_reason(struct kernel *k, const char *reason, const char *cause)
+{
+    scoped(string) char *sentence = xstrndup(reason, strnlen(reason, REASON_BYTES));
+    scoped(string) char *word = cause ? xstrndup(cause, strnlen(cause, CAUSE_BYTES)) : NULL;
+    kernel_set_reason(k, word, sentence);
+}
+
 static void take_state(struct kernel *k, const struct link_frame *frame)
 {
     scoped(json) json_t *state =
         frame->part_count ? json_parse_object(frame->parts[0], "STATE", STATE_LIMIT_BYTES, NULL)
                           : NULL;
     const char *text = json_string_value(json_object_get(state, "execution_state"));
+    const char *reason = json_string_value(json_object_get(state, "reason"));
+    const char *cause = json_string_value(json_object_get(state, "cause"));
     k->interpreter_session =
         (pid_t)json_integer_value(json_object_get(state, "interpreter_session"));
     k->interpreter_ticks = process_start(k->interpreter_session);
@@ -260,6 +269,8 @@ static void take_state(struct kernel *k, const struct link_frame *frame)
         uv_timer_stop(&k->timer);
         log_info("kernel attached", F_STR("kernel", k->id), F_INT("pid", k->host.pid));
     }
+    if (reason) /* it happened while nobody was there */
+        set_reason(k, reason, cause);
     for (size_t i = 0; text && i < countof(states); i++)
         if (strcmp(text, states[i].text) == 0 && states[i].state != KERNEL_DEAD)
             k->state = states[i].state;

@@ -28,6 +28,9 @@ static inline void outcome_tell(struct outcome *outcome, bool ok, int status, co
 struct backend_state {
     pid_t pid; /* of the interpreter or the kernel; 0: none */
     const char *execution_state;
+    const char
+        *reason; /* why the last one ended, or the kernel does; borrowed; NULL: nothing to say */
+    enum cause cause; /* with a reason */
 };
 
 /* Why the host must end, told once through the on_end of the backend's plan. */

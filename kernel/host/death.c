@@ -24,6 +24,7 @@ static const struct {
     [CAUSE_PARENT] = {"parent", "KernelEnded"},
     [CAUSE_START] = {"start", "KernelDied"},
     [CAUSE_CRASH_LOOP] = {"crash_loop", "KernelDied"},
+    [CAUSE_KEEPER] = {"keeper", "KernelDied"},
     [CAUSE_RESTART] = {"restart", "KernelRestarted"},
 };
 
@@ -43,6 +44,8 @@ enum cause death_cause(const struct interpreter_end *end)
         return CAUSE_OOM;
     if (end->breach[0])
         return CAUSE_LIMIT;
+    if (end->keeper_lost)
+        return CAUSE_KEEPER;
     return !end->unknown && WIFSIGNALED(end->wait_status) ? CAUSE_SIGNAL : CAUSE_EXIT_STATUS;
 }
 
@@ -73,6 +76,8 @@ char *death_text(const struct interpreter_end *end)
         return memory_text(end);
     if (end->breach[0])
         return xstrdup(end->breach);
+    if (end->keeper_lost)
+        return xstrdup("the keeper of its sandbox ended, and with it everything inside");
     if (end->unknown)
         return xstrdup("the interpreter ended; its status is not known: its keeper had gone");
     if (!WIFSIGNALED(status))

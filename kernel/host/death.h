@@ -19,6 +19,7 @@ enum cause {
     CAUSE_PARENT,       /* the process that started it is gone */
     CAUSE_START,        /* it never became ready */
     CAUSE_CRASH_LOOP,   /* it ended again and again */
+    CAUSE_KEEPER,       /* the keeper of its sandbox ended */
     CAUSE_RESTART,      /* somebody wanted a new interpreter */
 };
 
@@ -28,7 +29,7 @@ const char *cause_word(enum cause cause);
 /* The ename of the error that the execution under way gets: "OutOfMemory". A literal. */
 const char *cause_error_name(enum cause cause);
 
-/* CAUSE_OOM, CAUSE_LIMIT, CAUSE_SIGNAL or CAUSE_EXIT_STATUS. */
+/* CAUSE_OOM, CAUSE_LIMIT, CAUSE_KEEPER, CAUSE_SIGNAL or CAUSE_EXIT_STATUS. */
 enum cause death_cause(const struct interpreter_end *end);
 
 /* "the interpreter was killed by signal 11 (SIGSEGV)", "the interpreter ended with status 1", "the

@@ -194,10 +194,21 @@ static bool names_an_interrupt(const struct kernel *k, struct bytes ename)
                : ename.len > 0;
 }
 
+/* A limit ends the kernel, not somebody who would know. */
+static bool ends_by_itself(const struct kernel *k)
+{
+    return k->phase == PHASE_ENDING && k->end.reason && k->end.cause != CAUSE_ASKED;
+}
+
+char *execution_kernel_end_text(const struct kernel *k)
+{
+    return xasprintf("the kernel ended while this ran: %s", k->end.reason);
+}
+
 bool execution_holds_error(struct kernel *k, struct bytes content)
 {
     struct slice slices[] = {{.name = "ename"}};
-    if (k->ladder.step == STEP_NONE || content.len > HELD_MOST_BYTES ||
+    if ((k->ladder.step == STEP_NONE && !ends_by_itself(k)) || content.len > HELD_MOST_BYTES ||
         !json_slices(content, slices, 1, NULL) || !names_an_interrupt(k, slices[0].value))
         return false;
     buffer_clear(&k->held_error);
@@ -218,6 +229,9 @@ static struct limit_end judge(struct kernel *k, struct bytes status, struct byte
     if (by_interrupt && k->ladder.step != STEP_NONE)
         return (struct limit_end){RUN_TIMEOUT, cause_error_name(CAUSE_DEADLINE),
                                   execution_end_text(k)};
+    if (by_interrupt && ends_by_itself(k))
+        return (struct limit_end){RUN_KILLED, cause_error_name(k->end.cause),
+                                  execution_kernel_end_text(k)};
     if (by_interrupt && k->interrupt_asked)
         return (struct limit_end){.outcome = RUN_INTERRUPTED};
     return (struct limit_end){.outcome = failed ? RUN_ERROR : RUN_OK};

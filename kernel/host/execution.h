@@ -40,6 +40,9 @@ void execution_aborted(struct kernel *k, const struct request *request);
 void execution_refused(struct kernel *k, const struct request *request, const char *name,
                        const char *text);
 
+/* Why the run ended with its kernel. Given. */
+char *execution_kernel_end_text(const struct kernel *k);
+
 /* Why the ladder ended the interpreter, without a word on the variables. Given. */
 char *execution_end_text(const struct kernel *k);
 

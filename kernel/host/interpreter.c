@@ -54,7 +54,8 @@ struct interpreter {
     bool begun;                   /* there is a process, or was */
     bool kill_wanted;
     char *refusal; /* owned; why there never was one */
-    int link_fd;   /* -1: at its end */
+    int refusal_status;
+    int link_fd; /* -1: at its end */
     struct watch *link_watch;
     struct link_reader *reader;
     uint64_t received; /* bytes of the link so far */
@@ -446,8 +447,9 @@ static void on_started(void *data, pid_t pid, int pidfd)
     began(i, pid);
 }
 
-static void end_at_once(struct interpreter *i, const char *why)
+static void end_at_once(struct interpreter *i, int status, const char *why)
 {
+    i->refusal_status = status;
     i->refusal = xstrdup(why);
     i->exited = true;
     i->end = (struct interpreter_end){.wait_status = -1, .limit_bytes = -1, .peak_bytes = -1};
@@ -468,13 +470,13 @@ static void on_failed(void *data, const struct err *why)
         if (open_channels(i, &e) && run_here(i, &e))
             return;
     }
-    end_at_once(i, e.text);
+    end_at_once(i, e.status, e.text);
 }
 
 /* There is no other way to come by it. */
 static void on_unborn(void *data, const struct err *why)
 {
-    end_at_once(data, why->text);
+    end_at_once(data, why->status, why->text);
 }
 
 static void on_ended(void *data, const struct interpreter_end *end)
@@ -483,6 +485,17 @@ static void on_ended(void *data, const struct interpreter_end *end)
     i->exited = true;
     i->end = *end;
     pump(i);
+}
+
+/* Its parent is the first process of its sandbox; what ended it, the keeper knows. */
+static void on_branch_ended(void *data, const struct interpreter_end *end)
+{
+    struct interpreter *i = data;
+    const struct birth_events explained = {.on_ended = on_ended, .data = i};
+    if (i->keeper)
+        keeper_client_explain(i->keeper, end, &explained);
+    else
+        on_ended(i, end);
 }
 
 static bool run_there(struct interpreter *i, struct err *e)
@@ -524,7 +537,7 @@ struct interpreter *interpreter_await(struct loop *loop, const char *path,
                                       const struct interpreter_events *events, struct err *e)
 {
     struct interpreter *i = make(loop, NULL, keeper, events);
-    const struct birth_events birth = {on_started, on_unborn, on_ended, i};
+    const struct birth_events birth = {on_started, on_unborn, on_branch_ended, i};
     if ((!keeper || keeper_client_hold(keeper, e)) && open_channels(i, e) &&
         (i->cradle = cradle_open(loop, path, i->channels.theirs, &birth, e)))
         return i;
@@ -538,7 +551,7 @@ void interpreter_free(struct interpreter *i)
         return;
     if (!i->exited && (!i->cradle || i->begun))
         interpreter_kill(i);
-    if (i->keeper && !i->cradle && !i->exited)
+    if (i->keeper && !i->exited)
         keeper_client_forget(i->keeper);
     cradle_free(i->cradle);
     close_channels(i);
@@ -573,6 +586,11 @@ bool interpreter_has_ended(const struct interpreter *i)
     if (i->keeper)
         return is_readable(i->pidfd);
     return waitid(P_PID, (id_t)i->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
+}
+
+int interpreter_refusal_status(const struct interpreter *i)
+{
+    return i->refusal_status;
 }
 
 const char *interpreter_refusal(const struct interpreter *i)
@@ -652,7 +670,7 @@ void interpreter_kill(struct interpreter *i)
     i->kill_wanted = true; /* also of one that is only coming to be */
     if (awaits_birth(i)) {
         cradle_free(take(&i->cradle));
-        end_at_once(i, "the kernel was ended before it had an interpreter");
+        end_at_once(i, 409, "the kernel was ended before it had an interpreter");
         return;
     }
     send_signal(i, true, SIGKILL);

@@ -13,9 +13,10 @@ struct interpreter;
 
 /* How it ended. */
 struct interpreter_end {
-    bool unknown;    /* who started it is gone, and the status with it: it is -1 */
-    int wait_status; /* as of waitpid(2) */
-    bool oom;        /* memory ran out; then the next two are known, -1: not */
+    bool unknown;     /* who started it is gone, and the status with it: it is -1 */
+    int wait_status;  /* as of waitpid(2) */
+    bool keeper_lost; /* who held its sandbox is gone, and so is everything inside */
+    bool oom;         /* memory ran out; then the next two are known, -1: not */
     int64_t limit_bytes, peak_bytes;
     char
         breach[240]; /* the sentence about another limit for which its keeper killed it; "": none */
@@ -45,6 +46,8 @@ struct interpreter *interpreter_start(struct loop *loop, char *const *argv,
                                       const struct interpreter_events *events, struct err *e);
 /* Why it never was; NULL: it was. Borrowed. */
 const char *interpreter_refusal(const struct interpreter *i);
+int interpreter_refusal_status(
+    const struct interpreter *i); /* 503: it may be had later; 0: it was */
 /* One that another host's interpreter forks for us: see cradle.h. keeper: what holds the sandbox
  * that it lives in; or NULL. */
 struct interpreter *interpreter_await(struct loop *loop, const char *path,

@@ -28,7 +28,7 @@
 
 extern char **environ;
 
-enum birth_phase { BIRTH_NONE, BIRTH_ASKED, BIRTH_RUNS };
+enum birth_phase { BIRTH_NONE, BIRTH_ASKED, BIRTH_RUNS, BIRTH_EXPLAINED };
 
 struct keeper_client {
     struct loop *loop;
@@ -104,12 +104,31 @@ static void note_end(struct keeper_client *c, const struct interpreter_end *end)
 static void note_end_without_keeper(struct keeper_client *c)
 {
     struct interpreter_end end = no_end;
-    if (c->sandbox.body) /* its keeper was the first of its PID namespace */
+    if (c->sandbox.body) { /* its keeper was the first of its PID namespace */
         end.wait_status = SIGKILL;
-    else if (!last_status_of(c->pidfd, &end.wait_status))
+        end.keeper_lost = true;
+    } else if (!last_status_of(c->pidfd, &end.wait_status))
         end = (struct interpreter_end){
             .unknown = true, .wait_status = -1, .limit_bytes = -1, .peak_bytes = -1};
     note_end(c, &end);
+}
+
+/* Of an end that no keeper will tell. */
+static void wait_for_status(struct keeper_client *c)
+{
+    if (c->sandbox.body)
+        note_end_without_keeper(c);
+    else
+        timer_start(c->overdue, LAST_STATUS_WAIT_MS);
+}
+
+static void explained(struct keeper_client *c, bool keeper_lost)
+{
+    struct birth_events events = c->events;
+    struct interpreter_end end = c->end;
+    end.keeper_lost = keeper_lost;
+    birth_over(c);
+    events.on_ended(events.data, &end);
 }
 
 static void lose(struct keeper_client *c, const char *why)
@@ -120,13 +139,29 @@ static void lose(struct keeper_client *c, const char *why)
     fail(&e, 503, "the keeper is lost: %s", why);
     if (c->phase == BIRTH_ASKED)
         tell_failed(c, &e);
-    else if (c->phase == BIRTH_RUNS)
+    else if (c->phase == BIRTH_EXPLAINED)
+        explained(c, true);
+    else if (c->phase == BIRTH_RUNS && c->ended)
         tell_end_when_all_is_gone(c);
+    else if (c->phase == BIRTH_RUNS && !c->pidfd_watch)
+        wait_for_status(c);
 }
 
 /* --- what it says */
 
 static void take_started(struct keeper_client *c, struct wire_message *m);
+
+static void take_cause(json_t *body, struct interpreter_end *end)
+{
+    const char *breach = "";
+    field_bool(body, "oom", OPTIONAL, &end->oom, NULL);
+    if (end->oom) {
+        field_int(body, "limit_bytes", OPTIONAL, 0, INT64_MAX, &end->limit_bytes, NULL);
+        field_int(body, "peak_bytes", OPTIONAL, 0, INT64_MAX, &end->peak_bytes, NULL);
+    }
+    field_str(body, "breach", OPTIONAL, &breach, NULL);
+    snprintf(end->breach, sizeof end->breach, "%s", breach);
+}
 
 static void take_ended(struct keeper_client *c, struct wire_message *m)
 {
@@ -136,14 +171,7 @@ static void take_ended(struct keeper_client *c, struct wire_message *m)
         return;
     field_int(m->body, "wait_status", OPTIONAL, 0, INT32_MAX, &status, NULL);
     end.wait_status = (int)status;
-    field_bool(m->body, "oom", OPTIONAL, &end.oom, NULL);
-    if (end.oom) {
-        field_int(m->body, "limit_bytes", OPTIONAL, 0, INT64_MAX, &end.limit_bytes, NULL);
-        field_int(m->body, "peak_bytes", OPTIONAL, 0, INT64_MAX, &end.peak_bytes, NULL);
-    }
-    const char *breach = "";
-    field_str(m->body, "breach", OPTIONAL, &breach, NULL);
-    snprintf(end.breach, sizeof end.breach, "%s", breach);
+    take_cause(m->body, &end);
     note_end(c, &end);
 }
 
@@ -160,6 +188,8 @@ static void take_failed(struct keeper_client *c, struct wire_message *m)
     } else if (m->number == c->kill_number) {
         c->kill_number = 0;
         tell_end_when_all_is_gone(c);
+    } else if (c->phase == BIRTH_EXPLAINED && m->number == c->number) {
+        explained(c, false);
     } else if (c->phase == BIRTH_ASKED && m->number == c->number) {
         bool refused = c->refused.status != 0;
         disconnect(c);
@@ -183,6 +213,9 @@ static void take_message(struct keeper_client *c, struct wire_message *m)
         if (c->kill_number && m->number == c->kill_number) {
             c->kill_number = 0;
             tell_end_when_all_is_gone(c);
+        } else if (c->phase == BIRTH_EXPLAINED && m->number == c->number) {
+            take_cause(m->body, &c->end);
+            explained(c, false);
         }
         break;
     default: /* of a later version */
@@ -213,7 +246,10 @@ static void on_pidfd(void *data, uint32_t events)
     struct keeper_client *c = data;
     (void)events;
     watch_close(take(&c->pidfd_watch));
-    timer_start(c->overdue, c->fd >= 0 ? ENDED_WAIT_MS : LAST_STATUS_WAIT_MS);
+    if (c->fd >= 0)
+        timer_start(c->overdue, ENDED_WAIT_MS);
+    else
+        wait_for_status(c); /* may be the end of c's owner */
 }
 
 /* "Pid:\t123" of its fdinfo, as we count; -1: it has ended, or cannot be seen. */
@@ -257,6 +293,8 @@ static void on_overdue(void *data)
         lose(c, "it does not answer");
     else if (c->phase == BIRTH_RUNS)
         note_end_without_keeper(c);
+    else if (c->phase == BIRTH_EXPLAINED)
+        explained(c, false);
 }
 
 /* --- what it is asked */
@@ -352,6 +390,33 @@ void keeper_client_forget(struct keeper_client *c)
         return;
     birth_over(c);
     disconnect(c);
+}
+
+void keeper_client_leave(struct keeper_client *c)
+{
+    if (c->phase == BIRTH_NONE)
+        disconnect(c);
+}
+
+void keeper_client_explain(struct keeper_client *c, const struct interpreter_end *end,
+                           const struct birth_events *events)
+{
+    struct err e;
+    bool killed = end->unknown || end->wait_status == SIGKILL;
+    c->events = *events;
+    c->end = *end;
+    c->number = ++c->last_number;
+    if (!killed || !c->sandbox.body) {
+        explained(c, false);
+        return;
+    }
+    if (c->fd < 0 || !wire_send(c->fd, WIRE_CAUSE, c->number,
+                                json_pack("{s:s}", "sandbox", c->plan.sandbox), NULL, 0, &e)) {
+        explained(c, true);
+        return;
+    }
+    c->phase = BIRTH_EXPLAINED;
+    timer_start(c->overdue, ENDED_WAIT_MS);
 }
 
 void keeper_client_kill_tree(struct keeper_client *c)

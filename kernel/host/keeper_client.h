@@ -50,6 +50,14 @@ bool keeper_client_start(struct keeper_client *c, char *const *argv, const int t
                          const struct birth_events *events, struct err *e);
 void keeper_client_forget(struct keeper_client *c); /* kills it, if it is there or comes to be */
 
+/* Lets go of the sandbox, and of what else it started, when nothing more is to be. */
+void keeper_client_leave(struct keeper_client *c);
+
+/* end: of a process in the sandbox that this client did not start: on_ended comes with what the
+ * keeper knows of its cause, at once when there is nothing to ask. */
+void keeper_client_explain(struct keeper_client *c, const struct interpreter_end *end,
+                           const struct birth_events *events);
+
 /* Kills everything that this host has had started; on_ended comes when nothing of it is left. */
 void keeper_client_kill_tree(struct keeper_client *c);
 

@@ -86,6 +86,7 @@ void kernel_close(struct kernel *k)
     usage_free(k->usage);
     timer_close(k->end_timer);
     timer_close(k->hello_timer);
+    timer_close(k->again_timer);
     free(k->kernel_info);
     ladder_close(k);
     lifetime_close(k);
@@ -95,6 +96,7 @@ void kernel_close(struct kernel *k)
     free(k->adopted);
     free(k->broken);
     free(k->end.reason);
+    free(k->past_reason);
 }
 
 struct bytes kernel_parent(struct kernel *k, uint64_t number)

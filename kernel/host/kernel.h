@@ -90,10 +90,14 @@ struct kernel {
     int64_t broken_told_ms; /* monotonic: when that was first told; 0: not yet */
     struct timer *end_timer;
     struct timer *hello_timer;
+    struct timer *again_timer; /* no keeper was there */
     struct queue leaving; /* shutdown requests that are answered when the interpreter has ended */
     struct outcome restarted; /* likewise a RESTART */
     struct outcome stopped;
     struct backend_end end;
+    char *past_reason; /* why the interpreter before this one ended; NULL: none did, or it was asked
+                        */
+    enum cause past_cause;
 };
 
 /* Starts the interpreter and publishes `starting`. Frontends must have been added to the publisher.

@@ -19,6 +19,8 @@
 #define QUICK_DEATH_MS     10000 /* sooner after the start, an end counts for the crash loop */
 #define QUICK_DEATHS_LIMIT 5
 #define HELLO_WAIT_MS      1000
+#define KEEPER_WAIT_MS     5000 /* for the next keeper, when the one that was there has ended */
+#define KEEPER_RETRY_MS    20
 #define ADOPT_LIMIT_BYTES  (16u * 1024 * 1024)
 #define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start waits to be asked why */
 #define BROKEN_TOLD_MS     1000  /* and for more questions after the last answer, */
@@ -87,7 +89,28 @@ void kernel_broken_told(struct kernel *k)
         timer_start(k->end_timer, left > BROKEN_TOLD_MS ? BROKEN_TOLD_MS : left > 0 ? left : 0);
 }
 
-static void begin(struct kernel *k)
+static void start_interpreter(struct kernel *k);
+
+static void on_again(void *data)
+{
+    struct kernel *k = data;
+    if (k->phase == PHASE_STARTING && !k->interpreter)
+        start_interpreter(k);
+}
+
+/* A keeper that dies takes its sandboxes along, and who had it started begins the next one. */
+static bool keeper_may_come(struct kernel *k, int status)
+{
+    if (status != 503 || !k->ever_ready || !k->plan.keeper ||
+        !keeper_client_confines(k->plan.keeper) || monotonic_ms() - k->started_ms > KEEPER_WAIT_MS)
+        return false;
+    if (!k->again_timer)
+        k->again_timer = loop_timer(k->loop, on_again, k);
+    timer_start(k->again_timer, KEEPER_RETRY_MS);
+    return true;
+}
+
+static void start_interpreter(struct kernel *k)
 {
     static const struct interpreter_events told = {
         .on_frame = kernel_on_frame,
@@ -98,8 +121,22 @@ static void begin(struct kernel *k)
     struct interpreter_events events = told;
     struct err e;
     events.data = k;
-    k->phase = PHASE_STARTING;
     k->hello_sent = false;
+    k->interpreter =
+        k->plan.await_branch && k->generation == 1
+            ? interpreter_await(k->loop, k->plan.await_branch, k->plan.keeper, &events, &e)
+            : interpreter_start(k->loop, k->plan.argv, k->plan.keeper, &events, &e);
+    if (k->interpreter && k->history)
+        wait_for_session(k);
+    else if (k->interpreter)
+        kernel_hello(k);
+    else if (!keeper_may_come(k, e.status))
+        be_broken(k, e.text, (struct bytes){0});
+}
+
+static void begin(struct kernel *k)
+{
+    k->phase = PHASE_STARTING;
     k->started_ms = monotonic_ms();
     k->execution_count = 0;
     k->generation++;
@@ -107,16 +144,7 @@ static void begin(struct kernel *k)
     k->branches = false;
     free(take(&k->interrupt_error));
     publish_status(&k->publisher, (struct bytes){0}, "starting");
-    k->interpreter =
-        k->plan.await_branch && k->generation == 1
-            ? interpreter_await(k->loop, k->plan.await_branch, k->plan.keeper, &events, &e)
-            : interpreter_start(k->loop, k->plan.argv, k->plan.keeper, &events, &e);
-    if (!k->interpreter)
-        be_broken(k, e.text, (struct bytes){0});
-    else if (!k->history)
-        kernel_hello(k);
-    else
-        wait_for_session(k);
+    start_interpreter(k);
 }
 
 void kernel_start(struct kernel *k)
@@ -231,9 +259,13 @@ static void settle(struct kernel *k, enum cause cause, const char *text)
 
 static void begin_again(struct kernel *k, enum cause cause, const char *reason)
 {
+    free(take(&k->past_reason));
+    k->past_cause = cause;
     /* Clients take "restarting" for a death that nobody asked for: JupyterLab puts up a dialog. */
-    if (!k->restarted.call)
+    if (!k->restarted.call) {
+        k->past_reason = xstrdup(reason);
         publish_restarting(&k->publisher, cause, reason);
+    }
     publisher_new_session(&k->publisher);
     k->text_number = 0;
     begin(k);
@@ -260,9 +292,9 @@ static void say_goodbye(struct kernel *k)
 static void settle_at_end(struct kernel *k)
 {
     enum cause cause = k->end.reason ? k->end.cause : CAUSE_ASKED;
-    scoped(string) char *text =
-        cause == CAUSE_ASKED ? xstrdup("the kernel was shut down while this ran")
-                             : xasprintf("the kernel ended while this ran: %s", k->end.reason);
+    scoped(string) char *text = cause == CAUSE_ASKED
+                                    ? xstrdup("the kernel was shut down while this ran")
+                                    : execution_kernel_end_text(k);
     settle(k, cause, text);
 }
 
@@ -315,8 +347,9 @@ void kernel_on_end(void *kernel, const struct interpreter_end *end)
     branch_fail(k, "the interpreter ended");
     if (k->phase == PHASE_ENDING) {
         end_now(k);
-    } else if (interpreter_refusal(ended)) {
-        be_broken(k, interpreter_refusal(ended), (struct bytes){0});
+    } else if (ended && interpreter_refusal(ended)) {
+        if (k->phase != PHASE_STARTING || !keeper_may_come(k, interpreter_refusal_status(ended)))
+            be_broken(k, interpreter_refusal(ended), (struct bytes){0});
     } else if (k->phase == PHASE_RESTARTING) {
         kernel_doom_queue(k);
         if (!k->running)
@@ -351,6 +384,7 @@ static void backend_restart(struct backend *backend, struct outcome outcome)
     if (k->phase == PHASE_BROKEN) {
         timer_stop(k->end_timer);
         free(take(&k->broken));
+        free(take(&k->end.reason));
         begin_again(k, CAUSE_RESTART, "the kernel was asked to restart");
         return;
     }
@@ -403,6 +437,9 @@ static void backend_state(struct backend *backend, struct backend_state *out)
     const struct kernel *k = (struct kernel *)backend;
     out->pid = k->interpreter ? interpreter_pid(k->interpreter) : 0;
     out->execution_state = k->running ? "busy" : names[k->phase];
+    bool ends = k->end.reason != NULL;
+    out->reason = ends ? k->end.reason : k->past_reason;
+    out->cause = ends ? k->end.cause : k->past_cause;
 }
 
 static void backend_reaped(struct backend *backend, pid_t pid)

@@ -152,6 +152,8 @@ static void on_all_told(void *data)
 static void on_kernel_end(void *data)
 {
     struct host *host = data;
+    if (host->keeper)
+        keeper_client_leave(host->keeper);
     if (host->uplink)
         uplink_finish(host->uplink, host->end, on_all_told, host);
     else

@@ -61,6 +61,8 @@ struct relay {
     struct outcome restarted;
     struct outcome stopped;
     struct backend_end end;
+    char *past_reason; /* why the kernel before this one ended; NULL: none did, or it was asked */
+    enum cause past_cause;
 };
 
 /* Picks the endpoints and writes the connection file, without starting anything. 400: no room for

@@ -166,6 +166,7 @@ void relay_close(struct relay *r)
     free(r->input_id);
     free(r->broken);
     free(r->end.reason);
+    free(r->past_reason);
     free(r);
 }
 
@@ -209,9 +210,13 @@ static void begin(struct relay *r)
 
 static void begin_again(struct relay *r, enum cause cause, const char *reason)
 {
+    free(take(&r->past_reason));
+    r->past_cause = cause;
     /* Clients take "restarting" for a death that nobody asked for: JupyterLab puts up a dialog. */
-    if (!r->restarted.call)
+    if (!r->restarted.call) {
+        r->past_reason = xstrdup(reason);
         publish_restarting(&r->publisher, cause, reason);
+    }
     publisher_new_session(&r->publisher);
     begin(r);
 }
@@ -501,6 +506,8 @@ static void backend_state(struct backend *backend, struct backend_state *out)
     const struct relay *r = (struct relay *)backend;
     out->pid = r->foreign ? foreign_pid(r->foreign) : 0;
     out->execution_state = r->phase == RELAY_READY ? r->kernel_state : names[r->phase];
+    out->reason = r->end.reason ? r->end.reason : r->past_reason;
+    out->cause = r->end.reason ? r->end.cause : r->past_cause;
 }
 
 static void backend_reaped(struct backend *backend, pid_t pid)

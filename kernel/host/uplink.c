@@ -59,6 +59,7 @@ struct uplink {
     char *started;
     struct buffer death; /* the last frame, until it is sent */
     bool finishing, death_sent;
+    bool asked; /* the end was: nobody who comes back wonders */
     void (*on_finished)(void *data);
     void *finished_data;
 };
@@ -92,6 +93,12 @@ static bool all_delivered(const struct uplink *u)
     return unacked_first(u->unacked) > unacked_last(u->unacked);
 }
 
+/* Nobody who comes within the lease is to learn anything. */
+static bool may_leave(const struct uplink *u)
+{
+    return u->plan.lease_s == 0 || u->forsaken || (u->asked && all_delivered(u));
+}
+
 static void gateway_gone(struct uplink *u)
 {
     if (!u->gateway)
@@ -100,7 +107,7 @@ static void gateway_gone(struct uplink *u)
     buffer_clear(&u->control);
     u->control_done = u->next_done = 0;
     u->death_sent = false;
-    if (u->finishing && (all_delivered(u) || u->plan.lease_s == 0))
+    if (u->finishing && may_leave(u))
         finished(u);
     else if (u->plan.lease_s)
         timer_start(u->lease, u->plan.lease_s * 1000);
@@ -244,16 +251,31 @@ static json_t *number_or_null(int64_t number, int64_t none)
     return number == none ? json_null() : json_integer(number);
 }
 
+/* What is no UTF-8 in it is replaced; NULL stays null. Given. */
+static json_t *sentence(const char *text)
+{
+    json_t *whole = text ? json_string(text) : json_null();
+    if (whole)
+        return whole;
+    struct buffer quoted = {0};
+    json_quote(&quoted, bytes_of(text));
+    whole = json_loadb(quoted.data, quoted.len, JSON_DECODE_ANY, NULL);
+    buffer_free(&quoted);
+    return whole ? whole : json_null();
+}
+
 static void send_state(struct uplink *u)
 {
     struct backend_state state = {0};
     u->plan.backend->class->state(u->plan.backend, &state);
     const char *file = u->plan.connection_file;
-    json_t *json = json_pack("{s:i, s:i, s:o, s:o, s:s, s:s, s:o}", "version", LINK_VERSION, "pid",
-                             (int)getpid(), "interpreter_pid", number_or_null(state.pid, 0),
-                             "interpreter_session", number_or_null(state.pid, 0), "execution_state",
-                             u->finishing ? "dead" : state.execution_state, "started", u->started,
-                             "connection_file", file ? json_string(file) : json_null());
+    json_t *json =
+        json_pack("{s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:o, s:s?}", "version", LINK_VERSION, "pid",
+                  (int)getpid(), "interpreter_pid", number_or_null(state.pid, 0),
+                  "interpreter_session", number_or_null(state.pid, 0), "execution_state",
+                  u->finishing ? "dead" : state.execution_state, "started", u->started,
+                  "connection_file", file ? json_string(file) : json_null(), "reason",
+                  sentence(state.reason), "cause", state.reason ? cause_word(state.cause) : NULL);
     char *text = json_dumps(json, JSON_COMPACT);
     send_control(u, LINK_STATE, unacked_last(u->unacked), text);
     free(text);
@@ -328,8 +350,7 @@ static bool take_message(struct uplink *u, const struct link_frame *frame, struc
     }
     framed.message.identities = &identity;
     framed.message.identity_count = 1;
-    if (!u->finishing)
-        u->plan.receiver.on_message(u->plan.receiver.data, &u->frontend, &framed.message);
+    u->plan.receiver.on_message(u->plan.receiver.data, &u->frontend, &framed.message);
     return true;
 }
 
@@ -395,6 +416,11 @@ static bool take_frame(struct peer *peer, const struct link_frame *frame, struct
     if (!peer->attached)
         return frame->kind == LINK_ATTACH ? take_attach(peer, frame, e)
                                           : fail(e, 400, "the first frame is not ATTACH");
+    if (u->finishing && frame->kind != LINK_ACK && frame->kind != LINK_ATTACH) {
+        if (frame->kind != LINK_CLIENT_MESSAGE)
+            on_outcome(u, frame->number, false, 409, "the kernel has ended");
+        return true;
+    }
     for (size_t i = 0; i < countof(kinds); i++)
         if (kinds[i].kind == frame->kind)
             return kinds[i].accept(u, frame, e);
@@ -628,10 +654,10 @@ static char *death_json(const struct backend_end *end)
     bool signaled = status >= 0 && WIFSIGNALED(status);
     int exit_status = status >= 0 && !signaled ? WEXITSTATUS(status) : -1;
     json_t *json =
-        json_pack("{s:s, s:s, s:o, s:o}", "reason", end->reason ? end->reason : "", "cause",
-                  cause_word(end->cause), "exit_status", number_or_null(exit_status, -1), "signal",
-                  number_or_null(signaled ? WTERMSIG(status) : -1, -1));
-    char *text = json ? json_dumps(json, JSON_COMPACT) : xstrdup("{\"reason\":\"\"}");
+        json_pack("{s:o, s:s, s:o, s:o}", "reason", sentence(end->reason ? end->reason : ""),
+                  "cause", cause_word(end->cause), "exit_status", number_or_null(exit_status, -1),
+                  "signal", number_or_null(signaled ? WTERMSIG(status) : -1, -1));
+    char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
 }
@@ -647,12 +673,13 @@ void uplink_finish(struct uplink *u, const struct backend_end *end, void (*on_fi
                                                 .part_count = 1});
     free(text);
     u->finishing = true;
+    u->asked = end->cause == CAUSE_ASKED;
     u->on_finished = on_finished;
     u->finished_data = data;
     if (u->gateway) {
         timer_start(u->patience, FINISH_MS);
         write_out(u);
-    } else if (!timer_running(u->lease) || all_delivered(u)) {
+    } else if (may_leave(u)) {
         finished(u);
     }
 }

@@ -229,6 +229,41 @@ def test_a_kernel_that_ends_waits_for_its_gateway() -> None:
         assert host.wait() == 0
 
 
+def test_state_says_why_the_last_interpreter_ended() -> None:
+    with Host(zmq=False, uplink=True) as host:
+        gateway = host.gateway()
+        state = gateway.state()
+        assert (state["reason"], state["cause"]) == (None, None)
+        gateway.until_idle(gateway.execute("crash 11"))
+        gateway.close()
+        again = host.gateway(gateway.last)
+        state = again.state()
+        reason = "the interpreter was killed by signal 11 (SIGSEGV)"
+        assert (state["reason"], state["cause"]) == (reason, "signal")
+        assert again.command(RESTART)[0]["ok"]
+        again.close()
+        state = host.gateway(again.last).state()
+        assert (state["reason"], state["cause"]) == (None, None)
+
+
+def test_a_kernel_whose_time_was_over_waits_to_tell_it() -> None:
+    """Though its gateway had stored everything; nothing is started in it any more."""
+    with Host("--lease", "60", "--idle-limit", "2", zmq=False, uplink=True) as host:
+        gateway = host.gateway()
+        pid = gateway.state()["interpreter_pid"]
+        gateway.until_idle(gateway.execute("print x"))
+        gateway.link.send(ACK, gateway.last)
+        gateway.close()
+        assert processes.wait_gone([pid]) == []
+        again = host.gateway(gateway.last)
+        state = again.state()
+        reason = "the kernel was idle for its limit of 2 s"
+        assert (state["execution_state"], state["cause"]) == ("dead", "idle")
+        assert state["reason"] == reason
+        assert again.death()["reason"] == reason
+        assert host.wait() == 0
+
+
 def test_a_kernel_that_cannot_start_says_why() -> None:
     with Host(zmq=False, uplink=True, driver=["--die"]) as host:
         gateway = host.gateway()
