@@ -17,6 +17,7 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
     if (core) {
         server_add_routes(server, &jupyter_routes, core);
         server_add_routes(server, &v1_routes, core);
+        server_add_routes(server, &v1_file_routes, core);
     }
     return core;
 }

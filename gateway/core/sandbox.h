@@ -39,6 +39,7 @@ const char *sandbox_cause(const struct sandbox *s); /* the word for it, as kerne
 struct timespec sandbox_created(const struct sandbox *s);
 int64_t
 sandbox_uid(const struct sandbox *s); /* of the host; -1: the shared one of an ordinary user */
+char *sandbox_workspace(const struct sandbox *s); /* its folder on the host; given */
 const struct limits *sandbox_limits(const struct sandbox *s);
 const char *sandbox_enforcer(const struct sandbox *s, const char *limit); /* "none": nobody */
 json_t *sandbox_network(const struct sandbox *s);                         /* borrowed */

@@ -55,6 +55,11 @@ int64_t sandbox_uid(const struct sandbox *s)
     return geteuid() == 0 ? s->uid : -1;
 }
 
+char *sandbox_workspace(const struct sandbox *s)
+{
+    return xasprintf("%s/%s/workspace", s->core->sandboxes_dir, s->id);
+}
+
 const struct limits *sandbox_limits(const struct sandbox *s)
 {
     return &s->limits;

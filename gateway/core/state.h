@@ -7,6 +7,7 @@
 #include "gateway/core/journal.h"
 #include "gateway/core/kernel.h"
 #include "gateway/core/places.h"
+#include "gateway/core/quota.h"
 #include "gateway/core/reader.h"
 #include "gateway/core/request.h"
 #include "gateway/core/sandbox.h"
@@ -124,6 +125,7 @@ struct sandbox {
     char *keeper;                       /* keeper_name of the one it was made in; NULL: none yet */
     int64_t uid;                        /* -1: shared, or not known */
     json_t *enforced, *missing, *usage; /* as the keeper said; NULL: it did not yet */
+    struct quota quota;                 /* for what comes from outside */
 
     void (*opened)(void *user, struct sandbox *s,
                    const struct err *e); /* of its maker; NULL: told */

@@ -64,7 +64,7 @@ void jupyter_resolve_path(struct exchange *x, void *core)
 static json_t *describe(const struct route *route)
 {
     json_t *responses = json_object();
-    const char *good = route->upgrade                                                 ? "101"
+    const char *good = route->kind == ROUTE_UPGRADE                                   ? "101"
                        : !route->reply                                                ? "204"
                        : route->method == POST && strcmp(route->reply, "Kernel") != 0 ? "201"
                                                                                       : "200";

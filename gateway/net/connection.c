@@ -116,30 +116,33 @@ static int on_header_value_complete(llhttp_t *parser)
     return 0;
 }
 
-static void add_continue(struct connection *c)
+static bool is_streamed(const struct exchange *x)
 {
-    const char *expect = exchange_header(&c->exchange, "expect");
-    if (!expect || c->exchange.http_1_0)
-        return;
-    buffer_add_text(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
-    connection_flush(c);
+    return x->has_body && x->route && x->route->kind == ROUTE_STREAM && !x->options &&
+           !x->verdict.status;
 }
 
+/* A streamed body is read on when its handler, which is called outside of llhttp, has begun. */
 static int on_headers_complete(llhttp_t *parser)
 {
     struct connection *c = parser->data;
     struct exchange *x = &c->exchange;
     x->head_done = true;
     x->has_body = (parser->flags & F_CHUNKED) || parser->content_length > 0;
+    x->body_length = parser->flags & F_CHUNKED            ? -1
+                     : parser->content_length > INT64_MAX ? INT64_MAX
+                                                          : (int64_t)parser->content_length;
     x->close = !llhttp_should_keep_alive(parser);
     exchange_judge(x);
-    if (!x->route || !x->route->upgrade || x->options || x->verdict.status)
+    if (!x->route || x->route->kind != ROUTE_UPGRADE || x->options || x->verdict.status)
         parser->upgrade = 0;
     if (x->verdict.status && x->has_body)
         return HPE_USER;
-    if (x->has_body)
-        add_continue(c);
     c->deadline_ms = request_deadline(c);
+    if (is_streamed(x))
+        return HPE_PAUSED;
+    if (x->has_body)
+        body_continue(x);
     return 0;
 }
 
@@ -147,6 +150,8 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
 {
     struct connection *c = parser->data;
     size_t limit = (size_t)c->server->settings->body_limit_bytes;
+    if (c->state == CONNECTION_RECEIVING)
+        limit = SIZE_MAX; /* the handler counts */
     if (len > limit || c->exchange.body.len > limit - len)
         return refuse(c, 413, "the body is longer than %zu bytes", limit);
     buffer_add(&c->exchange.body, at, len);
@@ -212,7 +217,22 @@ static void run_exchange(struct connection *c)
     c->state = CONNECTION_REPLYING;
     c->in_message = false;
     c->deadline_ms = 0;
+    c->exchange.incoming.ended = true;
     exchange_dispatch(&c->exchange);
+}
+
+static void run_streamed(struct connection *c)
+{
+    c->state = CONNECTION_RECEIVING;
+    exchange_dispatch(&c->exchange);
+}
+
+static void end_streamed(struct connection *c)
+{
+    c->state = CONNECTION_REPLYING;
+    c->deadline_ms = 0;
+    c->exchange.incoming.ended = true;
+    body_arrived(&c->exchange);
 }
 
 /* Keeps bytes behind the request being answered; beyond the limit the client waits. */
@@ -264,13 +284,22 @@ static size_t parse(struct connection *c, struct bytes data)
     if (is_folded(c, data))
         return refuse_folded(c, data);
     llhttp_errno_t code = llhttp_execute(&c->parser, data.data, data.len);
-    if (code == HPE_OK)
+    if (code == HPE_OK) {
+        if (c->state == CONNECTION_RECEIVING)
+            body_arrived(&c->exchange);
         return data.len;
+    }
     if (code == HPE_PAUSED) {
         size_t used = (size_t)(llhttp_get_error_pos(&c->parser) - data.data);
         llhttp_resume(&c->parser);
-        if (c->in_message)
+        if (c->in_message) {
+            run_streamed(c);
             return used;
+        }
+        if (c->state == CONNECTION_RECEIVING) {
+            end_streamed(c);
+            return used;
+        }
         if (c->parser.upgrade) { /* what follows belongs to the WebSocket: put by before it takes
                                     the stream */
             hold(c, (struct bytes){data.data + used, data.len - used});
@@ -281,14 +310,17 @@ static size_t parse(struct connection *c, struct bytes data)
     }
     judge_parse_error(c, code, data);
     c->exchange.close = true;
-    run_exchange(c);
+    if (c->state == CONNECTION_RECEIVING)
+        body_break(&c->exchange, &c->exchange.verdict);
+    else
+        run_exchange(c);
     return data.len;
 }
 
 static void feed(struct connection *c, struct bytes data)
 {
     c->feeding = true;
-    while (data.len && c->state == CONNECTION_READING) {
+    while (data.len && (c->state == CONNECTION_READING || c->state == CONNECTION_RECEIVING)) {
         size_t used = parse(c, data);
         data.data += used;
         data.len -= used;
@@ -308,13 +340,16 @@ static void feed(struct connection *c, struct bytes data)
 static void on_read(void *user, struct bytes data)
 {
     struct connection *c = user;
-    if (c->state == CONNECTION_READING) {
+    if (c->state == CONNECTION_READING ||
+        (c->state == CONNECTION_RECEIVING && !c->exchange.incoming.broken.status)) {
         feed(c, data);
     } else if (c->state == CONNECTION_REPLYING) {
         hold(c, data);
     } else if (c->state == CONNECTION_LINGERING) {
         c->lingered_bytes += data.len;
-        if (c->lingered_bytes > LINGER_LIMIT_BYTES)
+        if (c->refusing)
+            c->deadline_ms = monotonic_ms() + LINGER_MS;
+        if (c->lingered_bytes > (c->refusing ? LINGER_STREAM_LIMIT_BYTES : LINGER_LIMIT_BYTES))
             connection_close(c);
     }
 }
@@ -329,6 +364,8 @@ static void on_end(void *user, bool broken)
         connection_close(c);
     else if (c->state == CONNECTION_READING)
         c->state = CONNECTION_ENDING;
+    else if (c->state == CONNECTION_RECEIVING)
+        body_break(&c->exchange, &(struct err){400, "the body is shorter than was said"});
 }
 
 /* Ends our side, and throws away what still comes, so that the peer can read our last words. */
@@ -447,7 +484,8 @@ void connection_reply_done(struct connection *c)
         return;
     }
     buffer_trim(&x->body);
-    bool last = x->close || (c->peer_ended && !c->held.len);
+    c->refusing = c->state == CONNECTION_RECEIVING;
+    bool last = x->close || c->refusing || (c->peer_ended && !c->held.len);
     c->state = last ? CONNECTION_ENDING : CONNECTION_READING;
     if (c->feeding)
         return;
@@ -460,11 +498,14 @@ void connection_close(struct connection *c)
 {
     if (c->state == CONNECTION_CLOSED)
         return;
+    bool receiving = c->state == CONNECTION_RECEIVING;
     c->state = CONNECTION_CLOSED;
     c->deadline_ms = 0;
     if (c->file)
         file_reply_abort(c->file);
     stream_close(c->stream);
+    if (receiving)
+        body_break(&c->exchange, &(struct err){400, "the client has gone"});
 }
 
 void connection_tick(struct connection *c, int64_t now_ms)
@@ -477,13 +518,16 @@ void connection_tick(struct connection *c, int64_t now_ms)
         c->deadline_ms = now_ms + WRITE_STALL_MS;
         return;
     }
-    if (c->state != CONNECTION_READING || !c->in_message || stream_pending(c->stream)) {
+    if (!c->in_message || stream_pending(c->stream)) {
         connection_close(c);
         return;
     }
     fail(&c->exchange.verdict, 408, "the request did not arrive in time");
     c->exchange.close = true;
-    run_exchange(c);
+    if (c->state == CONNECTION_RECEIVING)
+        body_break(&c->exchange, &c->exchange.verdict);
+    else
+        run_exchange(c);
 }
 
 bool connection_idle(const struct connection *c)

@@ -85,8 +85,18 @@ struct exchange {
         const char *value;
     } params[PARAMS_LIMIT];
     size_t param_count;
+    int64_t body_length; /* -1: in chunks */
     struct buffer body;
     struct buffer extra_headers;
+    struct {
+        struct buffer *into; /* of who waits for a piece; NULL: nobody does */
+        void (*done)(void *user, bool last, const struct err *e);
+        void *user;
+        struct err broken; /* status != 0: no more comes, and why */
+        bool ended;        /* all of it is in */
+        bool continued;    /* 100 Continue was sent, or is not wanted */
+    } incoming;            /* a streamed body; body.c */
+    bool not_utf8;         /* the decoded path or query */
     const struct route *route;
     void *context;
     char allow[64]; /* of a 405 or an OPTIONS reply */
@@ -99,6 +109,7 @@ struct exchange {
 
 enum connection_state {
     CONNECTION_READING,   /* waiting for a request or in the middle of one */
+    CONNECTION_RECEIVING, /* a handler has it, and its body still comes */
     CONNECTION_REPLYING,  /* a handler has it, or a file is being sent */
     CONNECTION_ENDING,    /* the last reply is on its way to the socket */
     CONNECTION_LINGERING, /* our side is ended; what comes is thrown away */
@@ -121,6 +132,7 @@ struct connection {
     bool peer_ended; /* nothing more will come */
     bool in_message; /* between the first byte of a request and its last */
     size_t header_bytes;
+    bool refusing; /* a streamed body that nobody wants any more */
     size_t lingered_bytes;
     size_t unsent_bytes; /* of a pending write, when last looked at */
     int64_t deadline_ms; /* 0: none */
@@ -154,6 +166,12 @@ void exchange_judge(struct exchange *x);
 void exchange_dispatch(struct exchange *x);
 bool header_has_token(const char *value,
                       const char *token); /* "keep-alive, Upgrade" has "upgrade" */
+
+/* body.c */
+void body_continue(struct exchange *x); /* answers Expect: 100-continue, once */
+void body_arrived(struct exchange *x);  /* there is more of a streamed body, or all of it */
+/* Nothing more of a streamed body will come. */
+void body_break(struct exchange *x, const struct err *e);
 
 /* reply.c */
 /* Appends status line and headers; length < 0: no Content-Length. */

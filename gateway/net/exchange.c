@@ -1,7 +1,7 @@
 /* A request is judged from its head, by a row of checks in a fixed order: what is cheap and says
  * the most about the caller comes first, and nothing of the body is read for a caller who is
  * refused. connection.c calls exchange_judge once the head is in and exchange_dispatch once the
- * body is. */
+ * body is, too (or at once, when the handler takes the body itself). */
 #include "gateway/net/exchange.h"
 
 #include <assert.h>
@@ -12,6 +12,7 @@
 #include "gateway/net/connection.h"
 #include "gateway/net/url.h"
 #include "protocol/ids.h"
+#include "protocol/utf8.h"
 
 void exchange_reset(struct exchange *x)
 {
@@ -167,9 +168,10 @@ static bool check_host(struct exchange *x, struct err *e)
 static const char *decode(struct exchange *x, struct bytes raw, bool plus)
 {
     char *place = x->decoded.data + x->decoded.len;
-    long len = url_decode(raw, plus, place);
+    long len = url_decode_bytes(raw, plus, place);
     if (len < 0)
         return NULL;
+    x->not_utf8 = x->not_utf8 || !utf8_valid((struct bytes){place, (size_t)len});
     x->decoded.len += (size_t)len + 1;
     return place;
 }
@@ -184,7 +186,7 @@ static bool decode_query(struct exchange *x, struct bytes query, struct err *e)
         pair->name = decode(x, name, true);
         pair->value = decode(x, value, true);
         if (!pair->name || !pair->value)
-            return fail(e, 400, "the query is not valid: a broken %%-escape, or not UTF-8");
+            return fail(e, 400, "the query is not valid: a broken %%-escape");
         x->query_count++;
     }
     return true;
@@ -226,7 +228,7 @@ static bool take_params(struct exchange *x, const struct router_match *match, st
         x->params[i].name = match->params[i].name;
         x->params[i].value = decode(x, match->params[i].value, false);
         if (!x->params[i].value)
-            return fail(e, 400, "the path is not valid: a broken %%-escape, or not UTF-8");
+            return fail(e, 400, "the path is not valid: a broken %%-escape");
     }
     x->param_count = match->param_count;
     return true;
@@ -250,9 +252,12 @@ static bool check_target(struct exchange *x, struct err *e)
     bool ours = strip_base_url(x, &path);
     x->path = decode(x, path, false);
     if (!x->path || url_climbs(x->path))
-        return fail(e, 400, "the path is not valid: a broken %%-escape, not UTF-8, or a .. in it");
+        return fail(e, 400, "the path is not valid: a broken %%-escape, or a .. in it");
     struct router_match match;
-    if (!ours || !router_find(x->connection->server->router, path, &match))
+    bool found = ours && router_find(x->connection->server->router, path, &match);
+    if (x->not_utf8 && !(found && match.any_bytes))
+        return fail(e, 400, "path and query must be UTF-8");
+    if (!found)
         return fail(e, 404, "there is nothing at %.200s", x->path);
     take_routes(x, &match);
     if (!take_params(x, &match, e))
@@ -268,7 +273,7 @@ static bool check_origin(struct exchange *x, struct err *e)
     if (!origin || stream_is_unix(x->connection->stream) ||
         origin_allowed(x->connection->server->origin, origin, exchange_header(x, "host")))
         return true;
-    int status = x->route && x->route->upgrade ? 403 : 404;
+    int status = x->route && x->route->kind == ROUTE_UPGRADE ? 403 : 404;
     return fail(e, status, "pages of this origin are not allowed; see the option --allow-origin");
 }
 
@@ -283,8 +288,8 @@ static bool check_principal(struct exchange *x, struct err *e)
         .cookie_name = s->cookie_name,
         /* check_origin has seen the Origin, which browsers send with everything that may change
            something */
-        .cookie_counts =
-            (x->method == GET && !(x->route && x->route->upgrade)) || exchange_header(x, "origin"),
+        .cookie_counts = (x->method == GET && !(x->route && x->route->kind == ROUTE_UPGRADE)) ||
+                         exchange_header(x, "origin"),
         .same_uid = stream_peer_uid(x->connection->stream, &uid) && uid == geteuid(),
     };
     x->credential = auth_check(s->auth, &c);
@@ -298,7 +303,7 @@ static bool check_principal(struct exchange *x, struct err *e)
 
 static bool check_upgrade(struct exchange *x, struct err *e)
 {
-    if (!x->route || !x->route->upgrade || x->options)
+    if (!x->route || x->route->kind != ROUTE_UPGRADE || x->options)
         return true;
     const char *version = exchange_header(x, "sec-websocket-version");
     const char *key = exchange_header(x, "sec-websocket-key");
@@ -329,7 +334,8 @@ static bool check_body(struct exchange *x, struct err *e)
         return fail(e, 417, "this expectation cannot be met");
     if (encoding && strcasecmp(encoding, "identity") != 0)
         return fail(e, 415, "the body must be sent without Content-Encoding");
-    if (!(parser->flags & F_CHUNKED) && parser->content_length > limit)
+    bool streamed = x->route && x->route->kind == ROUTE_STREAM;
+    if (!streamed && !(parser->flags & F_CHUNKED) && parser->content_length > limit)
         return fail(e, 413, "the body is longer than %llu bytes", (unsigned long long)limit);
     return true;
 }
@@ -352,8 +358,8 @@ static void give_cookie(struct exchange *x)
 {
     const struct server *s = x->connection->server;
     const char *accept = exchange_header(x, "accept");
-    if (x->credential != CREDENTIAL_QUERY || x->method != GET || x->route->upgrade || !accept ||
-        !strstr(accept, "text/html") || !auth_required(s->auth))
+    if (x->credential != CREDENTIAL_QUERY || x->method != GET || x->route->kind == ROUTE_UPGRADE ||
+        !accept || !strstr(accept, "text/html") || !auth_required(s->auth))
         return;
     scoped(buffer) struct buffer value = {0};
     buffer_printf(&value, "%s=%s; Path=%s/; HttpOnly; SameSite=Strict%s", s->cookie_name,

@@ -1,9 +1,9 @@
 /* One HTTP request and the reply it is owed.
  *
- * net/ makes an exchange when a request is complete (or its head, for an upgrade), checks host,
- * origin, principal and limits, finds the route, and calls its handler on the loop's thread. The
- * handler replies exactly once, at once or later: the exchange stays valid until then even if the
- * client has gone, and the reply then goes nowhere. */
+ * net/ makes an exchange when a request is complete (or its head, for an upgrade or a stream),
+ * checks host, origin, principal and limits, finds the route, and calls its handler on the loop's
+ * thread. The handler replies exactly once, at once or later: the exchange stays valid until then
+ * even if the client has gone, and the reply then goes nowhere. */
 #ifndef WARMCELL_GATEWAY_NET_EXCHANGE_H
 #define WARMCELL_GATEWAY_NET_EXCHANGE_H
 
@@ -33,6 +33,16 @@ const char *exchange_query(const struct exchange *x, const char *name); /* decod
 const char *exchange_header(const struct exchange *x,
                             const char *name); /* name in any case; NULL: absent */
 struct bytes exchange_body(const struct exchange *x);
+/* What the head says of the body's length; -1: it does not (chunks). */
+int64_t exchange_body_length(const struct exchange *x);
+/* The next piece of the body of a ROUTE_STREAM: piece (borrowed until done) is emptied and filled
+ * with BODY_PIECE_BYTES or a little more, or with what is left. While it is used, the next is read,
+ * and no more than that. done is called once, at once or later: last: there is nothing more to ask
+ * for; e: nor will there be (400: the client has gone, or sent no proper chunk; 408), and the
+ * exchange is failed with it. A handler that replies before it had the last closes the connection.
+ */
+void exchange_receive(struct exchange *x, struct buffer *piece,
+                      void (*done)(void *user, bool last, const struct err *e), void *user);
 const char *exchange_principal(
     const struct exchange *x); /* "owner" for the token of this gateway and for same-uid peers */
 const char *
@@ -54,6 +64,9 @@ void exchange_fail(struct exchange *x, const struct err *e);
  * etag may be NULL. */
 void exchange_reply_file(struct exchange *x, const char *path, const char *content_type,
                          const char *etag);
+/* The same with a regular file that is open for reading. fd is taken. */
+void exchange_reply_descriptor(struct exchange *x, int fd, const char *content_type,
+                               const char *etag);
 
 /* A WebSocket route ends its exchange with websocket_accept (net/websocket.h) instead. */
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "gateway/net/connection.h"
 
@@ -239,14 +240,14 @@ static void on_open(uv_fs_t *request)
     uv_fs_fstat(f->connection->server->loop, &f->request, f->fd, on_stat);
 }
 
-void exchange_reply_file(struct exchange *x, const char *path, const char *content_type,
-                         const char *etag)
+/* NULL: the client has gone, and the exchange is ended. */
+static struct file_reply *begin(struct exchange *x, const char *content_type, const char *etag)
 {
     struct connection *c = x->connection;
     assert(x->open);
     if (!c->stream || c->state == CONNECTION_CLOSED) {
         connection_reply_done(c);
-        return;
+        return NULL;
     }
     struct file_reply *f = xcalloc(1, sizeof *f);
     f->connection = c;
@@ -256,6 +257,26 @@ void exchange_reply_file(struct exchange *x, const char *path, const char *conte
     f->request.data = f;
     c->file = f;
     f->busy = true;
-    /* O_NONBLOCK: opening a FIFO must not hang a thread */
-    uv_fs_open(c->server->loop, &f->request, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, on_open);
+    return f;
+}
+
+void exchange_reply_file(struct exchange *x, const char *path, const char *content_type,
+                         const char *etag)
+{
+    struct file_reply *f = begin(x, content_type, etag);
+    if (f) /* O_NONBLOCK: opening a FIFO must not hang a thread */
+        uv_fs_open(x->connection->server->loop, &f->request, path,
+                   O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, on_open);
+}
+
+void exchange_reply_descriptor(struct exchange *x, int fd, const char *content_type,
+                               const char *etag)
+{
+    struct file_reply *f = begin(x, content_type, etag);
+    if (!f) {
+        close(fd);
+        return;
+    }
+    f->fd = fd;
+    uv_fs_fstat(x->connection->server->loop, &f->request, fd, on_stat);
 }

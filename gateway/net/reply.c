@@ -32,6 +32,7 @@ const char *reply_reason(int status)
         {408, "Request Timeout"},
         {409, "Conflict"},
         {410, "Gone"},
+        {412, "Precondition Failed"},
         {413, "Content Too Large"},
         {414, "URI Too Long"},
         {415, "Unsupported Media Type"},
@@ -98,7 +99,7 @@ void reply_head(struct exchange *x, int status, const char *content_type, int64_
 {
     struct connection *c = x->connection;
     struct buffer *out = &c->out;
-    if (c->server->draining)
+    if (c->server->draining || c->state == CONNECTION_RECEIVING)
         x->close = true;
     buffer_reserve(out, 512);
     buffer_printf(out, "HTTP/1.1 %d %s\r\nServer: warmcell\r\nDate: %s\r\n", status,

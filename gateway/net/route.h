@@ -11,17 +11,25 @@ enum route_access {
 
 enum route_errors { ERRORS_JUPYTER, ERRORS_PROBLEM };
 
+enum route_kind {
+    ROUTE_PLAIN,   /* the handler is called when the whole request is in */
+    ROUTE_UPGRADE, /* a WebSocket: the handler calls websocket_accept or fails the exchange */
+    ROUTE_STREAM,  /* the handler is called when the head is in, and takes the body by
+                      exchange_receive */
+};
+
 /* handler gets `context`, the pointer that was given to the server for this table (the core). */
 struct route {
     enum method method;
-    const char *pattern; /* "/api/kernels/{id}"; a last "{path*}" takes the rest with its slashes */
+    const char *pattern; /* "/api/kernels/{id}"; a last "{path*}" takes the rest with its slashes,
+                            and may be any bytes but NUL, as the query may then */
     void (*handler)(struct exchange *x, void *context);
     const char *summary; /* one line for the API description */
     const char *reply;   /* name of the reply's schema, or NULL: empty */
-    int errors[6];       /* statuses besides 401, 0-terminated */
+    int errors[10];      /* statuses besides 401, 0-terminated */
     enum route_access access;
     enum route_errors error_form;
-    bool upgrade; /* a WebSocket route: the handler calls websocket_accept or fails the exchange */
+    enum route_kind kind;
 };
 
 /* Each dialect exports its rows; main hands all tables to the server. */
@@ -32,5 +40,6 @@ struct route_table {
 
 extern const struct route_table jupyter_routes; /* dialect/jupyter*.c */
 extern const struct route_table v1_routes;      /* dialect/v1*.c */
+extern const struct route_table v1_file_routes; /* dialect/v1_files.c */
 
 #endif

@@ -142,11 +142,13 @@ static bool descend(const struct node *n, struct bytes path, struct router_match
     if (!n->rest)
         return false;
     param_push(out, n->rest, (struct bytes){path.data + 1, path.len - 1});
+    out->any_bytes = true;
     return matched(n->rest, out);
 }
 
 bool router_find(const struct router *r, struct bytes path, struct router_match *out)
 {
     out->param_count = 0;
+    out->any_bytes = false;
     return path.len && path.data[0] == '/' && descend(&r->root, path, out);
 }

@@ -26,6 +26,7 @@ struct router_match {
     void *contexts[METHOD_COUNT];
     struct router_param params[PARAMS_LIMIT];
     size_t param_count;
+    bool any_bytes; /* the last parameter is a {rest*} */
 };
 
 /* path is raw, without base URL and query, and starts with "/". A literal segment wins over a

@@ -14,7 +14,7 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-long url_decode(struct bytes raw, bool plus, char *out)
+long url_decode_bytes(struct bytes raw, bool plus, char *out)
 {
     size_t len = 0;
     for (size_t i = 0; i < raw.len; i++) {
@@ -35,7 +35,25 @@ long url_decode(struct bytes raw, bool plus, char *out)
         out[len++] = c;
     }
     out[len] = '\0';
-    return utf8_valid((struct bytes){out, len}) ? (long)len : -1;
+    return (long)len;
+}
+
+long url_decode(struct bytes raw, bool plus, char *out)
+{
+    long len = url_decode_bytes(raw, plus, out);
+    return len >= 0 && utf8_valid((struct bytes){out, (size_t)len}) ? len : -1;
+}
+
+void url_encode_path(struct buffer *out, struct bytes raw)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "-._~/";
+    for (size_t i = 0; i < raw.len; i++) {
+        if (raw.data[i] && strchr(plain, raw.data[i]))
+            buffer_add(out, raw.data + i, 1);
+        else
+            buffer_printf(out, "%%%02X", (unsigned char)raw.data[i]);
+    }
 }
 
 /* Moves past "http://authority"; the authority must not be empty. */

@@ -8,6 +8,12 @@
 /* Decodes %XX into out, which has room for raw.len + 1 bytes, and ends it with NUL. plus: "+" is a
  * space. Returns the length, or -1: a broken escape, an encoded NUL, or not UTF-8. */
 long url_decode(struct bytes raw, bool plus, char *out);
+/* The same for what may be any bytes but NUL. */
+long url_decode_bytes(struct bytes raw, bool plus, char *out);
+
+/* Appends raw with every byte but letters, digits and "-._~/" as %XX: url_decode_bytes takes it
+ * back. */
+void url_encode_path(struct buffer *out, struct bytes raw);
 
 /* Splits a target "/path?query" or "http://host/path?query" (as sent to proxies). The views borrow
  * target. 400: neither form. A fragment is an error too. */

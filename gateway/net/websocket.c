@@ -470,7 +470,7 @@ struct websocket *websocket_accept(struct exchange *x, const char *subprotocol,
                                    const struct websocket_events *events, void *user)
 {
     struct connection *c = x->connection;
-    assert(x->open && x->route->upgrade);
+    assert(x->open && x->route->kind == ROUTE_UPGRADE);
     struct websocket *w = websocket_new(c->server, events, user);
     char key[ACCEPT_TEXT];
     accept_key(exchange_header(x, "sec-websocket-key"), key);

@@ -30,7 +30,17 @@ static const struct route routes[] = {
 static bool decodes(struct bytes raw, bool plus)
 {
     scoped(string) char *out = xmalloc(raw.len + 1);
-    long len = url_decode(raw, plus, out);
+    scoped(string) char *any = xmalloc(raw.len + 1);
+    long len = url_decode(raw, plus, out), any_len = url_decode_bytes(raw, plus, any);
+    REQUIRE(len < 0 || len == any_len);
+    if (any_len >= 0) {
+        scoped(buffer) struct buffer again = {0};
+        REQUIRE((size_t)any_len <= raw.len && strlen(any) == (size_t)any_len);
+        url_encode_path(&again, (struct bytes){any, (size_t)any_len});
+        scoped(string) char *back = xmalloc(again.len + 1);
+        REQUIRE(url_decode_bytes(buffer_view(&again), false, back) == any_len);
+        REQUIRE(strcmp(any, back) == 0);
+    }
     if (len < 0)
         return false;
     REQUIRE((size_t)len <= raw.len && strlen(out) == (size_t)len);

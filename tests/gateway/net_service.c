@@ -19,9 +19,22 @@ struct client {
     bool hears_all;
 };
 
+/* Who takes a body piece by piece. */
+struct taker {
+    struct list link; /* of place->takers, while it waits for /api/go */
+    struct exchange *exchange;
+    struct buffer piece;
+    int64_t bytes, pieces, most, refuse_at; /* -1: never */
+    uint32_t sum;                           /* FNV-1a */
+    bool last;
+};
+
 struct place {
     uv_loop_t *loop;
     struct list laters;
+    struct list takers;
+    int let_down;
+    char ended[200]; /* how many takers were let down, and how the last one was */
     struct client *clients[CLIENTS_LIMIT];
     size_t count;
 };
@@ -189,6 +202,100 @@ static void echo(struct exchange *x, void *context)
                                   exchange_principal(x) ? exchange_principal(x) : ""));
 }
 
+static void take_on(struct taker *t);
+
+static void end_taker(struct taker *t, const struct err *e)
+{
+    struct exchange *x = t->exchange;
+    json_t *reply =
+        json_pack("{s:I, s:I, s:I, s:I}", "bytes", (json_int_t)t->bytes, "pieces",
+                  (json_int_t)t->pieces, "most", (json_int_t)t->most, "sum", (json_int_t)t->sum);
+    buffer_free(&t->piece);
+    free(t);
+    if (e) {
+        json_decref(reply);
+        exchange_fail(x, e);
+    } else {
+        exchange_reply_json(x, 200, reply);
+    }
+}
+
+/* What a test reads at /api/ended is about the taker that ended last. */
+static struct place *the_place;
+
+static void on_taken(void *user, bool last, const struct err *e)
+{
+    struct taker *t = user;
+    if (e) {
+        struct err why = *e;
+        snprintf(the_place->ended, sizeof the_place->ended, "%d %d %.150s", ++the_place->let_down,
+                 why.status, why.text);
+        end_taker(t, &why);
+        return;
+    }
+    for (size_t i = 0; i < t->piece.len; i++)
+        t->sum = (t->sum ^ (unsigned char)t->piece.data[i]) * 16777619U;
+    t->bytes += (int64_t)t->piece.len;
+    t->pieces += t->piece.len > 0;
+    t->most = (int64_t)t->piece.len > t->most ? (int64_t)t->piece.len : t->most;
+    t->last = last;
+    if (t->refuse_at >= 0 && t->bytes >= t->refuse_at)
+        end_taker(t, &(struct err){507, "that is enough"});
+    else
+        take_on(t);
+}
+
+static void take_on(struct taker *t)
+{
+    if (t->last)
+        end_taker(t, NULL);
+    else if (!list_empty(&t->link)) /* it waits */
+        return;
+    else
+        exchange_receive(t->exchange, &t->piece, on_taken, t);
+}
+
+/* ?refuse=N: with 507 after N bytes; ?wait: takes nothing before /api/go. */
+static void take_stream(struct exchange *x, void *context)
+{
+    struct place *p = context;
+    struct taker *t = xcalloc(1, sizeof *t);
+    t->exchange = x;
+    t->sum = 2166136261U;
+    t->refuse_at = number_of(x, "refuse", -1);
+    list_init(&t->link);
+    if (exchange_query(x, "wait"))
+        list_add(&p->takers, &t->link);
+    if (t->refuse_at == 0)
+        end_taker(t, &(struct err){507, "nothing at all"});
+    else
+        take_on(t);
+}
+
+static void let_go(struct exchange *x, void *context)
+{
+    struct place *p = context;
+    list_each(&p->takers, link)
+    {
+        list_remove(link);
+        list_init(link);
+        take_on(list_owner(link, struct taker, link));
+    }
+    exchange_reply_empty(x, 204);
+}
+
+static void tell_ended(struct exchange *x, void *context)
+{
+    struct place *p = context;
+    exchange_reply(x, 200, "text/plain", bytes_of(p->ended));
+}
+
+static void send_name(struct exchange *x, void *context)
+{
+    (void)context;
+    exchange_reply(x, 200, "application/octet-stream", bytes_of(exchange_param(x, "name")));
+}
+
 static void send_bytes(struct exchange *x, void *context)
 {
     size_t len = (size_t)strtoull(exchange_param(x, "count"), NULL, 10);
@@ -227,17 +334,21 @@ static const struct route routes[] = {
     {PATCH, "/api/echo/{name}", echo, .summary = ""},
     {DELETE, "/api/echo/{name}", echo, .summary = ""},
     {GET, "/api/tree/{name*}", echo, .summary = ""},
+    {PUT, "/api/stream/{name}", take_stream, .summary = "", .kind = ROUTE_STREAM},
+    {POST, "/api/go", let_go, .summary = ""},
+    {GET, "/api/ended", tell_ended, .summary = ""},
+    {GET, "/api/raw/{name*}", send_name, .summary = ""},
     {GET, "/api/later", reply_later, .summary = ""},
     {POST, "/api/later", reply_later, .summary = ""},
     {GET, "/api/bytes/{count}", send_bytes, .summary = ""},
     {GET, "/api/file", send_file, .summary = ""},
     {GET, "/api/fail/{status}", fail_with, .summary = ""},
     {GET, "/v1/fail/{status}", fail_with, .summary = "", .error_form = ERRORS_PROBLEM},
-    {GET, "/api/ws/echo", open_socket, .summary = "", .upgrade = true},
-    {GET, "/api/ws/chat", open_socket, .summary = "", .upgrade = true},
-    {GET, "/api/ws/flood", open_flood, .summary = "", .upgrade = true},
-    {GET, "/api/ws/late", reply_later, .summary = "", .upgrade = true},
-    {GET, "/api/ws/fail/{status}", fail_with, .summary = "", .upgrade = true},
+    {GET, "/api/ws/echo", open_socket, .summary = "", .kind = ROUTE_UPGRADE},
+    {GET, "/api/ws/chat", open_socket, .summary = "", .kind = ROUTE_UPGRADE},
+    {GET, "/api/ws/flood", open_flood, .summary = "", .kind = ROUTE_UPGRADE},
+    {GET, "/api/ws/late", reply_later, .summary = "", .kind = ROUTE_UPGRADE},
+    {GET, "/api/ws/fail/{status}", fail_with, .summary = "", .kind = ROUTE_UPGRADE},
 };
 
 static const struct route_table table = {routes, countof(routes)};
@@ -250,6 +361,8 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
     (void)e;
     p->loop = loop;
     list_init(&p->laters);
+    list_init(&p->takers);
+    the_place = p;
     server_add_routes(server, &table, p);
     return p;
 }

@@ -76,6 +76,7 @@ static void paths_find_their_routes(void **state)
         assert_int_equal(m.param_count, (expected[0] != NULL) + (expected[1] != NULL));
         for (size_t j = 0; j < m.param_count; j++)
             assert_bytes(m.params[j].value, bytes_of(expected[j]));
+        assert_true(m.any_bytes == (strchr(cases[i].pattern, '*') != NULL));
     }
     router_free(r);
 }

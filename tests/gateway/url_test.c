@@ -27,6 +27,24 @@ static void decoding(void **state)
     }
 }
 
+static void any_bytes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"", "a/b.txt", "\xff\xfe", "a b%", "\n", "\xc3\xa9~-_"};
+    static const char *const encoded[] = {"", "a/b.txt", "%FF%FE", "a%20b%25", "%0A", "%C3%A9~-_"};
+    for (size_t i = 0; i < countof(names); i++) {
+        scoped(buffer) struct buffer text = {0};
+        char back[64];
+        url_encode_path(&text, bytes_of(names[i]));
+        assert_text(buffer_text(&text), encoded[i]);
+        assert_int_equal(url_decode_bytes(buffer_view(&text), false, back), strlen(names[i]));
+        assert_text(back, names[i]);
+    }
+    char out[8];
+    assert_true(url_decode_bytes(bytes_of("a%00"), false, out) < 0);
+    assert_true(url_decode_bytes(bytes_of("a%f"), false, out) < 0);
+}
+
 static void splitting(void **state)
 {
     (void)state;
@@ -90,10 +108,8 @@ static void queries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decoding),
-        cmocka_unit_test(splitting),
-        cmocka_unit_test(climbing),
-        cmocka_unit_test(queries),
+        cmocka_unit_test(decoding), cmocka_unit_test(any_bytes), cmocka_unit_test(splitting),
+        cmocka_unit_test(climbing), cmocka_unit_test(queries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

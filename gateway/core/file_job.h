@@ -1,0 +1,25 @@
+/* One piece of work on a workspace, on libuv's threads; the first member of what it works on.
+ * Shared by the file*.c of this folder alone. */
+#ifndef WARMCELL_GATEWAY_CORE_FILE_JOB_H
+#define WARMCELL_GATEWAY_CORE_FILE_JOB_H
+
+#include "gateway/core/state.h"
+
+struct file_job {
+    uv_work_t work;
+    struct core *core;
+    char *workspace;                      /* owned */
+    int64_t uid;                          /* whom to act as */
+    struct err why;                       /* status 0: it went well */
+    void (*before)(struct file_job *job); /* with the gateway's own identity; NULL: nothing */
+    void (*run)(struct file_job *job, int root);
+    void (*done)(struct file_job *job); /* on the loop; may free it */
+};
+
+void file_job_set(struct file_job *job, const struct sandbox *s);
+void file_job_clear(struct file_job *job);
+/* One at a time. The core is not drained before done was called. */
+void file_job_start(struct file_job *job, void (*run)(struct file_job *job, int root),
+                    void (*done)(struct file_job *job));
+
+#endif

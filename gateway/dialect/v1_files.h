@@ -1,0 +1,26 @@
+/* What the routes of a sandbox's files share: v1_files.c reads and changes, v1_uploads.c writes. */
+#ifndef WARMCELL_GATEWAY_DIALECT_V1_FILES_H
+#define WARMCELL_GATEWAY_DIALECT_V1_FILES_H
+
+#include "gateway/core/file.h"
+#include "gateway/net/exchange.h"
+
+/* The sandbox of the path; NULL: the exchange was answered. */
+struct sandbox *v1_files_sandbox(struct exchange *x, struct core *c);
+
+/* ?name, ?name=1, ?name=true; 0 and false are its absence. 400. */
+bool v1_files_flag(const struct exchange *x, const char *name, bool *out, struct err *e);
+
+/* If-None-Match (* alone) and If-Match; match is borrowed from the exchange. 400. */
+bool v1_files_condition(const struct exchange *x, struct condition *out, struct err *e);
+
+/* Where a path of this sandbox is served; given. */
+char *v1_files_url(const struct exchange *x, const char *path);
+
+/* 201 with Location, or 204. etag: NULL or "": none. */
+void v1_files_reply_changed(struct exchange *x, bool created, const char *path, const char *etag);
+
+/* Writes what the request brings: the whole of a file, or more at its end. */
+void v1_files_receive(struct exchange *x, struct core *c, bool append);
+
+#endif

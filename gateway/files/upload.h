@@ -1,0 +1,48 @@
+/* A file that is being written: unseen until it is whole and takes its place at once, or appended
+ * to. Called with the identity of the sandbox (identity.h), on one thread at a time. */
+#ifndef WARMCELL_GATEWAY_FILES_UPLOAD_H
+#define WARMCELL_GATEWAY_FILES_UPLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gateway/files/condition.h"
+#include "gateway/files/entry.h"
+#include "protocol/bytes.h"
+#include "protocol/err.h"
+
+#define UPLOAD_MODE 0644
+
+struct upload_plan {
+    char *path;  /* owned; clean (path.h) */
+    bool append; /* to the file that a link at path leads to, too; made if it is not there */
+    int mode;    /* permissions; -1: those of what is replaced, else UPLOAD_MODE */
+    struct condition condition;
+};
+void upload_plan_free(struct upload_plan *plan); /* what it owns */
+
+struct upload;
+
+/* Folders on the way are made; made counts them. plan is borrowed for the upload's life. NULL: 403,
+ * 404, 409 a folder or something else that is no file is there, 412, 503, 507. */
+struct upload *upload_open(int root, const struct upload_plan *plan, size_t *made, struct err *e);
+
+/* One write where the system takes it in one: what is appended at a time is not mixed with what
+ * others append. 413, 507. */
+bool upload_write(struct upload *u, struct bytes data, struct err *e);
+
+struct upload_result {
+    bool created; /* nothing was there before */
+    int64_t replaced_bytes;
+    char etag[ETAG_TEXT];
+};
+
+/* The file takes its place. A link at path is replaced, not followed; the condition is looked at
+ * once more, and two uploads cannot both find that it holds. 403, 404 the folder has gone, 409,
+ * 412, 507. */
+bool upload_commit(struct upload *u, struct upload_result *out, struct err *e);
+
+/* Without a commit nothing stays but what was appended, and folders. NULL is legal. */
+void upload_free(struct upload *u);
+
+#endif
