@@ -54,7 +54,7 @@ def keeper_pids(gateway: Gateway) -> list[int]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or [""]
-        ours = Path(words[0]).name in ("warmcell-keeper", "warmcell-proxy")
+        ours = Path(words[0]).name in ("warmcell-keeper", "warmcell-proxy", "warmcell-pasta")
         if ours and any(word.startswith(home) for word in words):
             found.append(process.pid)
     return found
