@@ -36,10 +36,12 @@ bool prefix_read(const char *text, struct prefix *out)
         return false;
     memcpy(address, text, len);
     address[len] = '\0';
+    char *end = NULL;
     long most = out->family == AF_INET ? 32 : 128;
-    long bits = slash ? strtol(slash + 1, NULL, 10) : most;
+    long bits = slash ? strtol(slash + 1, &end, 10) : most;
+    bool whole = !slash || (end != slash + 1 && !*end);
     out->len = (uint8_t)bits;
-    return bits >= 0 && bits <= most && inet_pton(out->family, address, out->bytes) == 1;
+    return whole && bits >= 0 && bits <= most && inet_pton(out->family, address, out->bytes) == 1;
 }
 
 static size_t bytes_of_address(uint8_t family)

@@ -144,7 +144,8 @@ class Stage:
             return words
         if ROOT:
             return [*words, *ordinary.command(USER)]
-        return [*words, "unshare", "-U", f"--map-user={os.geteuid()}", "--"]
+        own = (f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}")
+        return [*words, "unshare", "-U", *own, "--"]
 
     def reach(self, mode: str, *attempts: dict[str, Any]) -> list[str]:
         """What the attempts of stage_reach.py get on the machine itself."""

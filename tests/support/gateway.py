@@ -49,6 +49,7 @@ class Gateway:
     directories: a second gateway with the same ones is the first one come back."""
 
     options: list[str] = field(default_factory=list)
+    prefix: list[str] = field(default_factory=list)  # a command that becomes the gateway
     env: dict[str, str] = field(default_factory=dict)
     unix: str | None = None
     lease_s: int = 60
@@ -88,8 +89,9 @@ class Gateway:
                     f"--ServerApp.root_dir={self.home}",
                     "--MappingKernelManager.cull_interval=1", *self.options]  # fmt: skip
         where = ["--socket", self.unix] if self.unix else ["--port", str(self.port)]
-        return [str(programs().gateway), "serve", *where, "--port-file", str(port_file),
-                "--token", self.token, "--state-dir", str(self.state), "--python", PYTHON,
+        return [*self.prefix, str(programs().gateway), "serve", *where,
+                "--port-file", str(port_file), "--token", self.token,
+                "--state-dir", str(self.state), "--python", PYTHON,
                 "--runtime-dir", str(self.runtime), "--lease", str(self.lease_s),
                 "--warm" if self.warm else "--no-warm", *self.options]  # fmt: skip
 
