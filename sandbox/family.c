@@ -55,6 +55,8 @@ void family_kill(void)
             break;
         for (size_t at = 0; at < count; at++)
             kill(pids[at], SIGKILL);
+        /* the killed need a moment to be gone; the loop has ended, so nobody waits behind this,
+         * and no descriptor tells of grandchildren that are not ours yet */
         usleep(KILL_PAUSE_US);
     }
     free(pids);

@@ -33,11 +33,6 @@ struct kernelspecs *core_kernelspecs(const struct core *c)
     return c->specs;
 }
 
-struct store *core_store(const struct core *c)
-{
-    return c->store;
-}
-
 struct timespec core_started(const struct core *c)
 {
     return c->started;

@@ -26,7 +26,6 @@ void core_free(
 
 const struct settings_core *core_settings(const struct core *c);
 struct kernelspecs *core_kernelspecs(const struct core *c); /* what can be started */
-struct store *core_store(const struct core *c);
 struct timespec core_started(const struct core *c);
 struct timespec core_last_activity(const struct core *c); /* of any kernel or request for one */
 bool core_draining(const struct core *c);

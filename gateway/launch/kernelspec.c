@@ -116,11 +116,6 @@ void kernelspecs_free(struct kernelspecs *s)
     free(s);
 }
 
-char *const *kernelspecs_dirs(const struct kernelspecs *s)
-{
-    return s->dirs;
-}
-
 bool kernelspec_name_valid(const char *name)
 {
     size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");

@@ -32,9 +32,6 @@ struct kernelspec {
 struct kernelspecs *kernelspecs_new(const struct settings_core *settings);
 void kernelspecs_free(struct kernelspecs *s);
 
-/* The folders that are looked through, NULL-terminated; borrowed. */
-char *const *kernelspecs_dirs(const struct kernelspecs *s);
-
 /* Names of kernelspecs: 1..100 of [A-Za-z0-9._-], not starting with a dot. */
 bool kernelspec_name_valid(const char *name);
 

@@ -310,11 +310,6 @@ void stream_close(struct stream *s)
         uv_close(&s->uv.handle, on_uv_closed);
 }
 
-bool stream_closing(const struct stream *s)
-{
-    return uv_is_closing(&s->uv.handle);
-}
-
 bool stream_is_unix(const struct stream *s)
 {
     return s->uv.handle.type == UV_NAMED_PIPE;

@@ -48,7 +48,6 @@ void stream_shutdown(struct stream *s);
 
 /* Closes at once; a pending write is abandoned, but its memory is in use until on_closed. */
 void stream_close(struct stream *s);
-bool stream_closing(const struct stream *s);
 
 /* The user at the other end of a Unix socket; false on TCP. */
 bool stream_peer_uid(const struct stream *s, uid_t *uid);

@@ -131,11 +131,6 @@ void tls_session_end(struct tls_session *s)
         SSL_shutdown(s->ssl);
 }
 
-bool tls_session_ready(const struct tls_session *s)
-{
-    return SSL_is_init_finished(s->ssl);
-}
-
 void tls_session_take(struct tls_session *s, struct buffer *out)
 {
     size_t waiting;

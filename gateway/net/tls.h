@@ -27,8 +27,7 @@ long tls_session_read(struct tls_session *s, char *out, size_t room);
 
 /* Encrypts; only after the handshake. False: the session is broken. */
 bool tls_session_write(struct tls_session *s, const char *data, size_t len);
-void tls_session_end(struct tls_session *s);         /* queues close_notify */
-bool tls_session_ready(const struct tls_session *s); /* the handshake is done */
+void tls_session_end(struct tls_session *s); /* queues close_notify */
 
 /* Moves everything that is to be sent to the end of out. */
 void tls_session_take(struct tls_session *s, struct buffer *out);

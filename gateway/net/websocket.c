@@ -56,7 +56,6 @@ struct websocket {
     size_t control_bytes;  /* of them, pongs and the like */
     struct buffer control; /* what wslay is writing */
     bool owner_waits;      /* websocket_send returned false: on_drain is owed */
-    bool held;             /* the owner wants no more messages now */
     enum closing closing;
     bool answered;        /* our close frame, by the peer's */
     bool refused;         /* wslay cannot read on */
@@ -172,7 +171,7 @@ static void take_control(struct websocket *w)
 
 static void update_reading(struct websocket *w)
 {
-    if (w->held || w->starting || w->control_bytes > WEBSOCKET_CONTROL_LIMIT_BYTES)
+    if (w->starting || w->control_bytes > WEBSOCKET_CONTROL_LIMIT_BYTES)
         stream_read_stop(w->stream);
     else
         stream_read_start(w->stream);
@@ -185,7 +184,6 @@ static void begin_closing(struct websocket *w)
     w->closing = CLOSING_QUEUED;
     w->next_ping_ms = 0;
     w->deadline_ms = monotonic_ms() + WEBSOCKET_CLOSE_MS;
-    w->held = false;
     update_reading(w);
 }
 
@@ -533,18 +531,6 @@ bool websocket_send(struct websocket *w, struct shared *data, struct bytes part,
         return true;
     w->owner_waits = true;
     return false;
-}
-
-size_t websocket_queued_bytes(const struct websocket *w)
-{
-    return w->queued_bytes;
-}
-
-void websocket_hold(struct websocket *w, bool hold)
-{
-    w->held = hold && w->closing == CLOSING_NO;
-    if (w->stream && w->closing != CLOSING_STREAM)
-        update_reading(w);
 }
 
 void websocket_close(struct websocket *w, int code, const char *reason)

@@ -45,12 +45,6 @@ struct bytes shared_view(const struct shared *s);
 bool websocket_send(struct websocket *w, struct shared *data, struct bytes part, bool binary,
                     void (*on_sent)(void *user, uint64_t cookie), uint64_t cookie);
 
-/* Stops reading from the client, so that it waits, or goes on. Messages that were read already may
- * still come. */
-void websocket_hold(struct websocket *w, bool hold);
-
-size_t websocket_queued_bytes(const struct websocket *w);
-
 /* Sends a close frame after what is queued (bounded by a time limit), then closes. Codes: 1000 the
  * kernel was deleted, 1012 restart or drain, 1013 try again later, 1011 a bug. */
 void websocket_close(struct websocket *w, int code, const char *reason);

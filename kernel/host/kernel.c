@@ -99,12 +99,6 @@ void kernel_close(struct kernel *k)
     free(k->past_reason);
 }
 
-struct bytes kernel_parent(struct kernel *k, uint64_t number)
-{
-    const struct request *request = request_table_find(k->requests, number);
-    return request ? request->header : (struct bytes){0};
-}
-
 void kernel_answer_error(struct kernel *k, const struct request *request, const char *name,
                          const char *text)
 {

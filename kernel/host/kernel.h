@@ -112,9 +112,8 @@ void kernel_orderly_end(struct kernel *k, enum cause cause, const char *reason);
 void kernel_interrupt(struct kernel *k);
 
 /* kernel.c, for the other parts */
-struct bytes kernel_parent(struct kernel *k, uint64_t number); /* a header, or empty */
-void kernel_dispatch(struct kernel *k);                        /* runs what can be run now */
-void kernel_finish(struct kernel *k); /* idle for the running request, then dispatch */
+void kernel_dispatch(struct kernel *k); /* runs what can be run now */
+void kernel_finish(struct kernel *k);   /* idle for the running request, then dispatch */
 void kernel_answer_error(struct kernel *k, const struct request *request, const char *name,
                          const char *text);
 /* Every execute_request that has arrived is not to be run. Called before the failed one is
