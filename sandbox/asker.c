@@ -9,6 +9,7 @@
 #include "protocol/json.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/start.h"
+#include "sandbox/stock.h"
 
 #define DATAGRAMS_A_TURN 16
 
@@ -140,6 +141,8 @@ static void answer(struct asker *a, struct wire_message *m)
     for (size_t n = 0; n < countof(rows); n++) {
         if (rows[n].kind != m->kind)
             continue;
+        if (m->kind == WIRE_OPEN || m->kind == WIRE_START)
+            stock_yield(a->keeper->stock);
         if (!rows[n].answer(a, m, &e))
             asker_fail(a, m->number, &e);
         return;

@@ -35,6 +35,13 @@ static bool id_is_good(const char *id)
     return strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
+bool boundary_check_id(const char *id, struct err *e)
+{
+    return id_is_good(id) ||
+           fail(e, 400, "a sandbox's id is 1 to %d letters, digits, \".\", \"_\" or \"-\"",
+                ID_MOST);
+}
+
 /* Makes and owns state_dir/ID/workspace, and returns an O_PATH descriptor of it, or -1. What a
  * sandbox could have put there is not followed: only the last folder is its own. */
 static int open_workspace(const struct world *w, const struct boundary_plan *plan, struct err *e)
@@ -192,9 +199,8 @@ bool boundary_make(struct world *w, const struct boundary_plan *plan, struct bou
     *out = (struct boundary){.init = -1, .init_pidfd = -1};
     for (size_t i = 0; i < WIRE_NAMESPACES; i++)
         out->namespaces[i] = -1;
-    if (!id_is_good(plan->id))
-        return fail(e, 400, "a sandbox's id is 1 to %d letters, digits, \".\", \"_\" or \"-\"",
-                    ID_MOST);
+    if (!boundary_check_id(plan->id, e))
+        return false;
     int workspace = copy_workspace(w, plan, e);
     if (workspace < 0)
         return false;
@@ -203,7 +209,9 @@ bool boundary_make(struct world *w, const struct boundary_plan *plan, struct bou
                                        .home_bytes = plan->home_bytes,
                                        .shm_bytes = plan->shm_bytes,
                                        .inodes = plan->tmp_inodes},
-                             .hidden = w->hidden};
+                             .hidden = w->hidden,
+                             .doors = plan->doors,
+                             .door_count = plan->door_count};
     bool made = start(w, plan, &init, out, e);
     close(workspace);
     if (!made && out->init > 0) {
@@ -221,6 +229,22 @@ bool boundary_make(struct world *w, const struct boundary_plan *plan, struct bou
                                   : xasprintf("%s/%s/workspace", w->state_dir, plan->id);
     }
     return made;
+}
+
+bool boundary_rename(const struct world *w, const char *from, const char *to)
+{
+    scoped(string) char *before = xasprintf("%s/%s", w->state_dir, from);
+    scoped(string) char *after = xasprintf("%s/%s", w->state_dir, to);
+    return id_is_good(to) && w->confined &&
+           renameat2(AT_FDCWD, before, AT_FDCWD, after, RENAME_NOREPLACE) == 0;
+}
+
+void boundary_forget(const struct world *w, const char *id)
+{
+    scoped(string) char *folder = xasprintf("%s/%s", w->state_dir, id);
+    scoped(string) char *path = xasprintf("%s/workspace", folder);
+    rmdir(path);
+    rmdir(folder);
 }
 
 void boundary_end(struct boundary *b)

@@ -54,6 +54,8 @@ struct boundary_plan {
     uid_t uid; /* host uid, as root; 0: the shared one of an ordinary user */
     int64_t tmp_bytes, home_bytes, shm_bytes;
     int64_t tmp_inodes;
+    const int *doors; /* of the share that the init enters (limits.h) */
+    size_t door_count;
 };
 
 struct boundary {
@@ -63,6 +65,8 @@ struct boundary {
     uid_t uid;                       /* of the code, as it sees itself: BOUNDARY_UID */
     char *folder;                    /* owned: the workspace, as the code sees it: "/workspace" */
 };
+
+bool boundary_check_id(const char *id, struct err *e); /* 400 */
 
 /* Makes the namespaces, the mounts (/workspace, /tmp, /dev/shm, HOME, /proc) and the init;
  * about 1.3 ms. The workspace folder is made when it is absent and belongs to the sandbox's uid.
@@ -74,6 +78,13 @@ struct boundary {
  * uid; and as root the folders above the state folder must let the sandbox's uid pass. */
 bool boundary_make(struct world *w, const struct boundary_plan *plan, struct boundary *out,
                    struct err *e);
+
+/* The workspace folder of a boundary that was made for an id becomes that of another one, which has
+ * none yet: state_dir/FROM is renamed. False: there is one, or it cannot be (errno). */
+bool boundary_rename(const struct world *w, const char *from, const char *to);
+
+/* Removes the folders of a workspace in which nothing is. */
+void boundary_forget(const struct world *w, const char *id);
 
 /* Kills the init, and so everything inside, at once. The keeper reaps it; what b owns is released.
  */

@@ -94,6 +94,7 @@ static void usage(int group, unsigned controllers, struct cgroup_usage *out)
 
 const struct cgroup_kind cgroup_v1 = {
     .name = "cgroup-v1",
+    .door = "tasks",
     .offers = offers,
     .lend = lend,
     .has = has,

@@ -22,6 +22,7 @@
 #include "protocol/memory.h"
 #include "sandbox/boundary.h"
 #include "sandbox/confine.h"
+#include "sandbox/limits.h"
 #include "sandbox/mounting.h"
 #include "sandbox/world.h"
 
@@ -175,7 +176,8 @@ _Noreturn void init_main(const struct init_plan *plan)
     if (recv(plan->socket_fd, &go, 1, 0) != 1 || go != INIT_GO)
         _exit(1);
     int socket_fd = plan->socket_fd;
-    const char *failed = make_everything(plan);
+    const char *failed =
+        share_enter(plan->doors, plan->door_count) ? make_everything(plan) : "control group";
     int error = errno;
     if (!failed) {
         close_others(socket_fd);

@@ -11,6 +11,8 @@ struct init_plan {
     int workspace; /* the detached mount of the workspace */
     struct root_sizes sizes;
     char *const *hidden;
+    const int *doors; /* of the control groups to enter (limits.h) */
+    size_t door_count;
 };
 
 /* One datagram each way: the keeper's INIT_GO, when the uid map is written; then this report, with

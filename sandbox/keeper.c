@@ -21,6 +21,7 @@
 #include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/start.h"
+#include "sandbox/stock.h"
 
 #define SWEEP_MS 5
 
@@ -180,7 +181,7 @@ void keeper_settle(struct keeper *k)
 {
     bool busy = k->start_count > 0 || k->sandbox_count > 0 || k->sweeps;
     if (k->ending) {
-        if (!busy && fork_server_ended(k->fork_server))
+        if (!busy && !k->sandboxes && fork_server_ended(k->fork_server))
             loop_stop(k->loop, 0);
         return;
     }
@@ -229,10 +230,11 @@ static json_t *confinement(const struct keeper *k)
 
 json_t *keeper_status(struct keeper *k)
 {
-    return json_pack("{s:o, s:I, s:i, s:i, s:o, s:o}", "fork_server",
+    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:o, s:o}", "fork_server",
                      fork_server_status(k->fork_server), "cold", (json_int_t)k->cold_starts,
-                     "askers", (int)k->asker_count, "processes", (int)k->start_count, "sandboxes",
-                     sandboxes_status(k), "confinement", confinement(k));
+                     "askers", (int)k->asker_count, "processes", (int)k->start_count, "spare",
+                     (int)stock_count(k), "sandboxes", sandboxes_status(k), "confinement",
+                     confinement(k));
 }
 
 /* Descriptors of many askers and sandboxes are held at once. */
@@ -255,6 +257,7 @@ static void keeper_close(struct keeper *k)
     fork_server_free(k->fork_server);
     listen_no_more(k);
     close(k->null_fd);
+    stock_free(k->stock);
     timer_close(k->idle);
     timer_close(k->sweep);
     timer_close(k->tick);
@@ -293,6 +296,8 @@ int keeper_run(const struct keeper_options *options, int listen_fd, struct world
     loop_before_sleep(k.loop, on_before_sleep, &k);
     if (options->fork_server)
         k.fork_server = fork_server_new(&k, options->fork_server);
+    if (world && options->stock > 0)
+        k.stock = stock_new(&k, (size_t)options->stock);
     keeper_settle(&k);
     int status = loop_run(k.loop);
     keeper_close(&k);

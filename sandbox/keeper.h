@@ -17,6 +17,7 @@
 
 struct asker;
 struct start;
+struct stock;
 struct fork_server;
 struct governor;
 struct outsider;
@@ -45,7 +46,8 @@ struct keeper {
     struct outsider *pasta;          /* owned; NULL: none reaches the outside (pasta.h) */
     struct watch *pasta_watch;
     struct sandbox *sandboxes;
-    size_t sandbox_count;
+    size_t sandbox_count; /* without those of the stock */
+    struct stock *stock;  /* owned; NULL: none */
     struct timer *tick;
 
     struct timer *idle;

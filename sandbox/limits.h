@@ -9,6 +9,7 @@
 
 #include "protocol/err.h"
 #include "sandbox/confine.h"
+#include "sandbox/wire.h"
 
 /* 0: no limit. Those of time and output are enforced by the host of each kernel, all others by the
  * keeper. */
@@ -45,15 +46,24 @@ void governor_free(struct governor *g); /* removes what it made */
 json_t *governor_prospect(void);
 json_t *governor_report(const struct governor *g); /* {"cgroup": "v1"|"v2"|"none", "missing": []} */
 
-/* One sandbox's share. Children are attached by pid as the keeper counts: to begin with the init,
- * then each process that the keeper has started inside, before anything of a user runs in it. The
- * first attach after a quiet time takes some 15 ms on version 1, later ones 0.05. */
+/* One sandbox's share. Every process enters it before anything of a user runs in it: the init, and
+ * what the keeper starts inside. */
 struct share;
-/* workspace is opened now and held; NULL: none is counted. 400: id cannot be a name; 503. NULL: e
- * is filled. */
+/* workspace is opened now and held; NULL: none is counted, until share_watch. 400: id cannot be a
+ * name; 503. NULL: e is filled. */
 struct share *share_open(struct governor *g, const char *id, const struct limits *l,
                          const char *workspace, struct err *e);
-bool share_attach(struct share *s, pid_t pid, struct err *e); /* 503 */
+bool share_watch(struct share *s, const char *workspace, struct err *e); /* 503 */
+/* The share is that of another sandbox now; its control groups get that name where they can. */
+void share_rename(struct share *s, const char *id);
+/* A process that has one thread enters by itself, with share_enter(), for which it needs these
+ * descriptors (borrowed; SHARE_DOORS_MOST at most): how many. Some control groups have none. */
+#define SHARE_DOORS_MOST WIRE_DOORS_MOST
+size_t share_doors(const struct share *s, int doors[SHARE_DOORS_MOST]);
+bool share_enter(const int *doors, size_t count); /* async-signal-safe; errno */
+/* Sees to it that a process (its pid as the keeper counts) is inside. One that has not entered is
+ * moved, which after a quiet time takes some 10 ms, else 0.05. 503. */
+bool share_attach(struct share *s, pid_t pid, struct err *e);
 /* 409: more memory is in use than the new limit allows; then all is as it was. Processes that run
  * already need share_press. */
 bool share_change(struct share *s, const struct limits *l, struct err *e);

@@ -11,6 +11,7 @@
 
 #define SECONDS_MOST (30 * 24 * 3600)
 #define FORKS_MOST   1000000
+#define STOCK_MOST   256
 
 #define RECYCLE_FORKS 5000
 #define RECYCLE_AGE_S (12 * 3600)
@@ -49,6 +50,8 @@ static const struct option_row {
      "sandbox, as root: the host's uids that are ours (default: 700000-765535)"},
     {"--cgroup", "DIR", TEXT, PLACE(cgroup), 0,
      "sandbox: a cgroup v2 folder that is delegated to us (default: below our own)"},
+    {"--stock", "N", NUMBER, PLACE(stock), STOCK_MOST,
+     "sandbox: keep so many made ahead (default: none)"},
     {"--audit", "FILE", TEXT, PLACE(audit), 0,
      "sandbox: append a line for each request to the network (default: none are kept)"},
     {"--help", NULL, FLAG, PLACE(help), 0, "print this and exit"},
@@ -155,9 +158,10 @@ static bool check(const struct keeper_options *o, struct err *e)
         return fail(e, 400, "--log: must be an absolute path");
     if (o->sandboxes && (!o->state_dir || o->state_dir[0] != '/'))
         return fail(e, 400, "--state-dir: an absolute path is needed with --profile sandbox");
-    if (!o->sandboxes && (o->state_dir || o->read_only[0] || o->best_effort || o->cgroup))
+    if (!o->sandboxes &&
+        (o->state_dir || o->read_only[0] || o->best_effort || o->cgroup || o->stock))
         return fail(e, 400,
-                    "--state-dir, --read-only, --policy and --cgroup: need --profile "
+                    "--state-dir, --read-only, --policy, --cgroup and --stock: need --profile "
                     "sandbox");
     if (o->fork_server && !o->fork_server[0])
         return fail(e, 400, "--: the fork server's command must follow");

@@ -25,6 +25,7 @@ struct keeper_options {
     uid_t first_uid, last_uid;
     const char *audit;  /* of requests to the network; NULL: none is kept */
     const char *cgroup; /* a delegated folder; NULL: found */
+    int64_t stock;      /* sandboxes made ahead */
     char **fork_server; /* what follows "--": its command; NULL: none, all is started cold */
     bool help;
     bool version;

@@ -4,6 +4,7 @@
  * ended. */
 #include "sandbox/parent.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -332,12 +333,14 @@ bool parent_ask(struct parent *p, struct start *s, struct err *e)
     json_t *body =
         json_pack("{s:o, s:s?, s:i}", "confine", confine, "cwd", s->cwd, "umask", (int)s->umask);
     uint32_t number = ++p->last_number;
-    int fds[START_FDS + WIRE_NAMESPACES];
+    int fds[START_FDS + WIRE_NAMESPACES + SHARE_DOORS_MOST];
+    static_assert(countof(fds) <= WIRE_FDS_MOST, "FORK has room for them");
     size_t count = START_FDS;
     memcpy(fds, s->fds, sizeof s->fds);
     if (s->sandbox) {
         memcpy(fds + count, sandbox_namespaces(s->sandbox), WIRE_NAMESPACES * sizeof *fds);
         count += WIRE_NAMESPACES;
+        count += share_doors(s->sandbox->share, fds + count);
     }
     if (!wire_send(p->fd, WIRE_FORK, number, body, fds, count, e))
         return false;

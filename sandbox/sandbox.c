@@ -18,6 +18,7 @@
 #include "sandbox/pasta.h"
 #include "sandbox/proxy.h"
 #include "sandbox/start.h"
+#include "sandbox/stock.h"
 
 #define ID_MOST      64
 #define ROOTS_MOST   256
@@ -42,7 +43,7 @@ struct hold {
 static struct sandbox *find(const struct keeper *k, const char *id)
 {
     for (struct sandbox *s = k->sandboxes; s; s = s->next)
-        if (strcmp(s->id, id) == 0)
+        if (!s->spare && strcmp(s->id, id) == 0)
             return s;
     return NULL;
 }
@@ -77,10 +78,10 @@ static void hold(struct asker *a, struct sandbox *s)
 
 /* --- making */
 
-static bool uid_is_taken(const struct keeper *k, uid_t uid)
+static bool uid_is_taken(const struct keeper *k, uid_t uid, bool by_spare)
 {
     for (struct sandbox *s = k->sandboxes; s; s = s->next)
-        if (s->uid == uid)
+        if (s->uid == uid && (!s->spare || by_spare))
             return true;
     return false;
 }
@@ -88,7 +89,7 @@ static bool uid_is_taken(const struct keeper *k, uid_t uid)
 /* The first uid of the range is the fork server's, the last the proxy's.
  *
  * The one that is asked for, or one that no sandbox has now. Without privileges there is none. */
-static bool choose_uid(const struct keeper *k, int64_t asked, uid_t *out, struct err *e)
+static bool choose_uid(struct keeper *k, int64_t asked, uid_t *out, struct err *e)
 {
     const struct keeper_options *o = k->options;
     *out = 0;
@@ -97,10 +98,12 @@ static bool choose_uid(const struct keeper *k, int64_t asked, uid_t *out, struct
     if (asked && (asked <= o->first_uid || asked >= o->last_uid))
         return fail(e, 400, "uid: out of range (%u to %u)", (unsigned)o->first_uid + 1,
                     (unsigned)o->last_uid - 1);
-    if (asked && uid_is_taken(k, (uid_t)asked))
+    if (asked && uid_is_taken(k, (uid_t)asked, false))
         return fail(e, 409, "uid %lld belongs to another sandbox", (long long)asked);
+    if (asked)
+        stock_release_uid(k, (uid_t)asked);
     for (uid_t uid = asked ? (uid_t)asked : o->first_uid + 1; uid < o->last_uid; uid++) {
-        if (!uid_is_taken(k, uid)) {
+        if (asked || !uid_is_taken(k, uid, true)) {
             *out = uid;
             return true;
         }
@@ -160,27 +163,73 @@ static bool let_out(struct sandbox *s, json_t *network, struct err *e)
     return s->proxied;
 }
 
-/* The boundary comes first: it makes the workspace, of which the share keeps count. */
+/* The control groups come first, since the init enters them; then the boundary, which makes the
+ * workspace, of which the share keeps count. */
 static bool make(struct sandbox *s, const struct limits *limits, json_t *network, struct err *e)
 {
     struct keeper *k = s->keeper;
+    int doors[SHARE_DOORS_MOST];
+    if (!boundary_check_id(s->id, e) ||
+        !(s->share = share_open(k->governor, s->id, limits, NULL, e)))
+        return false;
     struct boundary_plan plan = {.id = s->id,
                                  .uid = s->uid,
                                  .tmp_bytes = limits->tmp_bytes,
                                  .home_bytes = limits->tmp_bytes,
                                  .shm_bytes = limits->tmp_bytes,
-                                 .tmp_inodes = inodes_of(limits->tmp_bytes)};
+                                 .tmp_inodes = inodes_of(limits->tmp_bytes),
+                                 .doors = doors,
+                                 .door_count = share_doors(s->share, doors)};
     if (!boundary_make(k->world, &plan, &s->boundary, e))
         return false;
     scoped(string) char *workspace = world_workspace(k->world, s->id);
-    s->share = share_open(k->governor, s->id, limits, workspace, e);
-    if (s->share && share_attach(s->share, s->boundary.init, e) && let_out(s, network, e))
+    if (share_watch(s->share, workspace, e) && share_attach(s->share, s->boundary.init, e) &&
+        let_out(s, network, e))
         return true;
     pid_t init = s->boundary.init;
     boundary_end(&s->boundary);
     while (waitpid(init, NULL, 0) < 0 && errno == EINTR)
         ;
     return false;
+}
+
+static struct sandbox *make_new(struct keeper *k, const char *id, int64_t uid,
+                                const struct limits *limits, json_t *network, struct err *e)
+{
+    struct sandbox *s = xcalloc(1, sizeof *s);
+    *s = (struct sandbox){.keeper = k, .id = xstrdup(id)};
+    if (!choose_uid(k, uid, &s->uid, e) || !make(s, limits, network, e)) {
+        sandbox_free(s);
+        return NULL;
+    }
+    s->next = k->sandboxes;
+    k->sandboxes = s;
+    return s;
+}
+
+bool sandbox_make_spare(struct keeper *k, struct err *e)
+{
+    char id[UUID_TEXT];
+    uuid_make(id);
+    struct sandbox *s = make_new(k, id, 0, &limits_default, NULL, e);
+    if (s)
+        s->spare = true;
+    return s != NULL;
+}
+
+static struct sandbox *begin(struct keeper *k, const char *id, int64_t uid,
+                             const struct limits *limits, json_t *network, struct err *e)
+{
+    struct sandbox *s = stock_take(k->stock, id, uid, limits);
+    if (s && !let_out(s, network, e)) {
+        sandbox_end(s);
+        return NULL;
+    }
+    if (!s && (s = make_new(k, id, uid, limits, network, e)))
+        k->sandbox_count++;
+    if (s)
+        sandboxes_tick(k);
+    return s;
 }
 
 struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struct err *e)
@@ -205,19 +254,8 @@ struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struc
         fail(e, 503, "the keeper holds %d sandboxes already", SANDBOXES_MOST);
         return NULL;
     }
-    if (!s) {
-        s = xcalloc(1, sizeof *s);
-        *s = (struct sandbox){.keeper = k, .id = xstrdup(id)};
-        if (!choose_uid(k, uid, &s->uid, e) ||
-            !make(s, &limits, json_object_get(body, "network"), e)) {
-            sandbox_free(s);
-            return NULL;
-        }
-        s->next = k->sandboxes;
-        k->sandboxes = s;
-        k->sandbox_count++;
-        sandboxes_tick(k);
-    }
+    if (!s && !(s = begin(k, id, uid, &limits, json_object_get(body, "network"), e)))
+        return NULL;
     hold(a, s);
     return s;
 }
@@ -403,7 +441,10 @@ void sandbox_settle(struct sandbox *s)
             break;
         }
     }
-    k->sandbox_count--;
+    if (s->spare)
+        boundary_forget(k->world, s->id);
+    else
+        k->sandbox_count--;
     share_close(take(&s->share));
     if (s->proxied)
         proxy_close(k->proxy, s->id);
@@ -448,6 +489,8 @@ json_t *sandboxes_status(const struct keeper *k)
 {
     json_t *list = json_array();
     for (struct sandbox *s = k->sandboxes; s; s = s->next) {
+        if (s->spare)
+            continue;
         json_int_t processes = 0;
         for (struct start *start = k->starts; start; start = start->next)
             processes += start->sandbox == s;
@@ -481,8 +524,8 @@ static void tick(struct sandbox *s)
 void sandboxes_tick(struct keeper *k)
 {
     for (struct sandbox *s = k->sandboxes; s; s = s->next)
-        if (!s->ending)
+        if (!s->ending && !s->spare)
             tick(s);
-    if (k->sandboxes)
+    if (k->sandbox_count > 0)
         timer_start(k->tick, SHARE_TICK_MS);
 }

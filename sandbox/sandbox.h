@@ -21,6 +21,7 @@ struct sandbox {
     bool proxied;        /* it has a way to the hosts of its list */
     bool full;           /* it has a way to the outside */
     size_t holders;
+    bool spare; /* made ahead (stock.h) */
     bool ending;
     bool init_gone;
     struct waiter *waiters; /* whose CLOSE is answered when all is gone */
@@ -30,6 +31,9 @@ struct sandbox {
  * 409: it is just ending, or its uid is another's; 501, 503. *created tells which. */
 struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struct err *e);
 json_t *sandbox_opened(const struct sandbox *s, bool created); /* the answer to OPEN; given */
+
+/* One for the stock, under a name of its own. */
+bool sandbox_make_spare(struct keeper *k, struct err *e);
 
 /* NULL: 404. */
 struct sandbox *sandbox_find(struct keeper *k, const char *id, struct err *e);

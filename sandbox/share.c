@@ -33,6 +33,7 @@ struct share {
     char id[GOVERNOR_NAME_MOST + 1];
     struct limits limits;
     int groups[CGROUP_PLACES_MOST]; /* as the governor's hierarchies; owned */
+    int doors[CGROUP_PLACES_MOST];  /* -1: it has none */
     size_t group_count;
     struct disk *disk;      /* owned; NULL: no workspace */
     int64_t nameless_bytes; /* of removed files that are still open */
@@ -57,8 +58,11 @@ static bool limit_groups(struct share *s, const struct limits *l, struct err *e)
 
 static void close_groups(struct share *s)
 {
-    while (s->group_count > 0)
+    while (s->group_count > 0) {
         close(s->groups[--s->group_count]);
+        if (s->doors[s->group_count] >= 0)
+            close(s->doors[s->group_count]);
+    }
 }
 
 static bool make_groups(struct share *s, struct err *e)
@@ -78,9 +82,20 @@ static bool make_groups(struct share *s, struct err *e)
             close_groups(s);
             return false;
         }
+        const char *door = g->hierarchies[i].kind->door;
+        s->doors[s->group_count] = door ? openat(group, door, O_WRONLY | O_CLOEXEC) : -1;
         s->groups[s->group_count++] = group;
     }
     return true;
+}
+
+size_t share_doors(const struct share *s, int doors[SHARE_DOORS_MOST])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->group_count && count < SHARE_DOORS_MOST; i++)
+        if (s->doors[i] >= 0)
+            doors[count++] = s->doors[i];
+    return count;
 }
 
 static struct cgroup_usage group_usage(const struct share *s)
@@ -110,18 +125,52 @@ struct share *share_open(struct governor *g, const char *id, const struct limits
     s->governor = g;
     s->limits = *l;
     snprintf(s->id, sizeof s->id, "%s", id);
-    if (workspace && !(s->disk = disk_open(workspace)))
-        fail_errno(e, 503, "cannot open the workspace of sandbox %s", id);
-    else if (make_groups(s, e) && limit_groups(s, l, e))
+    if ((!workspace || share_watch(s, workspace, e)) && make_groups(s, e) && limit_groups(s, l, e))
         return s;
     share_close(s);
     return NULL;
 }
 
+bool share_watch(struct share *s, const char *workspace, struct err *e)
+{
+    s->disk = disk_open(workspace);
+    return s->disk || fail_errno(e, 503, "cannot open the workspace of sandbox %s", s->id);
+}
+
+/* Version 2 renames no groups; then the share goes on under the name that it has. */
+void share_rename(struct share *s, const char *id)
+{
+    const struct governor *g = s->governor;
+    size_t done = 0;
+    while (done < g->count &&
+           renameat(g->hierarchies[done].base, s->id, g->hierarchies[done].base, id) == 0)
+        done++;
+    if (done == g->count) {
+        snprintf(s->id, sizeof s->id, "%s", id);
+        return;
+    }
+    while (done-- > 0)
+        renameat(g->hierarchies[done].base, id, g->hierarchies[done].base, s->id);
+}
+
+static bool on_pid_find(pid_t pid, void *data)
+{
+    pid_t *wanted = data;
+    if (pid == *wanted)
+        *wanted = 0;
+    return *wanted != 0;
+}
+
+static bool is_inside(int group, pid_t pid)
+{
+    return cgroup_each(group, on_pid_find, &pid) >= 0 && pid == 0;
+}
+
 bool share_attach(struct share *s, pid_t pid, struct err *e)
 {
     for (size_t i = 0; i < s->group_count; i++)
-        if (!cgroup_write_number(s->groups[i], "cgroup.procs", pid))
+        if (!(s->doors[i] >= 0 && is_inside(s->groups[i], pid)) &&
+            !cgroup_write_number(s->groups[i], "cgroup.procs", pid))
             return fail_errno(e, 503, "cannot put process %d into its control group", (int)pid);
     return true;
 }

@@ -11,7 +11,7 @@
 #include "protocol/err.h"
 
 #define WIRE_LIMIT_BYTES (64u * 1024)
-#define WIRE_FDS_MOST    12
+#define WIRE_FDS_MOST    16
 
 /* How warmcell-keeper ends when this machine lacks what the policy requires; the sentence is on
  * stderr or in its log. 0: it listens; 1: it cannot; 2: a wrong option. */
@@ -44,6 +44,7 @@ enum wire_start_fd { START_LINK, START_STDOUT, START_STDERR, START_PIPES, START_
 /* The descriptors of BRANCH: link, stdout, stderr, pipes page, birth. */
 #define BRANCH_FDS      5
 #define WIRE_NAMESPACES 6 /* user, mnt, pid, net, ipc, uts: behind those of FORK */
+#define WIRE_DOORS_MOST 5 /* behind those: files through which a thread enters a control group */
 
 #define WIRE_UMASK 022 /* of START and FORK that say none */
 

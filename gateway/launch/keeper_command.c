@@ -9,6 +9,8 @@
 #include "protocol/bytes.h"
 
 /* The folder two above a file: /x of /x/bin/python. Given. */
+#define SANDBOXES_AHEAD 8 /* without an interpreter in them; some 0.5 MB each */
+
 static char *prefix_of(const char *file)
 {
     char *prefix = xstrdup(file);
@@ -79,6 +81,7 @@ static void add_profile(const struct keeper_plan *plan, const char *program, str
     words_add(w, xasprintf("%s/sandboxes", settings->state_dir));
     words_add(w, xstrdup("--policy"));
     words_add(w, xstrdup(plan->best_effort ? "best-effort" : "required"));
+    add_number(w, "--stock", SANDBOXES_AHEAD);
     words_add(w, xstrdup("--audit"));
     words_add(w, xasprintf("%s/network.log", settings->state_dir));
     if (*settings->cgroup) {

@@ -68,7 +68,7 @@ PyObject *core_py_branch(PyObject *module, PyObject *go)
     }
     lane_flush(lane);
     PyOS_BeforeFork();
-    pid_t pid = orphan_fork(NULL, 0);
+    pid_t pid = orphan_fork(NULL, 0, NULL, 0);
     if (pid == 0)
         return become_the_child(fds);
     int cause = errno;

@@ -115,9 +115,10 @@ static bool read_plan(struct settle *out, struct err *e)
     out->confined = confine != NULL;
     if (confine && !settle_read_confine(confine, &out->confine, e))
         return false;
-    size_t wanted = START_FDS + (confine ? WIRE_NAMESPACES : 0);
-    return order.fd_count == wanted ||
-           fail(e, 400, "FORK: %zu descriptors came, not %zu", order.fd_count, wanted);
+    size_t least = START_FDS + (confine ? WIRE_NAMESPACES : 0);
+    size_t most = confine ? least + WIRE_DOORS_MOST : least;
+    return (order.fd_count >= least && order.fd_count <= most) ||
+           fail(e, 400, "FORK: %zu descriptors came, not %zu to %zu", order.fd_count, least, most);
 }
 
 __attribute__((noreturn)) static void give_up(const char *step)
@@ -135,7 +136,10 @@ static PyObject *py_fork(PyObject *module, PyObject *none)
     if (!read_plan(&plan, &e))
         return raise_err(&e);
     PyOS_BeforeFork();
-    pid_t pid = orphan_fork(order.fds + START_FDS, plan.confined ? WIRE_NAMESPACES : 0);
+    size_t namespaces = plan.confined ? WIRE_NAMESPACES : 0;
+    const int *doors = order.fds + START_FDS + namespaces;
+    pid_t pid = orphan_fork(order.fds + START_FDS, namespaces, doors,
+                            order.fd_count - START_FDS - namespaces);
     if (pid == 0) {
         const char *failed = settle_self(&plan);
         if (failed)

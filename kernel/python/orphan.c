@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "sandbox/confine.h"
+#include "sandbox/limits.h"
 
 /* Written by the process between, read by the caller. */
 static struct {
@@ -40,7 +41,7 @@ static bool reap(pid_t pid)
     return true;
 }
 
-pid_t orphan_fork(const int *namespaces, size_t count)
+pid_t orphan_fork(const int *namespaces, size_t count, const int *doors, size_t door_count)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -49,7 +50,7 @@ pid_t orphan_fork(const int *namespaces, size_t count)
     answer.cause = 0;
     pid_t between = vfork();
     if (between == 0) {
-        if (count > 0 && !confine_join(namespaces, count)) {
+        if (!share_enter(doors, door_count) || (count > 0 && !confine_join(namespaces, count))) {
             answer.cause = errno;
             _exit(1);
         }

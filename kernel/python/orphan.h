@@ -10,8 +10,10 @@
  * their order; count may be 0). In the child: 0. In the caller: the child's pid as the caller's PID
  * namespace counts it, and the child belongs to the reaper already; or -1 with errno.
  *
+ * doors: of the control groups in which the child is from its first moment (sandbox/limits.h).
+ *
  * The memory is copied once: what forks is a process between the two that shares the caller's
  * memory and joins the namespaces. It is libc's fork, with its handlers. */
-pid_t orphan_fork(const int *namespaces, size_t count);
+pid_t orphan_fork(const int *namespaces, size_t count, const int *doors, size_t door_count);
 
 #endif

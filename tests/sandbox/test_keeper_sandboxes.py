@@ -355,3 +355,95 @@ def test_a_machine_that_lacks_something_has_an_exit_status_of_its_own(
     assert done.returncode == 3, done.stderr
     assert "sandboxes cannot be had here: " in done.stderr
     assert not (tmp_path / "keeper").exists()
+
+
+# --- made ahead
+
+
+def spares(asker: Asker, count: int) -> None:
+    """Until so many sandboxes are ready that nobody has asked for yet."""
+    processes.until(lambda: asker.status()["spare"] == count, f"{count} made ahead")
+
+
+@pytest.fixture
+def stocked(tmp_path: Path) -> Iterator[Keeper]:
+    with Keeper(*sandboxing(tmp_path / "state"), "--stock", "2") as keeper:
+        yield keeper
+
+
+def folders(path: Path) -> list[str]:
+    return sorted(one.name for one in path.iterdir())
+
+
+def groups_of(process: Process) -> set[str]:
+    lines = Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
+    return {line.split(":", 2)[2] for line in lines if "/warmcell/" in line}
+
+
+def test_one_that_was_made_ahead_is_as_any_other(stocked: Keeper, tmp_path: Path) -> None:
+    """It has the id, the limits and the workspace of who asked, and another takes its place."""
+    asker, state = stocked.asker(), tmp_path / "state"
+    spares(asker, 2)
+    ahead, before = set(inits(stocked)), folders(state)
+    assert len(ahead) == len(before) == 2 and asker.status()["sandboxes"] == []
+    answer = opened(asker, limits={"open_files": 77, "memory_bytes": 1 << 28})
+    assert answer["created"] is True
+    assert set(inits(stocked)) & ahead == ahead, "none of them was made just now"
+    assert "a" in folders(state) and len(set(folders(state)) & set(before)) == 1
+    process = started(asker)
+    assert order(process, "write /workspace/file") == "written"
+    written = state / "a" / "workspace" / "file"
+    assert written.read_text() == "written"
+    assert written.stat().st_uid == (answer["uid"] or os.getuid())
+    assert all(group.endswith("/a") for group in groups_of(process))
+    limits = Path(f"/proc/{process.pid}/limits").read_text()
+    assert next(line for line in limits.splitlines() if "open files" in line).split()[3] == "77"
+    assert [one["sandbox"] for one in asker.status()["sandboxes"]] == ["a"]
+    spares(asker, 2)
+    assert asker.ask(wire.CLOSE, {"sandbox": "a"}).kind == wire.OK
+    assert [one for one in inits(stocked) if one in ahead] != []
+
+
+def test_one_made_ahead_that_does_not_fit_is_left(stocked: Keeper, tmp_path: Path) -> None:
+    """Another /tmp, a workspace that is there already, a uid of one's own."""
+    asker, state = stocked.asker(), tmp_path / "state"
+    spares(asker, 2)
+    ahead = set(inits(stocked))
+    opened(asker, "a", limits={"tmp_bytes": 1 << 20})
+    (state / "b" / "workspace").mkdir(parents=True)
+    (state / "b" / "workspace" / "file").write_text("kept")
+    opened(asker, "b")
+    assert (state / "b" / "workspace" / "file").read_text() == "kept"
+    assert len(set(inits(stocked)) - ahead) == 2, "both were made for who asked"
+    assert asker.status()["spare"] == 2
+
+
+@pytest.mark.skipif(not ROOT, reason="only root has uids to choose from")
+def test_a_uid_that_one_made_ahead_has_can_be_asked_for(stocked: Keeper, tmp_path: Path) -> None:
+    asker, state = stocked.asker(), tmp_path / "state"
+    spares(asker, 2)
+    uid = min((state / name / "workspace").stat().st_uid for name in folders(state))
+    assert opened(asker, uid=uid)["uid"] == uid
+    assert (state / "a" / "workspace").stat().st_uid == uid
+
+
+def test_a_folder_made_ahead_may_vanish(stocked: Keeper, tmp_path: Path) -> None:
+    """Who comes back clears the state folder of what it does not know."""
+    asker, state = stocked.asker(), tmp_path / "state"
+    spares(asker, 2)
+    for name in folders(state):
+        (state / name / "workspace").rmdir()
+        (state / name).rmdir()
+    opened(asker)
+    assert order(started(asker), "write /workspace/file") == "written"
+    assert (state / "a" / "workspace" / "file").read_text() == "written"
+    spares(asker, 2)
+
+
+def test_what_was_made_ahead_ends_with_the_keeper(tmp_path: Path) -> None:
+    with Keeper(*sandboxing(tmp_path / "state"), "--stock", "2") as keeper:
+        spares(keeper.asker(), 2)
+        ahead = inits(keeper)
+    assert not processes.wait_gone(ahead)
+    assert folders(tmp_path / "state") == []
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/warmcell/warmcell-{keeper.pid}"))

@@ -155,7 +155,7 @@ static void refuses_what_is_no_message_and_keeps_nothing_of_it(void **state)
         {LITERAL("\2\0\0\0\7\0\0"), 2, 0, "datagram: shorter than its head of 8 bytes"},
         {LITERAL("\2\0\0\0\7\0\0\0[]"), 5, 7, "datagram: must be an object"},
         {LITERAL("\2\0\0\0\7\0\0\0{}"), WIRE_FDS_MOST + 1, 7,
-         "datagram: longer than 65536 bytes or with more than 12 descriptors"},
+         "datagram: longer than 65536 bytes or with more than 16 descriptors"},
     };
     (void)state;
     for (size_t i = 0; i < countof(rows); i++) {

@@ -52,6 +52,9 @@ CELLS_WITH = {
         "import matplotlib.pyplot as plt\nplt.plot([0, 1], label='a'); plt.title('t'); plt.legend()"
     ),
 }
+# Threads of OpenBLAS spin for 2 ** N cycles before they sleep, also when they have just begun in a
+# fork: by default (26) for some 25 ms, while the fork's first cell wants the processor.
+BLAS_PATIENCE = "20"
 EXPECTED_ERRORS = ("ZeroDivisionError", "SyntaxError")
 
 
@@ -67,6 +70,7 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     forks.reserve_descriptors()
     for name in main.THREAD_VARIABLES:
         os.environ[name] = "1"
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", BLAS_PATIENCE)
     main.prepare_streams()
     main.prepare_process()
     with no_working_folder():
