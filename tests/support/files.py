@@ -64,7 +64,7 @@ def end(gateway: Gateway) -> None:
     assert gateway.stop() == 0, gateway.log.read_text()[-3000:]
     assert not processes.wait_gone(keeper_pids(gateway))
     log = gateway.log.read_text()
-    assert "Sanitizer" not in log and "runtime error" not in log, log
+    processes.check_log(log)
     shutil.rmtree(gateway.home, ignore_errors=True)
 
 

@@ -147,3 +147,9 @@ def named_below(pid: int, name: str) -> list[int]:
 
 def is_below(pid: int, ancestor: int) -> bool:
     return ancestor in {p.pid for p in [psutil.Process(pid), *psutil.Process(pid).parents()]}
+
+
+def check_log(log: str) -> None:
+    """Fails when a program that was built with sanitizers complained."""
+    for word in ("Sanitizer", "runtime error"):
+        assert word not in log, log

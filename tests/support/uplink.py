@@ -213,6 +213,6 @@ class RelayHost:
         if kind is not None or self.killed:
             print(log)
             return
-        assert "Sanitizer" not in log and "runtime error" not in log, log
+        processes.check_log(log)
         assert status >= 0, f"the host was killed by signal {-status}: {log}"
         assert left == [], "socket and connection file are removed"

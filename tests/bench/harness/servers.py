@@ -8,7 +8,8 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,3 +128,19 @@ class Server:
         tree = processes.tree_of(self.process.pid)
         processes.end(self.process)
         processes.kill(tree[1:])
+
+
+@contextmanager
+def running(kind: ServerKind) -> Iterator[Server]:
+    """A server in a home of its own, for a block; an error in it ends with what was logged."""
+    home = Home()
+    try:
+        server = Server(kind, home)
+        try:
+            yield server
+        except BenchError as error:
+            raise BenchError(f"{kind.name}: {error}\n{home.log_tail()}") from None
+        finally:
+            server.stop()
+    finally:
+        home.close()

@@ -17,11 +17,11 @@ from harness import processes, servers
 from harness.kernels import OURS
 from harness.processes import BenchError
 from harness.sandboxes import Sandbox, gateway, wait_warm
-from harness.servers import Server, ServerKind
+from harness.servers import Server, ServerKind, running
 from harness.suite import Metric
 from harness.websocket import KernelSocket
 
-from suites.start import IMPORTS, running
+from suites.start import IMPORTS
 
 Say = Callable[[str], None]
 

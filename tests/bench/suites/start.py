@@ -13,15 +13,14 @@ import functools
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 
 from harness import servers
-from harness.home import Home
 from harness.kernels import OURS
 from harness.processes import BenchError
 from harness.sandboxes import Sandbox, gateway, wait_pool, wait_warm
-from harness.servers import Server, ServerKind
+from harness.servers import Server, ServerKind, running
 from harness.suite import Metric
 from harness.websocket import KernelSocket
 
@@ -43,21 +42,6 @@ METRICS = (
     Metric("confinement_added", "ms", "a forked sandbox less a forked owner's kernel", floor=0.05),
     Metric("owner_first_result", "ms", "an owner's kernel from a fork"),
 )
-
-
-@contextmanager
-def running(kind: ServerKind) -> Iterator[Server]:
-    home = Home()
-    try:
-        server = Server(kind, home)
-        try:
-            yield server
-        except BenchError as error:
-            raise BenchError(f"{kind.name}: {error}\n{home.log_tail()}") from None
-        finally:
-            server.stop()
-    finally:
-        home.close()
 
 
 def first_result(client: KernelSocket) -> None:
