@@ -232,7 +232,7 @@ void asker_leave(struct asker *a)
     for (struct start *s = k->starts; s; s = s->next)
         if (s->asker == a)
             start_abandon(s);
-    if (a->has_started)
+    if (a->has_started && sandboxes_outlive(a))
         keeper_sweep(k, a->serial, 0);
     sandboxes_release(a);
     keeper_settle(k);

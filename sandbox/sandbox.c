@@ -397,6 +397,17 @@ void sandboxes_lose_network(struct keeper *k)
     }
 }
 
+/* With the namespaces of a sandbox everything inside ends, and nothing was started elsewhere. */
+bool sandboxes_outlive(const struct asker *a)
+{
+    if (!a->keeper->world)
+        return true;
+    for (struct hold *h = a->holds; h; h = h->next)
+        if (h->sandbox->holders > 1 || !sandbox_namespaces(h->sandbox))
+            return true;
+    return false;
+}
+
 void sandboxes_release(struct asker *a)
 {
     while (a->holds) {

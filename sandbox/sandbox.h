@@ -39,6 +39,8 @@ bool sandbox_make_spare(struct keeper *k, struct err *e);
 struct sandbox *sandbox_find(struct keeper *k, const char *id, struct err *e);
 bool sandbox_is_held(const struct asker *a, const struct sandbox *s);
 
+/* Something that the asker started may be there when all that it holds alone has ended. */
+bool sandboxes_outlive(const struct asker *a);
 /* The asker has left. */
 void sandboxes_release(struct asker *a);
 
