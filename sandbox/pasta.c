@@ -10,6 +10,7 @@
 
 #include "protocol/ids.h"
 #include "protocol/json.h"
+#include "sandbox/wire.h"
 
 #define NAMESPACE_USER 0
 #define NAMESPACE_NET  3
@@ -42,14 +43,15 @@ static bool hear(int fd, uint32_t number, struct err *e)
     return fail(e, 503, "network: the way out did not open within %d s", PASTA_MOST_MS / 1000);
 }
 
-bool pasta_open(struct outsider *o, const char *id, uid_t owner,
-                const int namespaces[WIRE_NAMESPACES], struct err *e)
+bool pasta_open(struct outsider *o, const char *id, uid_t owner, const struct boundary *b,
+                struct err *e)
 {
     static uint32_t last; /* a keeper has one thread */
-    const int fds[] = {namespaces[NAMESPACE_USER], namespaces[NAMESPACE_NET]};
+    const int fds[PASTA_OPEN_FDS] = {b->namespaces[NAMESPACE_USER], b->namespaces[NAMESPACE_NET],
+                                     b->init_pidfd};
     json_t *body = json_pack("{s:s, s:I}", "sandbox", id, "uid", (json_int_t)owner);
     struct err why = {0};
-    if (!wire_send(outsider_fd(o), PASTA_OPEN, ++last, body, fds, countof(fds), e))
+    if (!wire_send(outsider_fd(o), PASTA_OPEN, ++last, body, fds, PASTA_OPEN_FDS, e))
         return false;
     if (hear(outsider_fd(o), last, &why))
         return true;

@@ -12,27 +12,29 @@
 #include <sys/types.h>
 
 #include "protocol/err.h"
+#include "sandbox/boundary.h"
 #include "sandbox/outsider.h"
-#include "sandbox/wire.h"
 
 #define PASTA_PROGRAM "warmcell-pasta"
 
 /* Words on the socket between a keeper and its warmcell-pasta: datagrams of sandbox/wire.h. */
 enum pasta_word {
-    /* {"sandbox": id, "uid": n}, and two descriptors: the user and the network namespace. uid is
-     * that of the owner of the first; 0: that of the keeper. Answered by WIRE_OK when the way is
-     * open, or by WIRE_FAILED. */
+    /* {"sandbox": id, "uid": n}, and three descriptors: the user and the network namespace, and the
+     * pidfd of the init, with whose end the way ends. uid is that of the owner of the first; 0:
+     * that of the keeper. Answered by WIRE_OK when the way is open, or by WIRE_FAILED. */
     PASTA_OPEN = 112,
-    PASTA_CLOSE = 113, /* {"sandbox": id}; not answered */
+    PASTA_CLOSE = 113, /* {"sandbox": id}: it ends already now; not answered */
 };
+
+#define PASTA_OPEN_FDS 3
 
 /* --- in the keeper */
 
-/* Opens the way out of a sandbox whose namespaces (of struct boundary) are given; takes some 20 ms,
- * and at most PASTA_MOST_MS. 501: what the machine lacks, with the remedy; 503. */
+/* Opens the way out of the sandbox of that boundary; takes some 20 ms, and at most PASTA_MOST_MS.
+ * 501: what the machine lacks, with the remedy; 503. */
 #define PASTA_MOST_MS 8000
-bool pasta_open(struct outsider *o, const char *id, uid_t owner,
-                const int namespaces[WIRE_NAMESPACES], struct err *e);
+bool pasta_open(struct outsider *o, const char *id, uid_t owner, const struct boundary *b,
+                struct err *e);
 void pasta_close(struct outsider *o, const char *id);
 
 /* Reads what is left on the socket: answers that nobody waits for any more. False: warmcell-pasta

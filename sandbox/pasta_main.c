@@ -28,6 +28,7 @@
 #include "sandbox/pasta.h"
 #include "sandbox/pasta_process.h"
 #include "sandbox/way.h"
+#include "sandbox/wire.h"
 
 #define CONTROL_FD    3
 #define LOOK_AGAIN_MS 10
@@ -46,6 +47,8 @@ struct passage {
     struct pasta_process pasta;
     int64_t began_ms, backoff_ms;
     struct timer *again;
+    int init_pidfd; /* owned */
+    struct watch *init;
 };
 
 static struct {
@@ -94,6 +97,8 @@ static void close_passage(struct passage *p)
         }
     }
     timer_close(p->again);
+    watch_close(p->init);
+    close(p->init_pidfd);
     pasta_process_kill(&p->pasta);
     way_close(&p->way);
     free(p->id);
@@ -206,6 +211,12 @@ static void on_netlink(void *data, uint32_t events)
 
 /* --- the keeper's words */
 
+static void on_init_ended(void *data, uint32_t events)
+{
+    (void)events;
+    close_passage(data);
+}
+
 static struct passage *find(const char *id)
 {
     for (struct passage *p = all.passages; p; p = p->next)
@@ -233,19 +244,24 @@ static bool open_asked(struct wire_message *m, struct err *e)
     if (!field_str(m->body, "sandbox", REQUIRED, &id, e) ||
         !field_int(m->body, "uid", REQUIRED, 0, UINT32_MAX - 1, &uid, e) || !settle((uid_t)uid, e))
         return false;
-    if (m->fd_count != 2)
-        return fail(e, 400, "network: two namespaces are needed");
-    if (find(id) || all.count >= PASSAGES_MOST)
-        return fail(e, 503, "network: sandbox %s has a way out, or too many have", id);
+    if (m->fd_count != PASTA_OPEN_FDS)
+        return fail(e, 400, "network: %d descriptors are needed", PASTA_OPEN_FDS);
+    struct passage *old = find(id);
+    if (old) /* of a sandbox that has just ended */
+        close_passage(old);
+    if (all.count >= PASSAGES_MOST)
+        return fail(e, 503, "network: %d sandboxes have a way out already", PASSAGES_MOST);
     if (!look(e))
         return false;
     struct passage *p = xcalloc(1, sizeof *p);
     *p = (struct passage){.next = all.passages,
                           .id = xstrdup(id),
                           .way = {m->fds[0], m->fds[1], -1},
-                          .pasta = {-1, -1}};
-    m->fds[0] = m->fds[1] = -1;
+                          .pasta = {-1, -1},
+                          .init_pidfd = m->fds[2]};
+    m->fds[0] = m->fds[1] = m->fds[2] = -1;
     p->again = loop_timer(all.loop, on_again, p);
+    p->init = loop_watch(all.loop, p->init_pidfd, EPOLLIN, on_init_ended, p);
     all.passages = p;
     all.count++;
     if (open_passage(p, e))

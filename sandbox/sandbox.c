@@ -156,7 +156,7 @@ static bool let_out(struct sandbox *s, json_t *network, struct err *e)
         return fail(e, 501, "network: there is no way out here, only \"none\" is to be had");
     if (kind == NETWORK_FULL) {
         uid_t owner = world_has_uids(k->world) ? k->options->first_uid : 0;
-        s->full = pasta_open(outsider, s->id, owner, s->boundary.namespaces, e);
+        s->full = pasta_open(outsider, s->id, owner, &s->boundary, e);
         return s->full;
     }
     s->proxied = proxy_open(outsider, s->id, network, s->boundary.namespaces, e);

@@ -337,6 +337,17 @@ def test_a_sandbox_ends_with_its_pasta(keeper: Keeper, asker: Asker) -> None:
     assert [c for c in helper.children() if c.status() == psutil.STATUS_ZOMBIE] == []
 
 
+def test_a_sandbox_whose_init_is_killed(keeper: Keeper, asker: Asker) -> None:
+    opened(asker)
+    left = [p.pid for p in pastas(keeper)]
+    (init,) = psutil.Process(keeper.first).children()
+    init.send_signal(signal.SIGKILL)
+    assert processes.wait_gone([*left, init.pid]) == []
+    processes.until(lambda: not asker.status()["sandboxes"], "it has ended")
+    opened(asker)
+    assert inside(asker, tcp(PUBLIC)) == ["internet"]
+
+
 def test_without_its_starter_the_sandbox_ends_and_says_why(keeper: Keeper, asker: Asker) -> None:
     opened(asker)
     opened(asker, "other", "none")
@@ -348,7 +359,9 @@ def test_without_its_starter_the_sandbox_ends_and_says_why(keeper: Keeper, asker
     assert processes.wait_gone(left) == []
     answer = asker.ask(OPEN, {"sandbox": "next", "network": "full"})
     assert (answer.kind, answer.body["status"]) == (FAILED, 501)
-    assert [s["sandbox"] for s in asker.status()["sandboxes"]] == ["other"]
+    processes.until(
+        lambda: [s["sandbox"] for s in asker.status()["sandboxes"]] == ["other"], "it has ended"
+    )
 
 
 def test_a_killed_keeper_leaves_nothing(scene: Scene) -> None:
