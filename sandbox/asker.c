@@ -3,6 +3,7 @@
  * nothing, holds nothing, and is freed only when no caller up the stack can still use it. */
 #include "sandbox/asker.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -181,17 +182,27 @@ void asker_open(struct keeper *k, int fd)
     keeper_settle(k);
 }
 
-/* What is too long for a datagram is said; an asker to which nothing can be sent has left. */
+static bool has_closed(int fd)
+{
+    struct pollfd peer = {.fd = fd};
+    return poll(&peer, 1, 0) == 1 && (peer.revents & POLLHUP);
+}
+
+/* What is too long for a datagram is said; an asker that does not read is let go. One that has
+ * closed leaves when all that it had said is read: a gateway's END may stand behind other requests.
+ */
 static void send_to(struct asker *a, uint32_t kind, uint32_t number, json_t *body, const int *fds,
                     size_t count)
 {
     struct err e;
-    if (a->gone)
+    if (a->gone || a->deaf)
         json_decref(body);
     else if (wire_send(a->fd, kind, number, body, fds, count, &e))
         return;
     else if (e.status == 413)
         asker_fail(a, number, &e);
+    else if (has_closed(a->fd))
+        a->deaf = true;
     else
         asker_leave(a);
 }

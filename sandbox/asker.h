@@ -17,6 +17,7 @@ struct asker {
     bool has_started;   /* something, once */
     bool waits_for_end;
     uint32_t end_number; /* of its END, which is answered last */
+    bool deaf;           /* it has closed; what it said before that still counts */
     bool gone;           /* nothing more is said to it; buried before the loop sleeps */
 };
 

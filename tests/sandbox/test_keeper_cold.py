@@ -161,6 +161,17 @@ def test_end_ends_everything_and_is_answered_last(keeper: Keeper, asker: Asker) 
     assert not keeper.socket.exists()
 
 
+def test_what_is_said_before_leaving_counts(keeper: Keeper) -> None:
+    """A gateway ends its keeper with its last words, and awaits no answer to those before."""
+    asker = keeper.asker()
+    os.kill(keeper.pid, signal.SIGSTOP)
+    asker.send(wire.STATUS, {})
+    asker.send(wire.END, {})
+    asker.close()
+    os.kill(keeper.pid, signal.SIGCONT)
+    assert keeper.wait() == 0
+
+
 def test_draining_waits_for_what_runs(keeper: Keeper, asker: Asker) -> None:
     process = asker.start(*COMMAND)
     process.line()
