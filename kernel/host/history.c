@@ -248,7 +248,8 @@ static void *thread_main(void *data)
         do_tasks(h, tasks);
     }
     end_session(h);
-    sqlite3_close(h->db);
+    if (h->db)
+        sqlite3_close(h->db);
     return NULL;
 }
 
