@@ -1,8 +1,8 @@
 """Runs a command on a machine that lacks something: ``python lacking.py WHAT COMMAND...``.
 
 What is taken away is really away: namespaces by their sysctl, in a user namespace made for that;
-system calls by a seccomp filter that answers ENOSYS, as an old kernel does; /proc by something
-mounted in it.
+system calls by a seccomp filter that answers ENOSYS, as an old kernel does; what a file system may
+not have by one that answers as such a file system does; /proc by something mounted in it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from pathlib import Path
 LIBC = ctypes.CDLL(None, use_errno=True)
 COLUMN = {"x86_64": 0, "aarch64": 1}[os.uname().machine]
 CALLS = {"seccomp": (317, 277), "landlock": (444, 444), "mounts": (428, 428)}
+# a call, which of its arguments, the flag in it that is not there, and the answer
+FLAGS = {
+    "nameless-files": ((257, 56), 2, 0o20000000, 95),  # openat, __O_TMPFILE, EOPNOTSUPP
+    "rename-to-new": ((316, 276), 4, 1, 22),  # renameat2, RENAME_NOREPLACE, EINVAL
+}
 SYSCTLS = {"user": "user", "net": "net"}
 NEW_USER, NEW_MOUNTS, MS_REC, MS_PRIVATE = 0x10000000, 0x20000, 16384, 1 << 18
 NO_NEW_PRIVS, SET_SECCOMP = 38, 22
@@ -45,12 +50,23 @@ def without_call(number: int) -> None:
     """Four instructions: load the number; this one: ENOSYS; others: allowed."""
     code = struct.pack("HBBI", 0x20, 0, 0, 0) + struct.pack("HBBI", 0x15, 0, 1, number)
     code += struct.pack("HBBI", 0x06, 0, 0, ENOSYS_RESULT) + struct.pack("HBBI", 0x06, 0, 0, ALLOW)
-    program = struct.pack(
-        "HxxxxxxP", 4, ctypes.addressof(buffer := ctypes.create_string_buffer(code))
-    )
+    load_filter(code)
+
+
+def without_flag(number: int, argument: int, flag: int, error: int) -> None:
+    """Six instructions: as above, and of this call load the argument, and look for the flag."""
+    code = struct.pack("HBBI", 0x20, 0, 0, 0) + struct.pack("HBBI", 0x15, 0, 3, number)
+    code += struct.pack("HBBI", 0x20, 0, 0, 16 + 8 * argument)
+    code += struct.pack("HBBI", 0x45, 0, 1, flag)
+    code += struct.pack("HBBI", 0x06, 0, 0, ENOSYS_RESULT & ~0xFFFF | error)
+    load_filter(code + struct.pack("HBBI", 0x06, 0, 0, ALLOW))
+
+
+def load_filter(code: bytes) -> None:
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
     check(LIBC.prctl(NO_NEW_PRIVS, 1, 0, 0, 0))
     check(LIBC.prctl(SET_SECCOMP, 2, program, 0, 0))
-    del buffer
 
 
 def without_proc() -> None:
@@ -66,6 +82,9 @@ def main() -> None:
     what, command = sys.argv[1], sys.argv[2:]
     if what in CALLS:
         without_call(CALLS[what][COLUMN])
+    elif what in FLAGS:
+        numbers, *rest = FLAGS[what]
+        without_flag(numbers[COLUMN], *rest)
     elif what in SYSCTLS:
         without_namespaces(SYSCTLS[what])
     elif what == "proc":

@@ -15,12 +15,14 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from sandbox import lacking
 from support import ordinary, processes
 from support.gateway import Answer, Gateway
 from support.socket_client import SocketClient
 
 ORDINARY = 64125
 MODES = ("root", "user")
+SETTINGS = ["--pool-max", "0", "--preload", "json"]
 
 
 class OrdinaryGateway(Gateway):
@@ -30,9 +32,24 @@ class OrdinaryGateway(Gateway):
         return ordinary.command(ORDINARY, *super()._command(port_file))
 
 
+class LackingGateway(Gateway):
+    """One on file systems that lack something (sandbox/lacking.py)."""
+
+    lacks: str
+
+    def _command(self, port_file: Path) -> list[str]:
+        return lacking.run(self.lacks, *super()._command(port_file))
+
+
+def make_lacking(what: str) -> Gateway:
+    gateway = LackingGateway(options=SETTINGS, warm=True)
+    gateway.lacks = what
+    return gateway
+
+
 def make_gateway(mode: str, *options: str) -> Gateway:
     """As root, or as an ordinary user; who runs the tests as one is that user."""
-    settings = ["--pool-max", "0", "--preload", "json", *options]
+    settings = [*SETTINGS, *options]
     if os.geteuid() != 0:
         if mode == "root":
             pytest.skip("root's part: the tests are run by an ordinary user")
