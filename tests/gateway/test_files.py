@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.files import MODES, Box, end, finish, make_gateway, problem
+from support.files import MODES, Box, end, finish, make_gateway, make_wrapped, problem
 from support.gateway import Gateway
 
 MIB = 1 << 20
@@ -557,18 +557,25 @@ def test_what_the_sandbox_may_not_do(box: Box) -> None:
     box.cell(f"import os; [os.chmod('{at}/' + n, 0o755) for n in ('closed', 'fixed', 'named')]")
 
 
+GROUP = 64321
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="files of another uid are made by root")
-def test_files_of_others(box: Box) -> None:
-    """Neither the gateway's uid nor its groups help."""
-    at = box.fresh()
-    for name, mode, gid in [("private", 0o600, 0), ("of-our-group", 0o660, 0)]:
-        path = box.folder / at / name
+def test_files_of_others() -> None:
+    """Neither the gateway's uid nor any of its groups helps."""
+    in_group = ["setpriv", f"--groups={GROUP}"]
+    gateway = make_wrapped(lambda *command: [*in_group, *command]).start()
+    assert str(GROUP) in Path(f"/proc/{gateway.pid}/status").read_text()
+    box = Box.make(gateway)
+    for name, mode, gid in [("own", 0o600, 0), ("main", 0o660, 0), ("further", 0o660, GROUP)]:
+        path = box.folder / name
         path.write_text("secret")
         os.chown(path, 0, gid)
         path.chmod(mode)
-        assert problem(box.get(f"{at}/{name}"))[0] == 403
-        assert problem(box.ask("POST", f"{at}/{name}?append=1", b"x"))[0] == 403
+        assert problem(box.get(name))[0] == 403
+        assert problem(box.ask("POST", f"{name}?append=1", b"x"))[0] == 403
         assert path.read_text() == "secret"
+    end(gateway)
 
 
 # --- great files

@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,43 +27,38 @@ MODES = ("root", "user")
 SETTINGS = ["--pool-max", "0", "--preload", "json"]
 
 
-class OrdinaryGateway(Gateway):
-    """One that an ordinary user started."""
+class WrappedGateway(Gateway):
+    """One whose command line is begun by another program."""
+
+    wrapped: Callable[..., list[str]]
 
     def _command(self, port_file: Path) -> list[str]:
-        return ordinary.command(ORDINARY, *super()._command(port_file))
+        return self.wrapped(*super()._command(port_file))
 
 
-class LackingGateway(Gateway):
-    """One on file systems that lack something (sandbox/lacking.py)."""
-
-    lacks: str
-
-    def _command(self, port_file: Path) -> list[str]:
-        return lacking.run(self.lacks, *super()._command(port_file))
+def make_wrapped(wrapped: Callable[..., list[str]], *options: str) -> Gateway:
+    gateway = WrappedGateway(options=[*SETTINGS, *options], warm=True)
+    gateway.wrapped = wrapped
+    return gateway
 
 
 def make_lacking(what: str) -> Gateway:
-    gateway = LackingGateway(options=SETTINGS, warm=True)
-    gateway.lacks = what
-    return gateway
+    """On file systems that lack something."""
+    return make_wrapped(partial(lacking.run, what))
 
 
 def make_gateway(mode: str, *options: str) -> Gateway:
     """As root, or as an ordinary user; who runs the tests as one is that user."""
-    settings = [*SETTINGS, *options]
-    if os.geteuid() != 0:
-        if mode == "root":
-            pytest.skip("root's part: the tests are run by an ordinary user")
-        return Gateway(options=settings, warm=True)
-    kind = OrdinaryGateway if mode == "user" else Gateway
-    gateway = kind(options=settings, warm=True)
-    if mode == "user":
-        os.chown(gateway.home, ORDINARY, ORDINARY)
-        gateway.home.chmod(0o711)
-        homes = ("CACHE_HOME", "CONFIG_HOME", "DATA_HOME", "RUNTIME_DIR", "STATE_HOME")
-        gateway.env |= {"HOME": str(gateway.home), "IPYTHONDIR": str(gateway.home / "ipython")}
-        gateway.env |= {f"XDG_{name}": str(gateway.home) for name in homes}
+    if mode == "root" and os.geteuid() != 0:
+        pytest.skip("root's part: the tests are run by an ordinary user")
+    if mode == "root" or os.geteuid() != 0:
+        return Gateway(options=[*SETTINGS, *options], warm=True)
+    gateway = make_wrapped(partial(ordinary.command, ORDINARY), *options)
+    os.chown(gateway.home, ORDINARY, ORDINARY)
+    gateway.home.chmod(0o711)
+    homes = ("CACHE_HOME", "CONFIG_HOME", "DATA_HOME", "RUNTIME_DIR", "STATE_HOME")
+    gateway.env |= {"HOME": str(gateway.home), "IPYTHONDIR": str(gateway.home / "ipython")}
+    gateway.env |= {f"XDG_{name}": str(gateway.home) for name in homes}
     return gateway
 
 
