@@ -14,8 +14,8 @@
 void quota_begin(const struct quota *q, struct quota_count *count)
 {
     count->began_ms = monotonic_ms();
-    count->added_bytes = q->added_bytes;
-    count->added_inodes = q->added_inodes;
+    count->counted_bytes = q->added_bytes;
+    count->counted_inodes = q->added_inodes;
 }
 
 void quota_walk(struct quota_count *count)
@@ -36,10 +36,12 @@ void quota_walk(struct quota_count *count)
 
 void quota_take(struct quota *q, const struct quota_count *count)
 {
+    if (count->began_ms < q->walked_ms)
+        return;
     q->used_bytes = count->bytes;
     q->used_inodes = count->inodes;
-    q->added_bytes -= count->added_bytes;
-    q->added_inodes -= count->added_inodes;
+    q->counted_bytes = count->counted_bytes;
+    q->counted_inodes = count->counted_inodes;
     q->walked_ms = count->began_ms;
     q->walk_ms = count->took_ms;
 }
@@ -58,13 +60,14 @@ int64_t quota_blocks(int64_t bytes)
 bool quota_fits(const struct quota *q, const struct limits *l, int64_t bytes, int64_t inodes,
                 struct err *e)
 {
-    int64_t held = q->used_bytes + q->added_bytes + q->reserved_bytes;
+    int64_t held = q->used_bytes + q->added_bytes - q->counted_bytes + q->reserved_bytes;
+    int64_t names = q->used_inodes + q->added_inodes - q->counted_inodes;
     if (l->workspace_bytes && (held > l->workspace_bytes || bytes > l->workspace_bytes - held))
         return fail(e, 507,
                     "workspace_bytes: the workspace holds %.1f MiB of the %.1f MiB that its limit "
                     "allows; this needs %.1f MiB more",
                     (double)held / MIB, (double)l->workspace_bytes / MIB, (double)bytes / MIB);
-    if (l->workspace_inodes && q->used_inodes + q->added_inodes + inodes > l->workspace_inodes)
+    if (l->workspace_inodes && names + inodes > l->workspace_inodes)
         return fail(e, 507,
                     "workspace_inodes: the workspace holds as many files as its limit "
                     "allows, %lld",

@@ -485,6 +485,7 @@ void connection_reply_done(struct connection *c)
     }
     buffer_trim(&x->body);
     c->refusing = c->state == CONNECTION_RECEIVING;
+    c->in_message = c->in_message && !c->refusing;
     bool last = x->close || c->refusing || (c->peer_ended && !c->held.len);
     c->state = last ? CONNECTION_ENDING : CONNECTION_READING;
     if (c->feeding)

@@ -1,5 +1,5 @@
-"""The bounds of /v1/sandboxes/{id}/files: what a workspace may hold, how long a body may be; what is
-left of an upload when its sandbox or its gateway ends; file systems that can do less."""
+"""The bounds of /v1/sandboxes/{id}/files: what a workspace may hold, how long a body may be; what
+is left of an upload when its sandbox or its gateway ends; file systems that can do less."""
 
 from __future__ import annotations
 

@@ -139,6 +139,12 @@ def until(condition: Callable[[], bool], what: str, timeout: float = LONG_S) -> 
         pause = min(0.05, pause * 1.5)
 
 
+def peak_bytes(pid: int) -> int:
+    """The most memory that it had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
 def named_below(pid: int, name: str) -> list[int]:
     """The processes below pid whose program is called name."""
     found = psutil.Process(pid).children(recursive=True)
