@@ -359,9 +359,10 @@ bool start_reap(struct keeper *k, pid_t pid)
     if (!s)
         return false;
     kill(-pid, SIGKILL); /* what is left of its group, while its number is still taken */
-    waitpid(pid, &status, 0);
     if (s->phase == START_COLD)
-        take_result(s);
+        take_result(
+            s); /* it ended before we looked: it can be told of only while it is not reaped */
+    waitpid(pid, &status, 0);
     if (s->phase == START_RUNS && s->asker)
         asker_tell(s->asker, WIRE_ENDED, s->number, end_of(s, status));
     start_free(s);

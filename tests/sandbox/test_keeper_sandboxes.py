@@ -85,6 +85,21 @@ def test_a_process_in_a_sandbox(keeper: Keeper, asker: Asker, tmp_path: Path) ->
     assert asker.end_of(process)["wait_status"] == 4 << 8
 
 
+def test_a_process_that_ends_before_the_keeper_looks(asker: Asker) -> None:
+    """It is busy with other answers from the moment that the process exists."""
+    opened(asker)
+    process = asker.begin("/bin/true", sandbox="a")
+    for _ in range(100):
+        asker.send(wire.STATUS, {})
+    told = []
+    while len(told) < 2:
+        answer = wire.receive(asker.socket)
+        if answer.number == process.number:
+            told.append(answer)
+    process.started(told[0])
+    assert (told[1].kind, told[1].body["wait_status"]) == (wire.ENDED, 0)
+
+
 def test_one_is_joined_and_ends_with_the_last_who_holds_it(keeper: Keeper, asker: Asker) -> None:
     opened(asker)
     other = keeper.asker()
