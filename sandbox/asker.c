@@ -48,6 +48,16 @@ static bool answer_cause(struct asker *a, struct wire_message *m, struct err *e)
     return s != NULL;
 }
 
+static bool answer_rename(struct asker *a, struct wire_message *m, struct err *e)
+{
+    const char *to;
+    struct sandbox *s = named(a, m, e);
+    if (!s || !field_str(m->body, "to", REQUIRED, &to, e) || !sandbox_rename(s, to, e))
+        return false;
+    asker_tell(a, WIRE_OK, m->number, NULL);
+    return true;
+}
+
 static bool answer_limits(struct asker *a, struct wire_message *m, struct err *e)
 {
     struct sandbox *s = named(a, m, e);
@@ -134,6 +144,7 @@ static const struct {
     {WIRE_OPEN, answer_open},     {WIRE_START, answer_start}, {WIRE_USAGE, answer_usage},
     {WIRE_LIMITS, answer_limits}, {WIRE_CLOSE, answer_close}, {WIRE_STATUS, answer_status},
     {WIRE_END, answer_end},       {WIRE_KILL, answer_kill},   {WIRE_CAUSE, answer_cause},
+    {WIRE_RENAME, answer_rename},
 };
 
 static void answer(struct asker *a, struct wire_message *m)

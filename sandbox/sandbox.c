@@ -43,7 +43,7 @@ struct hold {
 static struct sandbox *find(const struct keeper *k, const char *id)
 {
     for (struct sandbox *s = k->sandboxes; s; s = s->next)
-        if (!s->spare && strcmp(s->id, id) == 0)
+        if (!s->spare && (strcmp(s->id, id) == 0 || (s->former && strcmp(s->former, id) == 0)))
             return s;
     return NULL;
 }
@@ -136,6 +136,7 @@ static int64_t inodes_of(int64_t bytes)
 
 static void sandbox_free(struct sandbox *s)
 {
+    free(s->former);
     free(s->breach);
     share_close(s->share);
     free(s->id);
@@ -258,6 +259,24 @@ struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struc
         return NULL;
     hold(a, s);
     return s;
+}
+
+bool sandbox_rename(struct sandbox *s, const char *id, struct err *e)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    size_t len = strlen(id);
+    struct sandbox *other = find(s->keeper, id);
+    if (len == 0 || len > ID_MOST || strspn(id, good) != len)
+        return fail(e, 400, "to: must be 1 to %d letters, digits, \"-\" and \"_\"", ID_MOST);
+    if (other && other != s)
+        return fail(e, 409, "to: there is a sandbox %s", id);
+    if (strcmp(s->id, id) == 0)
+        return true;
+    share_rename(s->share, id);
+    free(s->former);
+    s->former = s->id;
+    s->id = xstrdup(id);
+    return true;
 }
 
 json_t *sandbox_opened(const struct sandbox *s, bool created)

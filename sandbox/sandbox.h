@@ -12,8 +12,9 @@ struct waiter;
 struct sandbox {
     struct sandbox *next;
     struct keeper *keeper;
-    char *id;  /* owned */
-    uid_t uid; /* the host's; 0: the shared one of an ordinary user */
+    char *id;     /* owned */
+    char *former; /* owned; the name that it was made with; NULL: the same */
+    uid_t uid;    /* the host's; 0: the shared one of an ordinary user */
     struct boundary boundary;
     struct share *share;
     char *breach;        /* owned; the limit for which everything inside was killed; NULL */
@@ -55,6 +56,10 @@ void sandboxes_lose_network(struct keeper *k);
 
 /* Kills every process inside but its init; 503. */
 bool sandbox_kill(struct sandbox *s, struct err *e);
+
+/* It is another's from now on: found by either name. Its folder is the asker's to rename. 400: id
+ * cannot be a name; 409: another has it. */
+bool sandbox_rename(struct sandbox *s, const char *id, struct err *e);
 
 /* Why something inside was just killed: {"oom": bool, "limit_bytes": n, "peak_bytes": n, "breach":
  * sentence or null}. An end for want of memory is told once. Given. */

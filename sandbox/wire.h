@@ -27,6 +27,7 @@ enum wire_kind {
     WIRE_END = 7,
     WIRE_KILL = 8,
     WIRE_CAUSE = 9,
+    WIRE_RENAME = 10,
     WIRE_OK = 32,
     WIRE_FAILED = 33,
     WIRE_STARTED = 34,

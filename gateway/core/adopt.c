@@ -47,6 +47,7 @@ static void fill(struct kernel *k, json_t *saved)
                       json_string_value(json_object_get(saved, "reason")));
     k->started = core_time_of(json_object_get(saved, "started"));
     k->pooled = json_is_true(json_object_get(saved, "pooled"));
+    k->handing = json_is_true(json_object_get(saved, "handing"));
     k->epoch = (uint32_t)json_integer_value(json_object_get(saved, "epoch"));
     k->spec = json_incref(json_object_get(saved, "spec"));
     free(k->resource_dir);

@@ -242,10 +242,10 @@ void kernel_save(const struct kernel *k)
     add_text(saved, "cwd", k->cwd);
     add_text(saved, "reason", k->reason);
     add_text(saved, "cause", k->cause);
+    json_object_set_new(saved, "handing", json_boolean(k->handing));
     if (k->sandbox) {
         json_object_set_new(saved, "sandbox", sandbox_save(k->sandbox));
         json_object_set_new(saved, "context_number", json_integer(k->context_number));
-        json_object_set_new(saved, "handing", json_boolean(k->handing));
         add_text(saved, "context_name", k->context_name);
         add_text(saved, "forked_from", k->forked_from);
     }

@@ -349,6 +349,7 @@ bool pool_take(struct core *c, const struct kernel_request *request, const struc
     }
     k->handing = true;
     k->pooled = false;
+    kernel_save(k); /* a gateway that comes back ends what was only half handed out */
     json_t *changes = environment_difference(&k->env, env);
     if (json_object_size(changes) == 0 && same_text(k->cwd, cwd)) {
         json_decref(changes);

@@ -354,7 +354,7 @@ static void settle(struct handing *h)
     free(h);
 }
 
-static void on_limits_set(void *user, json_t *answer, const struct err *e)
+static void on_keeper_told(void *user, json_t *answer, const struct err *e)
 {
     struct handing *h = user;
     (void)answer;
@@ -373,10 +373,30 @@ static void on_adopted(void *user, const struct err *e)
 
 static json_t *adoption_of(const struct sandbox *s, bool limits)
 {
-    json_t *adoption = json_pack("{s:O}", "env", s->env);
+    json_t *adoption = json_pack("{s:s}", "sandbox", s->id);
+    if (json_object_size(s->env))
+        json_object_set(adoption, "env", s->env);
     if (limits)
         json_object_set_new(adoption, "limits", limits_json(&s->limits));
     return adoption;
+}
+
+/* Gives it the id that its taker will know: its folder has it at once, then its keeper. One that is
+ * still being made, or whose keeper cannot be told, keeps the id that it has. */
+static void rename_it(struct handing *h)
+{
+    struct sandbox *s = h->s;
+    char id[UUID_TEXT];
+    uuid_make(id);
+    scoped(string) char *from = xasprintf("%s/%s", s->core->sandboxes_dir, s->id);
+    scoped(string) char *to = xasprintf("%s/%s", s->core->sandboxes_dir, id);
+    if (!is_reachable(s) || rename(from, to) != 0)
+        return;
+    json_t *order = json_pack("{s:s, s:s}", "sandbox", s->id, "to", id);
+    free(s->id);
+    s->id = xstrdup(id);
+    h->awaited++;
+    keeper_ask(keeper_of(s), WIRE_RENAME, order, on_keeper_told, h);
 }
 
 static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env,
@@ -386,6 +406,8 @@ static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env
     *h = (struct handing){.s = s, .awaited = 1, .done = done, .user = user};
     bool changed = memcmp(limits, &s->limits, sizeof(*limits)) != 0;
     s->asks++;
+    kernel_save(s->kernel); /* as one that is on its way: a gateway that comes back ends it */
+    rename_it(h);
     s->limits = *limits;
     if (env)
         json_object_update(s->env, env);
@@ -393,14 +415,12 @@ static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env
         h->awaited++;
         keeper_ask(keeper_of(s), WIRE_LIMITS,
                    json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(limits)),
-                   on_limits_set, h);
+                   on_keeper_told, h);
     }
-    if (changed || json_object_size(s->env)) {
-        scoped(json) json_t *adoption = adoption_of(s, changed);
-        scoped(string) char *text = json_dumps(adoption, JSON_COMPACT);
-        h->awaited++;
-        kernel_command(s->kernel, LINK_ADOPT_KERNEL, bytes_of(text), ADOPT_LIMIT_MS, on_adopted, h);
-    }
+    scoped(json) json_t *adoption = adoption_of(s, changed);
+    scoped(string) char *text = json_dumps(adoption, JSON_COMPACT);
+    h->awaited++;
+    kernel_command(s->kernel, LINK_ADOPT_KERNEL, bytes_of(text), ADOPT_LIMIT_MS, on_adopted, h);
     settle(h);
 }
 

@@ -195,5 +195,4 @@ void sandbox_restore(struct kernel *k, json_t *saved)
     context_join(s, k, json_integer_value(json_object_get(saved, "context_number")));
     k->context_name = xstrdup(name ? name : "default");
     k->forked_from = from ? xstrdup(from) : NULL;
-    k->handing = json_is_true(json_object_get(saved, "handing"));
 }

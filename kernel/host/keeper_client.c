@@ -34,7 +34,8 @@ struct keeper_client {
     struct loop *loop;
     struct keeper_plan plan;
     struct sandbox_plan sandbox; /* all NULL: unconfined */
-    int fd;                      /* -1: not connected */
+    char *renamed; /* owned: plan.sandbox, when it is no longer the one of the start */
+    int fd;        /* -1: not connected */
     struct watch *watch;
     uint32_t last_number;
     struct err refused; /* why OPEN failed; status 0: it did not */
@@ -434,6 +435,15 @@ bool keeper_client_hold(struct keeper_client *c, struct err *e)
     return c->fd >= 0 || connect_to(c, e);
 }
 
+void keeper_client_rename(struct keeper_client *c, const char *sandbox)
+{
+    if (!c->sandbox.body)
+        return;
+    free(c->renamed);
+    c->plan.sandbox = c->renamed = xstrdup(sandbox);
+    json_object_set_new(c->sandbox.body, "sandbox", json_string(sandbox));
+}
+
 json_t *keeper_client_limits(const struct keeper_client *c)
 {
     return json_object_get(c->sandbox.body, "limits");
@@ -464,5 +474,6 @@ void keeper_client_free(struct keeper_client *c)
     disconnect(c);
     timer_close(c->overdue);
     sandbox_plan_free(&c->sandbox);
+    free(c->renamed);
     free(c);
 }

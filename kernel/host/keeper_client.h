@@ -41,6 +41,9 @@ bool keeper_client_confines(const struct keeper_client *c);
 /* Joins the sandbox (makes it, where there is none) without starting anything. */
 bool keeper_client_hold(struct keeper_client *c, struct err *e);
 
+/* Its sandbox has another name from now on. Nothing happens without one. */
+void keeper_client_rename(struct keeper_client *c, const char *sandbox);
+
 /* The limits of the sandbox, as its plan names them; borrowed; NULL: it names none. */
 json_t *keeper_client_limits(const struct keeper_client *c);
 

@@ -406,11 +406,15 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
     struct err e;
     scoped(json) json_t *orders = json_parse_object(json, "ADOPT_KERNEL", ADOPT_LIMIT_BYTES, &e);
     json_t *limits = NULL;
+    const char *sandbox = NULL;
     if (!orders || !field_object(orders, "limits", OPTIONAL, &limits, &e) ||
+        !field_str(orders, "sandbox", OPTIONAL, &sandbox, &e) ||
         !run_limits_read(limits, &k->limits, &e)) {
         outcome_tell(&outcome, false, e.status, e.text);
         return;
     }
+    if (sandbox && k->plan.keeper)
+        keeper_client_rename(k->plan.keeper, sandbox);
     lifetime_begin(k);
     if (json_object_get(orders, "env") || json_object_get(orders, "cwd")) {
         free(k->adopted);

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from e2e.test_adoption import keepers
 from e2e.test_sandbox_life import MIB, create, keeper_pids, kernel_of, remove, show
 from support import processes
 from support.client import Message, Run
@@ -246,10 +247,8 @@ def test_a_keeper_that_is_killed(gateway: Gateway) -> None:
             other.run("1")
             asked = execute(client, "import time; time.sleep(100)")
             client.take(lambda m: m.state == "busy" and m.parent_id == asked)
-            for pid in keeper_pids(gateway):
-                if "sandbox-" in " ".join(psutil.Process(pid).cmdline()):
-                    os.kill(pid, signal.SIGKILL)
-                    break
+            for pid in keepers(gateway):
+                os.kill(pid, signal.SIGKILL)
             reason = "the keeper of its sandbox ended, and with it everything inside"
             assert reason in client.collect(asked).content["evalue"]
             for one in (client, other):

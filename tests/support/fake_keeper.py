@@ -33,6 +33,8 @@ KINDS = {
     6: "STATUS",
     7: "END",
     8: "KILL",
+    9: "CAUSE",
+    10: "RENAME",
 }
 OK, FAILED = 32, 33
 
@@ -65,6 +67,8 @@ class Keeper:
                     "cold": 3, "processes": 4, "sandboxes": [],
                     "confinement": {"profile": "sandbox", "seccomp": True, "landlock": 7,
                                     "missing": ["another"]}}  # fmt: skip
+        if kind == "RENAME" and body["sandbox"] in self.held:
+            self.held[body["to"]] = self.held.pop(body["sandbox"])
         if kind == "CLOSE":
             self.held.pop(body["sandbox"], None)
         return {}
