@@ -462,3 +462,46 @@ def test_what_was_made_ahead_ends_with_the_keeper(tmp_path: Path) -> None:
     assert not processes.wait_gone(ahead)
     assert folders(tmp_path / "state") == []
     assert not list(Path("/sys/fs/cgroup").glob(f"*/warmcell/warmcell-{keeper.pid}"))
+
+
+def test_one_that_is_renamed(asker: Asker, keeper: Keeper, tmp_path: Path) -> None:
+    """It is found by either name; what runs inside goes on, and its folder is not touched."""
+    opened(asker)
+    process = started(asker)
+    assert order(process, "write /workspace/file") == "written"
+    (tmp_path / "state" / "a").rename(tmp_path / "state" / "b")
+    assert asker.ask(wire.RENAME, {"sandbox": "a", "to": "b"}).kind == wire.OK
+    assert [one["sandbox"] for one in asker.status()["sandboxes"]] == ["b"]
+    for name in ("a", "b"):
+        assert asker.ask(wire.USAGE, {"sandbox": name}).kind == wire.OK
+        assert opened(keeper.asker(), name)["created"] is False
+    assert order(process, "write /workspace/other") == "written"
+    assert (tmp_path / "state" / "b" / "workspace" / "other").exists()
+    assert not (tmp_path / "state" / "a").exists()
+    assert order(started(asker, "b"), "write /workspace/third") == "written"
+    assert asker.ask(wire.CLOSE, {"sandbox": "b"}).kind == wire.OK
+    assert failed(asker, wire.USAGE, {"sandbox": "a"})[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"sandbox": "none", "to": "c"}, 404),
+        ({"sandbox": "a"}, 400),
+        ({"sandbox": "a", "to": ""}, 400),
+        ({"sandbox": "a", "to": "../c"}, 400),
+        ({"sandbox": "a", "to": "c" * 65}, 400),
+        ({"sandbox": "a", "to": "b"}, 409),
+    ],
+)
+def test_a_name_that_it_cannot_have(asker: Asker, body: dict[str, str], status: int) -> None:
+    opened(asker)
+    opened(asker, "b")
+    assert failed(asker, wire.RENAME, body)[0] == status
+    assert asker.ask(wire.USAGE, {"sandbox": "a"}).kind == wire.OK
+
+
+def test_nothing_was_killed(asker: Asker) -> None:
+    opened(asker)
+    answer = asker.ask(wire.CAUSE, {"sandbox": "a"})
+    assert answer.body == {"oom": False, "limit_bytes": 0, "peak_bytes": 0, "breach": None}
