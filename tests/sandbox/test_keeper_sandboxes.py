@@ -91,7 +91,7 @@ def test_a_process_that_ends_before_the_keeper_looks(asker: Asker) -> None:
     process = asker.begin("/bin/true", sandbox="a")
     for _ in range(100):
         asker.send(wire.STATUS, {})
-    told = []
+    told: list[wire.Datagram] = []
     while len(told) < 2:
         answer = wire.receive(asker.socket)
         if answer.number == process.number:
