@@ -9,7 +9,7 @@
 #include "protocol/bytes.h"
 
 /* The folder two above a file: /x of /x/bin/python. Given. */
-#define SANDBOXES_AHEAD 8 /* without an interpreter in them; some 0.5 MB each */
+#define SANDBOXES_AHEAD 16 /* without an interpreter in them; some 0.5 MB each */
 
 static char *prefix_of(const char *file)
 {

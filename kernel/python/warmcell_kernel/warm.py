@@ -74,12 +74,14 @@ def prepare(preload: str | None, warm_up: str | None) -> Prepared:
     main.prepare_streams()
     main.prepare_process()
     with no_working_folder():
-        failed = import_all(wanted_modules(preload))
+        preloaded = wanted_modules(preload)
+        failed = import_all(preloaded)
         import_all(list(OWN_MODULES))  # comm and sqlite3 need not be there
     loop = main.make_loop()
     kernel = Kernel(loop)
     kernel.warmed = True
-    kernel.rehearsal = functools.partial(rehearse_again, kernel)
+    first = [f"import {name}" for name in preloaded if name not in failed]
+    kernel.rehearsal = functools.partial(rehearse_again, kernel, "\n".join(first))
     main.ready(kernel.shell.banner)
     _warmcell.rehearse(fallback)
     with as_new(kernel):
@@ -153,12 +155,12 @@ def rehearse(kernel: Kernel, warm_up: str | None) -> str | None:
     return problem
 
 
-def rehearse_again(kernel: Kernel) -> None:
+def rehearse_again(kernel: Kernel, imports: str) -> None:
     """In a fork: the pages that every first cell writes to are its own afterwards."""
     _warmcell.hush(True)
     try:
         with as_new(kernel):
-            for cell in CELLS[:2]:
+            for cell in (f"{imports}\n{CELLS[0]}", CELLS[1]):
                 ask(kernel, "execute_request", code=cell, silent=False)
     finally:
         _warmcell.hush(False)
