@@ -30,7 +30,8 @@ enum pasta_word {
 
 /* --- in the keeper */
 
-/* Opens the way out of the sandbox of that boundary; takes some 20 ms, and at most PASTA_MOST_MS.
+/* Opens the way out of the sandbox of that boundary; the caller waits for it, some
+ * tens of milliseconds, and at most PASTA_MOST_MS.
  * 501: what the machine lacks, with the remedy; 503. */
 #define PASTA_MOST_MS 8000
 bool pasta_open(struct outsider *o, const char *id, uid_t owner, const struct boundary *b,
