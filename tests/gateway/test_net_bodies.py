@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from support import processes
-from support.service import TOKEN, Service, Wire
+from support.service import TOKEN, Service, Wire, fnv
 
 AUTH = f"Authorization: token {TOKEN}\r\n"
 HEAD = f"Host: localhost\r\n{AUTH}"
@@ -30,13 +30,6 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 def wire(service: Service) -> Iterator[Wire]:
     with service.connect() as wire:
         yield wire
-
-
-def fnv(data: bytes) -> int:
-    value = 2166136261
-    for byte in data:
-        value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
-    return value
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7])

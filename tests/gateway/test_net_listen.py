@@ -8,6 +8,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.frames import CLOSE, TEXT, open_frames
-from support.service import TOKEN, Ended, Service, Wire
+from support.service import TOKEN, Ended, Service, Wire, fnv
 
 
 @dataclass
@@ -123,6 +124,25 @@ class TestTls:
                 assert len(frames.receive().payload) == 1_000_000
             frames.send(TEXT, b"close 1000 done")
             assert frames.closed_with() == 1000
+
+    @pytest.mark.parametrize("query", ["", "?wait"])
+    def test_streamed_body(self, service: Service, certificates: Certificates, query: str) -> None:
+        """Also when reading stops in the middle of what is decrypted already."""
+        body, replies = os.urandom(5_000_000), []
+
+        def send() -> None:
+            with service.connect(certificates.client()) as wire:
+                wire.request(f"/api/stream/x{query}", "PUT", body=body)
+                replies.append(wire.reply().json())
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        while query and sender.is_alive():
+            with service.connect(certificates.client()) as other:
+                other.request("/api/go", "POST")
+                assert other.reply().status == 204
+        sender.join()
+        assert (replies[0]["bytes"], replies[0]["sum"]) == (len(body), fnv(body))
 
     def test_plain_and_broken_clients(self, service: Service, certificates: Certificates) -> None:
         for noise in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(3000), b"\x16\x03\x01"):
