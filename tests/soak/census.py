@@ -20,12 +20,20 @@ from harness.home import Home
 
 CGROUPS = "/sys/fs/cgroup"
 SETTLE_S = 30
+AHEAD = 16  # sandboxes that a gateway's keeper makes ahead: an init each, and nobody else
 FILES_SPARE = 4  # a database's companions, a log's next segment
 MEMORY_SPARE_BYTES = 4 * 1024 * 1024  # what allocators keep, whatever the number of cycles
 MEMORY_EACH_BYTES = 64
-LASTING = ("gateway", "keeper", "fork server", "proxy")  # what remains when no kernel lives
-PROGRAMS = {"warmcell": "gateway", "warmcell-kernel": "host", "warmcell-python": "interpreter",
-            "warmcell-keeper": "keeper", "warmcell-proxy": "proxy"}  # fmt: skip
+# what remains when no kernel lives
+LASTING = ("gateway", "keeper", "fork server", "proxy", "pasta")
+PROGRAMS = {
+    "warmcell": "gateway",
+    "warmcell-kernel": "host",
+    "warmcell-python": "interpreter",
+    "warmcell-keeper": "keeper",
+    "warmcell-proxy": "proxy",
+    "warmcell-pasta": "pasta",
+}
 
 
 @dataclass(frozen=True)
@@ -148,15 +156,17 @@ def at_most(now: Mapping[str, int], before: Mapping[str, int]) -> bool:
     return all(number <= before.get(name, 0) for name, number in now.items())
 
 
-def settled(home: Home, before: Holdings | None) -> Holdings:
+def settled(home: Home, before: Holdings | None, ahead: int = 0) -> Holdings:
     """The holdings once nothing of the kernels that were deleted is left; before: at a time when
-    nothing was, either. Fails when something stays. Memory is not looked at: see check_memory."""
+    nothing was, either; ahead: sandboxes that the keeper then has ready. Fails when something
+    stays. Memory is not looked at: see check_memory."""
     deadline = time.monotonic() + SETTLE_S
     while True:
         processes.reap()
         now = holdings(home)
         if before is None:
-            empty = all(role in LASTING for role in now.processes)
+            empty = all(role in (*LASTING, "init") for role in now.processes)
+            empty = empty and now.processes.get("init", 0) == ahead
             empty = empty and now.processes.get("fork server", 0) <= now.processes["keeper"]
         else:
             empty = (at_most(now.processes, before.processes)
@@ -166,7 +176,9 @@ def settled(home: Home, before: Holdings | None) -> Holdings:
         if empty:
             return now
         if time.monotonic() > deadline:
-            raise Lost(f"after all kernels are deleted there is {now}; before there was {before}")
+            strange = [one for one in census() if one.role not in LASTING]
+            raise Lost(f"after all kernels are deleted there is {now}; before there was {before}; "
+                       f"{strange}")  # fmt: skip
         time.sleep(0.05)
 
 

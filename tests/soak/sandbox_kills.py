@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from account import Lost, run_cell
-from census import Member, census, groups_of
+from census import AHEAD, Member, census, groups_of
 from harness import processes
 from harness.home import Home
 from harness.processes import BenchError
@@ -114,6 +114,7 @@ class Scene:
         self.doubles = 0
         self.sides = [Side(self.server) for _ in range(SIDES)]
         wait_warm(self.server)
+        until("sandboxes made ahead", lambda: self.roles()["init"] == SIDES + AHEAD)
         self.cast = self.roles()
 
     def roles(self) -> Counter[str]:
@@ -160,12 +161,13 @@ class Scene:
     def close(self) -> None:
         for side in self.sides:
             side.close()
-        until("no host, init or interpreter", lambda: not self.roles() & KERNELS)
+        until("no host or interpreter", lambda: not self.roles() & KERNELS)
+        until("no init but those ahead", lambda: self.roles()["init"] == AHEAD)
         self.server.stop()
         self.home.close()
 
 
-KERNELS = Counter({"host": 1, "init": 1, "interpreter": 1})
+KERNELS = Counter({"host": 1, "interpreter": 1})
 
 
 def kill(one: Member) -> None:
