@@ -60,7 +60,7 @@ pid_t join_fork(const int *namespaces, void (*be)(void *data), void *data, struc
     munmap(stack, STACK_BYTES);
     errno = v.cause;
     if (v.pid < 0 && v.cause == ENOMEM) /* what clone says of a PID namespace that is ending */
-        fail(e, 503, "cannot enter the sandbox: its first process has ended");
+        fail(e, 409, "cannot enter the sandbox: its first process has ended");
     else if (v.pid < 0)
         fail_errno(e, 503, "cannot enter the sandbox");
     return v.pid;
