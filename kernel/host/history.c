@@ -122,7 +122,8 @@ static bool store_orphan(void *data, struct bytes text)
     struct import import = {0};
     struct err e;
     bool stored = journal_parse(text, h->file, collect, &import) &&
-                  history_store_rows(h->db, import.rows, import.count, &e);
+                  history_store_rows(h->db, import.rows, import.count, &e) &&
+                  history_store_sessions(h->db, &e);
     free(import.rows);
     return stored;
 }
@@ -325,8 +326,8 @@ struct history *history_open(struct loop *loop, const char *file, bool own,
     h->events = *events;
     h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     h->own = own;
-    h->fresh = own && access(file, F_OK) != 0;
     h->journal_directory = own ? folder_of(file) : journal_default_directory();
+    h->fresh = own && access(file, F_OK) != 0 && !journal_any(h->journal_directory);
     if (!own)
         open_journal(h);
     make_condition(h);

@@ -64,6 +64,15 @@ bool history_store_begin(sqlite3 *db, int64_t *session, struct err *e)
     return true;
 }
 
+bool history_store_sessions(sqlite3 *db, struct err *e)
+{
+    return run(db,
+               "INSERT INTO sessions SELECT DISTINCT session, strftime('%Y-%m-%d %H:%M:%f', "
+               "'now', 'localtime') || '000', NULL, NULL, '' FROM history WHERE session NOT IN "
+               "(SELECT session FROM sessions)",
+               e);
+}
+
 bool history_store_end(sqlite3 *db, int64_t session, struct err *e)
 {
     sqlite3_stmt *s = NULL;

@@ -21,4 +21,8 @@ bool history_store_end(sqlite3 *db, int64_t session,
 /* Stores rows in one transaction; a row that is there already stays as it is. */
 bool history_store_rows(sqlite3 *db, const struct history_row *rows, size_t count, struct err *e);
 
+/* Gives each session that rows speak of its row in sessions: that of a killed host may be missing,
+ * and its number must not be given again. Looks at all rows. */
+bool history_store_sessions(sqlite3 *db, struct err *e);
+
 #endif

@@ -213,17 +213,34 @@ static void import_file(const char *path, const char *database,
     close(fd);
 }
 
+/* The name of the next journal in a folder; NULL: there is none. Borrowed from entries. */
+static const char *next_journal(DIR *entries)
+{
+    for (struct dirent *entry; (entry = readdir(entries));) {
+        size_t len = strlen(entry->d_name), cut_len = strlen(SUFFIX);
+        if (len > cut_len && strcmp(entry->d_name + len - cut_len, SUFFIX) == 0)
+            return entry->d_name;
+    }
+    return NULL;
+}
+
+bool journal_any(const char *directory)
+{
+    DIR *entries = opendir(directory);
+    bool any = entries && next_journal(entries);
+    if (entries)
+        closedir(entries);
+    return any;
+}
+
 void journal_import(const char *directory, const char *database,
                     bool (*on_file)(void *data, struct bytes text), void *data)
 {
     DIR *entries = opendir(directory);
     if (!entries)
         return;
-    for (struct dirent *entry; (entry = readdir(entries));) {
-        size_t len = strlen(entry->d_name), cut_len = strlen(SUFFIX);
-        if (len <= cut_len || strcmp(entry->d_name + len - cut_len, SUFFIX) != 0)
-            continue;
-        scoped(string) char *path = xasprintf("%s/%s", directory, entry->d_name);
+    for (const char *name; (name = next_journal(entries));) {
+        scoped(string) char *path = xasprintf("%s/%s", directory, name);
         import_file(path, database, on_file, data);
     }
     closedir(entries);

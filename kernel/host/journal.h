@@ -51,4 +51,7 @@ bool journal_parse(struct bytes text, const char *database,
 void journal_import(const char *directory, const char *database,
                     bool (*on_file)(void *data, struct bytes text), void *data);
 
+/* Whether a journal lies in directory, of whatever database. */
+bool journal_any(const char *directory);
+
 #endif

@@ -95,6 +95,22 @@ static void answers_from_the_tables(void **state)
     sqlite3_close(db);
 }
 
+/* A host that was killed has left rows of a session that nobody wrote down. */
+static void a_number_of_a_session_is_given_once(void **state)
+{
+    (void)state;
+    struct err e;
+    sqlite3 *db = filled();
+    struct history_row row = {7, 1, LITERAL("c"), LITERAL("c")};
+    int64_t number;
+    assert_true(history_store_rows(db, &row, 1, &e));
+    assert_true(history_store_sessions(db, &e));
+    assert_true(history_store_sessions(db, &e));
+    assert_true(history_store_begin(db, &number, &e));
+    assert_int_equal(number, 8);
+    sqlite3_close(db);
+}
+
 static void says_that_a_file_is_none(void **state)
 {
     (void)state;
@@ -154,8 +170,10 @@ static void an_orphan_is_imported_once(void **state)
     scoped(string) char *path = folder();
     struct err e;
     struct imported imported = {0};
+    assert_false(journal_any(path));
     struct journal *j = journal_open(path, "/db", &e);
     assert_non_null(j);
+    assert_true(journal_any(path));
     append(j, 1, "one");
     append(j, 2, "");
     journal_import(path, "/db", take_file, &imported);
@@ -240,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(checks_what_is_asked),
         cmocka_unit_test(answers_from_the_tables),
+        cmocka_unit_test(a_number_of_a_session_is_given_once),
         cmocka_unit_test(says_that_a_file_is_none),
         cmocka_unit_test(an_orphan_is_imported_once),
         cmocka_unit_test(an_emptied_journal_leaves_nothing),

@@ -149,6 +149,14 @@ signal.signal(signal.SIGINT, old)
     assert shared.run(code).result == "[True, True, True, 1]"
 
 
+def test_an_interrupt_while_a_child_is_made(fresh: Interpreter) -> None:
+    code = (
+        "import pexpect\ndef spawn(*given, **named): raise KeyboardInterrupt\n"
+        "pexpect.spawn = spawn\n!true"
+    )
+    assert fresh.run(code).reply["ename"] == "KeyboardInterrupt"
+
+
 def test_interrupt_while_completing(shared: Interpreter) -> None:
     shared.run(
         "class Slow:\n    def __dir__(self):\n        print('go', flush=True)\n"

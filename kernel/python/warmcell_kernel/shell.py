@@ -179,7 +179,13 @@ class ZMQInteractiveShell(InteractiveShell):
         """Runs a command and shows its output as it comes; its exit code becomes _exit_code."""
         if cmd.rstrip().endswith("&"):
             raise OSError("Background processes not supported.")
-        exit_code = system(self.var_expand(cmd, depth=1))
+        try:
+            exit_code = system(self.var_expand(cmd, depth=1))
+        except UnboundLocalError as error:
+            # IPython's: an interrupt came before it had the child that it wants to end
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
         self.user_ns["_exit_code"] = exit_code
         if self.system_raise_on_error and exit_code != 0:
             raise CalledProcessError(exit_code or 0, cmd)
