@@ -9,6 +9,9 @@
 /* A body may be absent: it is then {}. Given; NULL: the exchange was answered. */
 json_t *v1_body(struct exchange *x);
 
+/* Answers a DELETE when what it names has ended: 204, or e. user: the exchange. */
+void v1_removed(void *user, const struct err *e);
+
 void v1_readyz(struct exchange *x, void *core);
 
 void v1_sandboxes_create(struct exchange *x, void *core);

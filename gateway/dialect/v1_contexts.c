@@ -105,18 +105,9 @@ void v1_context_show(struct exchange *x, void *core)
         exchange_reply_json(x, 200, context_model(k));
 }
 
-static void on_removed(void *user, const struct err *e)
-{
-    struct exchange *x = user;
-    if (e)
-        exchange_fail(x, e);
-    else
-        exchange_reply_empty(x, 204);
-}
-
 void v1_context_delete(struct exchange *x, void *core)
 {
     struct kernel *k = find(x, core);
     if (k)
-        kernel_stop(k, "the context was deleted", on_removed, x);
+        kernel_stop(k, "the context was deleted", v1_removed, x);
 }

@@ -233,7 +233,7 @@ void v1_sandbox_change(struct exchange *x, void *core)
     sandbox_change_limits(s, limits, on_changed, m);
 }
 
-static void on_removed(void *user, const struct err *e)
+void v1_removed(void *user, const struct err *e)
 {
     struct exchange *x = user;
     if (e)
@@ -246,5 +246,5 @@ void v1_sandbox_delete(struct exchange *x, void *core)
 {
     struct sandbox *s = find(x, core);
     if (s)
-        sandbox_remove(s, "the sandbox was deleted", on_removed, x);
+        sandbox_remove(s, "the sandbox was deleted", v1_removed, x);
 }

@@ -126,6 +126,15 @@ void interrupt_main(void)
         pthread_kill(main_thread, SIGINT);
 }
 
+bool interrupt_again(void)
+{
+    if (!hearing || !pthread_equal(pthread_self(), main_thread))
+        return false;
+    PyErr_SetInterruptEx(SIGINT);
+    start_nudges(true);
+    return true;
+}
+
 void interrupt_after_fork(void)
 {
     main_thread = pthread_self();

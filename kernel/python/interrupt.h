@@ -26,6 +26,9 @@ void interrupt_drain(void);
 /* Interrupts the main thread as SIGINT does; for other threads. */
 void interrupt_main(void);
 
+/* Sets an interrupt off anew that struck where nobody could take it. False: none is heard now. */
+bool interrupt_again(void);
+
 /* In the child of a fork: the thread that forked is the main thread now. */
 void interrupt_after_fork(void);
 

@@ -387,6 +387,23 @@ static PyObject *py_hear_interrupts(PyObject *module, PyObject *none)
     Py_RETURN_NONE;
 }
 
+/* sys.unraisablehook. Python gives the exceptions of some calls to nobody: handlers of a fork,
+ * __del__, callbacks of weak references. An interrupt that struck there is set off anew, for the
+ * code that it was meant for. In C, so that it does not strike here. */
+static PyObject *py_unraisable(PyObject *module, PyObject *what)
+{
+    (void)module;
+    PyObject *type = PyObject_GetAttrString(what, "exc_type");
+    if (!type)
+        return NULL;
+    bool interrupt = PyErr_GivenExceptionMatches(type, PyExc_KeyboardInterrupt);
+    Py_DECREF(type);
+    if (interrupt && interrupt_again())
+        Py_RETURN_NONE;
+    PyObject *usual = PySys_GetObject("__unraisablehook__");
+    return usual ? PyObject_CallOneArg(usual, what) : Py_NewRef(Py_None);
+}
+
 /* MurmurHash2, by Austin Appleby (public domain): the name that debugger front ends give to a cell.
  */
 static uint32_t murmur2(const unsigned char *data, size_t len, uint32_t seed)
@@ -446,6 +463,8 @@ static PyMethodDef methods[] = {
     {"flush", py_flush, METH_NOARGS, "send the text written so far"},
     {"hear_interrupts", py_hear_interrupts, METH_NOARGS,
      "put the C handler of SIGINT back after signal.signal() replaced it"},
+    {"unraisable", py_unraisable, METH_O,
+     "unraisable(what): for sys.unraisablehook; an interrupt is not lost"},
     {"murmur2", py_murmur2, METH_VARARGS, "murmur2(data, seed) -> int"},
     {"json", py_json, METH_O, "json(value) -> bytes, as messages have it"},
     {NULL, NULL, 0, NULL},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from kernel.interpreters import Starter, spawn
 from kernel.link_peer import INPUT, INPUT_REQUEST, SHUTDOWN, Answer, Frame, Interpreter
 from support import processes
 from support.programs import Programs
+
+OPENAT = {"x86_64": "257"}.get(platform.machine(), "56")
 
 ENDLESS = {
     "sleep": "import time; print('go'); time.sleep(600)",
@@ -49,18 +52,21 @@ def test_interrupt(shared: Interpreter, name: str) -> None:
 def test_stacks_on_demand(entry: str, programs: Programs, tmp_path: Path) -> None:
     """READY names the signal; all threads are shown, nothing else happens."""
     interpreter = spawn(entry, programs)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    system_call = Path(f"/proc/{interpreter.process.pid}/syscall")
     try:
         ready = interpreter.wait_ready()
         assert ready["interrupt_error"] == "KeyboardInterrupt"
-        gate = tmp_path / "gate"
 
         def on_frame(_frame: Frame, answer: Answer) -> None:
-            if answer.stdout.endswith("go\n") and not gate.exists():
+            if answer.stdout.endswith("go\n") and not answer.stderr:
+                processes.until(lambda: system_call.read_text().split()[0] == OPENAT, "opens")
                 os.kill(interpreter.process.pid, ready["stack_dump_signal"])
-                gate.touch()
+                gate.write_text("now")
 
-        # the other thread stands still: one that runs is read while it moves
-        code = f"""import os, sys, threading, time
+        # both stand still: one that runs is read while it moves
+        code = f"""import sys, threading, time
 def other(): held.acquire()
 held = threading.Lock()
 held.acquire()
@@ -68,7 +74,7 @@ thread = threading.Thread(target=other)
 thread.start()
 while sys._current_frames()[thread.ident].f_code.co_name != "other": time.sleep(0.001)
 print("go")
-while not os.path.exists({str(gate)!r}): time.sleep(0.01)
+open({str(gate)!r}).read()
 held.release()"""
         answer = interpreter.run(code, on_frame=on_frame)
         assert answer.reply["status"] == "ok"
@@ -76,6 +82,20 @@ held.release()"""
         assert "in <module>" in answer.stderr and "line 2 in other" in answer.stderr
     finally:
         interpreter.close()
+
+
+def test_an_interrupt_that_python_drops_comes_again(fresh: Interpreter) -> None:
+    """As between a fork and the next line, where the handlers of modules run."""
+    code = (
+        "import os, signal, time\n"
+        "os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "pid = os.fork()\nif pid == 0: os._exit(0)\ntime.sleep(600)"
+    )
+    answer = fresh.run(code)
+    assert answer.reply["ename"] == "KeyboardInterrupt"
+    assert "ignored" not in answer.stderr
+    dropped = "class D:\n    def __del__(self): 1 / 0\nd = D()\ndel d"
+    assert "ZeroDivisionError" in fresh.run(dropped).stderr
 
 
 def test_interrupt_between_requests_is_harmless(shared: Interpreter) -> None:
