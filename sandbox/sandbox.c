@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -218,9 +219,23 @@ bool sandbox_make_spare(struct keeper *k, struct err *e)
     return s != NULL;
 }
 
+/* Of a sandbox that an earlier keeper had: the files of its workspace are that uid's. 0: it is new.
+ */
+static int64_t earlier_uid(const struct keeper *k, const char *id)
+{
+    struct stat found;
+    scoped(string) char *folder = world_workspace(k->world, id);
+    bool is_there = world_has_uids(k->world) && stat(folder, &found) == 0;
+    return is_there && found.st_uid > k->options->first_uid && found.st_uid < k->options->last_uid
+               ? (int64_t)found.st_uid
+               : 0;
+}
+
 static struct sandbox *begin(struct keeper *k, const char *id, int64_t uid,
                              const struct limits *limits, json_t *network, struct err *e)
 {
+    if (!uid)
+        uid = earlier_uid(k, id);
     struct sandbox *s = stock_take(k->stock, id, uid, limits);
     if (s && !let_out(s, network, e)) {
         sandbox_end(s);

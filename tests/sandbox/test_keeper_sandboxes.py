@@ -434,6 +434,16 @@ def test_one_made_ahead_that_does_not_fit_is_left(stocked: Keeper, tmp_path: Pat
 
 
 @pytest.mark.skipif(not ROOT, reason="only root has uids to choose from")
+def test_who_comes_back_without_a_uid_has_that_of_its_files(asker: Asker, tmp_path: Path) -> None:
+    """As a host does at the next keeper: its plan is older than the answer that named the uid."""
+    state = tmp_path / "state"
+    uid = opened(asker, "a")["uid"] + 50
+    (state / "b" / "workspace").mkdir(parents=True)
+    os.chown(state / "b" / "workspace", uid, uid)
+    assert opened(asker, "b")["uid"] == uid
+
+
+@pytest.mark.skipif(not ROOT, reason="only root has uids to choose from")
 def test_a_uid_that_one_made_ahead_has_can_be_asked_for(stocked: Keeper, tmp_path: Path) -> None:
     asker, state = stocked.asker(), tmp_path / "state"
     spares(asker, 2)
