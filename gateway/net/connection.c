@@ -387,6 +387,8 @@ static void after_flush(struct connection *c)
 {
     if (c->file)
         file_reply_continue(c->file);
+    else if (c->pieces.events)
+        pieces_continue(c);
     else if (c->state == CONNECTION_ENDING)
         linger(c);
     else if (c->state == CONNECTION_READING && !c->in_message)
@@ -504,6 +506,8 @@ void connection_close(struct connection *c)
     c->deadline_ms = 0;
     if (c->file)
         file_reply_abort(c->file);
+    if (c->pieces.events)
+        pieces_abort(c);
     stream_close(c->stream);
     if (receiving)
         body_break(&c->exchange, &(struct err){400, "the client has gone"});

@@ -141,6 +141,11 @@ struct connection {
     struct buffer out;       /* reply bytes not yet given to the stream */
     struct buffer sending;   /* reply bytes the stream has */
     struct file_reply *file; /* the file being sent; owned by file.c */
+    struct {
+        const struct pieces_events *events; /* NULL: no such reply is under way */
+        void *user;
+        bool waiting; /* for the socket to take what was sent */
+    } pieces;         /* pieces.c */
 };
 
 /* connection.c */
@@ -181,6 +186,10 @@ const char *reply_reason(int status);
 /* file.c */
 void file_reply_continue(struct file_reply *f); /* the last piece has been taken by the socket */
 void file_reply_abort(struct file_reply *f);    /* the client has gone */
+
+/* pieces.c */
+void pieces_continue(struct connection *c); /* the socket has taken everything */
+void pieces_abort(struct connection *c);    /* the client has gone */
 
 /* websocket.c */
 struct websocket *websocket_of_link(struct list *link);   /* of server.websockets */

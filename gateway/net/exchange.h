@@ -68,6 +68,23 @@ void exchange_reply_file(struct exchange *x, const char *path, const char *conte
 void exchange_reply_descriptor(struct exchange *x, int fd, const char *content_type,
                                const char *etag);
 
+/* A reply of a length that nobody knows yet, sent piece by piece. Neither callback comes from
+ * inside the functions below. */
+struct pieces_events {
+    void (*on_ready)(void *user); /* what was sent is with the socket: more may be sent */
+    void (*on_gone)(void *user);  /* the client has gone; the exchange is ended */
+};
+
+/* Writes the head. False: the client has gone already, and the exchange is ended. */
+bool exchange_begin(struct exchange *x, int status, const char *content_type,
+                    const struct pieces_events *events, void *user);
+/* Sends a piece (copied), and everything before it. False: the client is slower; nothing more
+ * should be sent before on_ready. */
+bool exchange_send(struct exchange *x, struct bytes piece);
+void exchange_end(struct exchange *x); /* that was all */
+/* Ends it so that the client sees that this was not all: the connection closes in the middle. */
+void exchange_cut(struct exchange *x);
+
 /* A WebSocket route ends its exchange with websocket_accept (net/websocket.h) instead. */
 
 #endif

@@ -306,6 +306,59 @@ static void send_bytes(struct exchange *x, void *context)
     exchange_reply(x, 200, "application/octet-stream", buffer_view(&text));
 }
 
+/* Who is answered piece by piece. */
+struct teller {
+    struct exchange *exchange;
+    struct buffer piece;
+    int64_t left;
+    bool cut;
+};
+
+static void end_teller(struct teller *t)
+{
+    buffer_free(&t->piece);
+    free(t);
+}
+
+static void tell_on(void *user)
+{
+    struct teller *t = user;
+    while (t->left > 0) {
+        t->left--;
+        if (!exchange_send(t->exchange, buffer_view(&t->piece)))
+            return;
+    }
+    if (t->cut)
+        exchange_cut(t->exchange);
+    else
+        exchange_end(t->exchange);
+    end_teller(t);
+}
+
+static void on_teller_gone(void *user)
+{
+    snprintf(the_place->ended, sizeof the_place->ended, "%d gone", ++the_place->let_down);
+    end_teller(user);
+}
+
+/* Sends ?count pieces of ?bytes each; ?cut: breaks off behind them. */
+static void send_pieces(struct exchange *x, void *context)
+{
+    static const struct pieces_events events = {tell_on, on_teller_gone};
+    size_t len = (size_t)number_of(x, "bytes", 10);
+    struct teller *t = xcalloc(1, sizeof *t);
+    (void)context;
+    t->exchange = x;
+    t->left = number_of(x, "count", 1);
+    t->cut = exchange_query(x, "cut") != NULL;
+    memset(buffer_reserve(&t->piece, len), 'p', len);
+    t->piece.len = len;
+    if (exchange_begin(x, 200, "text/plain", &events, t))
+        tell_on(t);
+    else
+        end_teller(t);
+}
+
 static void send_file(struct exchange *x, void *context)
 {
     (void)context;
@@ -342,6 +395,7 @@ static const struct route routes[] = {
     {POST, "/api/later", reply_later, .summary = ""},
     {GET, "/api/bytes/{count}", send_bytes, .summary = ""},
     {GET, "/api/file", send_file, .summary = ""},
+    {GET, "/api/pieces", send_pieces, .summary = ""},
     {GET, "/api/fail/{status}", fail_with, .summary = ""},
     {GET, "/v1/fail/{status}", fail_with, .summary = "", .error_form = ERRORS_PROBLEM},
     {GET, "/api/ws/echo", open_socket, .summary = "", .kind = ROUTE_UPGRADE},

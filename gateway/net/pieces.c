@@ -1,0 +1,88 @@
+/* Replies that come piece by piece, for as long as their handler likes: as chunks, or to HTTP/1.0
+ * as bytes until the connection ends. A client that reads slowly is waited for, so that it costs no
+ * more memory than what it was sent last.
+ *
+ * Invariant: no callback comes from inside exchange_send, exchange_end or exchange_cut. */
+#include <assert.h>
+
+#include "gateway/net/connection.h"
+
+bool exchange_begin(struct exchange *x, int status, const char *content_type,
+                    const struct pieces_events *events, void *user)
+{
+    struct connection *c = x->connection;
+    assert(x->open && !c->pieces.events);
+    if (!c->stream || c->state == CONNECTION_CLOSED) {
+        connection_reply_done(c);
+        return false;
+    }
+    c->pieces.events = events;
+    c->pieces.user = user;
+    c->pieces.waiting = false;
+    if (x->http_1_0)
+        x->close = true;
+    else
+        exchange_add_header(x, "Transfer-Encoding", "chunked");
+    exchange_add_header(x, "Cache-Control", "no-store");
+    reply_head(x, status, content_type, -1);
+    return true;
+}
+
+static void add_chunk(struct exchange *x, struct bytes piece)
+{
+    struct buffer *out = &x->connection->out;
+    if (x->head)
+        return;
+    if (!x->http_1_0)
+        buffer_printf(out, "%zx\r\n", piece.len);
+    buffer_add_bytes(out, piece);
+    if (!x->http_1_0)
+        buffer_add_text(out, "\r\n");
+}
+
+bool exchange_send(struct exchange *x, struct bytes piece)
+{
+    struct connection *c = x->connection;
+    assert(c->pieces.events);
+    if (piece.len)
+        add_chunk(x, piece);
+    c->pieces.waiting = false;
+    connection_flush(c);
+    c->pieces.waiting = stream_pending(c->stream);
+    return !c->pieces.waiting;
+}
+
+void exchange_end(struct exchange *x)
+{
+    struct connection *c = x->connection;
+    assert(c->pieces.events);
+    c->pieces.events = NULL;
+    if (!x->http_1_0 && !x->head)
+        buffer_add_text(&c->out, "0\r\n\r\n");
+    connection_reply_done(c);
+}
+
+void exchange_cut(struct exchange *x)
+{
+    struct connection *c = x->connection;
+    assert(c->pieces.events);
+    c->pieces.events = NULL;
+    x->close = true;
+    connection_reply_done(c);
+}
+
+void pieces_continue(struct connection *c)
+{
+    if (!c->pieces.waiting)
+        return;
+    c->pieces.waiting = false;
+    c->pieces.events->on_ready(c->pieces.user);
+}
+
+void pieces_abort(struct connection *c)
+{
+    const struct pieces_events *events = c->pieces.events;
+    c->pieces.events = NULL;
+    c->exchange.open = false;
+    events->on_gone(c->pieces.user);
+}

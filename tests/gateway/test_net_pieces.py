@@ -1,0 +1,89 @@
+"""Replies that are sent piece by piece: whole and in order, waiting for a slow client without
+keeping what it has not taken, and ended for good when the client leaves."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+
+import pytest
+from support import processes
+from support.service import TOKEN, Service, Wire
+
+MIB = 1 << 20
+AUTH = {"Authorization": f"token {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with Service() as service:
+        yield service
+
+
+@pytest.fixture
+def wire(service: Service) -> Iterator[Wire]:
+    with service.connect() as wire:
+        yield wire
+
+
+def ask(service: Service, target: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection.request("GET", target, headers=AUTH)
+    return connection.getresponse()
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 10), (1, 1), (1000, 17), (40, MIB)])
+def test_all_of_it_arrives(service: Service, count: int, size: int) -> None:
+    with ask(service, f"/api/pieces?count={count}&bytes={size}") as reply:
+        assert reply.status == 200
+        assert reply.getheader("transfer-encoding") == "chunked"
+        assert reply.read() == b"p" * (count * size)
+
+
+def test_the_connection_goes_on(wire: Wire) -> None:
+    wire.request("/api/pieces?count=2&bytes=3")
+    wire.request("/api")
+    assert wire.reply(head=True).header("transfer-encoding") == "chunked"
+    whole = b"3\r\nppp\r\n3\r\nppp\r\n0\r\n\r\n"
+    assert wire.take(len(whole)) == whole
+    assert wire.reply().status == 200
+
+
+def test_http_1_0_gets_bytes_until_the_end(wire: Wire) -> None:
+    head = f"GET /api/pieces?count=2&bytes=3 HTTP/1.0\r\nAuthorization: token {TOKEN}\r\n"
+    wire.send(f"{head}Connection: keep-alive\r\n\r\n".encode())
+    reply = wire.reply(head=True)
+    assert (reply.header("transfer-encoding"), reply.header("connection")) == (None, "close")
+    assert wire.take(6) == b"pppppp"
+    assert wire.at_end()
+
+
+def test_head_has_no_pieces(wire: Wire) -> None:
+    wire.request("/api/pieces?count=2", "HEAD")
+    assert wire.reply(head=True).status == 200
+    wire.request("/api")
+    assert wire.reply().status == 200
+
+
+def test_what_breaks_off_is_seen_to(service: Service) -> None:
+    with ask(service, "/api/pieces?count=2&bytes=3&cut=1") as reply:
+        with pytest.raises(http.client.IncompleteRead) as broken:
+            reply.read()
+        assert broken.value.partial == b"pppppp"
+
+
+def test_a_reader_that_waits_costs_nothing(service: Service, wire: Wire) -> None:
+    before = processes.peak_bytes(service.process.pid)
+    wire.request(f"/api/pieces?count=100&bytes={MIB}")
+    assert service.ask("/api").status == 200
+    assert processes.peak_bytes(service.process.pid) - before < 20 * MIB
+
+
+def test_a_client_that_leaves(service: Service) -> None:
+    gone = int((service.ask("/api/ended").body.split() or [b"0"])[0])
+    with service.connect() as wire:
+        wire.request(f"/api/pieces?count=100&bytes={MIB}")
+        wire.take(100_000)
+    processes.until(
+        lambda: service.ask("/api/ended").body == b"%d gone" % (gone + 1), "it was let down"
+    )
