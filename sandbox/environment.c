@@ -61,14 +61,14 @@ static bool read_all(int fd, char *into, size_t len)
     return true;
 }
 
-/* Counts the strings; -1: one is not NAME=VALUE with a NUL behind it. */
-static long count_strings(struct bytes text)
+/* Counts the strings; -1: one has no NUL behind it, or is not NAME=VALUE where it must be. */
+static long count_strings(struct bytes text, bool named)
 {
     long count = 0;
     while (text.len > 0) {
         const char *end = memchr(text.data, '\0', text.len);
         const char *equals = end ? memchr(text.data, '=', (size_t)(end - text.data)) : NULL;
-        if (!equals || equals == text.data || ++count > ENVIRONMENT_NAMES_MOST)
+        if (!end || (named && (!equals || equals == text.data)) || ++count > ENVIRONMENT_NAMES_MOST)
             return -1;
         size_t used = (size_t)(end - text.data) + 1;
         text = (struct bytes){text.data + used, text.len - used};
@@ -77,11 +77,12 @@ static long count_strings(struct bytes text)
 }
 
 /* One block: the array, then the strings. */
-static char **split(struct bytes text, struct err *e)
+static char **split(struct bytes text, bool named, struct err *e)
 {
-    long count = count_strings(text);
+    long count = count_strings(text, named);
     if (count < 0) {
-        fail(e, 400, "environment: must be NAME=VALUE strings with a NUL behind each, %d at most",
+        fail(e, 400, "%s with a NUL behind each, %d at most",
+             named ? "environment: must be NAME=VALUE strings" : "words: must be strings",
              ENVIRONMENT_NAMES_MOST);
         return NULL;
     }
@@ -97,7 +98,7 @@ static char **split(struct bytes text, struct err *e)
     return strings;
 }
 
-char **environment_open(int fd, struct err *e)
+static char **open_sealed(int fd, bool named, struct err *e)
 {
     struct stat found;
     int seals = fcntl(fd, F_GET_SEALS);
@@ -113,12 +114,22 @@ char **environment_open(int fd, struct err *e)
     char *text = xmalloc(len + 1);
     char **strings = NULL;
     if (read_all(fd, text, len))
-        strings = split((struct bytes){text, len}, e);
+        strings = split((struct bytes){text, len}, named, e);
     else
         fail_errno(e, 400, "environment: cannot be read");
     explicit_bzero(text, len);
     free(text);
     return strings;
+}
+
+char **environment_open(int fd, struct err *e)
+{
+    return open_sealed(fd, true, e);
+}
+
+char **environment_open_words(int fd, struct err *e)
+{
+    return open_sealed(fd, false, e);
 }
 
 void environment_free(char **strings)

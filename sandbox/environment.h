@@ -20,6 +20,8 @@ bool environment_extend(int *fd, const char *const *added, struct err *e);
 /* Reads one back: NULL-terminated, to be released with environment_free. NULL: 400 it is not
  * sealed, or a string is not NAME=VALUE; 413 too long. */
 char **environment_open(int fd, struct err *e);
+/* The same of strings that need no '=': the words of a command. */
+char **environment_open_words(int fd, struct err *e);
 void environment_free(char **strings); /* overwrites them first */
 
 #endif

@@ -121,7 +121,7 @@ void exec_go(int control)
         ;
 }
 
-bool exec_result(int control, const char *program, struct err *e)
+bool exec_result(int control, const char *program, struct exec_failure *out, struct err *e)
 {
     struct exec_failure failure;
     ssize_t got;
@@ -130,5 +130,7 @@ bool exec_result(int control, const char *program, struct err *e)
     if (got != sizeof failure)
         return true;
     failure.step[sizeof failure.step - 1] = '\0';
+    if (out)
+        *out = failure;
     return fail(e, 503, "cannot start %s: %s: %s", program, failure.step, strerror(failure.cause));
 }

@@ -41,7 +41,7 @@ pid_t exec_begin(const struct exec_plan *plan, int *control, struct err *e);
 void exec_go(int control);
 
 /* Call when control is readable. True: the program runs; false: e says what could not be done
- * (503), and the child ends. */
-bool exec_result(int control, const char *program, struct err *e);
+ * (503), *out (NULL is legal) has it in parts, and the child ends. */
+bool exec_result(int control, const char *program, struct exec_failure *out, struct err *e);
 
 #endif

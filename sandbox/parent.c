@@ -251,7 +251,7 @@ static void on_control(void *data, uint32_t events)
     struct parent *p = data;
     struct err e;
     (void)events;
-    bool good = exec_result(p->control, "the fork server", &e);
+    bool good = exec_result(p->control, "the fork server", NULL, &e);
     close_control(p);
     if (!good)
         parent_kill(p, e.text);

@@ -253,14 +253,17 @@ struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struc
     struct keeper *k = a->keeper;
     const char *id;
     int64_t uid = 0;
+    bool join = false;
     struct limits limits;
     if (!k->world) {
         fail(e, 400, "this keeper holds no sandboxes");
         return NULL;
     }
-    if (!read_open(body, &id, &uid, &limits, e))
+    if (!read_open(body, &id, &uid, &limits, e) || !field_bool(body, "join", OPTIONAL, &join, e))
         return NULL;
-    struct sandbox *s = find(k, id);
+    struct sandbox *s = join ? sandbox_find(k, id, e) : find(k, id);
+    if (join && !s)
+        return NULL;
     *created = !s;
     if (s && s->ending) {
         fail(e, 409, "sandbox %s is just ending", id);

@@ -80,26 +80,54 @@ static bool read_words(json_t *body, char ***out, struct err *e)
     return true;
 }
 
+/* Those of a command come in a memory, since they may be longer than a datagram. */
+static bool take_words(struct start *s, struct err *e)
+{
+    char **words = environment_open_words(s->fds[START_PIPES], e);
+    if (!words)
+        return false;
+    size_t count = 0;
+    while (words[count])
+        count++;
+    s->argv = xcalloc(count + 1, sizeof *s->argv);
+    for (size_t n = 0; n < count; n++)
+        s->argv[n] = xstrdup(words[n]);
+    environment_free(words);
+    return count > 0 || fail(e, 400, "descriptor %d: there are no words", START_PIPES);
+}
+
 /* The descriptors are what they must be: so no folder and no device gets into a sandbox this way.
  */
-static bool check_fds(const int *fds, struct err *e)
+static bool check_fds(const int *fds, bool command, struct err *e)
 {
     static const struct {
         mode_t type;
         const char *text;
-    } rows[START_FDS] = {
-        [START_LINK] = {S_IFSOCK, "the link must be a socket"},
-        [START_STDOUT] = {S_IFIFO, "stdout must be a pipe"},
-        [START_STDERR] = {S_IFIFO, "stderr must be a pipe"},
-        [START_PIPES] = {S_IFREG, "the pipes page must be a sealed memory"},
-        [START_ENV] = {S_IFREG, "the environment must be a sealed memory"},
+    } rows[2][START_FDS] = {
+        {
+            [START_LINK] = {S_IFSOCK, "the link must be a socket"},
+            [START_STDOUT] = {S_IFIFO, "stdout must be a pipe"},
+            [START_STDERR] = {S_IFIFO, "stderr must be a pipe"},
+            [START_PIPES] = {S_IFREG, "the pipes page must be a sealed memory"},
+            [START_ENV] = {S_IFREG, "the environment must be a sealed memory"},
+        },
+        {
+            [START_LINK] = {S_IFIFO, "stdin must be a pipe"},
+            [START_STDOUT] = {S_IFIFO, "stdout must be a pipe"},
+            [START_STDERR] = {S_IFIFO, "stderr must be a pipe"},
+            [START_PIPES] = {S_IFREG, "the words must be a sealed memory"},
+            [START_ENV] = {S_IFREG, "the environment must be a sealed memory"},
+        },
     };
     struct stat found;
-    for (int n = 0; n < START_FDS; n++)
-        if (fstat(fds[n], &found) != 0 || (found.st_mode & S_IFMT) != rows[n].type ||
-            (rows[n].type == S_IFREG && fcntl(fds[n], F_GET_SEALS) <= 0))
-            return fail(e, 400, "descriptor %d: %s", n, rows[n].text);
-    if (fstat(fds[START_PIPES], &found) != 0 || found.st_size < (off_t)sizeof(struct pipe_page))
+    for (int n = 0; n < START_FDS; n++) {
+        mode_t type = rows[command][n].type;
+        if (fstat(fds[n], &found) != 0 || (found.st_mode & S_IFMT) != type ||
+            (type == S_IFREG && fcntl(fds[n], F_GET_SEALS) <= 0))
+            return fail(e, 400, "descriptor %d: %s", n, rows[command][n].text);
+    }
+    if (!command &&
+        (fstat(fds[START_PIPES], &found) != 0 || found.st_size < (off_t)sizeof(struct pipe_page)))
         return fail(e, 400, "descriptor %d: the pipes page is too small", START_PIPES);
     return true;
 }
@@ -129,8 +157,12 @@ static bool read_start(struct start *s, struct wire_message *m, struct err *e)
     if (!field_str(m->body, "sandbox", OPTIONAL, &sandbox, e) ||
         !field_bool(m->body, "warm", OPTIONAL, &s->warm, e) ||
         !field_int(m->body, "umask", OPTIONAL, 0, 0777, &umask, e) ||
-        !field_str(m->body, "cwd", OPTIONAL, &cwd, e) || !read_words(m->body, &s->argv, e))
+        !field_bool(m->body, "command", OPTIONAL, &s->command, e) ||
+        !field_str(m->body, "cwd", OPTIONAL, &cwd, e) ||
+        (!s->command && !read_words(m->body, &s->argv, e)))
         return false;
+    if (s->command && (s->warm || !sandbox))
+        return fail(e, 400, "command: is started in a sandbox, and never warm");
     if (cwd && cwd[0] != '/')
         return fail(e, 400, "cwd: must be an absolute path");
     s->cwd = cwd ? xstrdup(cwd) : NULL;
@@ -141,7 +173,8 @@ static bool read_start(struct start *s, struct wire_message *m, struct err *e)
         s->fds[n] = m->fds[n];
         m->fds[n] = -1;
     }
-    if (!check_fds(s->fds, e) || !find_sandbox(s, sandbox, e))
+    if (!check_fds(s->fds, s->command, e) || !find_sandbox(s, sandbox, e) ||
+        (s->command && !take_words(s, e)))
         return false;
     return !s->sandbox || !s->sandbox->proxied ||
            environment_extend(&s->fds[START_ENV], network_environment, e);
@@ -180,9 +213,23 @@ bool start_begin(struct asker *a, struct wire_message *m, struct err *e)
 
 static void say_failed(struct start *s, const struct err *e)
 {
-    keeper_log("cannot start: %s", e->text);
+    if (!s->command)
+        keeper_log("cannot start: %s", e->text);
     if (s->asker)
         asker_fail(s->asker, s->number, e);
+    s->phase = START_FAILED;
+}
+
+/* What could not be done is a command's maker's affair: the step and the errno are told, too. */
+static void say_not_executed(struct start *s, const struct exec_failure *failure,
+                             const struct err *e)
+{
+    if (s->command && s->asker && failure->cause)
+        asker_tell(s->asker, WIRE_FAILED, s->number,
+                   json_pack("{s:i, s:s, s:s, s:i}", "status", e->status, "message", e->text,
+                             "step", failure->step, "errno", failure->cause));
+    else
+        say_failed(s, e);
     s->phase = START_FAILED;
 }
 
@@ -211,14 +258,15 @@ static void say_started(struct start *s)
 static void take_result(struct start *s)
 {
     struct err e;
-    bool good = exec_result(s->control, s->argv[0], &e);
+    struct exec_failure failure = {0};
+    bool good = exec_result(s->control, s->argv[0], &failure, &e);
     watch_close(take(&s->control_watch));
     close(s->control);
     s->control = -1;
     if (good)
         say_started(s);
     else
-        say_failed(s, &e);
+        say_not_executed(s, &failure, &e);
 }
 
 static void on_control(void *data, uint32_t events)
@@ -250,15 +298,15 @@ static pid_t run(struct start *s, struct err *e)
     char **env = environment_open(s->fds[START_ENV], e);
     if (!env)
         return -1;
-    char **argv = whole_argv(s->argv);
-    int fds[] = {s->keeper->null_fd, s->fds[START_STDOUT], s->fds[START_STDERR], s->fds[START_LINK],
-                 s->fds[START_PIPES]};
+    char **argv = s->command ? s->argv : whole_argv(s->argv);
+    int fds[] = {s->command ? s->fds[START_LINK] : s->keeper->null_fd, s->fds[START_STDOUT],
+                 s->fds[START_STDERR], s->fds[START_LINK], s->fds[START_PIPES]};
     struct exec_plan plan = {.argv = argv,
                              .env = env,
                              .cwd = s->cwd,
                              .umask = s->umask,
                              .fds = fds,
-                             .fd_count = countof(fds),
+                             .fd_count = s->command ? 3 : countof(fds),
                              .nofile = &s->keeper->nofile};
     if (s->sandbox) {
         sandbox_confine(s->sandbox, s->asker->serial, &limits);
@@ -267,7 +315,8 @@ static pid_t run(struct start *s, struct err *e)
         plan.data = &limits;
     }
     pid_t pid = exec_begin(&plan, &s->control, e);
-    free(argv);
+    if (argv != s->argv)
+        free(argv);
     environment_free(env);
     return pid;
 }

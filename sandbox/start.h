@@ -25,7 +25,8 @@ struct start {
     pid_t pid;          /* 0: none yet */
     char *cold_because; /* owned; NULL: it is a fork, or none was asked for */
     bool warm;
-    int control; /* of sandbox/exec.h; -1 */
+    bool command; /* any program, which speaks no link */
+    int control;  /* of sandbox/exec.h; -1 */
     struct watch *control_watch;
 };
 

@@ -41,7 +41,14 @@ enum wire_kind {
 };
 
 /* The order of the descriptors of START and FORK. */
-enum wire_start_fd { START_LINK, START_STDOUT, START_STDERR, START_PIPES, START_ENV, START_FDS };
+enum wire_start_fd {
+    START_LINK, /* of a command: stdin */
+    START_STDOUT,
+    START_STDERR,
+    START_PIPES, /* of a command: its words */
+    START_ENV,
+    START_FDS
+};
 /* The descriptors of BRANCH: link, stdout, stderr, pipes page, birth. */
 #define BRANCH_FDS      5
 #define WIRE_NAMESPACES 6 /* user, mnt, pid, net, ipc, uts: behind those of FORK */
