@@ -22,6 +22,8 @@ enum link_kind {
     LINK_SHUTDOWN = 4, /* [json {"restart": bool}] */
     LINK_ADOPT = 5,    /* [json {"env": {}, "cwd": ""}] */
     LINK_BRANCH = 6,   /* number: the host's; [json {"force": bool}], and five descriptors */
+    LINK_SAVE = 7,     /* number: the host's; [], and one descriptor */
+    LINK_RESTORE = 8,  /* likewise */
     /* interpreter to host */
     LINK_READY = 16,         /* [json {"version": 1, "kernel_info": {...}}] */
     LINK_STREAM = 17,        /* number: request; ["stdout"|"stderr", text] */
@@ -32,6 +34,7 @@ enum link_kind {
     LINK_HISTORY = 22,       /* number: request; [line (decimal), source, source_raw] */
     LINK_EXIT = 23,          /* [json {"keepkernel": bool}] user code asked the kernel to end */
     LINK_BRANCHED = 24, /* number: of BRANCH; [json {"ok": bool, "status": n, "message": ""}] */
+    LINK_SAVED = 25,    /* number: of SAVE or RESTORE; [json {"ok": bool, "message": ""}] */
     /* gateway to host */
     LINK_ATTACH = 64,         /* number: last sequence stored; [json {"version": 1}] */
     LINK_CLIENT_MESSAGE = 65, /* [identity, v1 frame] */
@@ -41,6 +44,8 @@ enum link_kind {
     LINK_STOP = 69,           /* likewise; [json {"reason": ""}]; the host ends after the answer */
     LINK_ADOPT_KERNEL = 70,   /* likewise; [json {"env": {}, "cwd": ""}] */
     LINK_BRANCH_KERNEL = 71,  /* likewise; [json {"to": path, "force": bool}] */
+    LINK_SAVE_KERNEL = 72,    /* likewise; [json {"to": path, "limit_s": n}] */
+    LINK_RESTORE_KERNEL = 73, /* likewise */
     /* host to gateway */
     LINK_STATE = 80,  /* number: last sequence given out; [json] */
     LINK_RESULT = 81, /* number: the caller's; [json {"ok": bool, "status": n, "message": ""}] */

@@ -8,6 +8,7 @@
 
 #include "kernel/host/death.h"
 #include "kernel/host/frontend.h"
+#include "protocol/link.h"
 
 /* Told exactly once how a command ended. */
 struct outcome {
@@ -50,6 +51,9 @@ struct backend_class {
                  struct outcome outcome);
     void (*adopt)(struct backend *backend, struct bytes json, struct outcome outcome);
     void (*branch)(struct backend *backend, struct bytes json, struct outcome outcome);
+    /* kind: what the interpreter is sent, LINK_SAVE or LINK_RESTORE */
+    void (*transfer)(struct backend *backend, enum link_kind kind, struct bytes json,
+                     struct outcome outcome);
     void (*state)(struct backend *backend, struct backend_state *out);
     void (*reaped)(struct backend *backend,
                    pid_t pid); /* pid can be waited for; called before it is */

@@ -107,7 +107,7 @@ static bool may_branch(const struct kernel *k, struct err *e)
 {
     if (k->phase != PHASE_READY || !k->interpreter)
         return fail(e, 409, "the kernel is not ready");
-    if (k->running || k->queue.first || k->branch)
+    if (k->running || k->queue.first || k->branch || k->transfer)
         return fail(e, 409, "the kernel is busy: it can be forked between two executions");
     if (!k->branches)
         return fail(e, 409, "this kernel's interpreter cannot be forked");

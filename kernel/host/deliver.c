@@ -185,6 +185,11 @@ static void on_branched(struct kernel *k, const struct link_frame *frame)
     branch_answered(k, frame);
 }
 
+static void on_saved(struct kernel *k, const struct link_frame *frame)
+{
+    transfer_answered(k, frame);
+}
+
 static void on_ready(struct kernel *k, const struct link_frame *frame)
 {
     kernel_ready(k, part(frame, 0));
@@ -194,9 +199,10 @@ static const struct {
     enum link_kind kind;
     void (*accept)(struct kernel *k, const struct link_frame *frame);
 } kinds[] = {
-    {LINK_STREAM, on_stream}, {LINK_PUBLISH, on_publish},   {LINK_REPLY, on_reply},
-    {LINK_DONE, on_done},     {LINK_HISTORY, on_history},   {LINK_INPUT_REQUEST, on_input_request},
-    {LINK_READY, on_ready},   {LINK_BRANCHED, on_branched}, {LINK_EXIT, on_exit_wanted},
+    {LINK_STREAM, on_stream},    {LINK_PUBLISH, on_publish}, {LINK_REPLY, on_reply},
+    {LINK_DONE, on_done},        {LINK_HISTORY, on_history}, {LINK_INPUT_REQUEST, on_input_request},
+    {LINK_SAVED, on_saved},      {LINK_READY, on_ready},     {LINK_BRANCHED, on_branched},
+    {LINK_EXIT, on_exit_wanted},
 };
 
 void kernel_on_frame(void *kernel, const struct link_frame *frame)

@@ -76,6 +76,7 @@ void kernel_close(struct kernel *k)
 {
     interpreter_free(take(&k->interpreter));
     branch_fail(k, "the kernel ended");
+    transfer_fail(k, "the kernel ended");
     history_free(k->history);
     queue_clear(&k->queue);
     queue_clear(&k->doomed);
@@ -188,7 +189,7 @@ static void run(struct kernel *k, struct request *request)
 
 void kernel_dispatch(struct kernel *k)
 {
-    while (!k->running && !k->dooming && !k->branch && k->queue.first) {
+    while (!k->running && !k->dooming && !k->branch && !k->transfer && k->queue.first) {
         struct request *first = k->queue.first;
         bool to_interpreter = first->handler->lane == TO_INTERPRETER;
         if (first->reason || (k->phase == PHASE_BROKEN && to_interpreter)) {

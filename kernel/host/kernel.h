@@ -13,6 +13,7 @@
 #include "sandbox/loop.h"
 #include "kernel/host/publish.h"
 #include "kernel/host/queue.h"
+#include "kernel/host/transfer.h"
 #include "kernel/host/usage.h"
 #include "protocol/connection.h"
 #include "protocol/json.h"
@@ -52,12 +53,14 @@ struct kernel {
     bool ever_ready;
     bool told_to_end; /* it asked for its own end (EXIT) */
     int64_t started_ms;
-    int quick_deaths;      /* in a row, without an answer in between */
-    uint64_t generation;   /* which interpreter this is, from 1 */
-    bool branches;         /* it can fork itself into another host */
-    struct branch *branch; /* under way; or NULL */
-    int dump_signal;       /* what makes it write its stacks to descriptor 2; 0: nothing does */
-    char *interrupt_error; /* the ename of a run that was interrupted; NULL: not known */
+    int quick_deaths;          /* in a row, without an answer in between */
+    uint64_t generation;       /* which interpreter this is, from 1 */
+    bool branches;             /* it can fork itself into another host */
+    struct branch *branch;     /* under way; or NULL */
+    bool snapshots;            /* it can save and restore its variables */
+    struct transfer *transfer; /* under way; or NULL */
+    int dump_signal;           /* what makes it write its stacks to descriptor 2; 0: nothing does */
+    char *interrupt_error;     /* the ename of a run that was interrupted; NULL: not known */
     bool hello_sent;
 
     struct queue queue;

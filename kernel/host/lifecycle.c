@@ -141,7 +141,7 @@ static void begin(struct kernel *k)
     k->execution_count = 0;
     k->generation++;
     k->dump_signal = 0;
-    k->branches = false;
+    k->branches = k->snapshots = false;
     free(take(&k->interrupt_error));
     publish_status(&k->publisher, (struct bytes){0}, "starting");
     start_interpreter(k);
@@ -192,6 +192,7 @@ static void note_interrupts(struct kernel *k, json_t *ready)
     if (field_str(ready, "interrupt_error", OPTIONAL, &name, NULL) && name)
         k->interrupt_error = xstrdup(name);
     field_bool(ready, "branches", OPTIONAL, &k->branches, NULL);
+    field_bool(ready, "snapshots", OPTIONAL, &k->snapshots, NULL);
 }
 
 void kernel_ready(struct kernel *k, struct bytes json)
@@ -345,6 +346,7 @@ void kernel_on_end(void *kernel, const struct interpreter_end *end)
     k->end.last = *end;
     publish_flush(&k->publisher);
     branch_fail(k, "the interpreter ended");
+    transfer_fail(k, "the interpreter ended");
     if (k->phase == PHASE_ENDING) {
         end_now(k);
     } else if (ended && interpreter_refusal(ended)) {
@@ -432,6 +434,12 @@ static void backend_branch(struct backend *backend, struct bytes json, struct ou
     branch_begin((struct kernel *)backend, json, outcome);
 }
 
+static void backend_transfer(struct backend *backend, enum link_kind kind, struct bytes json,
+                             struct outcome outcome)
+{
+    transfer_begin((struct kernel *)backend, kind, json, outcome);
+}
+
 static void backend_state(struct backend *backend, struct backend_state *out)
 {
     static const char *const names[] = {
@@ -464,6 +472,7 @@ const struct backend_class kernel_backend = {
     .stop = backend_stop,
     .adopt = backend_adopt,
     .branch = backend_branch,
+    .transfer = backend_transfer,
     .state = backend_state,
     .reaped = backend_reaped,
 };

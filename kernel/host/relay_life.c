@@ -495,6 +495,15 @@ static void backend_branch(struct backend *backend, struct bytes json, struct ou
     outcome_tell(&outcome, false, 409, "a kernel that speaks ZeroMQ itself cannot be forked");
 }
 
+static void backend_transfer(struct backend *backend, enum link_kind kind, struct bytes json,
+                             struct outcome outcome)
+{
+    (void)backend;
+    (void)kind;
+    (void)json;
+    outcome_tell(&outcome, false, 409, "a kernel that speaks ZeroMQ itself has no snapshots");
+}
+
 static void backend_state(struct backend *backend, struct backend_state *out)
 {
     static const char *const names[] = {
@@ -530,6 +539,7 @@ const struct backend_class relay_backend = {
     .stop = backend_stop,
     .adopt = backend_adopt,
     .branch = backend_branch,
+    .transfer = backend_transfer,
     .state = backend_state,
     .reaped = backend_reaped,
 };

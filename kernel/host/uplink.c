@@ -401,13 +401,27 @@ static bool take_branch(struct uplink *u, const struct link_frame *frame, struct
     return true;
 }
 
+static bool take_save(struct uplink *u, const struct link_frame *frame, struct err *e)
+{
+    enum link_kind asked = frame->kind == LINK_SAVE_KERNEL ? LINK_SAVE : LINK_RESTORE;
+    (void)e;
+    u->plan.backend->class->transfer(u->plan.backend, asked, part(frame, 0), outcome_of(u, frame));
+    return true;
+}
+
 static const struct {
     enum link_kind kind;
     bool (*accept)(struct uplink *u, const struct link_frame *frame, struct err *e);
 } kinds[] = {
-    {LINK_CLIENT_MESSAGE, take_message}, {LINK_ACK, take_ack},   {LINK_INTERRUPT, take_interrupt},
-    {LINK_RESTART, take_restart},        {LINK_STOP, take_stop}, {LINK_ADOPT_KERNEL, take_adopt},
+    {LINK_CLIENT_MESSAGE, take_message},
+    {LINK_ACK, take_ack},
+    {LINK_INTERRUPT, take_interrupt},
+    {LINK_RESTART, take_restart},
+    {LINK_STOP, take_stop},
+    {LINK_ADOPT_KERNEL, take_adopt},
     {LINK_BRANCH_KERNEL, take_branch},
+    {LINK_SAVE_KERNEL, take_save},
+    {LINK_RESTORE_KERNEL, take_save},
 };
 
 static bool take_frame(struct peer *peer, const struct link_frame *frame, struct err *e)

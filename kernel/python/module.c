@@ -380,6 +380,19 @@ static PyObject *py_forked(PyObject *module, PyObject *none)
     return PyBool_FromLong(lane && lane_forked(lane));
 }
 
+static PyObject *py_take_descriptor(PyObject *module, PyObject *none)
+{
+    (void)module, (void)none;
+    int fds[LANE_DESCRIPTORS_MOST];
+    if (!core_lane())
+        return NULL;
+    size_t count = lane_take_descriptors(lane, fds);
+    for (size_t i = 1; i < count; i++)
+        close(fds[i]);
+    return count ? PyLong_FromLong(fds[0])
+                 : PyErr_Format(PyExc_ValueError, "no descriptor came with the frame");
+}
+
 static PyObject *py_hear_interrupts(PyObject *module, PyObject *none)
 {
     (void)module, (void)none;
@@ -461,6 +474,8 @@ static PyMethodDef methods[] = {
     {"write_stdout", py_write_stdout, METH_O, "write_stdout(text) -> its length"},
     {"write_stderr", py_write_stderr, METH_O, "write_stderr(text) -> its length"},
     {"flush", py_flush, METH_NOARGS, "send the text written so far"},
+    {"take_descriptor", py_take_descriptor, METH_NOARGS,
+     "take_descriptor() -> fd: that came with the last frame which had one"},
     {"hear_interrupts", py_hear_interrupts, METH_NOARGS,
      "put the C handler of SIGINT back after signal.signal() replaced it"},
     {"unraisable", py_unraisable, METH_O,

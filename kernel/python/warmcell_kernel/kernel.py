@@ -88,6 +88,10 @@ class Kernel:
             adopt(json.loads(parts[0]))
         elif kind == frames.BRANCH:
             branching.branch(self, number, bool(json.loads(parts[0]).get("force")))
+        elif kind in (frames.SAVE, frames.RESTORE):
+            from warmcell_kernel import snapshot_wire
+
+            snapshot_wire.answer(self.shell, kind, number)
 
     def handle_request(self, number: int, parts: list[bytes]) -> None:
         """Answers one request, by exactly one REPLY or DONE."""

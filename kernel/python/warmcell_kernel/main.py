@@ -194,6 +194,7 @@ def ready(banner: str) -> bytes:
         "stack_dump_signal": int(STACK_DUMP_SIGNAL),
         "interrupt_error": "KeyboardInterrupt",
         "branches": POSSIBLE,
+        "snapshots": True,
         "kernel_info": {
             "implementation": "warmcell",
             "implementation_version": __version__,
