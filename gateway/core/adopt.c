@@ -69,6 +69,16 @@ static void on_attach_deadline(uv_timer_t *timer)
     kill(k->host.pid, SIGKILL);
 }
 
+/* It was being handed out: nobody was told of it, and it may be half somebody's. A sandbox's folder
+ * has another name from the first step on. */
+static bool was_on_its_way(const struct kernel *k)
+{
+    if (k->handing || !k->pooled || !k->sandbox)
+        return k->handing;
+    scoped(string) char *folder = xasprintf("%s/%s", k->core->sandboxes_dir, k->sandbox->id);
+    return access(folder, F_OK) != 0;
+}
+
 static bool take_up(struct core *c, const char *id, json_t *saved)
 {
     struct err e = {0};
@@ -92,8 +102,10 @@ static bool take_up(struct core *c, const char *id, json_t *saved)
     k->uplink = uplink_open(c->loop, socket, &kernel_uplink_events, k);
     uv_timer_start(&k->timer, on_attach_deadline, ATTACH_LIMIT_MS, 0);
     scan_catch_up(c->scan, k);
-    if (k->handing)
-        kernel_kill_host(k); /* nobody was told of it, and it may be half somebody's */
+    if (was_on_its_way(k)) {
+        k->handing = true;
+        kernel_kill_host(k);
+    }
     log_info("kernel taken up", F_STR("kernel", id), F_INT("pid", pid));
     return true;
 }

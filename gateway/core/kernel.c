@@ -336,7 +336,6 @@ bool kernel_launch(struct kernel *k, struct err *e)
 {
     const struct settings_core *settings = &k->core->settings->core;
     scoped(string) char *socket = xasprintf("%s/host.sock", k->dir);
-    unlink(socket);
     if (!start_host(k, e))
         return false;
     k->epoch++;

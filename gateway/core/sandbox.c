@@ -381,9 +381,11 @@ static json_t *adoption_of(const struct sandbox *s, bool limits)
     return adoption;
 }
 
-/* Gives it the id that its taker will know: its folder has it at once, then its keeper. One that is
- * still being made, or whose keeper cannot be told, keeps the id that it has. */
-static void rename_it(struct handing *h)
+/* Gives it the id that its taker will know: its folder has it at once, then its keeper. From then
+ * on a gateway that comes back knows by the saved id, which has no folder any more, that it was
+ * half handed out, and ends it. One that is still being made, or whose keeper cannot be told, keeps
+ * the id that it has: false. */
+static bool rename_it(struct handing *h)
 {
     struct sandbox *s = h->s;
     char id[UUID_TEXT];
@@ -391,12 +393,13 @@ static void rename_it(struct handing *h)
     scoped(string) char *from = xasprintf("%s/%s", s->core->sandboxes_dir, s->id);
     scoped(string) char *to = xasprintf("%s/%s", s->core->sandboxes_dir, id);
     if (!is_reachable(s) || rename(from, to) != 0)
-        return;
+        return false;
     json_t *order = json_pack("{s:s, s:s}", "sandbox", s->id, "to", id);
     free(s->id);
     s->id = xstrdup(id);
     h->awaited++;
     keeper_ask(keeper_of(s), WIRE_RENAME, order, on_keeper_told, h);
+    return true;
 }
 
 static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env,
@@ -406,8 +409,8 @@ static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env
     *h = (struct handing){.s = s, .awaited = 1, .done = done, .user = user};
     bool changed = memcmp(limits, &s->limits, sizeof(*limits)) != 0;
     s->asks++;
-    kernel_save(s->kernel); /* as one that is on its way: a gateway that comes back ends it */
-    rename_it(h);
+    if (!rename_it(h))
+        kernel_save(s->kernel); /* as one that is on its way */
     s->limits = *limits;
     if (env)
         json_object_update(s->env, env);

@@ -314,7 +314,7 @@ static void start(struct keeper *k)
         try_later(k, &e);
         return;
     }
-    const struct spawn_plan plan = {w.word, environ, "/", k->log};
+    const struct spawn_plan plan = {.argv = w.word, .env = environ, .cwd = "/", .log = k->log};
     k->starts++;
     if (!spawn_session(&plan, &pid, &e)) {
         try_later(k, &e);

@@ -5,6 +5,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "gateway/launch/kernelspec.h"
 #include "gateway/launch/process.h"
@@ -12,6 +16,8 @@
 #include "gateway/launch/spawn.h"
 #include "gateway/place.h"
 #include "protocol/bytes.h"
+
+#define UPLINK_BACKLOG 16
 
 struct substitution {
     const char *name;
@@ -46,6 +52,8 @@ static void add_uplink(const struct launch *launch, struct words *w)
 {
     words_add(w, xstrdup("--uplink"));
     words_add(w, xasprintf("%s/host.sock", launch->dir));
+    words_add(w, xstrdup("--uplink-fd"));
+    words_add(w, xasprintf("%d", SPAWN_HANDED));
     words_add(w, xstrdup("--lease"));
     words_add(w, xasprintf("%lld", (long long)launch->lease_s));
     if (launch->keeper) {
@@ -120,6 +128,30 @@ static bool relay_words(const struct launch *launch, struct words *w, struct err
     return true;
 }
 
+/* Listens for the host, which is given the descriptor: the gateway connects at once and need not
+ * look for a socket that comes to be. -1: e is filled. */
+static int listen_for(const struct launch *launch, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/host.sock", launch->dir);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        fail(e, 503, "the path %s is too long for a socket", path);
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    mode_t old = umask(0177);
+    bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    umask(old);
+    if (bound && listen(fd, UPLINK_BACKLOG) == 0)
+        return fd;
+    fail_errno(e, 503, "the socket of a kernel cannot be made");
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 static bool local_start(const struct launch *launch, struct launched *out, struct err *e)
 {
     __attribute__((cleanup(words_scoped))) struct words w = {0};
@@ -128,8 +160,13 @@ static bool local_start(const struct launch *launch, struct launched *out, struc
     else if (!relay_words(launch, &w, e))
         return false;
     scoped(string) char *log = xasprintf("%s/host.log", launch->dir);
-    const struct spawn_plan plan = {w.word, launch->env->vars, launch->cwd, log};
-    if (!spawn_session(&plan, &out->pid, e))
+    int listener = listen_for(launch, e);
+    if (listener < 0)
+        return false;
+    const struct spawn_plan plan = {w.word, launch->env->vars, launch->cwd, log, listener};
+    bool spawned = spawn_session(&plan, &out->pid, e);
+    close(listener);
+    if (!spawned)
         return false;
     out->start_ticks = process_start(out->pid); /* 0: it ended already, and pidfd will tell */
     out->pidfd = process_watch(out->pid, 0);

@@ -34,8 +34,8 @@ struct launched {
 
 struct provisioner {
     const char *name;
-    /* Starts a host that serves launch->dir/host.sock. 502: the program cannot be started; 503:
-     * ours for now. */
+    /* Starts a host that serves launch->dir/host.sock, to which one can connect from now on. 502:
+     * the program cannot be started; 503: ours for now. */
     bool (*start)(const struct launch *launch, struct launched *out, struct err *e);
 };
 

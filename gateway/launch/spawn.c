@@ -49,7 +49,10 @@ static bool set_actions(posix_spawn_file_actions_t *actions, const struct spawn_
            posix_spawn_file_actions_addopen(actions, 1, plan->log, O_WRONLY | O_CREAT | O_APPEND,
                                             0600) == 0 &&
            posix_spawn_file_actions_adddup2(actions, 1, 2) == 0 &&
-           posix_spawn_file_actions_addclosefrom_np(actions, 3) == 0 &&
+           (!plan->handed ||
+            posix_spawn_file_actions_adddup2(actions, plan->handed, SPAWN_HANDED) == 0) &&
+           posix_spawn_file_actions_addclosefrom_np(actions, plan->handed ? SPAWN_HANDED + 1
+                                                                          : SPAWN_HANDED) == 0 &&
            (!plan->cwd || posix_spawn_file_actions_addchdir_np(actions, plan->cwd) == 0);
 }
 

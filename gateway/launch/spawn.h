@@ -27,9 +27,12 @@ struct spawn_plan {
     char *const *env;
     const char *cwd; /* NULL: the gateway's */
     const char *log; /* descriptors 1 and 2 append to it (0600) */
+    int handed;      /* becomes descriptor SPAWN_HANDED; 0: none is handed over */
 };
 
-/* Descriptor 0 is /dev/null, none above 2 stays open; signals have their defaults. 502. */
+#define SPAWN_HANDED 3
+
+/* Descriptor 0 is /dev/null, none but these stays open; signals have their defaults. 502. */
 bool spawn_session(const struct spawn_plan *plan, pid_t *pid, struct err *e);
 
 /* The last line of a log behind the byte `from`, cut at 300 bytes, as clean UTF-8. Given; NULL:

@@ -128,6 +128,7 @@ static bool open_uplink(struct host *host, struct err *e)
         return true;
     struct uplink_plan plan = {
         .path = host->options.uplink,
+        .listen_fd = host->options.uplink_fd,
         .lease_s = host->options.lease_s,
         .connection_file = host->relay ? host->options.relay : host->options.connection_file,
         .memory_bytes = UNACKED_MEMORY_BYTES,

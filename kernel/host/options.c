@@ -6,13 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "protocol/memory.h"
 
 #define LEASE_MOST_S (30 * 24 * 3600)
 #define BYTES_MOST   (INT64_C(1) << 50)
 
-enum kind { TEXT, SECONDS, DURATION, BYTES, FLAG };
+#define DESCRIPTOR_MOST 65535
+
+enum kind { TEXT, SECONDS, DURATION, BYTES, DESCRIPTOR, FLAG };
 
 static const struct option_row {
     const char *name;
@@ -26,6 +29,8 @@ static const struct option_row {
      "serve the ZeroMQ sockets that this connection file names; ports of 0 are picked"},
     {"--uplink", NULL, "PATH", TEXT, offsetof(struct options, uplink),
      "serve a gateway on this Unix socket"},
+    {"--uplink-fd", NULL, "N", DESCRIPTOR, offsetof(struct options, uplink_fd),
+     "with --uplink: descriptor N listens there already"},
     {"--lease", NULL, "SECONDS", SECONDS, offsetof(struct options, lease_s),
      "end when no gateway has been attached for so long"},
     {"--await-branch", NULL, "PATH", TEXT, offsetof(struct options, await_branch),
@@ -105,6 +110,16 @@ static bool set_duration(const struct option_row *row, const char *text, int64_t
                 (long long)DEADLINE_MOST_MS / 1000);
 }
 
+static bool set_descriptor(const struct option_row *row, const char *text, int *out, struct err *e)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+    if (*end || end == text || number <= STDERR_FILENO || number > DESCRIPTOR_MOST)
+        return fail(e, 400, "%s: must be a descriptor from 3 to %d", row->name, DESCRIPTOR_MOST);
+    *out = (int)number;
+    return true;
+}
+
 static bool set_value(const struct option_row *row, const char *text, struct options *out,
                       struct err *e)
 {
@@ -113,6 +128,8 @@ static bool set_value(const struct option_row *row, const char *text, struct opt
         return set_number(row, text, LEASE_MOST_S, (int64_t *)place, e);
     if (row->kind == BYTES)
         return set_number(row, text, BYTES_MOST, (int64_t *)place, e);
+    if (row->kind == DESCRIPTOR)
+        return set_descriptor(row, text, (int *)place, e);
     if (row->kind == DURATION)
         return set_duration(row, text, (int64_t *)place, e);
     *(const char **)place = text;
@@ -133,6 +150,8 @@ static bool check(const struct options *o, struct err *e)
         return fail(e, 400, "-f FILE or --uplink PATH is needed (see --help)");
     if (o->lease_s && !o->uplink)
         return fail(e, 400, "--lease: needs --uplink");
+    if (o->uplink_fd && !o->uplink)
+        return fail(e, 400, "--uplink-fd: needs --uplink");
     if (o->relay && (!o->uplink || o->connection_file))
         return fail(e, 400, "--relay: needs --uplink and takes no -f");
     if (o->relay && has_limits(o))

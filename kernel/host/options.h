@@ -12,6 +12,7 @@
 struct options {
     const char *connection_file;
     const char *uplink;
+    int uplink_fd;   /* 0: none */
     int64_t lease_s; /* 0: none */
     struct run_limits limits;
     const char *await_branch;

@@ -6,6 +6,7 @@
 #include "kernel/host/uplink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -609,6 +610,18 @@ static bool make_way(const struct sockaddr_un *address, struct err *e)
     return true;
 }
 
+/* Who started us listens already and is perhaps connected: nothing has to be waited for. */
+static bool take_listener(struct uplink *u, struct err *e)
+{
+    int fd = u->plan.listen_fd, listens = 0;
+    socklen_t size = sizeof listens;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || !listens ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+        return fail(e, 400, "--uplink-fd: descriptor %d does not listen", fd);
+    u->listen_fd = fd;
+    return true;
+}
+
 static bool listen_on(struct uplink *u, struct err *e)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -616,6 +629,8 @@ static bool listen_on(struct uplink *u, struct err *e)
         return fail(e, 400, "--uplink: the path is longer than %zu bytes",
                     sizeof address.sun_path - 1);
     strcpy(address.sun_path, u->plan.path);
+    if (u->plan.listen_fd)
+        return take_listener(u, e);
     if (!make_way(&address, e))
         return false;
     u->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -10,6 +10,7 @@
 /* Strings are borrowed for the life of the uplink. */
 struct uplink_plan {
     const char *path;            /* of the socket; at most 107 bytes */
+    int listen_fd;               /* listens at path already; taken. 0: none does */
     int64_t lease_s;             /* 0: for ever */
     const char *connection_file; /* what STATE says; or NULL */
     size_t memory_bytes;         /* the bound of what is kept in memory */
@@ -21,7 +22,8 @@ struct uplink_plan {
 
 struct uplink;
 
-/* Listens (mode 0600). 400: the path is too long; 409: another process serves it; 503. */
+/* Listens (mode 0600). 400: the path is too long, the descriptor is not that of a socket; 409:
+ * another process serves it; 503. */
 struct uplink *uplink_open(struct loop *loop, const struct uplink_plan *plan, struct err *e);
 struct frontend *uplink_frontend(struct uplink *u);
 

@@ -331,7 +331,7 @@ class Interpreter:
 
         def on_frame(frame: Frame, answer: Answer) -> None:
             nonlocal done
-            if not done and answer.stdout.rstrip("\n").endswith(text):
+            if not done and answer.stdout.rstrip().endswith(text):
                 done = True
                 self.interrupt()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from kernel.fake_driver import dump
 from kernel.host_process import (
     ACK,
     ADOPT_KERNEL,
+    DRIVER,
     LINK_INTERRUPT,
     RESTART,
     STOP,
@@ -22,6 +24,7 @@ from kernel.host_process import (
     v1_encode,
 )
 from support import processes
+from support.programs import programs
 
 
 def text(messages: list[Received]) -> str:
@@ -47,6 +50,32 @@ def test_a_cell() -> None:
         ]
         assert own[3].buffers == [b"b" * 10, b""]
         assert host.socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_socket_that_listens_already(tmp_path: Path) -> None:
+    """Who connected before the host was there is attached; what does not listen is refused."""
+    path = tmp_path / "uplink"
+    with socket.socket(socket.AF_UNIX) as listener:
+        number = listener.fileno()
+        command = [str(programs().host), "--uplink", str(path), "--uplink-fd", str(number),
+                   "--history", "none", "--driver", "--", sys.executable, str(DRIVER)]  # fmt: skip
+        refused = subprocess.run(
+            command, pass_fds=[number], capture_output=True, text=True, check=False
+        )
+        assert refused.returncode != 0
+        assert f"--uplink-fd: descriptor {number} does not listen" in refused.stderr
+        listener.bind(str(path))
+        listener.listen()
+        gateway = Gateway(path)
+        host = subprocess.Popen(command, pass_fds=[number])
+        processes.own(host.pid)
+    assert gateway.state()["pid"] == host.pid
+    assert text(gateway.until_idle(gateway.execute("print a"))) == "a\n"
+    host.terminate()
+    gateway.death()
+    host.wait(30)
+    processes.disown(host.pid)
+    assert not path.exists()
 
 
 def test_input_goes_to_the_asking_identity() -> None:

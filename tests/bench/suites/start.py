@@ -2,27 +2,26 @@
 and in a kernel of jupyter_server.
 
 - fork: a sandbox that is made when it is asked for; pool: one that stood ready.
-- Bursts: 50 requests at once from 50 threads; the time of a create is until its 201, of a first
-  result until a cell of a sandbox of that burst has answered, all running at once.
+- Bursts: 50 requests at once on 50 connections, each followed by a cell when its 201 is there;
+  the time of a create is until its 201, of a first result until its cell has answered.
 - Confinement added: a sandbox from a fork less an owner's kernel from a fork.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import statistics
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from harness import servers
-from harness.kernels import OURS
+from harness.kernels import OURS, program
 from harness.processes import BenchError
-from harness.sandboxes import Sandbox, gateway, wait_pool, wait_warm
+from harness.sandboxes import gateway, wait_pool, wait_warm
 from harness.servers import Server, ServerKind, running
 from harness.suite import Metric
-from harness.websocket import KernelSocket
 
 Say = Callable[[str], None]
 
@@ -31,6 +30,15 @@ STARTS = 20
 PEER_STARTS = 5
 BURST = 50
 SMALL_POOL = 8
+LIMIT_S = 120
+
+
+class Times(NamedTuple):
+    """Of one kernel or sandbox, from the moment before the first request of its burst left."""
+
+    created_ms: float
+    answered_ms: float
+
 
 METRICS = (
     Metric("fork_first_result", "ms", "create to first result with the imports, forked"),
@@ -44,72 +52,33 @@ METRICS = (
 )
 
 
-def first_result(client: KernelSocket) -> None:
-    """Runs the imports and checks that they gave 2."""
-    execution = client.execute(IMPORTS)
-    shown = [m for m in execution.published if b'"execute_result"' in m.header]
-    if execution.reply["status"] != "ok" or len(shown) != 1:
-        raise BenchError(f"the imports gave {execution.reply}")
+def first_results(server: Server, count: int, path: str, **body: object) -> list[Times]:
+    """Creates so many at once, runs the imports in each, and ends them; see first_results.c."""
+    argv = [program("tests", "bench", "first_results"), str(server.port), server.token, str(count),
+            path, json.dumps(body), IMPORTS]  # fmt: skip
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    if done.returncode != 0:
+        raise BenchError(f"{server.kind.name}: {done.stderr.strip()}")
+    found = []
+    for line in done.stdout.splitlines():
+        name, created, answered = line.split()
+        found.append(Times(float(created), float(answered)))
+        server.call("DELETE", f"{path}/{name}", 204)
+    return found
 
 
 def sandbox_ms(server: Server) -> float:
-    began = time.perf_counter()
-    sandbox = Sandbox(server)
-    with closing(sandbox.open()) as client:
-        first_result(client)
-        took = time.perf_counter() - began
-    sandbox.delete()
-    return took * 1000
+    return first_results(server, 1, "/v1/sandboxes")[0].answered_ms
 
 
 def kernel_ms(server: Server) -> float:
-    began = time.perf_counter()
-    kernel_id = server.start_kernel(server.kind.kernel_name)
-    with closing(server.open(kernel_id)) as client:
-        first_result(client)
-        took = time.perf_counter() - began
-    server.end_kernel(kernel_id)
-    return took * 1000
+    (times,) = first_results(server, 1, "/api/kernels", name=server.kind.kernel_name)
+    return times.answered_ms
 
 
-def p99(times: list[float]) -> float:
-    return sorted(times)[min(len(times) - 1, int(len(times) * 0.99))]
-
-
-def burst(server: Server) -> tuple[float, float]:
-    """p99 of the creates and of the first results, in ms."""
-    made: list[Sandbox] = []
-    created: list[float] = []
-    answered: list[float] = []
-    failed: list[BaseException] = []
-    start, all_made = threading.Barrier(BURST), threading.Barrier(BURST)
-
-    def one() -> None:
-        try:
-            start.wait()
-            began = time.perf_counter()
-            sandbox = Sandbox(server)
-            created.append((time.perf_counter() - began) * 1000)
-            made.append(sandbox)
-            with closing(sandbox.open()) as client:
-                first_result(client)
-            answered.append((time.perf_counter() - began) * 1000)
-            all_made.wait()
-        except BaseException as error:
-            failed.append(error)
-            start.abort()
-            all_made.abort()
-
-    threads = [threading.Thread(target=one) for _ in range(BURST)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise BenchError(f"a burst failed: {failed[0]!r}")
-    for sandbox in made:
-        sandbox.delete()
-    return p99(created), p99(answered)
+def p99(times: Iterable[float]) -> float:
+    ordered = sorted(times)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
 
 def measure_bursts(say: Say) -> dict[str, float]:
@@ -119,9 +88,9 @@ def measure_bursts(say: Say) -> dict[str, float]:
         with running(gateway(f"--pool-min={pool}", f"--pool-max={pool}")) as server:
             wait_warm(server)
             wait_pool(server, pool)
-            creates, results = burst(server)
-            numbers[f"{name}_p99"] = creates
-            numbers[f"{name}_first_result_p99"] = results
+            times = first_results(server, BURST, "/v1/sandboxes")
+            numbers[f"{name}_p99"] = p99(each.created_ms for each in times)
+            numbers[f"{name}_first_result_p99"] = p99(each.answered_ms for each in times)
     return numbers
 
 
