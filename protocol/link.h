@@ -46,6 +46,7 @@ enum link_kind {
     LINK_BRANCH_KERNEL = 71,  /* likewise; [json {"to": path, "force": bool}] */
     LINK_SAVE_KERNEL = 72,    /* likewise; [json {"to": path, "limit_s": n}] */
     LINK_RESTORE_KERNEL = 73, /* likewise */
+    LINK_CANCEL = 74,         /* likewise; [json {"msg_id": ""}]: not run, or interrupted */
     /* host to gateway */
     LINK_STATE = 80,  /* number: last sequence given out; [json] */
     LINK_RESULT = 81, /* number: the caller's; [json {"ok": bool, "status": n, "message": ""}] */

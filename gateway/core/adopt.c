@@ -11,6 +11,7 @@
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
+#include "gateway/store/execution_table.h"
 #include "gateway/store/kernel_table.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -153,6 +154,7 @@ static void remove_folder_if_unowned(struct core *c, const char *id)
         if (strcmp(c->sandboxes[i]->id, id) == 0)
             return;
     log_info("what a sandbox left is cleared away", F_STR("sandbox", id));
+    execution_table_remove(c->store, id);
     sandbox_folder_remove(c, id, NULL, NULL);
 }
 

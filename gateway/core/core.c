@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/execution_state.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/session.h"
 #include "gateway/core/state.h"
@@ -182,6 +183,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     c->sessions = sessions_new();
     start_handles(c);
     core_adopt(c);
+    executions_load(c);
     sessions_load(c);
     warm_ahead(c);
     pool_refill(c);

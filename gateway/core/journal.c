@@ -257,6 +257,21 @@ uint64_t journal_bytes(const struct journal *j)
     return j->bytes;
 }
 
+size_t journal_segments(const struct journal *j)
+{
+    return j->count;
+}
+
+uint64_t journal_segment(const struct journal *j, size_t index)
+{
+    return j->segments[index].first;
+}
+
+bool journal_begins(const struct journal *j)
+{
+    return j->fd < 0 || !j->count || j->segments[j->count - 1].bytes >= JOURNAL_SEGMENT_BYTES;
+}
+
 void journal_source(const struct journal *j, uint64_t *source, uint32_t *epoch)
 {
     *source = j->source;
@@ -307,8 +322,7 @@ static void note_batch(struct journal *j, struct bytes batch)
 
 bool journal_append(struct journal *j, struct bytes batch, struct err *e)
 {
-    bool full = j->count && j->segments[j->count - 1].bytes >= JOURNAL_SEGMENT_BYTES;
-    bool stored = ((j->fd >= 0 && !full) || begin_segment(j, e)) && write_whole(j->fd, batch, e);
+    bool stored = (!journal_begins(j) || begin_segment(j, e)) && write_whole(j->fd, batch, e);
     note_batch(j, batch);
     if (!stored) {
         while (j->count)

@@ -48,6 +48,16 @@ journal_first(const struct journal *j); /* lowest sequence that can be read; las
 uint64_t journal_last(const struct journal *j); /* 0: nothing was ever written */
 uint64_t journal_bytes(const struct journal *j);
 
+/* The segments, oldest first, and the first sequence of each. */
+size_t journal_segments(const struct journal *j);
+uint64_t journal_segment(const struct journal *j, size_t index);
+/* The next batch begins a segment: what stands at the start of one goes first. */
+bool journal_begins(const struct journal *j);
+
+/* The identity of a record that is the journal's own, about what is in the segments before it: no
+ * session can have it, as it is no UTF-8. */
+#define JOURNAL_MARK "\xff"
+
 /* The source and epoch of the last record that a host sent; 0 when there is none. */
 void journal_source(const struct journal *j, uint64_t *source, uint32_t *epoch);
 

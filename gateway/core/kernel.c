@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/execution_state.h"
 #include "gateway/core/json_file.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/state.h"
@@ -134,6 +135,7 @@ static void kernel_free(struct kernel *k)
     journal_close(k->journal);
     places_close(k->places);
     requests_clear(&k->requests);
+    json_decref(k->known_executions);
     environment_free(&k->env);
     buffer_free(&k->batch);
     json_decref(k->spec);
@@ -572,6 +574,7 @@ void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_fil
     fail(&e, 502, "kernel %s ended", k->id);
     k->gone = true;
     readers_end(k, code, reason);
+    executions_kernel_gone(k, keep_files);
     scan_forget(k->core->scan, k);
     uplink_close(k->uplink);
     k->uplink = NULL;

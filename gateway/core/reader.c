@@ -18,8 +18,8 @@ struct reader {
     struct kernel *kernel;
     struct reader_events events;
     void *user;
-    char *session;
-    int slot; /* -1: the session cannot come back */
+    char *session; /* NULL: it is given everything */
+    int slot;      /* -1: the session cannot come back */
     struct journal_cursor cursor;
     bool full; /* the client takes nothing now */
     bool closed;
@@ -55,7 +55,7 @@ static void retire(struct reader *r)
 {
     struct kernel *k = r->kernel;
     r->closed = true;
-    k->connections--;
+    k->connections -= r->session != NULL;
     if (r->slot >= 0)
         places_hold(k->places, r->slot, false);
     if (k->delivering)
@@ -125,7 +125,7 @@ static void find_place(struct reader *r, bool keep)
 static void end_same_session(struct kernel *k, const char *session)
 {
     for (struct reader *r = k->readers; r; r = r->next)
-        if (!r->closed && strcmp(r->session, session) == 0) {
+        if (!r->closed && r->session && strcmp(r->session, session) == 0) {
             end(r, 1000, "a newer connection has this session");
             return;
         }
@@ -148,9 +148,29 @@ struct reader *reader_open(struct kernel *k, const char *session, bool keep,
     return r;
 }
 
+struct reader *reader_open_at(struct kernel *k, uint64_t sequence,
+                              const struct reader_events *events, void *user)
+{
+    struct reader *r = xcalloc(1, sizeof(*r));
+    r->kernel = k;
+    r->events = *events;
+    r->user = user;
+    r->slot = -1;
+    r->cursor.next = sequence;
+    r->next = k->readers;
+    k->readers = r;
+    core_catch_up_soon(k->core);
+    return r;
+}
+
 /* Tells a client that the log had no room for all that it missed. */
 static void tell_dropped(struct reader *r, uint64_t first)
 {
+    if (!r->session) {
+        r->cursor = (struct journal_cursor){.next = first};
+        r->events.on_dropped(r->user, first);
+        return;
+    }
     scoped(buffer) struct buffer frame = {0};
     scoped(string) char *text = xasprintf(
         "\n[warmcell: %llu messages are missing here: they were no longer in this kernel's log, "
@@ -174,14 +194,17 @@ static void give(struct reader *r, struct shared *run)
 {
     struct bytes rest = shared_view(run);
     struct journal_record record;
+    bool all = !r->session;
     struct bytes session = bytes_of(r->session);
     while (!r->closed && !r->full && journal_next(&rest, &record)) {
         if (record.sequence < r->cursor.next)
             continue;
         r->cursor = (struct journal_cursor){.next = record.sequence + 1};
-        if (record.identity.len == 0 || bytes_equal(record.identity, session))
+        if (all || record.identity.len == 0 || bytes_equal(record.identity, session))
             r->full = !r->events.on_message(r->user, run, &record);
     }
+    if (!r->closed && r->events.on_pause)
+        r->events.on_pause(r->user);
 }
 
 /* The same from disk: the cursor stays where the reading goes on if the whole piece was taken. */

@@ -17,6 +17,11 @@ struct reader_events {
      * client shall not come back), or the gateway ends (1012). The reader is gone when this is
      * called. */
     void (*on_end)(void *user, int code, const char *reason);
+    /* NULL, or: what there was for now has been given. The reader is not to be closed here. */
+    void (*on_pause)(void *user);
+    /* Of reader_open_at: what is before this sequence was dropped from the journal; not NULL then.
+     * To be closed here, or it goes on from there. */
+    void (*on_dropped)(void *user, uint64_t first);
 };
 
 /* Begins to read. session is 1..100 bytes; keep says whether it may come back and be replayed.
@@ -24,6 +29,10 @@ struct reader_events {
  * ended first. */
 struct reader *reader_open(struct kernel *k, const char *session, bool keep,
                            const struct reader_events *events, void *user);
+/* The same of every message from a sequence on, whoever it is for. It has no session, cannot come
+ * back, and does not count as a connection. */
+struct reader *reader_open_at(struct kernel *k, uint64_t sequence,
+                              const struct reader_events *events, void *user);
 void reader_close(struct reader *r); /* NULL is fine; no event comes after it */
 struct kernel *reader_kernel(const struct reader *r);
 

@@ -11,6 +11,7 @@
 
 #include "gateway/core/state.h"
 #include "gateway/log.h"
+#include "gateway/store/execution_table.h"
 #include "gateway/store/kernel_table.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -130,6 +131,7 @@ static void clear_away(struct sandbox *s)
 {
     s->asks++;
     s->ending = true;
+    execution_table_remove(s->core->store, s->id);
     if (is_reachable(s))
         keeper_ask(keeper_of(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_closed, s);
     else

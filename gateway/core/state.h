@@ -77,6 +77,7 @@ struct core {
     int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
     struct pool pools[POOLS];
     struct kept keepers[KEEPERS];
+    int64_t last_execution;     /* the highest position of all */
     struct sandbox **sandboxes; /* owned: pooled and ending ones too */
     size_t sandbox_count;
     char *sandboxes_dir;
@@ -180,6 +181,11 @@ struct kernel {
     struct buffer batch;
     bool batch_displays;
     uint64_t release_at_bytes;
+
+    struct execution *executions; /* open ones, in the order in which they were asked for */
+    uint64_t executions_from;     /* the journal is kept from here on; 0: it had none */
+    json_t *known_executions;     /* owned: those its host said it has; NULL: nothing to look up */
+    uint64_t known_at;            /* they are what follows after this of its sequences */
 
     struct reader *readers;
     size_t connections;

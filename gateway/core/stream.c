@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/execution_state.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
@@ -127,8 +128,22 @@ static void take_reply(struct kernel *k, struct bytes frame)
 }
 
 static void put(struct kernel *k, struct bytes identity, struct bytes type, struct bytes frame,
+                uint64_t source);
+
+/* What stands at the start of a segment, so that older ones can go: how many events each open
+ * execution has had. */
+static void put_mark(struct kernel *k)
+{
+    scoped(buffer) struct buffer mark = {0};
+    if (k->batch.len == 0 && journal_begins(k->journal) && executions_mark(k, &mark))
+        put(k, bytes_of(JOURNAL_MARK), bytes_of("mark"), buffer_view(&mark), 0);
+}
+
+static void put(struct kernel *k, struct bytes identity, struct bytes type, struct bytes frame,
                 uint64_t source)
 {
+    if (k->executions && !bytes_is(identity, JOURNAL_MARK))
+        put_mark(k);
     const struct journal_record record = {
         .sequence = k->next_sequence++,
         .source = source,
@@ -140,6 +155,8 @@ static void put(struct kernel *k, struct bytes identity, struct bytes type, stru
     journal_encode(&k->batch, &record);
     if (artifact_may_hold(type))
         k->batch_displays = true;
+    if (k->executions)
+        executions_take(k, &record);
 }
 
 void kernel_publish(struct kernel *k, const char *identity, const char *msg_type,
@@ -195,7 +212,10 @@ static void release_read(struct kernel *k)
 {
     if (journal_bytes(k->journal) < k->release_at_bytes)
         return;
-    journal_release(k->journal, places_lowest(k->places) + 1);
+    uint64_t needed = places_lowest(k->places) + 1;
+    if (k->executions_from && k->executions_from < needed)
+        needed = k->executions_from; /* their events are read from here, later too */
+    journal_release(k->journal, needed);
     k->release_at_bytes = journal_bytes(k->journal) + JOURNAL_SEGMENT_BYTES;
 }
 
@@ -276,6 +296,7 @@ static void take_state(struct kernel *k, const struct link_frame *frame)
             k->state = states[i].state;
     if (k->state == KERNEL_STARTING && !kernelspec_has_uplink(k->spec))
         nudge(k);
+    executions_known(k, state, frame->number);
     if (k->branching)
         branching_attached(k); /* may end k */
 }
@@ -325,8 +346,10 @@ static void on_frame(void *user, const struct link_frame *frame)
 static void on_batch(void *user)
 {
     struct kernel *k = user;
-    if (!k->gone)
-        kernel_flush(k);
+    if (k->gone)
+        return;
+    executions_caught_up(k);
+    kernel_flush(k);
 }
 
 static void on_lost(void *user, const char *why)

@@ -83,7 +83,7 @@ static void on_end(void *user, int code, const char *reason)
     websocket_close(client->socket, code, reason);
 }
 
-static const struct reader_events reader_events = {on_record, on_end};
+static const struct reader_events reader_events = {on_record, on_end, NULL, NULL};
 
 /* Decodes a client's message; frame is its v1 form, in scratch if it came in the other framing. */
 static bool decode(const struct client *client, struct bytes data, bool binary, struct framed *f,

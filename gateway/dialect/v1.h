@@ -26,6 +26,13 @@ void v1_context_show(struct exchange *x, void *core);
 void v1_context_delete(struct exchange *x, void *core);
 json_t *v1_contexts_model(const struct sandbox *s); /* an array; given */
 
+void v1_executions_create(struct exchange *x, void *core);
+void v1_executions_list(struct exchange *x, void *core);
+void v1_execution_show(struct exchange *x, void *core);
+void v1_execution_events(struct exchange *x, void *core);
+void v1_execution_cancel(struct exchange *x, void *core);
+void v1_execution_input(struct exchange *x, void *core);
+
 void v1_metrics(struct exchange *x, void *core);
 
 void v1_artifacts_list(struct exchange *x, void *core);

@@ -8,7 +8,7 @@
 #include "gateway/store/schema.h"
 #include "protocol/memory.h"
 
-#define STATEMENTS_LIMIT 32
+#define STATEMENTS_LIMIT 64
 #define BUSY_MS          5000
 
 struct database {

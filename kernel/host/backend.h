@@ -3,6 +3,7 @@
 #ifndef WARMCELL_KERNEL_HOST_BACKEND_H
 #define WARMCELL_KERNEL_HOST_BACKEND_H
 
+#include <jansson.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,7 +32,8 @@ struct backend_state {
     const char *execution_state;
     const char
         *reason; /* why the last one ended, or the kernel does; borrowed; NULL: nothing to say */
-    enum cause cause; /* with a reason */
+    enum cause cause;   /* with a reason */
+    json_t *executions; /* msg_ids of those that run or wait; given; NULL: not known */
 };
 
 /* Why the host must end, told once through the on_end of the backend's plan. */
@@ -54,6 +56,7 @@ struct backend_class {
     /* kind: what the interpreter is sent, LINK_SAVE or LINK_RESTORE */
     void (*transfer)(struct backend *backend, enum link_kind kind, struct bytes json,
                      struct outcome outcome);
+    void (*cancel)(struct backend *backend, struct bytes json, struct outcome outcome);
     void (*state)(struct backend *backend, struct backend_state *out);
     void (*reaped)(struct backend *backend,
                    pid_t pid); /* pid can be waited for; called before it is */

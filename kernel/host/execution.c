@@ -14,14 +14,9 @@
 #define REPLY_FREE_BYTES (64u * 1024) /* of a reply, beyond the limit of output */
 
 static const char *const outcomes[] = {
-    [RUN_OK] = "ok",
-    [RUN_ERROR] = "error",
-    [RUN_INTERRUPTED] = "interrupted",
-    [RUN_TIMEOUT] = "timeout",
-    [RUN_KILLED] = "killed",
-    [RUN_OOM] = "oom",
-    [RUN_ABORTED] = "aborted",
-    [RUN_OUTPUT_LIMIT] = "output_limit",
+    [RUN_OK] = "ok",           [RUN_ERROR] = "error",         [RUN_INTERRUPTED] = "interrupted",
+    [RUN_TIMEOUT] = "timeout", [RUN_KILLED] = "killed",       [RUN_OOM] = "oom",
+    [RUN_ABORTED] = "aborted", [RUN_CANCELLED] = "cancelled", [RUN_OUTPUT_LIMIT] = "output_limit",
 };
 
 /* Why the run did not end by itself; all empty when it did. */
@@ -297,10 +292,16 @@ void execution_lost(struct kernel *k, enum cause cause, const char *text)
         kernel_answer_error(k, k->running, name, text);
 }
 
+static const char aborted[] = "{\"status\":\"aborted\"}";
+
 void execution_aborted(struct kernel *k, const struct request *request)
 {
-    static const char aborted[] = "{\"status\":\"aborted\"}";
     send_reply(k, request, (struct body){.content = bytes_of(aborted)}, RUN_ABORTED);
+}
+
+void execution_cancelled(struct kernel *k, const struct request *request)
+{
+    send_reply(k, request, (struct body){.content = bytes_of(aborted)}, RUN_CANCELLED);
 }
 
 void execution_refused(struct kernel *k, const struct request *request, const char *name,

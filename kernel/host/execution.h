@@ -19,6 +19,7 @@ enum run_outcome {
     RUN_OOM,
     RUN_OUTPUT_LIMIT,
     RUN_ABORTED,
+    RUN_CANCELLED,
 };
 
 /* The running request is an execution, and was just sent. */
@@ -37,6 +38,7 @@ void execution_lost(struct kernel *k, enum cause cause, const char *text);
 
 /* Replies of executions that were not run: `aborted`, or an error. */
 void execution_aborted(struct kernel *k, const struct request *request);
+void execution_cancelled(struct kernel *k, const struct request *request); /* aborted, too */
 void execution_refused(struct kernel *k, const struct request *request, const char *name,
                        const char *text);
 

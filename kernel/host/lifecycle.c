@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/host/cancel.h"
 #include "kernel/host/execution.h"
 #include "kernel/host/keeper_client.h"
 #include "kernel/host/report.h"
@@ -440,6 +441,11 @@ static void backend_transfer(struct backend *backend, enum link_kind kind, struc
     transfer_begin((struct kernel *)backend, kind, json, outcome);
 }
 
+static void backend_cancel(struct backend *backend, struct bytes json, struct outcome outcome)
+{
+    cancel_order((struct kernel *)backend, json, outcome);
+}
+
 static void backend_state(struct backend *backend, struct backend_state *out)
 {
     static const char *const names[] = {
@@ -452,6 +458,7 @@ static void backend_state(struct backend *backend, struct backend_state *out)
     bool ends = k->end.reason != NULL;
     out->reason = ends ? k->end.reason : k->past_reason;
     out->cause = ends ? k->end.cause : k->past_cause;
+    out->executions = kernel_executions(k);
 }
 
 static void backend_reaped(struct backend *backend, pid_t pid)
@@ -473,6 +480,7 @@ const struct backend_class kernel_backend = {
     .adopt = backend_adopt,
     .branch = backend_branch,
     .transfer = backend_transfer,
+    .cancel = backend_cancel,
     .state = backend_state,
     .reaped = backend_reaped,
 };

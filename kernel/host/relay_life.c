@@ -504,6 +504,14 @@ static void backend_transfer(struct backend *backend, enum link_kind kind, struc
     outcome_tell(&outcome, false, 409, "a kernel that speaks ZeroMQ itself has no snapshots");
 }
 
+static void backend_cancel(struct backend *backend, struct bytes json, struct outcome outcome)
+{
+    (void)backend;
+    (void)json;
+    outcome_tell(&outcome, false, 409,
+                 "of a kernel that speaks ZeroMQ itself no single execution can be cancelled");
+}
+
 static void backend_state(struct backend *backend, struct backend_state *out)
 {
     static const char *const names[] = {
@@ -540,6 +548,7 @@ const struct backend_class relay_backend = {
     .adopt = backend_adopt,
     .branch = backend_branch,
     .transfer = backend_transfer,
+    .cancel = backend_cancel,
     .state = backend_state,
     .reaped = backend_reaped,
 };

@@ -270,13 +270,13 @@ static void send_state(struct uplink *u)
     struct backend_state state = {0};
     u->plan.backend->class->state(u->plan.backend, &state);
     const char *file = u->plan.connection_file;
-    json_t *json =
-        json_pack("{s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:o, s:s?}", "version", LINK_VERSION, "pid",
-                  (int)getpid(), "interpreter_pid", number_or_null(state.pid, 0),
-                  "interpreter_session", number_or_null(state.pid, 0), "execution_state",
-                  u->finishing ? "dead" : state.execution_state, "started", u->started,
-                  "connection_file", file ? json_string(file) : json_null(), "reason",
-                  sentence(state.reason), "cause", state.reason ? cause_word(state.cause) : NULL);
+    json_t *json = json_pack(
+        "{s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:o, s:s?, s:o*}", "version", LINK_VERSION, "pid",
+        (int)getpid(), "interpreter_pid", number_or_null(state.pid, 0), "interpreter_session",
+        number_or_null(state.pid, 0), "execution_state",
+        u->finishing ? "dead" : state.execution_state, "started", u->started, "connection_file",
+        file ? json_string(file) : json_null(), "reason", sentence(state.reason), "cause",
+        state.reason ? cause_word(state.cause) : NULL, "executions", state.executions);
     char *text = json_dumps(json, JSON_COMPACT);
     send_control(u, LINK_STATE, unacked_last(u->unacked), text);
     free(text);
@@ -410,6 +410,13 @@ static bool take_save(struct uplink *u, const struct link_frame *frame, struct e
     return true;
 }
 
+static bool take_cancel(struct uplink *u, const struct link_frame *frame, struct err *e)
+{
+    (void)e;
+    u->plan.backend->class->cancel(u->plan.backend, part(frame, 0), outcome_of(u, frame));
+    return true;
+}
+
 static const struct {
     enum link_kind kind;
     bool (*accept)(struct uplink *u, const struct link_frame *frame, struct err *e);
@@ -423,6 +430,7 @@ static const struct {
     {LINK_BRANCH_KERNEL, take_branch},
     {LINK_SAVE_KERNEL, take_save},
     {LINK_RESTORE_KERNEL, take_save},
+    {LINK_CANCEL, take_cancel},
 };
 
 static bool take_frame(struct peer *peer, const struct link_frame *frame, struct err *e)

@@ -201,6 +201,24 @@ static void test_release_keeps_what_is_needed(void **state)
     assert_int_equal(read_from(p, 12, 1 << 20), 19);
 }
 
+/* What goes into each segment first must know when one begins, also after the journal came back. */
+static void test_says_when_a_segment_begins(void **state)
+{
+    struct place *p = *state;
+    size_t begun = 0;
+    for (uint64_t i = 1; i <= 20; i++) {
+        bool begins = journal_begins(p->journal);
+        begun += begins;
+        append(p, 1, 1 << 20, 0);
+        assert_int_equal(journal_segments(p->journal), begun);
+        if (begins)
+            assert_int_equal(journal_segment(p->journal, begun - 1), i);
+        reopen(p);
+    }
+    assert_int_equal(begun, 3);
+    assert_int_equal(journal_segment(p->journal, 0), journal_first(p->journal));
+}
+
 int main(void)
 {
 #define ON_DISK(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -212,6 +230,7 @@ int main(void)
         ON_DISK(test_a_segment_of_rubbish_keeps_the_count),
         ON_DISK(test_is_bounded),
         ON_DISK(test_release_keeps_what_is_needed),
+        ON_DISK(test_says_when_a_segment_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,7 @@ PORTS = ("shell", "iopub", "stdin", "control", "hb")
 
 ATTACH, CLIENT_MESSAGE, ACK, LINK_INTERRUPT, RESTART, STOP, ADOPT_KERNEL = range(64, 71)
 BRANCH_KERNEL = 71
+CANCEL = 74
 STATE, RESULT, KERNEL_MESSAGE, DEATH = range(80, 84)
 
 

@@ -13,6 +13,7 @@ from IPython.core.async_helpers import _should_be_async
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, _asyncio_runner
 
 from warmcell_kernel.eventloop import AsyncCell, KernelLoop
+from warmcell_kernel.place import Place
 from warmcell_kernel.shell import ZMQInteractiveShell, safe_str
 
 
@@ -155,7 +156,7 @@ class Executor:
             count = self._shell.execution_count
             content = {"code": order.code, "execution_count": count}
             _warmcell.publish("execute_input", {}, content, None, True)
-        content = self._run(order)
+        content = self._run_there(order)
         status = content["status"]
         abort = status == "error" and order.stop_on_error and not order.silent
         metadata = {"started": started, "status": status}
@@ -165,6 +166,27 @@ class Executor:
             count = content["execution_count"]
             content = {**error_content(error, None), "execution_count": count, "payload": []}
             _warmcell.reply(number, order.stop_on_error, {**metadata, "status": "error"}, content)
+
+    def _run_there(self, order: Order) -> dict[str, Any]:
+        """Runs it in the environment and folder that its request names for it alone."""
+        wanted = order.cell_meta.get("warmcell")
+        if not isinstance(wanted, dict) or not ("env" in wanted or "cwd" in wanted):
+            return self._run(order)
+        place = Place()
+        try:
+            place.enter(wanted)
+        except (OSError, TypeError, ValueError) as error:
+            place.leave()
+            content = error_content(error, [f"{type(error).__name__}: {safe_str(error)}"])
+            _warmcell.publish(
+                "error", {}, {key: content[key] for key in ("ename", "evalue", "traceback")}
+            )
+            count = self._shell.execution_count - 1
+            return {**content, "execution_count": count, "user_expressions": {}, "payload": []}
+        try:
+            return self._run(order)
+        finally:
+            place.leave()
 
     def _run(self, order: Order) -> dict[str, Any]:
         self.allow_stdin = order.allow_stdin

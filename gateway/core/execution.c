@@ -1,0 +1,508 @@
+/* Executions as their callers see them: made, told to the kernel, found, awaited, cancelled. What
+ * becomes of one is in execution_fold.c.
+ *
+ * Invariant: an execution is in the list of its kernel from its making until its end is known, and
+ * the list holds one reference. */
+#include "gateway/core/execution.h"
+
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/core/execution_event.h"
+#include "gateway/core/execution_state.h"
+#include "gateway/core/state.h"
+#include "gateway/log.h"
+#include "protocol/json.h"
+
+#define CANCEL_LIMIT_MS (10 * 1000)
+#define ENV_LIMIT       1000 /* names */
+#define LABELS_LIMIT    64
+#define TEXT_LIMIT      4096 /* bytes of a path, or of a label */
+
+struct execution *execution_new(struct core *c, const struct execution_row *row)
+{
+    struct execution *x = xcalloc(1, sizeof(*x));
+    x->core = c;
+    x->references = 1;
+    execution_row_copy(&x->row, row);
+    x->stored = row->outcome != NULL;
+    x->settled = row->outcome != NULL;
+    x->events = row->events;
+    return x;
+}
+
+struct execution *execution_keep(struct execution *x)
+{
+    x->references++;
+    return x;
+}
+
+void execution_release(struct execution *x)
+{
+    if (!x || --x->references > 0)
+        return;
+    execution_row_clear(&x->row);
+    buffer_free(&x->input_header);
+    buffer_free(&x->outcome);
+    free(x);
+}
+
+const char *execution_id(const struct execution *x)
+{
+    return x->row.id;
+}
+
+const char *execution_status(const struct execution *x)
+{
+    return x->row.status;
+}
+
+const char *execution_sandbox_id(const struct execution *x)
+{
+    return x->row.sandbox_id;
+}
+
+int64_t execution_position(const struct execution *x)
+{
+    return x->row.position;
+}
+
+bool execution_ended(const struct execution *x)
+{
+    return x->settled;
+}
+
+void execution_open(struct execution *x, struct kernel *k)
+{
+    struct execution **end = &k->executions;
+    while (*end)
+        end = &(*end)->next;
+    *end = execution_keep(x);
+    x->kernel = k;
+    if (!k->executions_from)
+        k->executions_from = x->row.first_sequence;
+}
+
+struct execution *execution_open_find(const struct core *c, const char *id)
+{
+    for (size_t i = 0; i < c->kernel_count; i++)
+        for (struct execution *x = c->kernels[i]->executions; x; x = x->next)
+            if (strcmp(x->row.id, id) == 0)
+                return x;
+    return NULL;
+}
+
+/* --- what is asked */
+
+static bool check_env(json_t *env, struct err *e)
+{
+    const char *name;
+    json_t *value;
+    if (json_object_size(env) > ENV_LIMIT)
+        return fail(e, 400, "env: more than %d names", ENV_LIMIT);
+    json_object_foreach(env, name, value)
+    {
+        if (!*name || strchr(name, '='))
+            return fail(e, 400, "env: \"%.60s\" is no name of a variable", name);
+        if (!json_is_null(value) && !json_is_string(value))
+            return fail(e, 400, "env: %.60s: must be a string, or null to remove it", name);
+        if (json_is_string(value) && strlen(json_string_value(value)) != json_string_length(value))
+            return fail(e, 400, "env: %.60s: must not hold NUL", name);
+    }
+    return true;
+}
+
+static bool check_labels(json_t *labels, struct err *e)
+{
+    const char *name;
+    json_t *value;
+    if (json_object_size(labels) > LABELS_LIMIT)
+        return fail(e, 400, "labels: more than %d", LABELS_LIMIT);
+    json_object_foreach(labels, name, value) if (
+        !json_is_string(value) ||
+        json_string_length(value) + strlen(name) >
+            TEXT_LIMIT) return fail(e, 400, "labels: %.60s: must be a string of at most %d bytes",
+                                    name, TEXT_LIMIT);
+    return true;
+}
+
+static bool check_request(const struct execution_request *r, struct err *e)
+{
+    if (strlen(r->code) > EXECUTION_CODE_LIMIT_BYTES)
+        return fail(e, 400, "code: longer than %d bytes", EXECUTION_CODE_LIMIT_BYTES);
+    if (r->cwd && (!*r->cwd || strlen(r->cwd) > TEXT_LIMIT))
+        return fail(e, 400, "cwd: must be 1 to %d bytes long", TEXT_LIMIT);
+    if (r->key && (!*r->key || strlen(r->key) > EXECUTION_KEY_LIMIT))
+        return fail(e, 400, "Idempotency-Key: must be 1 to %d bytes long", EXECUTION_KEY_LIMIT);
+    return check_env(r->env, e) && check_labels(r->labels, e);
+}
+
+struct context_search {
+    const char *name;
+    struct kernel *found;
+};
+
+static void match_context(void *user, struct kernel *k)
+{
+    struct context_search *search = user;
+    bool wanted = !search->name || strcmp(kernel_id(k), search->name) == 0 ||
+                  strcmp(context_name(k), search->name) == 0;
+    if (!search->found && wanted)
+        search->found = k;
+}
+
+static struct kernel *find_context(const struct sandbox *s, const char *name, struct err *e)
+{
+    struct context_search search = {name, NULL};
+    contexts_each(s, match_context, &search);
+    struct kernel *k = search.found;
+    if (!k) {
+        fail(e, name ? 404 : 409, "the sandbox has no context%s%.100s", name ? " " : "",
+             name ? name : "");
+        return NULL;
+    }
+    if (k->state != KERNEL_DEAD)
+        return k;
+    fail(e, 409, "context %.100s is dead: %.200s; restart it, or make another", context_name(k),
+         k->reason ? k->reason : "no reason is known");
+    return NULL;
+}
+
+static bool has_room(const struct kernel *k, struct err *e)
+{
+    size_t open = 0;
+    for (const struct execution *x = k->executions; x; x = x->next)
+        open++;
+    return open < EXECUTIONS_OPEN_LIMIT ||
+           fail(e, 429, "context %.100s has %zu executions open, the most allowed; wait for some",
+                context_name(k), open);
+}
+
+static void sha256_hex(struct bytes data, char out[EXECUTION_SHA256_TEXT])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)(data.data ? data.data : ""), data.len, digest);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* What is kept of the request. Values of the environment may be secrets: their names alone are. */
+static char *asked_of(const struct execution_request *r)
+{
+    char sha256[EXECUTION_SHA256_TEXT];
+    sha256_hex(bytes_of(r->code), sha256);
+    scoped(json) json_t *names = json_array();
+    const char *name;
+    json_t *value;
+    json_object_foreach(r->env, name, value) json_array_append_new(names, json_string(name));
+    scoped(json) json_t *asked = json_pack(
+        "{s:s, s:s, s:I, s:O, s:s*, s:o*, s:o, s:b, s:b, s:b, s:b, s:s*}", "code", r->code,
+        "code_sha256", sha256, "code_bytes", (json_int_t)strlen(r->code), "env", names, "cwd",
+        r->cwd, "deadline_ms", r->deadline_ms ? json_integer(r->deadline_ms) : NULL, "labels",
+        r->labels ? json_incref(r->labels) : json_object(), "stop_on_error", (int)r->stop_on_error,
+        "store_history", (int)r->store_history, "silent", (int)r->silent, "allow_input",
+        (int)r->allow_input, "traceparent", r->traceparent);
+    return json_dumps(asked, JSON_COMPACT);
+}
+
+/* --- to the kernel */
+
+static void add_content(struct buffer *out, json_t *asked)
+{
+    const char *code = json_string_value(json_object_get(asked, "code"));
+    size_t len = json_string_length(json_object_get(asked, "code"));
+    static const struct {
+        const char *text, *member;
+    } flags[] = {{",\"silent\":", "silent"},
+                 {",\"store_history\":", "store_history"},
+                 {",\"stop_on_error\":", "stop_on_error"},
+                 {",\"allow_stdin\":", "allow_input"}};
+    buffer_add_text(out, "{\"code\":");
+    json_quote(out, (struct bytes){code, len});
+    for (size_t i = 0; i < countof(flags); i++) {
+        buffer_add_text(out, flags[i].text);
+        buffer_add_text(out,
+                        json_is_true(json_object_get(asked, flags[i].member)) ? "true" : "false");
+    }
+    buffer_add_text(out, ",\"user_expressions\":{}}");
+}
+
+/* docs/link.md, "How an execution ends" and "Where an execution runs". */
+static void add_metadata(struct buffer *out, json_t *asked, json_t *env)
+{
+    json_int_t deadline_ms = json_integer_value(json_object_get(asked, "deadline_ms"));
+    json_t *cwd = json_object_get(asked, "cwd");
+    json_t *deadline = deadline_ms ? json_real((double)deadline_ms / 1000) : NULL;
+    scoped(json) json_t *metadata =
+        json_pack("{s:{s:o*, s:O*, s:O*}}", "warmcell", "deadline_s", deadline, "cwd", cwd, "env",
+                  json_object_size(env) ? env : NULL);
+    scoped(string) char *text = json_dumps(metadata, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    buffer_add_text(out, text);
+}
+
+static void add_header(struct buffer *out, const struct execution_row *row)
+{
+    buffer_printf(out,
+                  "{\"msg_id\":\"%s\",\"msg_type\":\"execute_request\",\"username\":\"warmcell\","
+                  "\"session\":\"" EXECUTION_SESSION "\",\"date\":\"%s\",\"version\":\"5.5\"}",
+                  row->id, row->created);
+}
+
+bool execution_dispatch(struct execution *x, json_t *env, struct err *e)
+{
+    scoped(json) json_t *asked = json_loads(x->row.asked, JSON_ALLOW_NUL, NULL);
+    scoped(buffer) struct buffer header = {0}, metadata = {0}, content = {0}, frame = {0};
+    add_header(&header, &x->row);
+    add_metadata(&metadata, asked, env);
+    add_content(&content, asked);
+    const struct message m = {.channel = CHANNEL_SHELL,
+                              .header = buffer_view(&header),
+                              .parent = bytes_of("{}"),
+                              .metadata = buffer_view(&metadata),
+                              .content = buffer_view(&content)};
+    framing_v1_encode(&m, &frame);
+    kernel_touch(x->kernel);
+    return kernel_send(x->kernel, EXECUTION_SESSION, &m, buffer_view(&frame), e);
+}
+
+/* --- the making */
+
+struct making {
+    struct execution *x;
+    json_t *env; /* owned; of a request with a key; NULL: it was dispatched already */
+    void (*done)(void *user, struct execution *x, const struct err *e);
+    void *user;
+};
+
+static void dispatch_or_end(struct execution *x, json_t *env)
+{
+    struct err e = {0};
+    if (!execution_dispatch(x, env, &e))
+        execution_end(x, "lost", "gateway", e.text);
+}
+
+static void on_added(void *user, const struct execution_row *found, const struct err *e)
+{
+    struct execution *x = user;
+    (void)found; /* it has no key */
+    x->stored = true;
+    if (e)
+        x->problem = *e;
+    execution_tell(x);
+    execution_release(x);
+}
+
+static struct execution *known_one(struct core *c, const struct execution_row *found)
+{
+    struct execution *open = execution_open_find(c, found->id);
+    return open ? execution_keep(open) : execution_new(c, found);
+}
+
+/* A request with a key runs only when its row is in: another of the same key may be before it. */
+static void on_key_added(void *user, const struct execution_row *found, const struct err *e)
+{
+    struct making *making = user;
+    struct execution *x = making->x;
+    struct err problem = {0};
+    if (e)
+        problem = *e;
+    else if (found && strcmp(found->body_sha256, x->row.body_sha256) != 0)
+        fail(&problem, 422, "Idempotency-Key: execution %s was asked for with it and another body",
+             found->id);
+    struct execution *told = x;
+    if (found && !problem.status) {
+        told = known_one(x->core, found);
+        execution_release(x);
+    } else if (!problem.status) {
+        x->stored = true;
+        struct kernel *k = kernels_find(x->core, x->row.kernel_id, &problem);
+        if (k) {
+            problem.status = 0;
+            x->row.first_sequence = k->next_sequence;
+            execution_open(x, k);
+            dispatch_or_end(x, making->env);
+        } else {
+            execution_end(x, "lost", "asked", "its context ended before it could run");
+            problem.status = 0;
+        }
+    }
+    making->done(making->user, problem.status ? NULL : told, problem.status ? &problem : NULL);
+    execution_release(told);
+    json_decref(making->env);
+    free(making);
+}
+
+static void fill_row(struct execution_row *row, struct sandbox *s, struct kernel *k,
+                     const struct execution_request *request)
+{
+    uuid_make(row->id);
+    time_now_text(row->created);
+    snprintf(row->status, sizeof(row->status), "queued");
+    row->position = ++s->core->last_execution;
+    row->sandbox_id = xstrdup(s->id);
+    row->kernel_id = xstrdup(k->id);
+    row->context = xstrdup(context_name(k));
+    row->first_sequence = k->next_sequence;
+    row->asked = asked_of(request);
+    row->key = request->key ? xstrdup(request->key) : NULL;
+    if (request->key)
+        sha256_hex(request->body, row->body_sha256);
+}
+
+void executions_create(struct sandbox *s, const struct execution_request *request,
+                       void (*done)(void *user, struct execution *x, const struct err *e),
+                       void *user)
+{
+    struct err e = {0};
+    struct kernel *k = NULL;
+    if (!check_request(request, &e) || !(k = find_context(s, request->context, &e)) ||
+        !has_room(k, &e)) {
+        done(user, NULL, &e);
+        return;
+    }
+    struct execution *x = xcalloc(1, sizeof(*x));
+    x->core = s->core;
+    x->references = 1;
+    fill_row(&x->row, s, k, request);
+    if (request->key) {
+        struct making *making = xmalloc(sizeof(*making));
+        *making = (struct making){x, json_incref(request->env), done, user};
+        execution_table_add(s->core->store, &x->row, on_key_added, making);
+        return;
+    }
+    execution_open(x, k);
+    execution_table_add(s->core->store, &x->row, on_added, execution_keep(x));
+    dispatch_or_end(x, request->env);
+    done(user, x, NULL);
+    execution_release(x);
+}
+
+/* --- waiting */
+
+static bool is_reached(const struct execution *x, enum execution_point point)
+{
+    return x->problem.status || (point == EXECUTION_STORED ? x->stored : x->settled);
+}
+
+void execution_await(struct execution *x, enum execution_point point,
+                     void (*done)(void *user, const struct err *e), void *user)
+{
+    if (is_reached(x, point)) {
+        done(user, x->problem.status ? &x->problem : NULL);
+        return;
+    }
+    struct execution_waiter *waiter = xmalloc(sizeof(*waiter));
+    *waiter = (struct execution_waiter){point, done, user, NULL};
+    struct execution_waiter **end = &x->waiters;
+    while (*end)
+        end = &(*end)->next;
+    *end = waiter;
+}
+
+void execution_tell(struct execution *x)
+{
+    struct execution_waiter **place = &x->waiters, *told = NULL, **end = &told;
+    while (*place) {
+        struct execution_waiter *waiter = *place;
+        if (!is_reached(x, waiter->point)) {
+            place = &waiter->next;
+            continue;
+        }
+        *place = waiter->next;
+        waiter->next = NULL;
+        *end = waiter;
+        end = &waiter->next;
+    }
+    execution_keep(x);
+    while (told) {
+        struct execution_waiter *waiter = told;
+        told = waiter->next;
+        waiter->done(waiter->user, x->problem.status ? &x->problem : NULL);
+        free(waiter);
+    }
+    execution_release(x);
+}
+
+/* --- finding */
+
+struct finding {
+    struct core *core;
+    char *id;
+    void (*done)(void *user, struct execution *x, const struct err *e);
+    void *user;
+};
+
+static void on_found(void *user, const struct execution_row *list, size_t count,
+                     const struct err *e)
+{
+    struct finding *finding = user;
+    struct err missing;
+    fail(&missing, 404, "there is no execution %.100s", finding->id);
+    struct execution *x = count && !e ? known_one(finding->core, list) : NULL;
+    finding->done(finding->user, x, e ? e : x ? NULL : &missing);
+    execution_release(x);
+    free(finding->id);
+    free(finding);
+}
+
+void executions_find(struct sandbox *s, const char *id,
+                     void (*done)(void *user, struct execution *x, const struct err *e), void *user)
+{
+    struct execution *open = execution_open_find(s->core, id);
+    if (open && strcmp(open->row.sandbox_id, s->id) == 0) {
+        done(user, open, NULL);
+        return;
+    }
+    struct finding *finding = xmalloc(sizeof(*finding));
+    *finding = (struct finding){s->core, xstrdup(id), done, user};
+    const struct execution_query query = {.sandbox_id = s->id, .id = id, .limit = 1};
+    execution_table_list(s->core->store, &query, on_found, finding);
+}
+
+/* --- cancel and input */
+
+static bool is_open(const struct execution *x, struct err *e)
+{
+    return x->kernel || fail(e, 409, "execution %s has ended", x->row.id);
+}
+
+void execution_cancel(struct execution *x, void (*done)(void *user, const struct err *e),
+                      void *user)
+{
+    struct err e = {0};
+    if (!x->kernel) {
+        done(user, NULL);
+        return;
+    }
+    if (!x->kernel->uplink) {
+        fail(&e, 409, "context %.100s is dead", x->row.context);
+        done(user, &e);
+        return;
+    }
+    scoped(string) char *json = xasprintf("{\"msg_id\":\"%s\"}", x->row.id);
+    kernel_command(x->kernel, LINK_CANCEL, bytes_of(json), CANCEL_LIMIT_MS, done, user);
+}
+
+bool execution_answer_input(struct execution *x, const char *value, struct err *e)
+{
+    if (!is_open(x, e))
+        return false;
+    if (!x->input_header.len)
+        return fail(e, 409, "execution %s does not wait for input", x->row.id);
+    scoped(buffer) struct buffer header = {0}, content = {0}, frame = {0};
+    header_build(&header, "input_reply", EXECUTION_SESSION, "warmcell");
+    buffer_add_text(&content, "{\"status\":\"ok\",\"value\":");
+    json_quote(&content, bytes_of(value));
+    buffer_add_text(&content, "}");
+    const struct message m = {.channel = CHANNEL_STDIN,
+                              .header = buffer_view(&header),
+                              .parent = buffer_view(&x->input_header),
+                              .metadata = bytes_of("{}"),
+                              .content = buffer_view(&content)};
+    framing_v1_encode(&m, &frame);
+    if (!kernel_send(x->kernel, EXECUTION_SESSION, &m, buffer_view(&frame), e))
+        return false;
+    buffer_clear(&x->input_header);
+    return true;
+}

@@ -1,0 +1,234 @@
+/* Events and outputs of executions as JSON. The kernel's own JSON is sliced and spliced, never
+ * parsed and printed again: so numbers, escapes and large displays stay as they are. */
+#include <string.h>
+
+#include "gateway/dialect/v1_executions.h"
+#include "protocol/json.h"
+
+#define OUTPUTS_LIMIT_BYTES (8 * 1024 * 1024) /* in one reply; the rest is at .../events */
+
+static void add_member(struct buffer *out, const char *name, struct bytes raw)
+{
+    buffer_printf(out, ",\"%s\":", name);
+    buffer_add_bytes(out, raw.len ? raw : bytes_of("null"));
+}
+
+/* Of a bundle: its text/plain, when that is a string. */
+static struct bytes plain_text(struct bytes data)
+{
+    struct slice text = {.name = "text/plain"};
+    if (!json_slice_is_object(data) || !json_slices(data, &text, 1, NULL) || !text.value.len ||
+        text.value.data[0] != '"')
+        return (struct bytes){0};
+    return text.value;
+}
+
+static void write_stream(const struct message *m, struct buffer *out)
+{
+    struct slice members[] = {{.name = "text"}};
+    json_slices(m->content, members, 1, NULL);
+    add_member(out, "text", members[0].value);
+}
+
+static void write_display(const struct message *m, struct buffer *out)
+{
+    enum { DATA, METADATA, TRANSIENT, COUNT };
+    struct slice members[] = {[DATA] = {.name = "data"},
+                              [METADATA] = {.name = "metadata"},
+                              [TRANSIENT] = {.name = "transient"},
+                              [COUNT] = {.name = "execution_count"}};
+    json_slices(m->content, members, countof(members), NULL);
+    struct slice display = {.name = "display_id"};
+    if (json_slice_is_object(members[TRANSIENT].value))
+        json_slices(members[TRANSIENT].value, &display, 1, NULL);
+    add_member(out, "data", members[DATA].value);
+    add_member(out, "metadata", members[METADATA].value);
+    add_member(out, "text", plain_text(members[DATA].value));
+    if (display.value.len)
+        add_member(out, "display_id", display.value);
+    if (members[COUNT].value.len)
+        add_member(out, "execution_count", members[COUNT].value);
+}
+
+static void write_error(const struct message *m, struct buffer *out)
+{
+    buffer_add_text(out, ",");
+    execution_error_write(m->content, out);
+}
+
+static void write_input(const struct message *m, struct buffer *out)
+{
+    struct slice members[] = {{.name = "prompt"}, {.name = "password"}};
+    json_slices(m->content, members, countof(members), NULL);
+    add_member(out, "prompt", members[0].value);
+    add_member(out, "password", members[1].value);
+}
+
+static void write_started(const struct message *m, struct buffer *out)
+{
+    struct slice members[] = {{.name = "execution_count"}};
+    json_slices(m->content, members, 1, NULL);
+    add_member(out, "execution_count", members[0].value);
+}
+
+static void write_clear(const struct message *m, struct buffer *out)
+{
+    struct slice members[] = {{.name = "wait"}};
+    json_slices(m->content, members, 1, NULL);
+    add_member(out, "wait", members[0].value);
+}
+
+static void write_message(const struct message *m, struct buffer *out)
+{
+    struct slice members[] = {{.name = "msg_type"}};
+    json_slices(m->header, members, 1, NULL);
+    add_member(out, "msg_type", members[0].value);
+    add_member(out, "content", m->content);
+}
+
+static const struct row {
+    const char *msg_type, *type;
+    void (*write)(const struct message *m, struct buffer *out);
+} rows[] = {
+    {"stream", NULL, write_stream}, /* stdout or stderr */
+    {"execute_result", "result", write_display},
+    {"display_data", "display", write_display},
+    {"update_display_data", "update_display", write_display},
+    {"error", "error", write_error},
+    {"input_request", "input", write_input},
+    {"execute_input", "started", write_started},
+    {"clear_output", "clear", write_clear},
+    {NULL, "message", write_message}, /* comms, and what others publish */
+};
+
+static const struct row *row_of(struct bytes msg_type)
+{
+    const struct row *row = rows;
+    while (row->msg_type && !bytes_is(msg_type, row->msg_type))
+        row++;
+    return row;
+}
+
+static bool is_stderr(const struct message *m)
+{
+    struct slice name = {.name = "name"};
+    return json_slices(m->content, &name, 1, NULL) && bytes_is(name.value, "\"stderr\"");
+}
+
+/* Ends of lines in raw JSON stand between its tokens only. */
+static void join_lines(struct buffer *out, size_t from)
+{
+    for (size_t i = from; i < out->len; i++)
+        if (out->data[i] == '\n' || out->data[i] == '\r')
+            out->data[i] = ' ';
+}
+
+void v1_event_write(const struct execution_event *event, struct buffer *out)
+{
+    const struct row *row = row_of(event->msg_type);
+    const char *type = row->type ? row->type : is_stderr(event->message) ? "stderr" : "stdout";
+    struct slice date = {.name = "date"};
+    size_t from = out->len;
+    json_slices(event->message->header, &date, 1, NULL);
+    buffer_printf(out, "{\"number\":%llu,\"type\":\"%s\"", (unsigned long long)event->number, type);
+    add_member(out, "time", date.value);
+    row->write(event->message, out);
+    buffer_add_text(out, "}");
+    join_lines(out, from);
+}
+
+void v1_event_write_end(const struct execution *x, struct buffer *out)
+{
+    size_t from = out->len;
+    buffer_printf(out, "{\"number\":%llu,\"type\":\"end\",\"execution\":",
+                  (unsigned long long)execution_events_count(x));
+    execution_write(x, false, out);
+    buffer_add_text(out, "}");
+    join_lines(out, from);
+}
+
+/* --- outputs, gathered */
+
+struct gathering {
+    struct buffer out[2]; /* raw JSON text of stdout and stderr, without quotes */
+    struct buffer items;
+    struct buffer text; /* of the last result */
+    uint64_t last;      /* number of the last event that is in */
+    bool truncated;
+};
+
+/* Raw JSON strings joined are the raw JSON string of their texts joined. */
+static void gather_text(struct gathering *g, const struct message *m)
+{
+    struct slice text = {.name = "text"};
+    json_slices(m->content, &text, 1, NULL);
+    if (text.value.len > 2 && text.value.data[0] == '"')
+        buffer_add(&g->out[is_stderr(m)], text.value.data + 1, text.value.len - 2);
+}
+
+static void gather_item(struct gathering *g, const struct row *row, const struct message *m)
+{
+    buffer_add_text(&g->items, g->items.len ? ",{\"type\":\"" : "{\"type\":\"");
+    buffer_add_text(&g->items, row->type);
+    buffer_add_text(&g->items, "\"");
+    row->write(m, &g->items);
+    buffer_add_text(&g->items, "}");
+    if (strcmp(row->type, "result") != 0)
+        return;
+    struct slice data = {.name = "data"};
+    json_slices(m->content, &data, 1, NULL);
+    buffer_clear(&g->text);
+    buffer_add_bytes(&g->text, plain_text(data.value));
+}
+
+static bool gather(void *user, const struct execution_event *event)
+{
+    struct gathering *g = user;
+    if (event->is_last)
+        return true;
+    const struct row *row = row_of(event->msg_type);
+    size_t held = g->out[0].len + g->out[1].len + g->items.len;
+    if (held + event->message->content.len > OUTPUTS_LIMIT_BYTES) {
+        g->truncated = true;
+        return false;
+    }
+    g->last = event->number;
+    if (row->write == write_stream)
+        gather_text(g, event->message);
+    else if (row->write == write_display)
+        gather_item(g, row, event->message);
+    return true;
+}
+
+static void add_outputs(const struct gathering *g, const struct err *e, struct buffer *out)
+{
+    buffer_add_text(out, ",\"outputs\":{\"stdout\":\"");
+    buffer_add_bytes(out, buffer_view(&g->out[0]));
+    buffer_add_text(out, "\",\"stderr\":\"");
+    buffer_add_bytes(out, buffer_view(&g->out[1]));
+    buffer_add_text(out, "\"");
+    add_member(out, "text", buffer_view(&g->text));
+    buffer_add_text(out, ",\"displays\":[");
+    buffer_add_bytes(out, buffer_view(&g->items));
+    buffer_printf(out, "],\"truncated\":%s,\"after\":%llu",
+                  g->truncated || e->status ? "true" : "false", (unsigned long long)g->last);
+    if (e->status) {
+        buffer_add_text(out, ",\"problem\":");
+        json_quote(out, bytes_of(e->text));
+    }
+    buffer_add_text(out, "}}");
+}
+
+void v1_execution_write_whole(struct execution *x, struct buffer *out)
+{
+    struct gathering g = {0};
+    struct err e = {0};
+    execution_events_read(x, 0, gather, &g, &e);
+    execution_write(x, true, out);
+    out->len--; /* its last brace */
+    add_outputs(&g, &e, out);
+    for (size_t i = 0; i < countof(g.out); i++)
+        buffer_free(&g.out[i]);
+    buffer_free(&g.items);
+    buffer_free(&g.text);
+}

@@ -1,0 +1,160 @@
+/* An execution's events to one client as they come, as lines of JSON or as server-sent events.
+ *
+ * Invariant: what is gathered for the socket is bounded: nothing more is taken from the follower
+ * while the client has not taken the last piece. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/dialect/v1_executions.h"
+#include "protocol/json.h"
+
+#define PIECE_BYTES (64 * 1024)
+
+struct stream {
+    struct exchange *exchange;
+    struct execution *execution; /* owned */
+    struct execution_follower *follower;
+    enum v1_stream form;
+    uint64_t after;
+    struct buffer out;
+    bool slow; /* the client has not taken the last piece */
+};
+
+enum v1_stream v1_stream_wanted(const struct exchange *x)
+{
+    const char *accept = exchange_header(x, "accept");
+    if (accept && strstr(accept, "text/event-stream"))
+        return STREAM_EVENTS;
+    if (accept && strstr(accept, "application/x-ndjson"))
+        return STREAM_LINES;
+    return STREAM_NONE;
+}
+
+bool v1_events_after(const struct exchange *x, uint64_t *after, struct err *e)
+{
+    const char *text = exchange_query(x, "after"), *name = "after";
+    if (!text) {
+        text = exchange_header(x, "last-event-id");
+        name = "Last-Event-ID";
+    }
+    *after = 0;
+    if (!text)
+        return true;
+    size_t len = strlen(text);
+    if (len == 0 || len > 18 || strspn(text, "0123456789") != len)
+        return fail(e, 400, "%s: must be a number", name);
+    *after = strtoull(text, NULL, 10);
+    return true;
+}
+
+static void stream_free(struct stream *s)
+{
+    execution_release(s->execution);
+    buffer_free(&s->out);
+    free(s);
+}
+
+static void send_out(struct stream *s)
+{
+    if (s->out.len && !s->slow) {
+        s->slow = !exchange_send(s->exchange, buffer_view(&s->out));
+        buffer_clear(&s->out);
+    }
+}
+
+static void begin_item(struct stream *s, uint64_t number)
+{
+    if (s->form == STREAM_EVENTS)
+        buffer_printf(&s->out, "id: %llu\ndata: ", (unsigned long long)number);
+}
+
+static void end_item(struct stream *s)
+{
+    buffer_add_text(&s->out, s->form == STREAM_EVENTS ? "\n\n" : "\n");
+}
+
+static bool on_event(void *user, const struct execution_event *event)
+{
+    struct stream *s = user;
+    begin_item(s, event->number);
+    v1_event_write(event, &s->out);
+    end_item(s);
+    if (s->out.len >= PIECE_BYTES)
+        send_out(s);
+    return !s->slow;
+}
+
+static void on_pause(void *user)
+{
+    send_out(user);
+}
+
+static void add_problem(struct stream *s, const struct err *e)
+{
+    buffer_add_text(&s->out, s->form == STREAM_EVENTS ? "event: problem\ndata: " : "");
+    buffer_printf(&s->out, "{\"type\":\"problem\",\"status\":%d,\"detail\":", e->status);
+    json_quote(&s->out, bytes_of(e->text));
+    buffer_add_text(&s->out, "}");
+    end_item(s);
+}
+
+static void on_end(void *user, const struct err *e)
+{
+    struct stream *s = user;
+    uint64_t last = execution_events_count(s->execution);
+    if (e) {
+        add_problem(s, e);
+    } else if (last > s->after) {
+        begin_item(s, last);
+        v1_event_write_end(s->execution, &s->out);
+        end_item(s);
+    }
+    exchange_send(s->exchange, buffer_view(&s->out));
+    exchange_end(s->exchange);
+    stream_free(s);
+}
+
+static void on_ready(void *user)
+{
+    struct stream *s = user;
+    s->slow = false;
+    send_out(s);
+    if (!s->slow && s->follower)
+        execution_follow_on(s->follower);
+}
+
+static void on_gone(void *user)
+{
+    struct stream *s = user;
+    execution_follow_close(s->follower);
+    stream_free(s);
+}
+
+void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
+                     uint64_t after)
+{
+    static const struct pieces_events pieces = {on_ready, on_gone};
+    static const struct follower_events events = {on_event, on_pause, on_end};
+    static const char *const types[] = {
+        [STREAM_LINES] = "application/x-ndjson", [STREAM_EVENTS] = "text/event-stream"};
+    struct err e = {0};
+    struct stream *s = xcalloc(1, sizeof(*s));
+    s->follower = execution_follow(execution, after, &events, s, &e);
+    if (!s->follower) {
+        free(s);
+        exchange_fail(x, &e);
+        return;
+    }
+    s->exchange = x;
+    s->execution = execution_keep(execution);
+    s->form = form;
+    s->after = after;
+    if (!exchange_begin(x, 200, types[form], &pieces, s)) {
+        execution_follow_close(s->follower);
+        stream_free(s);
+        return;
+    }
+    exchange_send(x, (struct bytes){0}); /* the head goes at once */
+    execution_follow_on(s->follower);
+}

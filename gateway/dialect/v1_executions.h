@@ -1,0 +1,33 @@
+/* What the files of /v1/sandboxes/{id}/executions share: events and outputs as JSON, and streams.
+ *
+ * An event is {"number", "type", "time", ...}; the members of each type are in docs/gateway.md,
+ * "Executions". What the kernel wrote is spliced in as it wrote it. */
+#ifndef WARMCELL_GATEWAY_DIALECT_V1_EXECUTIONS_H
+#define WARMCELL_GATEWAY_DIALECT_V1_EXECUTIONS_H
+
+#include "gateway/core/execution_event.h"
+#include "gateway/net/exchange.h"
+
+/* One event that is not the last, on one line, without an end of the line. */
+void v1_event_write(const struct execution_event *event, struct buffer *out);
+/* The last one, "end", which has the record. */
+void v1_event_write_end(const struct execution *x, struct buffer *out);
+
+/* The record and what came out, gathered: {..., "outputs": {...}}. */
+void v1_execution_write_whole(struct execution *x, struct buffer *out);
+
+/* How the client wants what comes: by Accept. */
+enum v1_stream { STREAM_NONE, STREAM_LINES, STREAM_EVENTS };
+enum v1_stream v1_stream_wanted(const struct exchange *x);
+
+/* Answers with the events behind `after` as they come, and the record last. Ends the exchange. */
+void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
+                     uint64_t after);
+
+/* ?after=, or what an EventSource says as it comes back; 400. */
+bool v1_events_after(const struct exchange *x, uint64_t *after, struct err *e);
+
+/* A JSON text of ours as the reply. */
+void v1_reply_text(struct exchange *x, int status, struct buffer *text);
+
+#endif

@@ -1,0 +1,330 @@
+/* Rows of the table executions. */
+#include "gateway/store/execution_table.h"
+
+#include <stdio.h>
+
+#include "gateway/store/database.h"
+#include "protocol/memory.h"
+
+#define COLUMNS                                                                                    \
+    "position, id, sandbox_id, kernel_id, context, status, created, started, ended,"               \
+    " first_sequence, last_sequence, events, asked, outcome, idempotency_key, body_sha256"
+
+static char *copy(const char *text)
+{
+    return text ? xstrdup(text) : NULL;
+}
+
+void execution_row_copy(struct execution_row *out, const struct execution_row *from)
+{
+    *out = *from;
+    out->sandbox_id = copy(from->sandbox_id);
+    out->kernel_id = copy(from->kernel_id);
+    out->context = copy(from->context);
+    out->asked = copy(from->asked);
+    out->outcome = copy(from->outcome);
+    out->key = copy(from->key);
+}
+
+void execution_row_clear(struct execution_row *row)
+{
+    free(row->sandbox_id);
+    free(row->kernel_id);
+    free(row->context);
+    free(row->asked);
+    free(row->outcome);
+    free(row->key);
+    *row = (struct execution_row){0};
+}
+
+void execution_rows_free(struct execution_row *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        execution_row_clear(&list[i]);
+    free(list);
+}
+
+static void bind_unless_empty(sqlite3_stmt *statement, int at, const char *text)
+{
+    database_bind_text(statement, at, text && *text ? text : NULL);
+}
+
+#define READ_TEXT(statement, column, out)                                                          \
+    do {                                                                                           \
+        const char *text_ = (const char *)sqlite3_column_text(statement, column);                  \
+        snprintf(out, sizeof(out), "%s", text_ ? text_ : "");                                      \
+    } while (0)
+
+/* The columns as COLUMNS has them. */
+static void read_row(sqlite3_stmt *statement, struct execution_row *row)
+{
+    *row = (struct execution_row){
+        .position = sqlite3_column_int64(statement, 0),
+        .sandbox_id = database_text(statement, 2),
+        .kernel_id = database_text(statement, 3),
+        .context = database_text(statement, 4),
+        .first_sequence = (uint64_t)sqlite3_column_int64(statement, 9),
+        .last_sequence = (uint64_t)sqlite3_column_int64(statement, 10),
+        .events = (uint64_t)sqlite3_column_int64(statement, 11),
+        .asked = database_text(statement, 12),
+        .outcome = database_text(statement, 13),
+        .key = database_text(statement, 14),
+    };
+    READ_TEXT(statement, 1, row->id);
+    READ_TEXT(statement, 5, row->status);
+    READ_TEXT(statement, 6, row->created);
+    READ_TEXT(statement, 7, row->started);
+    READ_TEXT(statement, 8, row->ended);
+    READ_TEXT(statement, 15, row->body_sha256);
+}
+
+struct add {
+    struct store_job job;
+    struct execution_row row, found;
+    bool is_found;
+    void (*done)(void *user, const struct execution_row *found, const struct err *e);
+    void *user;
+};
+
+static bool find_key(struct add *add, struct database *db)
+{
+    sqlite3_stmt *statement =
+        database_statement(db, "SELECT " COLUMNS " FROM executions"
+                               " WHERE sandbox_id = ?1 AND idempotency_key = ?2");
+    database_bind_text(statement, 1, add->row.sandbox_id);
+    database_bind_text(statement, 2, add->row.key);
+    add->is_found = database_row(db, statement, &add->job.error);
+    if (add->is_found)
+        read_row(statement, &add->found);
+    sqlite3_reset(statement);
+    return add->is_found;
+}
+
+static void run_add(struct store_job *job, struct database *db)
+{
+    struct add *add = (struct add *)job;
+    const struct execution_row *row = &add->row;
+    if (row->key && find_key(add, db))
+        return;
+    sqlite3_stmt *statement = database_statement(
+        db, "INSERT INTO executions (position, id, sandbox_id, kernel_id, context, status, created,"
+            " first_sequence, asked, idempotency_key, body_sha256)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+    sqlite3_bind_int64(statement, 1, row->position);
+    database_bind_text(statement, 2, row->id);
+    database_bind_text(statement, 3, row->sandbox_id);
+    database_bind_text(statement, 4, row->kernel_id);
+    database_bind_text(statement, 5, row->context);
+    database_bind_text(statement, 6, row->status);
+    database_bind_text(statement, 7, row->created);
+    sqlite3_bind_int64(statement, 8, (sqlite3_int64)row->first_sequence);
+    database_bind_text(statement, 9, row->asked);
+    database_bind_text(statement, 10, row->key);
+    bind_unless_empty(statement, 11, row->body_sha256);
+    database_run(db, statement, &job->error);
+}
+
+static void done_add(struct store_job *job)
+{
+    struct add *add = (struct add *)job;
+    bool failed = job->error.status != 0;
+    add->done(add->user, add->is_found && !failed ? &add->found : NULL,
+              failed ? &job->error : NULL);
+    execution_row_clear(&add->row);
+    execution_row_clear(&add->found);
+    free(add);
+}
+
+void execution_table_add(struct store *s, const struct execution_row *row,
+                         void (*done)(void *user, const struct execution_row *found,
+                                      const struct err *e),
+                         void *user)
+{
+    struct add *add = xcalloc(1, sizeof(*add));
+    add->job.run = run_add;
+    add->job.done = done_add;
+    execution_row_copy(&add->row, row);
+    add->done = done;
+    add->user = user;
+    store_submit(s, &add->job);
+}
+
+struct end {
+    struct store_job job;
+    struct execution_row row;
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+static void run_end(struct store_job *job, struct database *db)
+{
+    const struct execution_row *row = &((struct end *)job)->row;
+    sqlite3_stmt *statement = database_statement(
+        db, "UPDATE executions SET status = ?2, started = ?3, ended = ?4, last_sequence = ?5,"
+            " events = ?6, outcome = ?7 WHERE id = ?1");
+    database_bind_text(statement, 1, row->id);
+    database_bind_text(statement, 2, row->status);
+    bind_unless_empty(statement, 3, row->started);
+    database_bind_text(statement, 4, row->ended);
+    sqlite3_bind_int64(statement, 5, (sqlite3_int64)row->last_sequence);
+    sqlite3_bind_int64(statement, 6, (sqlite3_int64)row->events);
+    database_bind_text(statement, 7, row->outcome);
+    database_run(db, statement, &job->error);
+}
+
+static void done_end(struct store_job *job)
+{
+    struct end *end = (struct end *)job;
+    end->done(end->user, job->error.status ? &job->error : NULL);
+    execution_row_clear(&end->row);
+    free(end);
+}
+
+void execution_table_end(struct store *s, const struct execution_row *row,
+                         void (*done)(void *user, const struct err *e), void *user)
+{
+    struct end *end = xcalloc(1, sizeof(*end));
+    end->job.run = run_end;
+    end->job.done = done_end;
+    end->row = *row;
+    end->row.sandbox_id = end->row.kernel_id = end->row.context = NULL;
+    end->row.asked = end->row.key = NULL;
+    end->row.outcome = copy(row->outcome);
+    end->done = done;
+    end->user = user;
+    store_submit(s, &end->job);
+}
+
+struct list {
+    struct store_job job;
+    char *sandbox_id, *id, *kernel_id, *status;
+    int64_t after, limit;
+    struct execution_row *found;
+    size_t count;
+    void (*done)(void *user, const struct execution_row *list, size_t count, const struct err *e);
+    void *user;
+};
+
+static void read_rows(struct database *db, sqlite3_stmt *statement, struct execution_row **found,
+                      size_t *count, struct err *e)
+{
+    while (database_row(db, statement, e)) {
+        *found = xrealloc(*found, (*count + 1) * sizeof(**found));
+        read_row(statement, &(*found)[(*count)++]);
+    }
+}
+
+static void run_list(struct store_job *job, struct database *db)
+{
+    struct list *list = (struct list *)job;
+    sqlite3_stmt *statement;
+    if (list->id)
+        statement = database_statement(db, "SELECT " COLUMNS
+                                           " FROM executions WHERE id = ?2 AND sandbox_id = ?1");
+    else
+        statement = database_statement(
+            db, "SELECT " COLUMNS " FROM executions WHERE sandbox_id = ?1 AND position > ?3"
+                " AND (?4 IS NULL OR kernel_id = ?4)"
+                " AND (?5 IS NULL OR (status = ?5 AND ended IS NOT NULL))"
+                " ORDER BY position LIMIT ?6");
+    database_bind_text(statement, 1, list->sandbox_id);
+    if (list->id) {
+        database_bind_text(statement, 2, list->id);
+    } else {
+        sqlite3_bind_int64(statement, 3, list->after);
+        database_bind_text(statement, 4, list->kernel_id);
+        database_bind_text(statement, 5, list->status);
+        sqlite3_bind_int64(statement, 6, list->limit);
+    }
+    read_rows(db, statement, &list->found, &list->count, &job->error);
+}
+
+static void done_list(struct store_job *job)
+{
+    struct list *list = (struct list *)job;
+    list->done(list->user, list->found, list->count, job->error.status ? &job->error : NULL);
+    execution_rows_free(list->found, list->count);
+    free(list->sandbox_id);
+    free(list->id);
+    free(list->kernel_id);
+    free(list->status);
+    free(list);
+}
+
+void execution_table_list(struct store *s, const struct execution_query *query,
+                          void (*done)(void *user, const struct execution_row *list, size_t count,
+                                       const struct err *e),
+                          void *user)
+{
+    struct list *list = xcalloc(1, sizeof(*list));
+    list->job.run = run_list;
+    list->job.done = done_list;
+    list->sandbox_id = copy(query->sandbox_id);
+    list->id = copy(query->id);
+    list->kernel_id = copy(query->kernel_id);
+    list->status = copy(query->status);
+    list->after = query->after;
+    list->limit = query->limit;
+    list->done = done;
+    list->user = user;
+    store_submit(s, &list->job);
+}
+
+struct load {
+    struct store_job job;
+    struct execution_row *found;
+    size_t count;
+    int64_t last_position;
+};
+
+static void run_load(struct store_job *job, struct database *db)
+{
+    struct load *load = (struct load *)job;
+    sqlite3_stmt *statement =
+        database_statement(db, "SELECT COALESCE(MAX(position), 0) FROM executions");
+    if (database_row(db, statement, &job->error))
+        load->last_position = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    statement = database_statement(db, "SELECT " COLUMNS
+                                       " FROM executions WHERE ended IS NULL ORDER BY position");
+    read_rows(db, statement, &load->found, &load->count, &job->error);
+}
+
+bool execution_table_load(struct store *s, struct execution_row **list, size_t *count,
+                          int64_t *last_position, struct err *e)
+{
+    struct load load = {.job.run = run_load};
+    store_wait(s, &load.job);
+    *list = load.found;
+    *count = load.count;
+    *last_position = load.last_position;
+    return load.job.error.status == 0 || fail(e, load.job.error.status, "%s", load.job.error.text);
+}
+
+struct removal {
+    struct store_job job;
+    char *sandbox_id;
+};
+
+static void run_remove(struct store_job *job, struct database *db)
+{
+    sqlite3_stmt *statement =
+        database_statement(db, "DELETE FROM executions WHERE sandbox_id = ?1");
+    database_bind_text(statement, 1, ((struct removal *)job)->sandbox_id);
+    database_run(db, statement, &job->error);
+}
+
+static void done_remove(struct store_job *job)
+{
+    free(((struct removal *)job)->sandbox_id);
+    free(job);
+}
+
+void execution_table_remove(struct store *s, const char *sandbox_id)
+{
+    struct removal *removal = xcalloc(1, sizeof(*removal));
+    removal->job.run = run_remove;
+    removal->job.done = done_remove;
+    removal->sandbox_id = xstrdup(sandbox_id);
+    store_submit(s, &removal->job);
+}

@@ -1,0 +1,116 @@
+"""Executions in a sandbox with a real keeper and Python: an environment and a folder for one run,
+results, errors, input, and an end for want of memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from e2e.test_sandbox_life import MIB, create, keeper_pids, remove
+from gateway.test_executions import Box
+from support import processes
+from support.gateway import Gateway
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    with Gateway(options=["--pool-max", "0", "--preload", "json"], warm=True) as gateway:
+        yield gateway
+    assert not processes.wait_gone(keeper_pids(gateway))
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def box(gateway: Gateway) -> Iterator[Box]:
+    made = create(gateway, limits={"memory_bytes": 256 * MIB})
+    yield Box(gateway, made)
+    remove(gateway, made)
+
+
+def test_a_result_and_an_error(box: Box) -> None:
+    record = box.run("import sys; print('out'); print('err', file=sys.stderr); 6 * 7")
+    assert (record["status"], record["outputs"]["text"]) == ("ok", "42")
+    assert (record["outputs"]["stdout"], record["outputs"]["stderr"]) == ("out\n", "err\n")
+    assert record["outputs"]["displays"][0]["data"] == {"text/plain": "42"}
+    record = box.run("1 / 0")
+    error = record["error"]
+    assert (record["status"], error["name"]) == ("error", "ZeroDivisionError")
+    assert error["value"] == "division by zero"
+    assert any("\x1b[" in line for line in error["traceback_ansi"])
+    assert not any("\x1b" in line for line in error["traceback"])
+    assert "ZeroDivisionError" in "".join(error["traceback"])
+    assert record["outputs"]["displays"] == []
+
+
+LOOK = "import os; print(os.environ.get('A'), os.environ.get('HOME'), os.getcwd())"
+
+
+def test_an_environment_and_a_folder_for_one_run(box: Box) -> None:
+    """Child processes see them too; afterwards all is as it was."""
+    before = box.run(LOOK)["outputs"]["stdout"]
+    assert before == "None /home/user /workspace\n"
+    box.run("os.makedirs('sub/deep'); os.environ['KEPT'] = '1'")
+    there = {"env": {"A": 'it\'s "so"\n', "HOME": None}, "cwd": "sub/deep"}
+    inside = box.run("import subprocess\n" + LOOK + "\nprint(open('/proc/self/cwd/../x', 'w').name)"
+                     "\nprint(subprocess.run('echo $A; pwd', shell=True, capture_output=True,"
+                     " text=True).stdout)", **there)  # fmt: skip
+    assert inside["outputs"]["stdout"] == (
+        "it's \"so\"\n None /workspace/sub/deep\n/proc/self/cwd/../x\n"
+        "it's \"so\"\n/workspace/sub/deep\n\n")  # fmt: skip
+    assert (inside["env"], inside["cwd"]) == (["A", "HOME"], "sub/deep")
+    assert box.run(LOOK)["outputs"]["stdout"] == before
+    failed = box.run(LOOK + "\nos.environ['A'] = 'mine'; os.environ['KEPT'] = '2'; os.chdir('/')"
+                     "\n1 / 0", **there)  # fmt: skip
+    assert failed["status"] == "error"
+    assert box.run(LOOK)["outputs"]["stdout"] == before
+    assert box.run("os.environ['KEPT']")["outputs"]["text"] == "'2'"
+
+
+def test_a_folder_that_is_not_there(box: Box) -> None:
+    record = box.run("print('ran')", cwd="none", env={"A": "x"})
+    assert (record["status"], record["error"]["name"]) == ("error", "FileNotFoundError")
+    assert "none" in record["error"]["value"]
+    assert record["outputs"]["stdout"] == ""
+    assert box.run(LOOK)["outputs"]["stdout"] == "None /home/user /workspace\n"
+
+
+def test_input_and_what_may_not_ask(box: Box) -> None:
+    execution = box.detach("name = input('Name? '); name.upper()", allow_input=True)
+    box.until(execution, awaits_input=True)
+    assert box.ask(execution, "input", {"value": "joe"}).status == 204
+    box.ended(execution)
+    assert box.get(f"/{execution}?outputs=1").json()["outputs"]["text"] == "'JOE'"
+    assert box.run("input()")["error"]["name"] == "StdinNotImplementedError"
+
+
+def test_cancelling_what_runs_and_what_waits(box: Box) -> None:
+    running = box.detach("kept = 1\nimport time\nprint('begun', flush=True)\ntime.sleep(600)")
+    waiting = box.detach("kept = 2")
+    processes.until(
+        lambda: any(
+            event["type"] == "stdout" for event in box.get(f"/{running}/events").json()["events"]
+        ),
+        "it has begun",
+    )
+    assert box.ask(waiting, "cancel").status in (200, 202)
+    assert box.ask(running, "cancel").status == 202
+    record = box.ended(running)
+    assert (record["status"], record["state_retained"]) == ("interrupted", True)
+    assert box.ended(waiting)["status"] == "cancelled"
+    assert box.run("kept")["outputs"]["text"] == "1"
+
+
+def test_silent_and_history(box: Box) -> None:
+    count = box.run("1")["execution_count"]
+    assert box.run("quiet = 2", silent=True)["outputs"]["text"] is None
+    assert box.run("quiet", store_history=False)["outputs"]["text"] == "2"
+    assert box.run("1")["execution_count"] == count + 1
+
+
+def test_a_run_that_wants_too_much_memory(box: Box) -> None:
+    record = box.run("print('before', flush=True)\nb'x' * (600 << 20)")
+    assert (record["status"], record["state_retained"]) == ("oom", False)
+    assert record["error"]["name"] == "OutOfMemory"
+    assert record["outputs"]["stdout"] == "before\n"
+    assert box.run("1 + 1")["outputs"]["text"] == "2"

@@ -1,0 +1,137 @@
+"""Executions of a gateway that is killed and comes back: none is lost, run twice or numbered anew;
+and what a journal that is too small for them says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from gateway.test_executions import LINES, Box, detail, numbers
+from gateway.test_sandboxes import Place, create, end, start
+from support import processes
+from support.fake_kernel import driver_of
+
+Begin = Callable[..., Box]
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    places: list[Place] = []
+
+    def begin_one(*options: str) -> Box:
+        places.append(start("--pool-max", "0", *options))
+        gateway = places[-1][0]
+        return Box(gateway, create(gateway))
+
+    yield begin_one
+    for gateway, keeper in places:
+        for pid in keeper.pids():
+            processes.own(pid)
+        end(gateway, keeper)
+
+
+def come_back(box: Box) -> None:
+    box.gateway.kill()
+    box.gateway.start()
+
+
+def test_it_goes_on_where_it_was(begin: Begin) -> None:
+    """What ran, waited for input, stood in the queue, or had ended; and the keys."""
+    box = begin()
+    key = {"Idempotency-Key": "k"}
+    done = box.run("print done")
+    running = box.post("lines 3000\ninput x\nprint after", key, detach=True).json()["id"]
+    waiting = box.detach("print waiting")
+    box.until(running, awaits_input=True)
+    before = box.get(f"/{running}/events?limit=10000").json()
+    come_back(box)
+    assert box.show(done["id"]) == {k: v for k, v in done.items() if k != "outputs"}
+    assert box.get(f"/{done['id']}?outputs=1").json() == done
+    shown = box.show(running)
+    assert (shown["status"], shown["awaits_input"]) == ("running", True)
+    assert shown["events"] == len(before["events"])
+    assert box.show(waiting)["queue_position"] == 1
+    assert box.get(f"/{running}/events?limit=10000").json() == before
+    again = box.post("lines 3000\ninput x\nprint after", key, detach=True)
+    assert again.json()["id"] == running
+    with ThreadPoolExecutor(2) as pool:
+        whole = pool.submit(box.follow, running)
+        rest = pool.submit(box.follow, running, before["after"])
+        assert box.ask(running, "input", {"value": "v"}).status == 204
+        events = whole.result()
+        assert rest.result() == events[before["after"] :]
+    assert events[: before["after"]] == before["events"]
+    assert numbers(events) == list(range(1, len(events) + 1))
+    assert events[-1]["execution"]["status"] == "ok"
+    assert box.ended(waiting)["status"] == "ok"
+    assert [one["id"] for one in box.get().json()["executions"]] == [done["id"], running, waiting]
+    assert box.run("count")["outputs"]["stdout"] == "4\n"  # each ran once
+
+
+def test_what_ends_while_no_gateway_is_there(begin: Begin) -> None:
+    box = begin()
+    client = box.gateway.client(box.context)
+    driver = driver_of(client)
+    client.close()
+    crashing = box.detach("print last\nwait")
+    behind = box.detach("print behind")
+    box.until(crashing, status="running")
+    processes.until(lambda: len(box.get(f"/{crashing}/events").json()["events"]) == 2, "printed")
+    box.gateway.kill()
+    driver.send_signal(signal.SIGKILL)
+    processes.wait_gone([driver.pid])
+    box.gateway.start()
+    record = box.ended(crashing)
+    assert (record["status"], record["state_retained"]) == ("killed", False)
+    assert "SIGKILL" in record["error"]["value"]
+    assert box.get(f"/{crashing}?outputs=1").json()["outputs"]["stdout"] == "last\n"
+    assert box.ended(behind)["status"] in ("ok", "aborted")
+
+
+def test_a_kernel_that_is_gone_when_it_comes_back(begin: Begin) -> None:
+    box = begin()
+    other = Box(box.gateway, create(box.gateway))
+    lost = other.detach("input y")
+    other.until(lost, awaits_input=True)
+    kept = box.detach("input x")
+    box.until(kept, awaits_input=True)
+    saved = box.gateway.runtime / "kernels" / other.context / "kernel.json"
+    host = int(json.loads(saved.read_text())["pid"])
+    box.gateway.kill()
+    os.kill(host, signal.SIGKILL)
+    assert not processes.wait_gone([host])
+    box.gateway.start()
+    assert other.get(f"/{lost}").status == 404  # its sandbox went with it
+    assert box.show(kept)["status"] == "running"
+    assert box.ask(kept, "input", {"value": "v"}).status == 204
+    assert box.ended(kept)["status"] == "ok"
+
+
+def test_a_journal_that_is_too_small(begin: Begin) -> None:
+    """The numbers stay when segments go, also when the gateway comes back."""
+    box = begin("--log-bytes", str(16 << 20))
+    execution = box.detach("lines 2000000\ninput x\nprint after")
+    box.until(execution, awaits_input=True)
+    for _ in range(2):
+        gone = box.get(f"/{execution}/events")
+        assert gone.status == 410
+        first = int(detail(gone).partition("ask for after=")[2].partition(",")[0])
+        assert f"before number {first + 1} are not kept" in detail(gone)
+        assert first > 0
+        assert box.get(f"/{execution}/events", headers=LINES).status == 410
+        assert box.get(f"/{execution}/events?after={first - 1}").status == 410
+        page = box.get(f"/{execution}/events?after={first}&limit=10000").json()
+        assert numbers(page["events"]) == list(range(first + 1, page["after"] + 1))
+        here = box.show(execution)["events"]
+        last = box.get(f"/{execution}/events?after={here - 1}").json()["events"]
+        assert [(one["number"], one["type"]) for one in last] == [(here, "input")]
+        come_back(box)
+    assert box.ask(execution, "input", {"value": "v"}).status == 204
+    events = box.follow(execution, first)
+    assert numbers(events) == list(range(first + 1, events[-1]["number"] + 1))
+    outputs = box.get(f"/{execution}?outputs=1").json()["outputs"]
+    assert outputs["truncated"] and "not kept" in outputs["problem"]
