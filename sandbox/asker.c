@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "protocol/json.h"
+#include "sandbox/opening.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/start.h"
 #include "sandbox/stock.h"
@@ -20,7 +21,9 @@ static bool answer_open(struct asker *a, struct wire_message *m, struct err *e)
     if (a->keeper->draining || a->keeper->ending)
         return fail(e, 503, "the keeper is ending");
     struct sandbox *s = sandbox_open(a, m->body, &created, e);
-    if (s)
+    if (s && s->opening)
+        opening_wait(s, a, m->number, created);
+    else if (s)
         asker_tell(a, WIRE_OK, m->number, sandbox_opened(s, created));
     return s != NULL;
 }

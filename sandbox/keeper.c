@@ -17,6 +17,7 @@
 #include "sandbox/fork_server.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/opening.h"
 #include "sandbox/pasta.h"
 #include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
@@ -155,7 +156,7 @@ static void on_pasta(void *data, uint32_t events)
 {
     struct keeper *k = data;
     (void)events;
-    if (pasta_is_there(k->pasta))
+    if (openings_hear(k))
         return;
     keeper_log(PASTA_PROGRAM " has ended, and with it every way to the outside");
     watch_close(take(&k->pasta_watch));

@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "protocol/ids.h"
 #include "protocol/json.h"
 #include "sandbox/wire.h"
 
@@ -16,66 +14,37 @@
 #define NAMESPACE_NET  3
 #define TUN            "/dev/net/tun"
 
-/* One request is under way at a time; what answers another came too late. */
-static bool hear(int fd, uint32_t number, struct err *e)
+bool pasta_open(struct outsider *o, uint32_t number, const char *id, uid_t owner,
+                const struct boundary *b, struct err *e)
 {
-    int64_t due_ms = monotonic_ms() + PASTA_MOST_MS, left_ms;
-    while ((left_ms = due_ms - monotonic_ms()) > 0) {
-        struct wire_message m = {0};
-        struct pollfd ready = {fd, POLLIN, 0};
-        if (poll(&ready, 1, (int)left_ms) <= 0)
-            continue;
-        int got = wire_receive(fd, &m, e);
-        if (got < 0 && e->status == 0)
-            return fail(e, 503, "network: " PASTA_PROGRAM " has ended");
-        if (got <= 0 || m.number != number) {
-            wire_message_free(&m);
-            continue;
-        }
-        bool good = m.kind == WIRE_OK;
-        const char *why = json_string_value(json_object_get(m.body, "message"));
-        int status = (int)json_integer_value(json_object_get(m.body, "status"));
-        if (!good)
-            fail(e, status >= 400 ? status : 503, "%s", why ? why : "network: no reason given");
-        wire_message_free(&m);
-        return good;
-    }
-    return fail(e, 503, "network: the way out did not open within %d s", PASTA_MOST_MS / 1000);
-}
-
-bool pasta_open(struct outsider *o, const char *id, uid_t owner, const struct boundary *b,
-                struct err *e)
-{
-    static uint32_t last; /* a keeper has one thread */
     const int fds[PASTA_OPEN_FDS] = {b->namespaces[NAMESPACE_USER], b->namespaces[NAMESPACE_NET],
                                      b->init_pidfd};
     json_t *body = json_pack("{s:s, s:I}", "sandbox", id, "uid", (json_int_t)owner);
-    struct err why = {0};
-    if (!wire_send(outsider_fd(o), PASTA_OPEN, ++last, body, fds, PASTA_OPEN_FDS, e))
-        return false;
-    if (hear(outsider_fd(o), last, &why))
-        return true;
-    pasta_close(o, id);
-    return fail(e, why.status, "%s", why.text);
+    return wire_send(outsider_fd(o), PASTA_OPEN, number, body, fds, PASTA_OPEN_FDS, e);
+}
+
+int pasta_hear(struct outsider *o, uint32_t *number, struct err *why)
+{
+    struct wire_message m = {0};
+    struct err e = {0};
+    int got;
+    *why = (struct err){0};
+    while ((got = wire_receive(outsider_fd(o), &m, &e)) < 0 && e.status)
+        wire_message_free(&m); /* what cannot be read answers nobody */
+    if (got > 0 && m.kind != WIRE_OK) {
+        const char *text = json_string_value(json_object_get(m.body, "message"));
+        int status = (int)json_integer_value(json_object_get(m.body, "status"));
+        fail(why, status >= 400 ? status : 503, "%s", text ? text : "network: no reason given");
+    }
+    *number = m.number;
+    wire_message_free(&m);
+    return got;
 }
 
 void pasta_close(struct outsider *o, const char *id)
 {
     if (o)
         wire_send(outsider_fd(o), PASTA_CLOSE, 0, json_pack("{s:s}", "sandbox", id), NULL, 0, NULL);
-}
-
-bool pasta_is_there(struct outsider *o)
-{
-    struct wire_message m = {0};
-    struct err e = {0};
-    int got;
-    while ((got = wire_receive(outsider_fd(o), &m, &e)) != 0) {
-        if (got < 0 && e.status == 0)
-            return false;
-        wire_message_free(&m);
-    }
-    return true;
 }
 
 /* --- outside */

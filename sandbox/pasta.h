@@ -30,17 +30,17 @@ enum pasta_word {
 
 /* --- in the keeper */
 
-/* Opens the way out of the sandbox of that boundary; the caller waits for it, some
- * tens of milliseconds, and at most PASTA_MOST_MS.
- * 501: what the machine lacks, with the remedy; 503. */
+/* Asks for the way out of the sandbox of that boundary; the answer carries the number, and comes
+ * some tens of milliseconds later, or never: PASTA_MOST_MS is time enough. 503. */
 #define PASTA_MOST_MS 8000
-bool pasta_open(struct outsider *o, const char *id, uid_t owner, const struct boundary *b,
-                struct err *e);
+bool pasta_open(struct outsider *o, uint32_t number, const char *id, uid_t owner,
+                const struct boundary *b, struct err *e);
 void pasta_close(struct outsider *o, const char *id);
 
-/* Reads what is left on the socket: answers that nobody waits for any more. False: warmcell-pasta
- * has ended, and with it every way out. */
-bool pasta_is_there(struct outsider *o);
+/* Takes one answer. 1: why->status 0 means that the way is open, else it is 501, what the machine
+ * lacks, with the remedy, or 503. 0: there is none now. -1: warmcell-pasta has ended, and with it
+ * every way out. */
+int pasta_hear(struct outsider *o, uint32_t *number, struct err *why);
 
 /* --- outside */
 

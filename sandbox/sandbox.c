@@ -16,6 +16,7 @@
 #include "sandbox/join.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/opening.h"
 #include "sandbox/pasta.h"
 #include "sandbox/proxy.h"
 #include "sandbox/start.h"
@@ -156,11 +157,8 @@ static bool let_out(struct sandbox *s, json_t *network, struct err *e)
         return true;
     if (!outsider || !sandbox_namespaces(s))
         return fail(e, 501, "network: there is no way out here, only \"none\" is to be had");
-    if (kind == NETWORK_FULL) {
-        uid_t owner = world_has_uids(k->world) ? k->options->first_uid : 0;
-        s->full = pasta_open(outsider, s->id, owner, &s->boundary, e);
-        return s->full;
-    }
+    if (kind == NETWORK_FULL)
+        return s->full = opening_begin(s, e);
     s->proxied = proxy_open(outsider, s->id, network, s->boundary.namespaces, e);
     return s->proxied;
 }
@@ -498,6 +496,7 @@ void sandbox_settle(struct sandbox *s)
         proxy_close(k->proxy, s->id);
     if (s->full)
         pasta_close(k->pasta, s->id);
+    opening_drop(s);
     answer_waiters(s);
     sandbox_free(s);
     keeper_settle(k);
@@ -571,6 +570,7 @@ static void tick(struct sandbox *s)
 
 void sandboxes_tick(struct keeper *k)
 {
+    openings_check(k);
     for (struct sandbox *s = k->sandboxes; s; s = s->next)
         if (!s->ending && !s->spare)
             tick(s);

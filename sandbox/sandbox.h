@@ -7,6 +7,7 @@
 #include "sandbox/boundary.h"
 #include "sandbox/limits.h"
 
+struct opening;
 struct waiter;
 
 struct sandbox {
@@ -17,10 +18,11 @@ struct sandbox {
     uid_t uid;    /* the host's; 0: the shared one of an ordinary user */
     struct boundary boundary;
     struct share *share;
-    char *breach;        /* owned; the limit for which everything inside was killed; NULL */
-    int64_t breached_ms; /* monotonic */
-    bool proxied;        /* it has a way to the hosts of its list */
-    bool full;           /* it has a way to the outside */
+    char *breach;            /* owned; the limit for which everything inside was killed; NULL */
+    int64_t breached_ms;     /* monotonic */
+    bool proxied;            /* it has a way to the hosts of its list */
+    bool full;               /* it has a way to the outside */
+    struct opening *opening; /* owned; that way is being opened (opening.h); NULL */
     size_t holders;
     bool spare; /* made ahead (stock.h) */
     bool ending;

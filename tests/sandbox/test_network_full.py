@@ -399,3 +399,39 @@ def test_a_plan_that_is_joined_changes_nothing(asker: Asker) -> None:
     assert opened(asker).body["created"] is False
     for answer in inside(asker, tcp(PUBLIC)):
         assert "Error" in answer
+
+
+def test_a_way_that_opens_slowly_delays_nobody_else(keeper: Keeper, asker: Asker) -> None:
+    """It is answered when it is open, also to who joins."""
+    opened(asker, "first")
+    helper, joining = outsider(keeper), keeper.asker()
+    helper.send_signal(signal.SIGSTOP)
+    try:
+        slow = asker.send(OPEN, {"sandbox": "slow", "network": "full"})
+        assert opened(joining, "quick", "none").body["created"] is True
+        joined = joining.send(OPEN, {"sandbox": "slow", "network": "full"})
+        names = {one["sandbox"] for one in joining.status()["sandboxes"]}
+    finally:
+        helper.send_signal(signal.SIGCONT)
+    assert names == {"first", "quick", "slow"}
+    answers = asker.answer_to(slow), joining.answer_to(joined)
+    assert [(one.kind, one.body["created"]) for one in answers] == [(OK, True), (OK, False)]
+    assert inside(asker, tcp(PUBLIC), sandbox="slow") == ["internet"]
+
+
+def test_a_sandbox_that_is_closed_before_its_way_is_open(keeper: Keeper, asker: Asker) -> None:
+    opened(asker, "first")
+    helper, closing = outsider(keeper), keeper.asker()
+    helper.send_signal(signal.SIGSTOP)
+    try:
+        waiting = asker.send(OPEN, {"sandbox": "box", "network": "full"})
+        processes.until(lambda: len(closing.status()["sandboxes"]) == 2, "it is made")
+        assert closing.ask(CLOSE, {"sandbox": "box"}).kind == OK
+        answer = asker.answer_to(waiting)
+        assert (answer.kind, answer.body["status"]) == (FAILED, 503)
+        assert "ended before its network was there" in answer.body["message"]
+    finally:
+        helper.send_signal(signal.SIGCONT)
+    processes.until(lambda: len(pastas(keeper)) == 1, "no way is left over")
+    opened(asker)
+    assert inside(asker, tcp(PUBLIC)) == ["internet"]
