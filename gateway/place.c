@@ -87,6 +87,12 @@ char *place_keeper(void)
                    WARMCELL_LIBEXECDIR "/warmcell-keeper", X_OK);
 }
 
+char *place_command(void)
+{
+    return sibling("WARMCELL_COMMAND", "sandbox/warmcell-command",
+                   WARMCELL_LIBEXECDIR "/warmcell-command", X_OK);
+}
+
 char *place_python(void)
 {
     return sibling("WARMCELL_PYTHON", "kernel/python/warmcell-python",

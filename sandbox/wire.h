@@ -37,7 +37,11 @@ enum wire_kind {
     WIRE_FORKED = 81,
     WIRE_FORK_FAILED = 82,
     WIRE_STALE = 83,
-    WIRE_BRANCH = 96, /* between two hosts: docs/link.md, "Branching" */
+    WIRE_BRANCH = 96,         /* between two hosts: docs/link.md, "Branching" */
+    WIRE_COMMAND_STDIN = 112, /* between a gateway and a command's supervisor */
+    WIRE_COMMAND_SIGNAL = 113,
+    WIRE_COMMAND_KILL = 114,
+    WIRE_COMMAND_NEWS = 115,
 };
 
 /* The order of the descriptors of START and FORK. */

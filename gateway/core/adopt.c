@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/command_run.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
@@ -163,4 +164,6 @@ void core_adopt(struct core *c)
     each_id(c, c->kernels_dir, look_at);
     each_id(c, c->logs_dir, remove_if_unowned);
     each_id(c, c->sandboxes_dir, remove_folder_if_unowned);
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        command_runs_adopt(c->sandboxes[i]);
 }

@@ -97,9 +97,9 @@ void contexts_each(const struct sandbox *s, void (*each)(void *user, struct kern
 
 /* --- what its host gets */
 
-/* What code in a sandbox finds besides what its maker named, and all that its host gets: the host
- * is not confined, so nothing that a client named may reach its environment. */
-static void base_environment(const struct settings_core *settings, struct environment *env)
+/* All that its host gets, too: the host is not confined, so nothing that a client named may reach
+ * its environment. */
+void context_environment(const struct settings_core *settings, struct environment *env)
 {
     static const char *const passed[] = {"TZ",           "WARMCELL_PYTHON", "WARMCELL_PYTHONPATH",
                                          "ASAN_OPTIONS", "UBSAN_OPTIONS",   "LSAN_OPTIONS"};
@@ -154,7 +154,7 @@ bool context_write_plan(const struct kernel *k, const char *path, struct err *e)
 {
     __attribute__((cleanup(environment_scoped))) struct environment env = {0};
     struct limits limits = limits_of(k);
-    base_environment(&k->core->settings->core, &env);
+    context_environment(&k->core->settings->core, &env);
     scoped(json) json_t *plan = sandbox_plan(k->sandbox), *all = environment_json(&env);
     json_object_update(all, k->sandbox->env);
     json_object_del(plan, "sandbox");
@@ -184,7 +184,7 @@ struct kernel *context_start(struct sandbox *s, const char *name, struct branchi
                           : xasprintf("context-%lld", (long long)k->context_number);
     k->spec = spec_of(k, e);
     environment_free(&k->env);
-    base_environment(&s->core->settings->core, &k->env);
+    context_environment(&s->core->settings->core, &k->env);
     if (branching)
         branching_expects(branching, k);
     if (k->spec && kernel_launch(k, e))

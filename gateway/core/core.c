@@ -74,9 +74,10 @@ static bool make_folders(struct core *c, struct err *e)
     c->logs_dir = xasprintf("%s/logs", settings->state_dir);
     c->sandboxes_dir = xasprintf("%s/sandboxes", settings->state_dir);
     scoped(string) char *keepers_dir = xasprintf("%s/keepers", settings->runtime_dir);
+    scoped(string) char *commands_dir = xasprintf("%s/commands", settings->runtime_dir);
     return make_dirs(c->kernels_dir, e) && make_dirs(c->logs_dir, e) &&
            make_dirs(c->sandboxes_dir, e) && make_dirs(keepers_dir, e) &&
-           blob_prepare(settings->state_dir, e);
+           make_dirs(commands_dir, e) && blob_prepare(settings->state_dir, e);
 }
 
 static bool lock(const char *dir, const char *name, int *fd, struct err *e)

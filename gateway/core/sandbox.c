@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/core/command_run.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/execution_table.h"
@@ -36,6 +37,7 @@ struct sandbox *sandbox_new(struct core *c, const char *id)
 static void leave_list(struct sandbox *s)
 {
     struct core *c = s->core;
+    command_runs_let_go(s);
     for (size_t i = 0; i < c->sandbox_count; i++)
         if (c->sandboxes[i] == s) {
             c->sandboxes[i] = c->sandboxes[--c->sandbox_count];

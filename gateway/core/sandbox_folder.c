@@ -99,7 +99,7 @@ static void on_done(uv_work_t *work, int status)
     struct core *c = job->core;
     (void)status;
     if (job->failure)
-        log_warn("a sandbox's folder could not be removed", F_STR("sandbox", job->id),
+        log_warn("a folder could not be removed", F_STR("name", job->id),
                  F_STR("why", strerror(job->failure)));
     if (job->done)
         job->done(job->user);
@@ -109,15 +109,21 @@ static void on_done(uv_work_t *work, int status)
     core_handle_closed(c);
 }
 
-void sandbox_folder_remove(struct core *c, const char *id, void (*done)(void *user), void *user)
+void folder_remove(struct core *c, const char *parent, const char *name, void (*done)(void *user),
+                   void *user)
 {
     struct folder_job *job = xcalloc(1, sizeof(*job));
     job->work.data = job;
     job->core = c;
-    job->parent = xstrdup(c->sandboxes_dir);
-    job->id = xstrdup(id);
+    job->parent = xstrdup(parent);
+    job->id = xstrdup(name);
     job->done = done;
     job->user = user;
     c->open_handles++;
     uv_queue_work(c->loop, &job->work, on_work, on_done);
+}
+
+void sandbox_folder_remove(struct core *c, const char *id, void (*done)(void *user), void *user)
+{
+    folder_remove(c, c->sandboxes_dir, id, done, user);
 }

@@ -127,6 +127,7 @@ struct sandbox {
     int64_t uid;                        /* -1: shared, or not known */
     json_t *enforced, *missing, *usage; /* as the keeper said; NULL: it did not yet */
     struct quota quota;                 /* for what comes from outside */
+    struct command_run *runs;           /* owned: its commands, the newest first */
 
     void (*opened)(void *user, struct sandbox *s,
                    const struct err *e); /* of its maker; NULL: told */
@@ -269,6 +270,9 @@ enum keepers kernel_keeper(const struct kernel *k);     /* that starts its inter
 void sandbox_take_opening(struct sandbox *s, json_t *answer); /* of OPEN */
 /* Removes a sandbox's folder with everything in it, on another thread; done on the loop's. */
 void sandbox_folder_remove(struct core *c, const char *id, void (*done)(void *user), void *user);
+/* The same with the folder `name` of another one. */
+void folder_remove(struct core *c, const char *parent, const char *name, void (*done)(void *user),
+                   void *user);
 
 /* sandbox.c */
 struct sandbox *sandbox_new(struct core *c, const char *id);
@@ -293,6 +297,8 @@ struct kernel *context_start(struct sandbox *s, const char *name, struct branchi
                              struct err *e);
 void context_join(struct sandbox *s, struct kernel *k, int64_t number);
 void context_leave(struct kernel *k);
+/* What code in a sandbox finds in its environment besides what its maker named. env: empty. */
+void context_environment(const struct settings_core *settings, struct environment *env);
 /* The file that its host has interpreters started by; 503. */
 bool context_write_plan(const struct kernel *k, const char *path, struct err *e);
 size_t contexts_count(const struct sandbox *s); /* that contexts_each finds */

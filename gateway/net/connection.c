@@ -426,6 +426,7 @@ void connection_accept(struct server *s, uv_stream_t *listener)
     }
     c->server = s;
     c->exchange.connection = c;
+    list_init(&c->pieces.yielding);
     llhttp_init(&c->parser, HTTP_REQUEST, &callbacks);
     c->parser.data = c;
     c->deadline_ms = request_deadline(c);
@@ -563,6 +564,7 @@ void connection_release(struct connection *c)
 void connection_free(struct connection *c)
 {
     list_remove(&c->link);
+    list_remove(&c->pieces.yielding);
     exchange_free(&c->exchange);
     buffer_free(&c->held);
     buffer_free(&c->out);

@@ -35,6 +35,7 @@ struct server {
     struct list
         orphans; /* struct connection without a client whose exchange has not been replied to */
     struct list unsent;      /* struct websocket with something queued: flushed once a loop turn */
+    struct list yielding;    /* struct connection whose reply goes on in the next turn */
     size_t connection_count; /* both lists */
     int64_t replies[6];      /* by the first digit of their status */
     uv_timer_t tick;
@@ -144,8 +145,10 @@ struct connection {
     struct {
         const struct pieces_events *events; /* NULL: no such reply is under way */
         void *user;
-        bool waiting; /* for the socket to take what was sent */
-    } pieces;         /* pieces.c */
+        bool waiting;         /* for the socket to take what was sent, or for the next turn */
+        size_t turn_bytes;    /* sent since it waited last */
+        struct list yielding; /* of the server; or of itself alone */
+    } pieces;                 /* pieces.c */
 };
 
 /* connection.c */

@@ -18,7 +18,8 @@ enum {
     KEPT_BUFFER_BYTES = 64 * 1024, /* a connection's buffer that grew beyond is given back */
     FILE_PIECE_BYTES = 256 * 1024, /* of a file in memory while it is sent */
     READ_PIECE_BYTES = 64 * 1024,
-    BODY_PIECE_BYTES = 1024 * 1024, /* of a streamed body; one more is read meanwhile */
+    PIECES_TURN_BYTES = 1024 * 1024, /* of a reply in pieces before others have their turn */
+    BODY_PIECE_BYTES = 1024 * 1024,  /* of a streamed body; one more is read meanwhile */
 
     WRITE_STALL_MS = 60 * 1000, /* a client that takes nothing of its reply */
     KEEP_ALIVE_MS = 75 * 1000,  /* between two requests */

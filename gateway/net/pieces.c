@@ -7,6 +7,21 @@
 
 #include "gateway/net/connection.h"
 
+/* A socket that takes everything, and one who always has more, must not stop all others. */
+static void yield(struct connection *c)
+{
+    if (list_empty(&c->pieces.yielding))
+        list_add(&c->server->yielding, &c->pieces.yielding);
+    server_hurry(c->server);
+}
+
+static void stop_waiting(struct connection *c)
+{
+    c->pieces.waiting = false;
+    c->pieces.turn_bytes = 0;
+    list_remove(&c->pieces.yielding);
+}
+
 bool exchange_begin(struct exchange *x, int status, const char *content_type,
                     const struct pieces_events *events, void *user)
 {
@@ -18,7 +33,7 @@ bool exchange_begin(struct exchange *x, int status, const char *content_type,
     }
     c->pieces.events = events;
     c->pieces.user = user;
-    c->pieces.waiting = false;
+    stop_waiting(c);
     if (x->http_1_0)
         x->close = true;
     else
@@ -47,8 +62,12 @@ bool exchange_send(struct exchange *x, struct bytes piece)
     if (piece.len)
         add_chunk(x, piece);
     c->pieces.waiting = false;
+    c->pieces.turn_bytes += piece.len;
     connection_flush(c);
-    c->pieces.waiting = stream_pending(c->stream);
+    bool pending = stream_pending(c->stream);
+    c->pieces.waiting = pending || c->pieces.turn_bytes >= PIECES_TURN_BYTES;
+    if (c->pieces.waiting && !pending)
+        yield(c);
     return !c->pieces.waiting;
 }
 
@@ -57,6 +76,7 @@ void exchange_end(struct exchange *x)
     struct connection *c = x->connection;
     assert(c->pieces.events);
     c->pieces.events = NULL;
+    stop_waiting(c);
     if (!x->http_1_0 && !x->head)
         buffer_add_text(&c->out, "0\r\n\r\n");
     connection_reply_done(c);
@@ -67,22 +87,24 @@ void exchange_cut(struct exchange *x)
     struct connection *c = x->connection;
     assert(c->pieces.events);
     c->pieces.events = NULL;
+    stop_waiting(c);
     x->close = true;
     connection_reply_done(c);
 }
 
 void pieces_continue(struct connection *c)
 {
-    if (!c->pieces.waiting)
-        return;
-    c->pieces.waiting = false;
-    c->pieces.events->on_ready(c->pieces.user);
+    bool waiting = c->pieces.waiting;
+    stop_waiting(c);
+    if (waiting && c->pieces.events)
+        c->pieces.events->on_ready(c->pieces.user);
 }
 
 void pieces_abort(struct connection *c)
 {
     const struct pieces_events *events = c->pieces.events;
     c->pieces.events = NULL;
+    stop_waiting(c);
     c->exchange.open = false;
     events->on_gone(c->pieces.user);
 }

@@ -38,8 +38,9 @@ struct route_table {
     size_t count;
 };
 
-extern const struct route_table jupyter_routes; /* dialect/jupyter*.c */
-extern const struct route_table v1_routes;      /* dialect/v1*.c */
-extern const struct route_table v1_file_routes; /* dialect/v1_files.c */
+extern const struct route_table jupyter_routes;    /* dialect/jupyter*.c */
+extern const struct route_table v1_routes;         /* dialect/v1*.c */
+extern const struct route_table v1_file_routes;    /* dialect/v1_files.c */
+extern const struct route_table v1_command_routes; /* dialect/v1_commands.c */
 
 #endif

@@ -72,21 +72,30 @@ static void on_tick(uv_timer_t *timer)
         cut(s);
 }
 
+/* What is queued meanwhile waits for the next turn. */
+static void move_all(struct list *from, struct list *to)
+{
+    list_init(to);
+    while (!list_empty(from)) {
+        struct list *first = from->next;
+        list_remove(first);
+        list_add(to, first);
+    }
+}
+
 static void on_flush(uv_prepare_t *prepare)
 {
     struct server *s = prepare->data;
-    struct list turn; /* what is queued meanwhile waits for the next turn */
-    if (list_empty(&s->unsent))
+    struct list turn;
+    if (list_empty(&s->unsent) && list_empty(&s->yielding))
         return;
-    list_init(&turn);
-    while (!list_empty(&s->unsent)) {
-        struct list *first = s->unsent.next;
-        list_remove(first);
-        list_add(&turn, first);
-    }
+    move_all(&s->unsent, &turn);
     while (!list_empty(&turn))
         websocket_flush(websocket_of_unsent(turn.next));
-    if (list_empty(&s->unsent))
+    move_all(&s->yielding, &turn);
+    while (!list_empty(&turn))
+        pieces_continue(list_owner(turn.next, struct connection, pieces.yielding));
+    if (list_empty(&s->unsent) && list_empty(&s->yielding))
         uv_idle_stop(&s->hurry);
 }
 
@@ -115,6 +124,7 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
     list_init(&s->orphans);
     list_init(&s->websockets);
     list_init(&s->unsent);
+    list_init(&s->yielding);
     uv_timer_init(loop, &s->tick);
     uv_prepare_init(loop, &s->flush);
     uv_idle_init(loop, &s->hurry);

@@ -33,6 +33,7 @@ PROGRAMS = {
     "warmcell-keeper": "keeper",
     "warmcell-proxy": "proxy",
     "warmcell-pasta": "pasta",
+    "warmcell-command": "command",
 }
 
 

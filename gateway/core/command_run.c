@@ -1,0 +1,467 @@
+/* The life of a command as the gateway sees it: attached to its supervisor, followed in its log,
+ * found again, forgotten.
+ *
+ * Invariant: a run is freed when it has left its sandbox's list and none of its handles is open. */
+#include "gateway/core/command_run.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/core/command_run_state.h"
+#include "gateway/launch/command.h"
+#include "gateway/launch/process.h"
+#include "gateway/log.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+#define RETRY_MS 20
+
+static void settle(struct command_run *r);
+
+/* --- what it is */
+
+const char *command_run_id(const struct command_run *r)
+{
+    return r->id;
+}
+
+json_t *command_run_record(const struct command_run *r)
+{
+    return r->record;
+}
+
+const struct run_log *command_run_log(const struct command_run *r)
+{
+    return r->log;
+}
+
+const char *command_run_status(const struct command_run *r)
+{
+    const char *status = json_string_value(json_object_get(run_log_end(r->log), "status"));
+    return !run_log_end(r->log) ? "running" : status ? status : "lost";
+}
+
+bool command_run_find(struct command_run *r, struct run_cursor *cursor)
+{
+    return run_log_find(r->log, cursor);
+}
+
+bool command_run_read(struct command_run *r, struct run_cursor *cursor, struct buffer *out,
+                      size_t want)
+{
+    return run_log_read(r->log, cursor, out, want);
+}
+
+struct command_run *command_runs_find(const struct sandbox *s, const char *id, struct err *e)
+{
+    for (struct command_run *r = s->runs; r; r = r->next)
+        if (!r->started && !r->forgetting && strcmp(r->id, id) == 0)
+            return r;
+    fail(e, 404, "sandbox %.100s has no command %.100s", s->id, id);
+    return NULL;
+}
+
+void command_runs_each(const struct sandbox *s, void (*each)(void *user, struct command_run *r),
+                       void *user)
+{
+    for (struct command_run *r = s->runs; r; r = r->next)
+        if (!r->started && !r->forgetting)
+            each(user, r);
+}
+
+bool command_runs_live(const struct sandbox *s)
+{
+    for (const struct command_run *r = s->runs; r; r = r->next)
+        if (!run_log_end(r->log))
+            return true;
+    return false;
+}
+
+/* --- memory and handles */
+
+struct command_run *run_new(struct sandbox *s, const char *id)
+{
+    const char *runtime_dir = s->core->settings->core.runtime_dir;
+    struct command_run *r = xcalloc(1, sizeof *r);
+    r->core = s->core;
+    r->sandbox = s;
+    r->id = xstrdup(id);
+    r->folder = xasprintf("%s/%s/commands/%s", s->core->sandboxes_dir, s->id, id);
+    r->socket = xasprintf("%s/commands/%s.sock", runtime_dir, id);
+    r->gate_fd = r->pidfd = -1;
+    return r;
+}
+
+void run_free(struct command_run *r)
+{
+    if (!r)
+        return;
+    free(r->id);
+    free(r->folder);
+    free(r->socket);
+    json_decref(r->record);
+    run_log_free(r->log);
+    free(r);
+}
+
+static void free_if_unused(struct command_run *r)
+{
+    if (!r->sandbox && r->handles == 0)
+        run_free(r);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct command_run *r = handle->data;
+    struct core *c = r->core;
+    free(handle);
+    r->handles--;
+    free_if_unused(r);
+    core_handle_closed(c);
+}
+
+static void hold_handle(struct command_run *r, uv_handle_t *handle)
+{
+    handle->data = r;
+    r->handles++;
+    r->core->open_handles++;
+}
+
+/* The poll goes before its descriptor. */
+static void drop_poll(uv_poll_t **poll, int *fd)
+{
+    if (*poll) {
+        uv_poll_stop(*poll);
+        uv_close((uv_handle_t *)*poll, on_handle_closed);
+    }
+    *poll = NULL;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static uv_poll_t *watch_fd(struct command_run *r, int fd, uv_poll_cb on_ready)
+{
+    uv_poll_t *poll = xmalloc(sizeof *poll);
+    if (uv_poll_init(r->core->loop, poll, fd) != 0) {
+        free(poll);
+        return NULL;
+    }
+    hold_handle(r, (uv_handle_t *)poll);
+    uv_poll_start(poll, UV_READABLE, on_ready);
+    return poll;
+}
+
+static void stop_retrying(struct command_run *r)
+{
+    if (r->retry)
+        uv_close((uv_handle_t *)r->retry, on_handle_closed);
+    r->retry = NULL;
+}
+
+static void drop_handles(struct command_run *r)
+{
+    drop_poll(&r->gate, &r->gate_fd);
+    drop_poll(&r->child, &r->pidfd);
+    stop_retrying(r);
+}
+
+/* --- who is told */
+
+struct command_watch *command_run_watch(struct command_run *r, void (*on_more)(void *user),
+                                        void (*on_gone)(void *user), void *user)
+{
+    struct command_watch *w = xmalloc(sizeof *w);
+    *w = (struct command_watch){r->watches, r, on_more, on_gone, user};
+    r->watches = w;
+    return w;
+}
+
+static void unlink_watch(struct command_watch *w)
+{
+    struct command_watch **at = &w->run->watches;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+}
+
+void command_watch_close(struct command_watch *w)
+{
+    if (!w)
+        return;
+    unlink_watch(w);
+    free(w);
+}
+
+/* One that is told may close itself, or another: they are taken from a list of their own, on which
+ * they can still be found, and put back before they are told. */
+static void tell_more(struct command_run *r)
+{
+    struct command_run turn = {.watches = r->watches};
+    r->watches = NULL;
+    for (struct command_watch *w = turn.watches; w; w = w->next)
+        w->run = &turn;
+    while (turn.watches) {
+        struct command_watch *w = turn.watches;
+        turn.watches = w->next;
+        w->run = r;
+        w->next = r->watches;
+        r->watches = w;
+        w->on_more(w->user);
+    }
+}
+
+static void tell_gone(struct command_run *r)
+{
+    while (r->watches) {
+        struct command_watch *w = r->watches;
+        unlink_watch(w);
+        w->on_gone(w->user);
+        free(w);
+    }
+}
+
+static void tell_started(struct command_run *r, const struct err *e)
+{
+    void (*started)(void *user, struct command_run *run, const struct err *why) = r->started;
+    r->started = NULL;
+    if (started)
+        started(r->started_user, e ? NULL : r, e);
+}
+
+static void tell_forgotten(struct command_run *r, const struct err *e)
+{
+    void (*forgotten)(void *user, const struct err *why) = r->forgotten;
+    r->forgotten = NULL;
+    if (forgotten)
+        forgotten(r->forgotten_user, e);
+}
+
+/* --- its end */
+
+static void leave_list(struct command_run *r)
+{
+    struct command_run **at = &r->sandbox->runs;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    r->sandbox = NULL;
+}
+
+static void on_folder_removed(void *user)
+{
+    struct command_run *r = user;
+    r->handles--;
+    tell_forgotten(r, NULL);
+    free_if_unused(r);
+}
+
+void run_remove(struct command_run *r)
+{
+    struct sandbox *s = r->sandbox;
+    scoped(string) char *parent = xasprintf("%s/%s/commands", s->core->sandboxes_dir, s->id);
+    struct err e;
+    r->forgetting = true;
+    tell_gone(r);
+    fail(&e, 409, "the command has ended");
+    run_fail_asks(r, &e);
+    leave_list(r);
+    drop_handles(r);
+    unlink(r->socket);
+    r->handles++;
+    folder_remove(r->core, parent, r->id, on_folder_removed, r);
+}
+
+/* The program was not started, and that is its maker's error alone: nothing of it stays. */
+static bool was_refused(struct command_run *r)
+{
+    json_t *end = run_log_end(r->log);
+    json_int_t status = json_integer_value(json_object_get(end, "refused"));
+    if (r->started && !run_log_started_us(r->log) && strcmp(command_run_status(r), "lost") == 0)
+        status = 503;
+    const char *reason = json_string_value(json_object_get(end, "reason"));
+    struct err e;
+    if (status < 400 || status > 599)
+        return false;
+    fail(&e, (int)status, "%s", reason ? reason : "the command was not started");
+    tell_started(r, &e);
+    run_remove(r);
+    return true;
+}
+
+void run_look(struct command_run *r)
+{
+    struct err e;
+    run_log_refresh(r->log);
+    bool more = run_log_last(r->log) > r->told;
+    bool ended = run_log_end(r->log) != NULL;
+    if (ended && was_refused(r))
+        return;
+    if (ended) {
+        fail(&e, 409, "the command has ended");
+        run_fail_asks(r, &e);
+    }
+    if (ended && r->forgetting) {
+        run_remove(r);
+        return;
+    }
+    if (run_log_last(r->log) > 0)
+        tell_started(r, NULL);
+    r->told = run_log_last(r->log);
+    if (more)
+        tell_more(r);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    settle(timer->data);
+}
+
+/* Nobody is at the other end: it has ended, or is about to listen or to end, or was killed. */
+static void settle(struct command_run *r)
+{
+    run_log_refresh(r->log);
+    if (run_log_end(r->log) ||
+        run_log_give_up(r->log, "its supervisor was lost, and with it how it ended")) {
+        stop_retrying(r);
+        unlink(r->socket);
+        run_look(r);
+        return;
+    }
+    int fd = command_find(r->socket);
+    if (fd >= 0) {
+        stop_retrying(r);
+        run_attach(r, fd, -1);
+        return;
+    }
+    if (r->retry)
+        return;
+    r->retry = xmalloc(sizeof *r->retry);
+    uv_timer_init(r->core->loop, r->retry);
+    hold_handle(r, (uv_handle_t *)r->retry);
+    uv_timer_start(r->retry, on_retry, RETRY_MS, RETRY_MS);
+}
+
+/* --- its supervisor */
+
+static void on_child(uv_poll_t *poll, int status, int events)
+{
+    struct command_run *r = poll->data;
+    int exit_status, signal_number;
+    (void)status;
+    (void)events;
+    process_status(r->pidfd, &exit_status, &signal_number);
+    drop_poll(&r->child, &r->pidfd);
+    drop_poll(&r->gate, &r->gate_fd);
+    settle(r);
+}
+
+static void on_gate(uv_poll_t *poll, int status, int events)
+{
+    struct command_run *r = poll->data;
+    (void)status;
+    (void)events;
+    run_listen(r);
+}
+
+void run_lose_gate(struct command_run *r)
+{
+    struct err e;
+    fail(&e, 503, "the command's supervisor was lost");
+    drop_poll(&r->gate, &r->gate_fd);
+    run_fail_asks(r, &e);
+    if (!r->child)
+        settle(r); /* else its end is told by its pidfd */
+}
+
+void run_attach(struct command_run *r, int gate_fd, int pidfd)
+{
+    r->gate_fd = gate_fd;
+    r->pidfd = pidfd;
+    r->gate = watch_fd(r, gate_fd, on_gate);
+    if (pidfd >= 0)
+        r->child = watch_fd(r, pidfd, on_child);
+    if (r->forgetting)
+        run_ask(r, WIRE_COMMAND_KILL, NULL, -1, NULL, NULL);
+}
+
+/* --- forgotten, found, let go */
+
+void command_run_forget(struct command_run *r, void (*done)(void *user, const struct err *e),
+                        void *user)
+{
+    r->forgetting = true;
+    r->forgotten = done;
+    r->forgotten_user = user;
+    tell_gone(r);
+    if (run_log_end(r->log))
+        run_remove(r);
+    else if (r->gate)
+        run_ask(r, WIRE_COMMAND_KILL, NULL, -1, NULL, NULL);
+}
+
+/* By the time that it was made. */
+static void insert(struct sandbox *s, struct command_run *r)
+{
+    const char *created = json_string_value(json_object_get(r->record, "created"));
+    struct command_run **at = &s->runs;
+    while (*at && strcmp(json_string_value(json_object_get((*at)->record, "created")), created) > 0)
+        at = &(*at)->next;
+    r->next = *at;
+    *at = r;
+}
+
+static void adopt(struct sandbox *s, const char *id)
+{
+    struct command_run *r = run_new(s, id);
+    scoped(string) char *record = xasprintf("%s/command.json", r->folder);
+    scoped(string) char *log = xasprintf("%s/log", r->folder);
+    struct err e;
+    r->record = json_load_file(record, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    if (!json_is_string(json_object_get(r->record, "created")) ||
+        !(r->log = run_log_open(log, &e))) {
+        /* it was just being made, and nobody was told of it */
+        scoped(string) char *parent = xasprintf("%s/%s/commands", s->core->sandboxes_dir, s->id);
+        folder_remove(s->core, parent, id, NULL, NULL);
+        run_free(r);
+        return;
+    }
+    insert(s, r);
+    run_log_refresh(r->log);
+    if (!run_log_end(r->log))
+        settle(r);
+    else
+        was_refused(r);
+}
+
+void command_runs_adopt(struct sandbox *s)
+{
+    scoped(string) char *folder = xasprintf("%s/%s/commands", s->core->sandboxes_dir, s->id);
+    DIR *handle = opendir(folder);
+    struct dirent *entry;
+    while (handle && (entry = readdir(handle)))
+        if (id_valid(entry->d_name))
+            adopt(s, entry->d_name);
+    if (handle)
+        closedir(handle);
+}
+
+void command_runs_let_go(struct sandbox *s)
+{
+    struct err e;
+    bool ends = s->core->draining;
+    fail(&e, ends ? 503 : 409, ends ? "the gateway is ending" : "the sandbox has ended");
+    while (s->runs) {
+        struct command_run *r = s->runs;
+        tell_started(r, &e);
+        run_fail_asks(r, &e);
+        tell_gone(r);
+        leave_list(r);
+        drop_handles(r);
+        tell_forgotten(r, ends ? &e : NULL);
+        free_if_unused(r);
+    }
+}

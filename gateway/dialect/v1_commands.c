@@ -1,0 +1,435 @@
+/* /v1/sandboxes/{id}/commands: run a program, list, show, write to its stdin, send it a signal, end
+ * and forget it. Its events are in v1_command_events.c.
+ *
+ * A command is {"id", "status", "argv", "shell", "cwd", "background", "deadline_ms", "exit_code",
+ * "signal", "reason", "bytes": {"stdout", "stderr"}, "started", "ended", "run_ms", "last_event",
+ * "created"}, and where one alone is asked for "stdout", "stderr", "encoding", "lossy" and
+ * "truncated". */
+#include <openssl/evp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/core/bundle.h"
+#include "gateway/dialect/v1.h"
+#include "gateway/dialect/v1_commands.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+#include "protocol/utf8.h"
+
+#define BODY_LIMIT_BYTES (32 * 1024 * 1024) /* JSON of what command_run.h allows */
+#define INLINE_LIMIT_BYTES                                                                         \
+    (4 * 1024 * 1024) /* of each output in a model; events have all of it                          \
+                       */
+#define PIECE_BYTES      (256 * 1024)
+#define DEADLINE_MOST_MS (INT64_C(7) * 24 * 3600 * 1000)
+
+/* --- the model */
+
+void v1_base64(struct buffer *out, struct bytes data)
+{
+    if (!data.len)
+        return;
+    char *into = buffer_reserve(out, (data.len + 2) / 3 * 4 + 1);
+    out->len += (size_t)EVP_EncodeBlock((unsigned char *)into, (const unsigned char *)data.data,
+                                        (int)data.len);
+}
+
+bool v1_command_encoding(const char *text, bool *base64, struct err *e)
+{
+    if (!text)
+        return true;
+    *base64 = strcmp(text, "base64") == 0;
+    return *base64 || strcmp(text, "text") == 0 ||
+           fail(e, 400, "encoding: must be \"text\" or \"base64\"");
+}
+
+static json_t *time_or_null(int64_t us)
+{
+    char text[TIME_TEXT];
+    if (!us)
+        return json_null();
+    time_text((struct timespec){us / 1000000, us % 1000000 * 1000}, text);
+    return json_string(text);
+}
+
+static json_t *or_null(json_t *value)
+{
+    return value ? json_incref(value) : json_null();
+}
+
+json_t *v1_command_outcome(const struct command_run *r)
+{
+    const struct run_log *log = command_run_log(r);
+    json_t *end = run_log_end(log);
+    int64_t started = run_log_started_us(log), ended = run_log_ended_us(log);
+    return json_pack("{s:s, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:o, s:o}", "status",
+                     command_run_status(r), "exit_code", or_null(json_object_get(end, "exit_code")),
+                     "signal", or_null(json_object_get(end, "signal")), "reason",
+                     or_null(json_object_get(end, "reason")), "bytes", "stdout",
+                     (json_int_t)run_log_bytes(log, RECORD_STDOUT), "stderr",
+                     (json_int_t)run_log_bytes(log, RECORD_STDERR), "started",
+                     time_or_null(started), "ended", time_or_null(ended), "run_ms",
+                     started && ended ? json_integer((ended - started) / 1000) : json_null());
+}
+
+static json_t *model(const struct command_run *r)
+{
+    json_t *m = v1_command_outcome(r);
+    json_object_update(m, command_run_record(r));
+    json_object_set_new(m, "id", json_string(command_run_id(r)));
+    json_object_set_new(m, "last_event",
+                        json_integer((json_int_t)run_log_last(command_run_log(r))));
+    return m;
+}
+
+/* The beginnings of both outputs. True: that is all of them. */
+static bool read_outputs(struct command_run *r, struct buffer outputs[2])
+{
+    struct run_cursor cursor = {.next = 1};
+    scoped(buffer) struct buffer records = {0};
+    bool whole = true;
+    while (command_run_read(r, &cursor, &records, PIECE_BYTES)) {
+        struct bytes rest = buffer_view(&records), text;
+        struct record record;
+        while (run_log_next(&rest, &record, &text)) {
+            struct buffer *out = &outputs[record.kind == RECORD_STDERR];
+            if (record.kind != RECORD_STDOUT && record.kind != RECORD_STDERR)
+                continue;
+            size_t room = INLINE_LIMIT_BYTES - out->len;
+            whole = whole && text.len <= room;
+            buffer_add(out, text.data, text.len < room ? text.len : room);
+        }
+        buffer_clear(&records);
+        if (outputs[0].len == INLINE_LIMIT_BYTES && outputs[1].len == INLINE_LIMIT_BYTES)
+            break;
+    }
+    return whole;
+}
+
+static json_t *output_text(const struct buffer *output, bool base64, bool *lossy)
+{
+    scoped(buffer) struct buffer text = {0};
+    struct bytes bytes = buffer_view(output);
+    if (base64) {
+        v1_base64(&text, bytes);
+    } else if (utf8_valid(bytes)) {
+        buffer_add_bytes(&text, bytes);
+    } else {
+        *lossy = true;
+        utf8_clean(&text, bytes);
+    }
+    return json_stringn(text.data ? text.data : "", text.len);
+}
+
+static json_t *whole_model(struct command_run *r, bool base64)
+{
+    struct buffer outputs[2] = {{0}, {0}};
+    json_t *m = model(r);
+    bool lossy = false, whole = read_outputs(r, outputs);
+    json_object_set_new(m, "stdout", output_text(&outputs[0], base64, &lossy));
+    json_object_set_new(m, "stderr", output_text(&outputs[1], base64, &lossy));
+    json_object_set_new(m, "encoding", json_string(base64 ? "base64" : "text"));
+    json_object_set_new(m, "lossy", json_boolean(lossy));
+    json_object_set_new(m, "truncated", json_boolean(!whole));
+    buffer_free(&outputs[0]);
+    buffer_free(&outputs[1]);
+    return m;
+}
+
+/* --- finding */
+
+static struct sandbox *find_sandbox(struct exchange *x, struct core *core)
+{
+    struct err e = {0};
+    struct sandbox *s = sandboxes_find(core, exchange_param(x, "id"), &e);
+    if (!s)
+        exchange_fail(x, &e);
+    return s;
+}
+
+struct command_run *v1_command_find(struct exchange *x, struct core *core)
+{
+    struct err e = {0};
+    struct sandbox *s = find_sandbox(x, core);
+    struct command_run *r = s ? command_runs_find(s, exchange_param(x, "command"), &e) : NULL;
+    if (s && !r)
+        exchange_fail(x, &e);
+    return r;
+}
+
+/* One of a list of media types, whatever its parameters say. */
+static bool accepts(const char *list, const char *type)
+{
+    size_t len = strlen(type);
+    for (const char *at = list; at && *at; at += *at == ',') {
+        at += strspn(at, " \t,");
+        if (strncasecmp(at, type, len) == 0 && strchr(" \t;,", at[len])) /* also its end */
+            return true;
+        at += strcspn(at, ",");
+    }
+    return false;
+}
+
+enum v1_stream v1_command_accepts(const struct exchange *x)
+{
+    const char *accept = exchange_header(x, "accept");
+    return accepts(accept, "text/event-stream")      ? STREAM_EVENTS
+           : accepts(accept, "application/x-ndjson") ? STREAM_LINES
+                                                     : STREAM_NONE;
+}
+
+/* --- POST …/commands */
+
+struct waiting {
+    struct exchange *x;
+    struct command_run *run;
+    struct command_watch *watch;
+    enum v1_stream form;
+    bool background, base64;
+};
+
+static void on_run_gone(void *user)
+{
+    struct waiting *w = user;
+    struct err e;
+    fail(&e, 409, "the command was ended and forgotten, or the gateway ends");
+    exchange_fail(w->x, &e);
+    free(w);
+}
+
+static void on_more(void *user)
+{
+    struct waiting *w = user;
+    if (!run_log_end(command_run_log(w->run)))
+        return;
+    command_watch_close(w->watch);
+    exchange_reply_json(w->x, 200, whole_model(w->run, w->base64));
+    free(w);
+}
+
+static void on_started(void *user, struct command_run *r, const struct err *e)
+{
+    struct waiting *w = user;
+    struct exchange *x = w->x;
+    if (e) {
+        free(w);
+        exchange_fail(x, e);
+        return;
+    }
+    scoped(string) char *location =
+        xasprintf("%s%s/%s", exchange_base_url(x), exchange_path(x), command_run_id(r));
+    exchange_add_header(x, "Location", location);
+    if (!w->background && w->form == STREAM_NONE) {
+        w->run = r;
+        w->watch = command_run_watch(r, on_more, on_run_gone, w);
+        on_more(w);
+        return;
+    }
+    if (w->form != STREAM_NONE)
+        v1_command_stream(x, r, w->form, w->base64, 0, true, w->background ? 202 : 200);
+    else
+        exchange_reply_json(x, 202, model(r));
+    free(w);
+}
+
+/* A string, or {"base64": "…"}. */
+static bool read_input(json_t *value, struct buffer *out, struct err *e)
+{
+    struct base64 state = {0};
+    json_t *coded = json_object_get(value, "base64");
+    json_t *text = json_is_object(value) ? coded : value;
+    struct bytes bytes = {json_string_value(text), json_string_length(text)};
+    if (!json_is_string(text))
+        return fail(e, 400, "stdin: must be a string, or an object with base64");
+    if (!coded)
+        buffer_add_bytes(out, bytes);
+    else if (!base64_decode(&state, bytes, out) || !base64_whole(&state))
+        return fail(e, 400, "stdin: base64: is not base64");
+    return true;
+}
+
+static bool read_request(json_t *body, struct command_request *q, struct buffer *input,
+                         bool *base64, struct err *e)
+{
+    const char *encoding = NULL;
+    json_t *argv = json_object_get(body, "argv"), *given = json_object_get(body, "stdin");
+    q->argv = json_is_null(argv) ? NULL : argv;
+    if (!field_str(body, "shell", OPTIONAL, &q->shell, e) ||
+        !field_str(body, "cwd", OPTIONAL, &q->cwd, e) ||
+        !field_object(body, "env", OPTIONAL, &q->env, e) ||
+        !field_str(body, "encoding", OPTIONAL, &encoding, e) ||
+        !v1_command_encoding(encoding, base64, e) ||
+        !field_bool(body, "background", OPTIONAL, &q->background, e) ||
+        !field_int(body, "deadline_ms", OPTIONAL, 1, DEADLINE_MOST_MS, &q->deadline_ms, e))
+        return false;
+    q->has_input = given && !json_is_null(given);
+    q->stdin_open = q->background && !q->has_input;
+    if (!field_bool(body, "stdin_open", OPTIONAL, &q->stdin_open, e) ||
+        (q->has_input && !read_input(given, input, e)))
+        return false;
+    q->input = buffer_view(input);
+    return true;
+}
+
+static void create(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    struct command_request request = {0};
+    scoped(buffer) struct buffer input = {0};
+    bool base64 = false;
+    struct sandbox *s = find_sandbox(x, core);
+    if (!s)
+        return;
+    scoped(json) json_t *body = json_parse_object(exchange_body(x), "body", BODY_LIMIT_BYTES, &e);
+    if (!body || !read_request(body, &request, &input, &base64, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
+    struct waiting *w = xcalloc(1, sizeof *w);
+    *w = (struct waiting){
+        .x = x, .form = v1_command_accepts(x), .background = request.background, .base64 = base64};
+    command_runs_start(s, &request, on_started, w);
+}
+
+/* --- the others */
+
+static void add_model(void *user, struct command_run *r)
+{
+    json_array_append_new(user, model(r));
+}
+
+static void list(struct exchange *x, void *core)
+{
+    struct sandbox *s = find_sandbox(x, core);
+    if (!s)
+        return;
+    json_t *models = json_array();
+    command_runs_each(s, add_model, models);
+    exchange_reply_json(x, 200, json_pack("{s:o, s:n}", "commands", models, "next"));
+}
+
+static void show(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    bool base64 = false;
+    struct command_run *r = v1_command_find(x, core);
+    if (!r)
+        return;
+    if (v1_command_encoding(exchange_query(x, "encoding"), &base64, &e))
+        exchange_reply_json(x, 200, whole_model(r, base64));
+    else
+        exchange_fail(x, &e);
+}
+
+static void on_done(void *user, const struct err *e)
+{
+    if (e)
+        exchange_fail(user, e);
+    else
+        exchange_reply_empty(user, 204);
+}
+
+static void feed(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    struct command_run *r = v1_command_find(x, core);
+    const char *eof = exchange_query(x, "eof");
+    struct bytes body = exchange_body(x);
+    if (!r)
+        return;
+    if ((eof && strcmp(eof, "1") != 0 && strcmp(eof, "0") != 0 &&
+         !fail(&e, 400, "eof: must be 0 or 1")) ||
+        (body.len > COMMAND_STDIN_LIMIT_BYTES &&
+         !fail(&e, 413, "the body is longer than %d bytes", COMMAND_STDIN_LIMIT_BYTES)))
+        exchange_fail(x, &e);
+    else
+        command_run_feed(r, body, eof && *eof == '1', on_done, x);
+}
+
+/* "SIGTERM", "TERM", or its number. */
+static bool read_signal(json_t *body, int *number, struct err *e)
+{
+    json_t *value = json_object_get(body, "signal");
+    const char *name = json_string_value(value);
+    *number = (int)(json_integer_value(value) <= 64 ? json_integer_value(value) : 0);
+    if (name && strncmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (int n = 1; name && n < NSIG; n++)
+        if (sigabbrev_np(n) && strcmp(sigabbrev_np(n), name) == 0)
+            *number = n;
+    return *number > 0 || fail(e, 400, "signal: must be the name of a signal, as SIGTERM");
+}
+
+static void send_signal(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    int number;
+    struct command_run *r = v1_command_find(x, core);
+    scoped(json) json_t *body = r ? v1_body(x) : NULL;
+    if (!body)
+        return;
+    if (read_signal(body, &number, &e))
+        command_run_signal(r, number, on_done, x);
+    else
+        exchange_fail(x, &e);
+}
+
+static void forget(struct exchange *x, void *core)
+{
+    struct command_run *r = v1_command_find(x, core);
+    if (r)
+        command_run_forget(r, on_done, x);
+}
+
+#define COMMANDS "/v1/sandboxes/{id}/commands"
+#define COMMAND  COMMANDS "/{command}"
+#define THE_REST ACCESS_TOKEN, ERRORS_PROBLEM, ROUTE_PLAIN
+
+static const struct route rows[] = {
+    {GET,
+     COMMANDS,
+     list,
+     "The commands of a sandbox, the newest first",
+     "Commands",
+     {404},
+     THE_REST},
+    {POST,
+     COMMANDS,
+     create,
+     "Run a program: wait for its end, stream its events, or leave it in the background",
+     "Command",
+     {400, 403, 404, 409, 413, 502, 503},
+     THE_REST},
+    {GET, COMMAND, show, "One command, with what it wrote", "Command", {400, 404}, THE_REST},
+    {DELETE,
+     COMMAND,
+     forget,
+     "Kill what is left of a command, and forget it",
+     NULL,
+     {404, 503},
+     THE_REST},
+    {GET,
+     COMMAND "/events",
+     v1_command_events,
+     "The events of a command behind a number, to its end",
+     "CommandEvents",
+     {400, 404},
+     THE_REST},
+    {POST,
+     COMMAND "/stdin",
+     feed,
+     "Give a command bytes to read",
+     NULL,
+     {400, 404, 409, 413, 503},
+     THE_REST},
+    {POST,
+     COMMAND "/signal",
+     send_signal,
+     "Send a signal to a command's process group",
+     NULL,
+     {400, 404, 409, 413, 503},
+     THE_REST},
+};
+
+const struct route_table v1_command_routes = {rows, countof(rows)};
