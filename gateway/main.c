@@ -19,6 +19,7 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
         server_add_routes(server, &v1_routes, core);
         server_add_routes(server, &v1_file_routes, core);
         server_add_routes(server, &v1_command_routes, core);
+        server_add_routes(server, &docs_routes, core);
     }
     return core;
 }

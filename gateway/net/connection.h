@@ -22,7 +22,9 @@
 struct server {
     const struct settings_net *settings; /* borrowed */
     uv_loop_t *loop;
-    struct router *router;        /* owned */
+    struct router *router;                          /* owned */
+    const struct route_table *tables[TABLES_LIMIT]; /* borrowed */
+    size_t table_count;
     struct auth *auth;            /* owned */
     struct origin_policy *origin; /* owned */
     struct tls *tls;              /* owned; NULL: plain */

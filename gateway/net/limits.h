@@ -8,6 +8,7 @@ enum {
     HEADER_BLOCK_LIMIT_BYTES = 64 * 1024, /* all names and values of a request; 431 */
     HEADERS_LIMIT = 100,                  /* header lines of a request; 431 */
     QUERY_LIMIT = 64,                     /* pairs of a query; 400 */
+    TABLES_LIMIT = 32,                    /* of routes: a bug beyond */
     PARAMS_LIMIT = 4,                     /* {names} of a route: a bug beyond */
     HELD_LIMIT_BYTES =
         64 * 1024, /* pipelined bytes kept while a request is answered; reading stops */

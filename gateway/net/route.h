@@ -4,6 +4,11 @@
 
 #include "gateway/net/exchange.h"
 
+struct doc;
+
+/* Rows that were written before there was a doc; goes once each has one. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 enum route_access {
     ACCESS_TOKEN, /* the default: a principal is needed */
     ACCESS_OPEN,  /* anybody: health, the version */
@@ -30,6 +35,7 @@ struct route {
     enum route_access access;
     enum route_errors error_form;
     enum route_kind kind;
+    const struct doc *doc; /* net/doc.h: parameters, bodies, answers */
 };
 
 /* Each dialect exports its rows; main hands all tables to the server. */
@@ -42,5 +48,6 @@ extern const struct route_table jupyter_routes;    /* dialect/jupyter*.c */
 extern const struct route_table v1_routes;         /* dialect/v1*.c */
 extern const struct route_table v1_file_routes;    /* dialect/v1_files.c */
 extern const struct route_table v1_command_routes; /* dialect/v1_commands.c */
+extern const struct route_table docs_routes;       /* dialect/docs.c */
 
 #endif

@@ -3,6 +3,8 @@
  * handle that keeps the loop from sleeping while something is queued. Called by serve.c. */
 #include "gateway/net/server.h"
 
+#include <assert.h>
+
 #include "gateway/log.h"
 #include "gateway/net/connection.h"
 #include "gateway/net/listener.h"
@@ -136,7 +138,16 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
 
 void server_add_routes(struct server *s, const struct route_table *table, void *context)
 {
+    assert(s->table_count < TABLES_LIMIT);
+    s->tables[s->table_count++] = table;
     router_add(s->router, table, context);
+}
+
+const struct route_table *const *exchange_route_tables(const struct exchange *x, size_t *count)
+{
+    const struct server *s = x->connection->server;
+    *count = s->table_count;
+    return s->tables;
 }
 
 static void on_connection(void *user, uv_stream_t *stream)

@@ -16,6 +16,10 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
 /* Before server_listen. The table is borrowed; its handlers get context. */
 void server_add_routes(struct server *s, const struct route_table *table, void *context);
 
+/* Every table that was added, for a description of them all. Of the server that an exchange came
+ * through; borrowed. */
+const struct route_table *const *exchange_route_tables(const struct exchange *x, size_t *count);
+
 /* Binds and listens. 503: the port or path is taken, or may not be used; the sentence names it. */
 bool server_listen(struct server *s, struct err *e);
 
