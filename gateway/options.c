@@ -176,6 +176,9 @@ static const struct option rows[] = {
      .high = 1024LL * 1024 * 1024 * MIB,
      .help = "the longest body, in bytes, that is written to a file of a sandbox; its own limits "
              "hold besides"},
+    {"snapshot-limit", OPTION_INT, CORE(snapshot_limit), "4294967296", .low = 1024,
+     .high = 1024LL * 1024 * 1024 * MIB,
+     .help = "bytes of the variables of one context that are saved at most"},
     {"sandbox-read-only", OPTION_LIST, CORE(sandbox_read_only), "",
      .help = "further absolute paths that code in sandboxes may read"},
     {"cgroup", OPTION_TEXT, CORE(cgroup), "",

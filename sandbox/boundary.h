@@ -41,6 +41,7 @@ json_t *world_report(const struct world *w);
 bool world_has_uids(const struct world *w);
 /* The folder of the sandbox's workspace, as the keeper sees it; given. */
 char *world_workspace(const struct world *w, const char *id);
+const char *world_state(const struct world *w); /* the state folder; borrowed */
 
 /* The plan of confinement for the fork server itself (its own uid, no capability, no network), for
  * a child of the keeper to call before it execs: 0, or -1 with errno and *step. Afterwards it may

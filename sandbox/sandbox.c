@@ -4,6 +4,7 @@
  * then are the control groups removed and the waiting answered. */
 #include "sandbox/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -88,6 +89,28 @@ static bool uid_is_taken(const struct keeper *k, uid_t uid, bool by_spare)
     return false;
 }
 
+/* The uids that own what lies in the state folder: of sandboxes that are paused, for one, which
+ * come back to their files. A bit for each from the first of the range on; given. */
+static unsigned char *uids_on_disk(const struct keeper *k)
+{
+    const struct keeper_options *o = k->options;
+    unsigned char *found = xcalloc((o->last_uid - o->first_uid) / 8 + 1, 1);
+    DIR *folder = opendir(world_state(k->world));
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder))) {
+        struct stat st;
+        scoped(string) char *path = world_workspace(k->world, entry->d_name);
+        if (entry->d_name[0] == '.' || lstat(path, &st) != 0 || st.st_uid < o->first_uid ||
+            st.st_uid >= o->last_uid)
+            continue;
+        uid_t at = st.st_uid - o->first_uid;
+        found[at / 8] |= (unsigned char)(1 << at % 8);
+    }
+    if (folder)
+        closedir(folder);
+    return found;
+}
+
 /* The first uid of the range is the fork server's, the last the proxy's.
  *
  * The one that is asked for, or one that no sandbox has now. Without privileges there is none. */
@@ -104,8 +127,14 @@ static bool choose_uid(struct keeper *k, int64_t asked, uid_t *out, struct err *
         return fail(e, 409, "uid %lld belongs to another sandbox", (long long)asked);
     if (asked)
         stock_release_uid(k, (uid_t)asked);
-    for (uid_t uid = asked ? (uid_t)asked : o->first_uid + 1; uid < o->last_uid; uid++) {
-        if (asked || !uid_is_taken(k, uid, true)) {
+    if (asked) {
+        *out = (uid_t)asked;
+        return true;
+    }
+    scoped(string) char *owners = (char *)uids_on_disk(k);
+    for (uid_t uid = o->first_uid + 1; uid < o->last_uid; uid++) {
+        uid_t at = uid - o->first_uid;
+        if (!uid_is_taken(k, uid, true) && !(owners[at / 8] >> at % 8 & 1)) {
             *out = uid;
             return true;
         }

@@ -269,6 +269,11 @@ char *world_workspace(const struct world *w, const char *id)
     return xasprintf("%s/%s/workspace", w->state_dir, id);
 }
 
+const char *world_state(const struct world *w)
+{
+    return w->state_dir;
+}
+
 json_t *world_report(const struct world *w)
 {
     return json_pack("{s:s, s:b, s:b, s:i, s:o}", "profile", "sandbox", "user_namespaces",

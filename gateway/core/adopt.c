@@ -127,7 +127,6 @@ static void look_at(struct core *c, const char *id)
     log_info("what a kernel left is cleared away", F_STR("kernel", id));
     kernel_table_ended(c->store, id, "the kernel ended while no gateway was there");
     remove_dir(c->kernels_dir, id);
-    remove_dir(c->logs_dir, id);
 }
 
 static void each_id(struct core *c, const char *dir, void (*each)(struct core *c, const char *id))
@@ -143,7 +142,7 @@ static void each_id(struct core *c, const char *dir, void (*each)(struct core *c
 
 static void remove_if_unowned(struct core *c, const char *id)
 {
-    if (kernels_any(c, id))
+    if (kernels_any(c, id) || paused_holding(c, id))
         return;
     kernel_table_ended(c->store, id, "its lease ended while no gateway was there");
     remove_dir(c->logs_dir, id);
@@ -162,6 +161,7 @@ static void remove_folder_if_unowned(struct core *c, const char *id)
 void core_adopt(struct core *c)
 {
     each_id(c, c->kernels_dir, look_at);
+    paused_load(c);
     each_id(c, c->logs_dir, remove_if_unowned);
     each_id(c, c->sandboxes_dir, remove_folder_if_unowned);
     for (size_t i = 0; i < c->sandbox_count; i++)

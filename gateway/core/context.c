@@ -60,7 +60,7 @@ void context_leave(struct kernel *k)
 
 static bool visible(const struct kernel *k)
 {
-    return !k->pooled && !k->handing && !k->ending && !k->gone;
+    return !k->pooled && !k->handing && !k->ending && !k->gone && !k->sandbox->halted;
 }
 
 size_t contexts_count(const struct sandbox *s)
@@ -166,33 +166,62 @@ bool context_write_plan(const struct kernel *k, const char *path, struct err *e)
 
 /* --- the start */
 
-struct kernel *context_start(struct sandbox *s, const char *name, struct branching *branching,
-                             struct err *e)
+static struct kernel *make(struct sandbox *s, const char *id, int64_t number, struct err *e)
 {
-    char id[UUID_TEXT];
-    uuid_make(id);
     struct kernel *k = kernel_new(s->core, id, KERNELSPEC_BUILT_IN, e);
     if (!k)
         return NULL;
     if (!contexts_live(s))
         s->lives_from_ms = monotonic_ms();
-    context_join(s, k, s->last_number + 1);
+    context_join(s, k, number);
+    k->spec = spec_of(k, e);
+    environment_free(&k->env);
+    context_environment(&s->core->settings->core, &k->env);
+    return k;
+}
+
+static struct kernel *launch(struct sandbox *s, struct kernel *k, struct err *e)
+{
+    if (k->spec && kernel_launch(k, e))
+        return k;
+    context_leave(k);
+    k->branching = NULL;
+    kernel_forget(k, 1011, "the kernel could not be started", s->paused != NULL);
+    return NULL;
+}
+
+struct kernel *context_start(struct sandbox *s, const char *name, struct branching *branching,
+                             struct err *e)
+{
+    char id[UUID_TEXT];
+    uuid_make(id);
+    struct kernel *k = make(s, id, s->last_number + 1, e);
+    if (!k)
+        return NULL;
     k->pooled = s->pooled;
     k->context_name = name ? xstrdup(name)
                       : k->context_number == 1
                           ? xstrdup(NAME_DEFAULT)
                           : xasprintf("context-%lld", (long long)k->context_number);
-    k->spec = spec_of(k, e);
-    environment_free(&k->env);
-    context_environment(&s->core->settings->core, &k->env);
     if (branching)
         branching_expects(branching, k);
-    if (k->spec && kernel_launch(k, e))
-        return k;
-    context_leave(k);
-    k->branching = NULL;
-    kernel_forget(k, 1011, "the kernel could not be started", false);
-    return NULL;
+    return launch(s, k, e);
+}
+
+struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e)
+{
+    const char *id = json_string_value(json_object_get(record, "id"));
+    const char *from = json_string_value(json_object_get(record, "forked_from"));
+    struct kernel *k = make(s, id, json_integer_value(json_object_get(record, "number")), e);
+    if (!k)
+        return NULL;
+    uint64_t source;
+    journal_source(k->journal, &source, &k->epoch); /* the next host is another than the last */
+    k->context_name = xstrdup(json_string_value(json_object_get(record, "name")));
+    k->forked_from = from ? xstrdup(from) : NULL;
+    k->started = core_time_of(json_object_get(record, "created"));
+    k->handing = k->restoring = true;
+    return launch(s, k, e);
 }
 
 static bool name_free(const struct sandbox *s, const char *name, struct err *e)

@@ -20,6 +20,7 @@
 #include "gateway/log.h"
 #include "gateway/store/blob.h"
 #include "gateway/store/store.h"
+#include "gateway/store/vault.h"
 #include "protocol/ids.h"
 
 #define TICK_MS 1000 /* how exact deadlines of commands and culling are */
@@ -175,6 +176,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     c->last_activity = c->started;
     c->seed = seed_open(settings->core.seed_uri, e);
     if (!c->seed || !make_folders(c, e) || !lock_folders(c, e) ||
+        !(c->vault = vault_open(settings->core.state_dir, e)) ||
         !(c->store = store_open(settings->core.state_dir, loop, e))) {
         core_free(c);
         return NULL;
@@ -230,6 +232,7 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
         else
             kernel_forget(k, 1012, "the gateway restarts", true);
     }
+    paused_forget(c);
     core_keepers_close(c, lives_on);
     uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer, (uv_handle_t *)&c->cull_timer,
                               (uv_handle_t *)&c->pool_timer, (uv_handle_t *)&c->catch_up};
@@ -241,6 +244,7 @@ void core_free(struct core *c)
 {
     if (!c)
         return;
+    vault_close(c->vault);
     sessions_free(c->sessions);
     seed_free(c->seed);
     scan_free(c->scan);

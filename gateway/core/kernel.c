@@ -76,7 +76,8 @@ char *kernel_resolve_path(const struct kernel *k, const char *path)
 
 static bool visible(const struct kernel *k)
 {
-    return !k->pooled && !k->handing && !k->ending && !k->gone;
+    return !k->pooled && !k->handing && !k->ending && !k->gone &&
+           !(k->sandbox && k->sandbox->halted);
 }
 
 struct kernel *kernels_any(const struct core *c, const char *id)
@@ -92,6 +93,9 @@ struct kernel *kernels_find(const struct core *c, const char *id, struct err *e)
     struct kernel *k = kernels_any(c, id);
     if (k && visible(k))
         return k;
+    const struct sandbox *s = k && k->sandbox ? k->sandbox : paused_holding(c, id);
+    if (s && !s->ending && sandbox_refuses(s, e))
+        return NULL;
     fail(e, 404, "Kernel does not exist: %.100s", id);
     return NULL;
 }
@@ -496,6 +500,9 @@ bool kernel_send(struct kernel *k, const char *identity, const struct message *m
                  struct bytes frame, struct err *e)
 {
     const struct bytes parts[] = {bytes_of(identity), frame};
+    struct err why;
+    if (k->sandbox && sandbox_refuses(k->sandbox, &why))
+        return fail(e, 503, "%s", why.text);
     if (!requests_add(&k->requests, identity, m, e))
         return false;
     k->core->counters.messages_in++;
@@ -553,7 +560,8 @@ static void remove_files(struct kernel *k)
         unlink(path);
     }
     journal_remove(k->dir); /* whatever else a host left there */
-    journal_remove(k->log_dir);
+    if (!k->sandbox || !k->sandbox->paused || k->sandbox->ending) /* it goes on there */
+        journal_remove(k->log_dir);
 }
 
 static void leave_list(struct kernel *k)
@@ -591,6 +599,7 @@ void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_fil
     leave_list(k);
     kernel_fail_commands(k, k->ending ? NULL : &e);
     branching_lost(k, reason);
+    resuming_lost(k, reason);
     if (k->sandbox)
         sandbox_kernel_gone(k->sandbox, k, keep_files);
     uv_timer_stop(&k->timer);

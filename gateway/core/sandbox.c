@@ -27,6 +27,7 @@ struct sandbox *sandbox_new(struct core *c, const char *id)
     s->limits = limits_default;
     s->env = json_object();
     s->network = json_string("none");
+    s->snapshots = json_array();
     s->uid = -1;
     clock_gettime(CLOCK_REALTIME, &s->created);
     c->sandboxes = xrealloc(c->sandboxes, (c->sandbox_count + 1) * sizeof(*c->sandboxes));
@@ -51,6 +52,9 @@ static void free_if_unused(struct sandbox *s)
         return;
     free(s->id);
     free(s->keeper);
+    free(s->paused_reason);
+    json_decref(s->paused);
+    json_decref(s->snapshots);
     json_decref(s->env);
     json_decref(s->network);
     json_decref(s->enforced);
@@ -61,16 +65,41 @@ static void free_if_unused(struct sandbox *s)
 
 static bool visible(const struct sandbox *s)
 {
-    return !s->opened && !s->ending && contexts_count(s) > 0;
+    return !s->opened && !s->ending && (s->halted || contexts_count(s) > 0);
+}
+
+struct sandbox *sandbox_known(const struct core *c, const char *id)
+{
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if (strcmp(c->sandboxes[i]->id, id) == 0)
+            return c->sandboxes[i];
+    return NULL;
+}
+
+void sandbox_hold(struct sandbox *s)
+{
+    s->asks++;
+}
+
+void sandbox_let_go(struct sandbox *s)
+{
+    s->asks--;
+    free_if_unused(s);
+}
+
+struct sandbox *sandboxes_find_any(const struct core *c, const char *id, struct err *e)
+{
+    struct sandbox *s = sandbox_known(c, id);
+    if (s && visible(s))
+        return s;
+    fail(e, 404, "there is no sandbox %.100s", id);
+    return NULL;
 }
 
 struct sandbox *sandboxes_find(const struct core *c, const char *id, struct err *e)
 {
-    for (size_t i = 0; i < c->sandbox_count; i++)
-        if (strcmp(c->sandboxes[i]->id, id) == 0 && visible(c->sandboxes[i]))
-            return c->sandboxes[i];
-    fail(e, 404, "there is no sandbox %.100s", id);
-    return NULL;
+    struct sandbox *s = sandboxes_find_any(c, id, e);
+    return s && !sandbox_refuses(s, e) ? s : NULL;
 }
 
 void sandboxes_each(const struct core *c, void (*each)(void *user, struct sandbox *s), void *user)
@@ -145,6 +174,11 @@ void sandbox_kernel_gone(struct sandbox *s, struct kernel *k, bool keep)
     context_leave(k);
     if (s->kernel)
         return;
+    if (s->paused && !keep) {
+        pausing_emptied(s);
+        if (!s->ending)
+            return;
+    }
     if (!keep) {
         clear_away(s);
         return;
@@ -164,6 +198,51 @@ static void end_context(struct kernel *k, const char *reason)
         kernel_kill_host(k);
 }
 
+void sandbox_end_contexts(struct sandbox *s, int code, const char *reason)
+{
+    sandbox_hold(s);
+    for (struct kernel *k = s->kernel, *next; k; k = next) {
+        next = k->sibling;
+        readers_end(k, code, reason);
+        end_context(k, reason);
+    }
+    sandbox_let_go(s);
+}
+
+void sandbox_close(struct sandbox *s, void (*done)(void *user, json_t *answer, const struct err *e),
+                   void *user)
+{
+    if (is_reachable(s))
+        keeper_ask(keeper_of(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), done, user);
+    else
+        done(user, NULL, NULL);
+}
+
+void sandbox_open_again(struct sandbox *s,
+                        void (*done)(void *user, json_t *answer, const struct err *e), void *user)
+{
+    struct keeper *keeper = keeper_of(s);
+    struct err e;
+    if (keeper) {
+        keeper_ask(keeper, WIRE_OPEN, sandbox_plan(s), done, user);
+        return;
+    }
+    fail(&e, 503, "the gateway is ending");
+    done(user, NULL, &e);
+}
+
+void paused_forget(struct core *c)
+{
+    for (size_t i = c->sandbox_count; i-- > 0;) {
+        struct sandbox *s = c->sandboxes[i];
+        if (s->kernel || !s->paused)
+            continue;
+        leave_list(s);
+        s->gone = true;
+        free_if_unused(s);
+    }
+}
+
 void sandbox_remove(struct sandbox *s, const char *reason,
                     void (*done)(void *user, const struct err *e), void *user)
 {
@@ -174,6 +253,11 @@ void sandbox_remove(struct sandbox *s, const char *reason,
         return;
     s->ending = true;
     log_info("sandbox ends", F_STR("sandbox", s->id), F_STR("reason", reason));
+    paused_remove_logs(s);
+    if (!s->kernel) {
+        clear_away(s);
+        return;
+    }
     for (struct kernel *k = s->kernel, *next; k; k = next) {
         next = k->sibling;
         end_context(k, reason);

@@ -30,10 +30,13 @@ void sandboxes_create(struct core *c, const struct sandbox_request *request,
 
 /* NULL with e 404. Those of the pool and those that are being deleted are not found. */
 struct sandbox *sandboxes_find(const struct core *c, const char *id, struct err *e);
+/* The same also of those that are paused, or on their way there or back; sandboxes_find answers 409
+ * for them. */
+struct sandbox *sandboxes_find_any(const struct core *c, const char *id, struct err *e);
 void sandboxes_each(const struct core *c, void (*each)(void *user, struct sandbox *s), void *user);
 
 const char *sandbox_id(const struct sandbox *s);
-const char *sandbox_state_text(const struct sandbox *s); /* "starting", "running", "failed" */
+const char *sandbox_state_text(const struct sandbox *s); /* "starting", "running", "paused"... */
 const char *sandbox_reason(const struct sandbox *s);     /* NULL: nothing happened */
 const char *sandbox_cause(const struct sandbox *s); /* the word for it, as kernel_cause; NULL */
 struct timespec sandbox_created(const struct sandbox *s);

@@ -11,6 +11,7 @@
 
 #include "gateway/core/state.h"
 #include "gateway/log.h"
+#include "gateway/store/vault.h"
 #include "protocol/ids.h"
 
 #define DEPTH_MOST  64
@@ -76,6 +77,7 @@ static void remove_entry(int top, int dir, const char *name, int depth, int *fai
 static void on_work(uv_work_t *work)
 {
     struct folder_job *job = work->data;
+    vault_remove(job->core->vault, job->id);
     int parent = open(job->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return;

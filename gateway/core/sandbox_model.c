@@ -14,6 +14,8 @@ const char *sandbox_id(const struct sandbox *s)
 
 const char *sandbox_state_text(const struct sandbox *s)
 {
+    if (s->halted)
+        return !s->paused ? "pausing" : s->resuming ? "resuming" : "paused";
     bool starts = !s->kernel;
     for (const struct kernel *k = s->kernel; k; k = k->sibling) {
         if (k->state == KERNEL_IDLE || k->state == KERNEL_BUSY)
@@ -36,13 +38,13 @@ static const struct kernel *teller(const struct sandbox *s)
 const char *sandbox_reason(const struct sandbox *s)
 {
     const struct kernel *k = teller(s);
-    return k ? k->reason : NULL;
+    return s->paused ? s->paused_reason : k ? k->reason : NULL;
 }
 
 const char *sandbox_cause(const struct sandbox *s)
 {
     const struct kernel *k = teller(s);
-    return k ? k->cause : NULL;
+    return k && !s->paused ? k->cause : NULL;
 }
 
 struct timespec sandbox_created(const struct sandbox *s)
@@ -150,14 +152,6 @@ json_t *sandbox_save(const struct sandbox *s)
     return saved;
 }
 
-static struct sandbox *known(const struct core *c, const char *id)
-{
-    for (size_t i = 0; i < c->sandbox_count; i++)
-        if (strcmp(c->sandboxes[i]->id, id) == 0)
-            return c->sandboxes[i];
-    return NULL;
-}
-
 /* Each of its kernels has saved it, all with the same words. */
 static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
 {
@@ -181,6 +175,14 @@ static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
     return s;
 }
 
+struct sandbox *sandbox_revive(struct core *c, const char *id, json_t *saved)
+{
+    struct sandbox *s = restore(c, id, saved);
+    free(take(&s->keeper)); /* of other processes than it will have */
+    s->uid = -1;
+    return s;
+}
+
 void sandbox_restore(struct kernel *k, json_t *saved)
 {
     json_t *of_sandbox = json_object_get(saved, "sandbox");
@@ -189,7 +191,7 @@ void sandbox_restore(struct kernel *k, json_t *saved)
     const char *from = json_string_value(json_object_get(saved, "forked_from"));
     if (!id || !id_valid(id))
         return;
-    struct sandbox *s = known(k->core, id);
+    struct sandbox *s = sandbox_known(k->core, id);
     if (!s)
         s = restore(k->core, id, of_sandbox);
     context_join(s, k, json_integer_value(json_object_get(saved, "context_number")));

@@ -11,6 +11,7 @@
 #include "gateway/core/reader.h"
 #include "gateway/core/request.h"
 #include "gateway/core/sandbox.h"
+#include "gateway/core/snapshot.h"
 #include "gateway/core/uplink.h"
 #include "gateway/launch/keeper.h"
 #include "gateway/launch/kernelspec.h"
@@ -23,6 +24,8 @@
     "warmcell-gateway" /* of the gateway's own requests: their replies go to nobody */
 
 struct branching;
+struct moving;
+struct resuming;
 struct scan;
 struct seed;
 struct sessions;
@@ -61,6 +64,7 @@ struct core {
     uv_loop_t *loop;
     struct kernelspecs *specs;
     struct store *store;
+    struct vault *vault;
     struct scan *scan;
     struct sessions *sessions;
     struct seed *seed;
@@ -133,6 +137,13 @@ struct sandbox {
                    const struct err *e); /* of its maker; NULL: told */
     void *opened_user;
     struct removal *removals;
+
+    json_t *snapshots;     /* owned; an array; see snapshot.c */
+    json_t *paused;        /* owned: the record that it is resumed from; NULL: it has processes */
+    char *paused_reason;   /* why it is, when nobody asked for it; NULL */
+    struct moving *moving; /* a save, pause or resume that is under way; NULL */
+    struct resuming *resuming;
+    bool halted; /* takes nothing on: is being paused, is paused, or being resumed */
 };
 
 struct kernel {
@@ -154,6 +165,7 @@ struct kernel {
     bool pooled;                      /* of the pool, not handed out */
     bool handing;                     /* being adopted for a request */
     bool ending;                      /* kernel_stop was called */
+    bool restoring;                   /* its variables are to be restored when it is ready */
     bool gone;                        /* waits for its handles to close */
     bool was_attached;
 
@@ -284,7 +296,18 @@ json_t *sandbox_save(const struct sandbox *s);
 void sandbox_restore(struct kernel *k, json_t *saved);
 /* One of its kernels is being freed; with the last it goes too, with its folder unless keep. */
 void sandbox_kernel_gone(struct sandbox *s, struct kernel *k, bool keep);
-json_t *sandbox_plan(const struct sandbox *s); /* what OPEN is told; given */
+json_t *sandbox_plan(const struct sandbox *s);                       /* what OPEN is told; given */
+struct sandbox *sandbox_known(const struct core *c, const char *id); /* whatever its state; NULL */
+/* What sandbox_save gave, in a sandbox of c that has no kernel. */
+struct sandbox *sandbox_revive(struct core *c, const char *id, json_t *saved);
+void sandbox_hold(struct sandbox *s); /* an answer is awaited for it */
+void sandbox_let_go(struct sandbox *s);
+void sandbox_end_contexts(struct sandbox *s, int code, const char *reason);
+void sandbox_open_again(struct sandbox *s,
+                        void (*done)(void *user, json_t *answer, const struct err *e), void *user);
+/* Has the keeper end what is left of it; done once. */
+void sandbox_close(struct sandbox *s, void (*done)(void *user, json_t *answer, const struct err *e),
+                   void *user);
 void sandbox_died(struct sandbox *s); /* a kernel is dead: with the last all that runs in it ends */
 /* One for the pool: its kernel is pooled from the start. */
 void sandbox_start_pooled(struct core *c);
@@ -295,6 +318,9 @@ size_t sandboxes_opening(const struct core *c); /* for the pool, without a kerne
  * when it fails, else the kernel's. NULL: e is filled, 502, 503. */
 struct kernel *context_start(struct sandbox *s, const char *name, struct branching *branching,
                              struct err *e);
+/* One that a snapshot holds: {"id", "name", "number", "created", "forked_from"}; it is handed out
+ * (handing) when it is restored. NULL: 502, 503. */
+struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e);
 void context_join(struct sandbox *s, struct kernel *k, int64_t number);
 void context_leave(struct kernel *k);
 /* What code in a sandbox finds in its environment besides what its maker named. env: empty. */
@@ -313,6 +339,27 @@ void branching_free(struct branching *b);                       /* nobody is tol
 void branching_expects(struct branching *b, struct kernel *to); /* before it is launched */
 void branching_attached(struct kernel *to);                     /* its host waits now */
 void branching_lost(struct kernel *to, const char *reason);     /* to is being freed */
+
+/* snapshot.c, pausing.c, paused.c */
+struct moving *moving_begin(struct sandbox *s, bool force, snapshot_done *done, void *user,
+                            struct err *e); /* NULL: 409, 503; done was not called */
+/* Saves all contexts and commits; then calls next with e NULL or why not. */
+void moving_save(struct moving *m, bool pause, void (*next)(struct moving *m, const struct err *e));
+/* Writes, on another thread, that the sandbox is paused or not; then next. */
+void moving_commit(struct moving *m, bool paused,
+                   void (*next)(struct moving *m, const struct err *e));
+struct sandbox *moving_sandbox(const struct moving *m);
+json_t *moving_record(const struct moving *m);
+void moving_end(struct moving *m, json_t *answer, const struct err *e); /* answer: taken */
+json_t *snapshot_summary(json_t *record);                               /* given */
+void resuming_ready(struct kernel *k);                    /* its interpreter is idle */
+void resuming_lost(struct kernel *k, const char *reason); /* it is being freed */
+void pausing_emptied(struct sandbox *s);                  /* its last kernel is gone */
+void paused_load(struct core *c);                         /* at the start, after the kernels */
+struct sandbox *paused_holding(const struct core *c, const char *kernel); /* NULL: none */
+void paused_forget(struct core *c); /* at the end: frees those paused */
+void paused_remove_logs(const struct sandbox *s);
+bool sandbox_refuses(const struct sandbox *s, struct err *e); /* halted: true and 409 */
 
 /* pool.c */
 void pool_refill(struct core *c);

@@ -111,6 +111,8 @@ static void take_status(struct kernel *k, struct bytes frame)
         take_reason(k, f.message.metadata);
     bool by_user = tracked(f.message.parent);
     set_state(k, state.value, by_user);
+    if (k->restoring && k->state == KERNEL_IDLE)
+        resuming_ready(k);
     if (by_user)
         kernel_touch(k);
 }
@@ -299,6 +301,8 @@ static void take_state(struct kernel *k, const struct link_frame *frame)
     executions_known(k, state, frame->number);
     if (k->branching)
         branching_attached(k); /* may end k */
+    else if (k->restoring && k->state == KERNEL_IDLE)
+        resuming_ready(k);
 }
 
 static void take_death(struct kernel *k, const struct link_frame *frame)

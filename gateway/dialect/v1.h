@@ -33,6 +33,12 @@ void v1_execution_events(struct exchange *x, void *core);
 void v1_execution_cancel(struct exchange *x, void *core);
 void v1_execution_input(struct exchange *x, void *core);
 
+void v1_snapshots_create(struct exchange *x, void *core);
+void v1_snapshots_list(struct exchange *x, void *core);
+void v1_sandbox_pause(struct exchange *x, void *core);
+void v1_sandbox_resume(struct exchange *x, void *core);
+json_t *v1_sandbox_model(const struct sandbox *s); /* given */
+
 void v1_metrics(struct exchange *x, void *core);
 
 void v1_artifacts_list(struct exchange *x, void *core);

@@ -3,11 +3,12 @@
  * A context is {"id", "name", "language", "state", "reason", "cause", "created", "forked_from"}:
  *
  * - "id" is that of its kernel under /api/kernels;
- * - "state" is "starting", "idle", "busy", "restarting" or "dead";
+ * - "state" is "starting", "idle", "busy", "restarting", "dead" or, with its sandbox, "paused";
  * - "reason" is a sentence, "cause" a word (docs/link.md, DEATH) that say why it is dead or what
  *   happened to it last, or null;
  * - "forked_from" is the id of the context that it was a branch of, or null. */
 #include "gateway/core/context.h"
+#include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -28,6 +29,16 @@ static json_t *context_model(const struct kernel *k)
                      "created", created, "forked_from", text_or_null(context_forked_from(k)));
 }
 
+/* Of a context that has no process: what its snapshot says of it. */
+static json_t *paused_model(json_t *record)
+{
+    return json_pack("{s:O, s:O, s:s, s:s, s:n, s:n, s:O, s:O}", "id",
+                     json_object_get(record, "id"), "name", json_object_get(record, "name"),
+                     "language", "python", "state", "paused", "reason", "cause", "created",
+                     json_object_get(record, "created"), "forked_from",
+                     json_object_get(record, "forked_from"));
+}
+
 static void add_model(void *user, struct kernel *k)
 {
     json_array_append_new(user, context_model(k));
@@ -35,8 +46,11 @@ static void add_model(void *user, struct kernel *k)
 
 json_t *v1_contexts_model(const struct sandbox *s)
 {
-    json_t *list = json_array();
+    json_t *list = json_array(), *one;
+    size_t i;
     contexts_each(s, add_model, list);
+    json_array_foreach(sandbox_paused_contexts(s), i, one)
+        json_array_append_new(list, paused_model(one));
     return list;
 }
 
@@ -92,8 +106,11 @@ void v1_contexts_create(struct exchange *x, void *core)
 
 void v1_contexts_list(struct exchange *x, void *core)
 {
-    struct sandbox *s = find_sandbox(x, core);
-    if (s)
+    struct err e = {0};
+    struct sandbox *s = sandboxes_find_any(core, exchange_param(x, "id"), &e);
+    if (!s)
+        exchange_fail(x, &e);
+    else
         exchange_reply_json(x, 200,
                             json_pack("{s:o, s:n}", "contexts", v1_contexts_model(s), "next"));
 }

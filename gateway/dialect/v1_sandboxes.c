@@ -1,7 +1,7 @@
 /* /v1/sandboxes: create, list, show, change, delete.
  *
  * A sandbox is {"id", "state", "reason", "cause", "created", "uid", "cold", "network", "policy",
- * "limits", "confinement", "usage", "contexts"}:
+ * "limits", "confinement", "usage", "snapshot", "contexts"}:
  *
  * - "uid" is the host's, or "shared" where all sandboxes have one;
  * - "limits" is {name: {"value": n or null, "enforced_by": "cgroup-v1" ... "host", "none"}};
@@ -9,11 +9,12 @@
  * - "usage" is {"cpu_s", "memory_bytes", "memory_peak_bytes", "processes", "disk_bytes",
  *   "disk_inodes"}, null where it is not known;
  * - "reason" and "cause" are those of the context that has something to tell, a dead one first;
+ * - "snapshot" is the id of the last one, or null;
  * - "contexts" are as v1_contexts.c has them, each a kernel under /api/kernels. */
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/core/sandbox.h"
+#include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -78,18 +79,20 @@ static json_t *usage_model(const struct sandbox *s)
     return model;
 }
 
-static json_t *sandbox_model(const struct sandbox *s)
+json_t *v1_sandbox_model(const struct sandbox *s)
 {
     char created[TIME_TEXT];
     time_text(sandbox_created(s), created);
-    json_t *uid = sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s)) : json_string("shared");
-    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, s:o}", "id",
+    json_t *uid = sandbox_is_paused(s)  ? json_null()
+                  : sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s))
+                                        : json_string("shared");
+    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, s:o, s:o}", "id",
                      sandbox_id(s), "state", sandbox_state_text(s), "reason",
                      text_or_null(sandbox_reason(s)), "cause", text_or_null(sandbox_cause(s)),
                      "created", created, "uid", uid, "cold", (int)sandbox_is_cold(s), "network",
                      sandbox_network(s), "policy", sandbox_policy(s), "limits", limits_model(s),
-                     "confinement", confinement_model(s), "usage", usage_model(s), "contexts",
-                     v1_contexts_model(s));
+                     "confinement", confinement_model(s), "usage", usage_model(s), "snapshot",
+                     text_or_null(sandbox_last_snapshot(s)), "contexts", v1_contexts_model(s));
 }
 
 json_t *v1_body(struct exchange *x)
@@ -112,7 +115,7 @@ static void on_created(void *user, struct sandbox *s, const struct err *e)
     scoped(string) char *location =
         xasprintf("%s/v1/sandboxes/%s", exchange_base_url(x), sandbox_id(s));
     exchange_add_header(x, "Location", location);
-    exchange_reply_json(x, 201, sandbox_model(s));
+    exchange_reply_json(x, 201, v1_sandbox_model(s));
 }
 
 void v1_sandboxes_create(struct exchange *x, void *core)
@@ -135,10 +138,11 @@ void v1_sandboxes_create(struct exchange *x, void *core)
     sandboxes_create(core, &request, on_created, x);
 }
 
+/* Also one that is paused. */
 static struct sandbox *find(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find(c, exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find_any(c, exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;
@@ -153,7 +157,7 @@ struct measured {
 
 static void add_model(void *user, struct sandbox *s)
 {
-    json_array_append_new(user, sandbox_model(s));
+    json_array_append_new(user, v1_sandbox_model(s));
 }
 
 static void on_all_measured(void *user)
@@ -187,7 +191,7 @@ static void on_measured(void *user)
     struct measured *m = user;
     struct sandbox *s = find(m->x, m->core); /* it may have ended meanwhile */
     if (s)
-        exchange_reply_json(m->x, 200, sandbox_model(s));
+        exchange_reply_json(m->x, 200, v1_sandbox_model(s));
     free(m);
 }
 
@@ -220,8 +224,10 @@ void v1_sandbox_change(struct exchange *x, void *core)
 {
     struct err e = {0};
     json_t *limits = NULL;
-    struct sandbox *s = find(x, core);
+    struct sandbox *s = sandboxes_find(core, exchange_param(x, "id"), &e);
     scoped(json) json_t *body = s ? v1_body(x) : NULL;
+    if (!s)
+        exchange_fail(x, &e);
     if (!body)
         return;
     if (!field_object(body, "limits", REQUIRED, &limits, &e)) {

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 IN_BAND_BYTES = 64 * 1024  # a smaller buffer stands in the pickle itself
+APART_MOST = 4096  # buffers, each of which becomes a file
 LIVE = ("namespace", "module", "builtins")
 
 Reduced = Any  # what a reducer may give: a tuple of pickle's, a string or NotImplemented
@@ -58,6 +59,7 @@ class SnapshotPickler(pickle.Pickler):
         self, file: Any, namespace: dict[str, Any], callback: Callable[[memoryview], None]
     ) -> None:
         self._callback = callback
+        self._apart = 0
         super().__init__(file, 5, buffer_callback=self._take_buffer)
         self.sources: set[str] = set()  # the files that its functions name
         self._refer_to_live(namespace)
@@ -73,8 +75,9 @@ class SnapshotPickler(pickle.Pickler):
 
     def _take_buffer(self, buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
-        if raw.nbytes < IN_BAND_BYTES:
+        if raw.nbytes < IN_BAND_BYTES or self._apart == APART_MOST:
             return True
+        self._apart += 1
         self._callback(raw)
         return False
 

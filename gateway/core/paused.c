@@ -1,0 +1,154 @@
+/* Sandboxes that have no process: found in the vault as the gateway starts, and by the ids of their
+ * contexts afterwards.
+ *
+ * Called after the kernels that live were found: what has a snapshot and no kernel is paused,
+ * whoever ended it. */
+#include <string.h>
+
+#include "gateway/core/journal.h"
+#include "gateway/core/state.h"
+#include "gateway/log.h"
+#include "gateway/store/vault.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+#define CODE_PAUSED 1013
+
+struct sandbox *paused_holding(const struct core *c, const char *kernel)
+{
+    for (size_t i = 0; i < c->sandbox_count; i++) {
+        json_t *one;
+        size_t at;
+        json_array_foreach(sandbox_paused_contexts(c->sandboxes[i]), at, one)
+        {
+            const char *id = json_string_value(json_object_get(one, "id"));
+            if (id && strcmp(id, kernel) == 0)
+                return c->sandboxes[i];
+        }
+    }
+    return NULL;
+}
+
+void paused_remove_logs(const struct sandbox *s)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach(sandbox_paused_contexts(s), i, one)
+    {
+        const char *id = json_string_value(json_object_get(one, "id"));
+        scoped(string) char *path = xasprintf("%s/%s", s->core->logs_dir, id);
+        if (id_valid(id))
+            journal_remove(path);
+    }
+}
+
+struct loading {
+    struct core *core;
+    const char *sandbox;
+    json_t *records; /* of one sandbox */
+};
+
+static void read_record(void *user, const char *name)
+{
+    struct loading *l = user;
+    struct err e;
+    if (strcmp(name, "state") == 0)
+        return;
+    json_t *record = vault_get(l->core->vault, l->sandbox, name, &e);
+    if (record)
+        json_array_append_new(l->records, record);
+    else
+        log_warn("a snapshot cannot be used", F_STR("sandbox", l->sandbox), F_STR("why", e.text));
+}
+
+static const char *created(json_t *record)
+{
+    const char *text = json_string_value(json_object_get(record, "created"));
+    return text ? text : "";
+}
+
+/* Oldest first, at most that of the state; one that the state does not name yet was not
+ * acknowledged. Gives that of the state, borrowed. */
+static json_t *order(json_t *records, const char *last, json_t *summaries)
+{
+    while (json_array_size(records)) {
+        size_t first = 0;
+        for (size_t i = 1; i < json_array_size(records); i++)
+            if (strcmp(created(json_array_get(records, i)),
+                       created(json_array_get(records, first))) < 0)
+                first = i;
+        json_t *record = json_array_get(records, first);
+        const char *id = json_string_value(json_object_get(record, "id"));
+        json_array_append_new(summaries, snapshot_summary(record));
+        if (id && strcmp(id, last) == 0)
+            return record;
+        json_array_remove(records, first);
+    }
+    return NULL;
+}
+
+static void be_paused(struct sandbox *s, json_t *record, bool asked)
+{
+    s->paused = json_incref(record);
+    s->halted = true;
+    if (asked)
+        return;
+    s->paused_reason = xasprintf("its processes ended without it being paused; its state is that "
+                                 "of snapshot %s of %s",
+                                 sandbox_last_snapshot(s), created(record));
+    log_warn("a sandbox is as its last snapshot", F_STR("sandbox", s->id));
+}
+
+/* One that was on its way as its gateway was killed is ended: nobody was told of it. */
+static bool has_taker(const struct sandbox *s)
+{
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        if (!k->handing)
+            return true;
+    return false;
+}
+
+static void take_up(struct core *c, const char *id, json_t *state, json_t *record,
+                    json_t *summaries)
+{
+    bool asked = json_is_true(json_object_get(state, "paused"));
+    struct sandbox *s = sandbox_known(c, id);
+    bool lives = s && has_taker(s);
+    if (!s)
+        s = sandbox_revive(c, id, json_object_get(record, "sandbox"));
+    json_decref(s->snapshots);
+    s->snapshots = json_incref(summaries);
+    if (lives && !asked)
+        return;
+    be_paused(s, record, asked);
+    if (lives) /* its gateway was killed between the record and the end of its processes */
+        sandbox_end_contexts(s, CODE_PAUSED, "the sandbox is paused");
+}
+
+static void load_one(void *user, const char *id)
+{
+    struct core *c = user;
+    struct err e;
+    if (!id_valid(id))
+        return;
+    scoped(json) json_t *records = json_array(), *summaries = json_array();
+    scoped(json) json_t *state = vault_get(c->vault, id, "state", &e);
+    const char *last = json_string_value(json_object_get(state, "snapshot"));
+    if (!state && e.status == 404) { /* its first snapshot was not finished */
+        vault_remove(c->vault, id);
+        return;
+    }
+    struct loading l = {c, id, records};
+    vault_records(c->vault, id, read_record, &l);
+    json_t *record = last ? order(records, last, summaries) : NULL;
+    if (record)
+        take_up(c, id, state, record, summaries);
+    else
+        log_error("a sandbox cannot be resumed", F_STR("sandbox", id),
+                  F_STR("why", state ? "its last snapshot cannot be read" : e.text));
+}
+
+void paused_load(struct core *c)
+{
+    vault_each(c->vault, load_one, c);
+}

@@ -1,0 +1,40 @@
+/* Snapshots of a sandbox: the variables of its contexts, kept in the vault with all that it takes
+ * to make the sandbox again; and pause and resume, which are one each way.
+ *
+ * One save, pause or resume of a sandbox is under way at a time. A paused sandbox has no process;
+ * its workspace stays, and it survives the gateway and the machine. What is found in the vault with
+ * no process left, whatever ended them, is paused: its state is that of its last snapshot. */
+#ifndef WARMCELL_GATEWAY_CORE_SNAPSHOT_H
+#define WARMCELL_GATEWAY_CORE_SNAPSHOT_H
+
+#include "gateway/core/sandbox.h"
+
+/* done is called once, later or at once. s: NULL when it has ended meanwhile. snapshot (borrowed)
+ * is
+ *   {"id", "created", "why": "asked" or "pause", "bytes",
+ *    "contexts": [{"id", "name", "saved": [{"name", "type"}], "not_saved": [{"name", "reason"}],
+ *                  "problem": why nothing of it was saved, or null}]}
+ * 409: something is under way, or a context is busy or starting (force: its variables are left out,
+ * and the snapshot says so); 413 a context is larger than --snapshot-limit; 502; 503. Nothing has
+ * changed then. A context that is dead has no variables, which is no failure. */
+typedef void snapshot_done(void *user, struct sandbox *s, json_t *snapshot, const struct err *e);
+void sandbox_snapshot(struct sandbox *s, bool force, snapshot_done *done, void *user);
+
+/* Saves, and ends all its processes. From its begin on nothing more is run. Of a paused one: done
+ * at once with the snapshot that it has. */
+void sandbox_pause(struct sandbox *s, bool force, snapshot_done *done, void *user);
+
+/* Makes the processes again and restores their variables. done gets
+ *   {"snapshot": id, "contexts": [{"id", "name", "restored": [name], "not_restored": [{"name",
+ *    "reason"}], "problem": why nothing was restored, or null}]}
+ * 409: it is not paused, or something is under way; 403 too many kernels run; 501, 502, 503: it is
+ * as paused as before. With force a context whose variables cannot be restored begins empty. */
+void sandbox_resume(struct sandbox *s, bool force, snapshot_done *done, void *user);
+
+bool sandbox_is_paused(const struct sandbox *s);
+json_t *sandbox_snapshots(const struct sandbox *s);         /* an array, oldest first; borrowed */
+const char *sandbox_last_snapshot(const struct sandbox *s); /* an id; NULL: none */
+/* Of a paused one: [{"id", "name", "created", "forked_from"}]; borrowed. */
+json_t *sandbox_paused_contexts(const struct sandbox *s);
+
+#endif

@@ -1,0 +1,120 @@
+/* /v1/sandboxes/{id}/snapshots, …/pause and …/resume.
+ *
+ * A snapshot is {"id", "created", "why": "asked|pause", "bytes", "contexts": [{"id", "name",
+ * "saved": [{"name", "type"}], "not_saved": [{"name", "reason"}], "problem"}]}; "problem" says why
+ * nothing of a context was saved, or is null. A resume answers {"sandbox", "snapshot": id,
+ * "contexts": [{"id", "name", "restored": [name], "not_restored": [{"name", "reason"}],
+ * "problem"}]}. */
+#include "gateway/core/snapshot.h"
+#include "gateway/dialect/v1.h"
+#include "protocol/json.h"
+#include "protocol/memory.h"
+
+static struct sandbox *find(struct exchange *x, struct core *c)
+{
+    struct err e = {0};
+    struct sandbox *s = sandboxes_find_any(c, exchange_param(x, "id"), &e);
+    if (!s)
+        exchange_fail(x, &e);
+    return s;
+}
+
+/* What is for the client. */
+static json_t *snapshot_model(json_t *snapshot)
+{
+    static const char *const names[] = {"id", "created", "why", "bytes", "contexts"};
+    json_t *model = json_object();
+    for (size_t i = 0; i < countof(names); i++)
+        json_object_set(model, names[i], json_object_get(snapshot, names[i]));
+    return model;
+}
+
+void v1_snapshots_list(struct exchange *x, void *core)
+{
+    struct sandbox *s = find(x, core);
+    if (!s)
+        return;
+    json_t *list = json_array(), *one;
+    size_t i;
+    json_array_foreach(sandbox_snapshots(s), i, one)
+        json_array_append_new(list, snapshot_model(one));
+    exchange_reply_json(x, 200, json_pack("{s:o, s:n}", "snapshots", list, "next"));
+}
+
+/* NULL: the exchange was answered. */
+static struct sandbox *find_and_read(struct exchange *x, struct core *c, bool *force)
+{
+    struct err e = {0};
+    struct sandbox *s = find(x, c);
+    scoped(json) json_t *body = s ? v1_body(x) : NULL;
+    if (!body)
+        return NULL;
+    if (field_bool(body, "force", OPTIONAL, force, &e))
+        return s;
+    exchange_fail(x, &e);
+    return NULL;
+}
+
+/* True: it was answered. */
+static bool failed(struct exchange *x, const struct sandbox *s, const struct err *e)
+{
+    struct err ended;
+    if (!e && !s) {
+        fail(&ended, 409, "the sandbox was deleted meanwhile");
+        e = &ended;
+    }
+    if (e)
+        exchange_fail(x, e);
+    return e != NULL;
+}
+
+static void on_saved(void *user, struct sandbox *s, json_t *snapshot, const struct err *e)
+{
+    if (!failed(user, s, e))
+        exchange_reply_json(user, 201, snapshot_model(snapshot));
+}
+
+void v1_snapshots_create(struct exchange *x, void *core)
+{
+    bool force = false;
+    struct err e = {0};
+    struct sandbox *s = find_and_read(x, core, &force);
+    if (!s)
+        return;
+    if (sandbox_is_paused(s) && !sandboxes_find(core, sandbox_id(s), &e))
+        exchange_fail(x, &e);
+    else
+        sandbox_snapshot(s, force, on_saved, x);
+}
+
+static void on_paused(void *user, struct sandbox *s, json_t *snapshot, const struct err *e)
+{
+    (void)snapshot;
+    if (!failed(user, s, e))
+        exchange_reply_json(user, 200, v1_sandbox_model(s));
+}
+
+void v1_sandbox_pause(struct exchange *x, void *core)
+{
+    bool force = false;
+    struct sandbox *s = find_and_read(x, core, &force);
+    if (s)
+        sandbox_pause(s, force, on_paused, x);
+}
+
+static void on_resumed(void *user, struct sandbox *s, json_t *answer, const struct err *e)
+{
+    if (failed(user, s, e))
+        return;
+    json_t *model = json_copy(answer);
+    json_object_set_new(model, "sandbox", v1_sandbox_model(s));
+    exchange_reply_json(user, 200, model);
+}
+
+void v1_sandbox_resume(struct exchange *x, void *core)
+{
+    bool force = false;
+    struct sandbox *s = find_and_read(x, core, &force);
+    if (s)
+        sandbox_resume(s, force, on_resumed, x);
+}

@@ -1,0 +1,241 @@
+/* The folder, the key and the sealed records. Big files are in vault_file.c.
+ *
+ * Invariant: a record that vault_get gives is, byte for byte, one that vault_put took for the same
+ * sandbox and name. */
+#include "gateway/store/vault.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "gateway/store/vault_folder.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+#define KEY_BYTES          32
+#define SEAL_BYTES         32
+#define SEAL_TEXT          (2 * SEAL_BYTES)
+#define RECORD_LIMIT_BYTES (64u * 1024 * 1024)
+#define RECORD_SUFFIX      ".json"
+
+struct vault {
+    char *folder;
+    unsigned char key[KEY_BYTES];
+};
+
+char *vault_path(const struct vault *v, const char *sandbox, const char *name)
+{
+    return name ? xasprintf("%s/%s/%s", v->folder, sandbox, name)
+                : xasprintf("%s/%s", v->folder, sandbox);
+}
+
+bool vault_sync_folder(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool synced = fd >= 0 && fsync(fd) == 0;
+    if (!synced)
+        fail_errno(e, 503, "the folder %.150s cannot be synced", path);
+    if (fd >= 0)
+        close(fd);
+    return synced;
+}
+
+bool vault_make_folder(const struct vault *v, const char *sandbox, struct err *e)
+{
+    scoped(string) char *path = vault_path(v, sandbox, NULL);
+    if (mkdir(path, 0700) == 0)
+        return vault_sync_folder(v->folder, e);
+    return errno == EEXIST || fail_errno(e, 503, "the folder %.150s cannot be made", path);
+}
+
+bool vault_write(int fd, struct bytes data, struct err *e)
+{
+    while (data.len) {
+        ssize_t wrote = write(fd, data.data, data.len);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return fail_errno(e, 503, "a snapshot cannot be written");
+        data.data += wrote;
+        data.len -= (size_t)wrote;
+    }
+    return true;
+}
+
+/* Writes the whole of a new file at path by way of path + ".new", synced. */
+static bool put_file(const char *path, struct bytes data, struct err *e)
+{
+    scoped(string) char *fresh = xasprintf("%s.new", path);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_errno(e, 503, "the file %.150s cannot be made", fresh);
+    bool good = vault_write(fd, data, e) &&
+                (fdatasync(fd) == 0 || fail_errno(e, 503, "a snapshot cannot be synced"));
+    close(fd);
+    return good &&
+           (rename(fresh, path) == 0 || fail_errno(e, 503, "the file %.150s cannot be put", path));
+}
+
+/* The bytes of a file of at most limit; given. */
+static char *read_file(const char *path, size_t limit, size_t *len, struct err *e)
+{
+    struct stat found;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        fail_errno(e, errno == ENOENT ? 404 : 503, "the file %.150s cannot be read", path);
+        return NULL;
+    }
+    char *text = NULL;
+    *len = 0;
+    if (fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && (size_t)found.st_size <= limit) {
+        text = xmalloc((size_t)found.st_size);
+        ssize_t got = 1;
+        while (*len < (size_t)found.st_size && got > 0) {
+            got = read(fd, text + *len, (size_t)found.st_size - *len);
+            *len += got > 0 ? (size_t)got : 0;
+        }
+        if (*len < (size_t)found.st_size)
+            free(take(&text));
+    }
+    close(fd);
+    if (!text)
+        fail(e, 503, "the file %.150s cannot be read", path);
+    return text;
+}
+
+static bool find_key(struct vault *v, const char *state_dir, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/snapshot.key", state_dir);
+    struct err none = {0};
+    size_t len;
+    scoped(string) char *found = read_file(path, KEY_BYTES, &len, &none);
+    if (found && len == KEY_BYTES) {
+        memcpy(v->key, found, KEY_BYTES);
+        return true;
+    }
+    if (none.status != 404)
+        return fail(e, 503, "%.150s is not a key of ours; without it no snapshot can be restored",
+                    path);
+    if (getrandom(v->key, KEY_BYTES, 0) != KEY_BYTES)
+        return fail_errno(e, 503, "no random bytes");
+    return put_file(path, (struct bytes){(char *)v->key, KEY_BYTES}, e) &&
+           vault_sync_folder(state_dir, e);
+}
+
+struct vault *vault_open(const char *state_dir, struct err *e)
+{
+    struct vault *v = xcalloc(1, sizeof *v);
+    v->folder = xasprintf("%s/snapshots", state_dir);
+    if ((mkdir(v->folder, 0700) == 0 || errno == EEXIST ||
+         fail_errno(e, 503, "the folder %.150s cannot be made", v->folder)) &&
+        find_key(v, state_dir, e))
+        return v;
+    vault_close(v);
+    return NULL;
+}
+
+void vault_close(struct vault *v)
+{
+    if (!v)
+        return;
+    OPENSSL_cleanse(v->key, KEY_BYTES);
+    free(v->folder);
+    free(v);
+}
+
+/* Calls each with the names in a folder that fit; stem: without the suffix. */
+static void each_name(const char *path, const char *suffix,
+                      void (*each)(void *user, const char *name), void *user)
+{
+    DIR *handle = opendir(path);
+    struct dirent *entry;
+    while (handle && (entry = readdir(handle))) {
+        size_t len = strlen(entry->d_name), tail = strlen(suffix);
+        if (entry->d_name[0] == '.' || len <= tail ||
+            strcmp(entry->d_name + len - tail, suffix) != 0)
+            continue;
+        scoped(string) char *stem = xstrndup(entry->d_name, len - tail);
+        each(user, stem);
+    }
+    if (handle)
+        closedir(handle);
+}
+
+void vault_each(const struct vault *v, void (*each)(void *user, const char *sandbox), void *user)
+{
+    each_name(v->folder, "", each, user);
+}
+
+void vault_records(const struct vault *v, const char *sandbox,
+                   void (*each)(void *user, const char *name), void *user)
+{
+    scoped(string) char *path = vault_path(v, sandbox, NULL);
+    each_name(path, RECORD_SUFFIX, each, user);
+}
+
+static char *record_path(const struct vault *v, const char *sandbox, const char *name)
+{
+    scoped(string) char *file = xasprintf("%s" RECORD_SUFFIX, name);
+    return vault_path(v, sandbox, file);
+}
+
+/* Of what a record is for, and its bytes, as hexadecimal digits. */
+static void seal(const struct vault *v, const char *sandbox, const char *name, struct bytes text,
+                 char out[SEAL_TEXT + 1])
+{
+    scoped(buffer) struct buffer whole = {0};
+    unsigned char mac[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    buffer_printf(&whole, "%s/%s\n", sandbox, name);
+    buffer_add_bytes(&whole, text);
+    HMAC(EVP_sha256(), v->key, KEY_BYTES, (unsigned char *)whole.data, whole.len, mac, &len);
+    for (unsigned i = 0; i < SEAL_BYTES; i++)
+        snprintf(out + 2 * i, 3, "%02x", mac[i]);
+}
+
+bool vault_put(const struct vault *v, const char *sandbox, const char *name, const json_t *record,
+               struct err *e)
+{
+    char mac[SEAL_TEXT + 1];
+    scoped(string) char *text = json_dumps(record, JSON_COMPACT);
+    scoped(string) char *path = record_path(v, sandbox, name);
+    scoped(string) char *folder = vault_path(v, sandbox, NULL);
+    scoped(buffer) struct buffer file = {0};
+    seal(v, sandbox, name, bytes_of(text), mac);
+    buffer_printf(&file, "%s\n", mac);
+    buffer_add_text(&file, text);
+    return vault_make_folder(v, sandbox, e) && put_file(path, buffer_view(&file), e) &&
+           vault_sync_folder(folder, e);
+}
+
+json_t *vault_get(const struct vault *v, const char *sandbox, const char *name, struct err *e)
+{
+    char mac[SEAL_TEXT + 1];
+    size_t len;
+    scoped(string) char *path = record_path(v, sandbox, name);
+    scoped(string) char *file = read_file(path, RECORD_LIMIT_BYTES, &len, e);
+    if (!file)
+        return NULL;
+    struct bytes text = {file + SEAL_TEXT + 1, len > SEAL_TEXT ? len - SEAL_TEXT - 1 : 0};
+    if (text.len)
+        seal(v, sandbox, name, text, mac);
+    if (!text.len || CRYPTO_memcmp(mac, file, SEAL_TEXT) != 0) {
+        fail(e, 503, "the record %.150s is not what was sealed", path);
+        return NULL;
+    }
+    return json_parse_object(text, "a sealed record", RECORD_LIMIT_BYTES, e);
+}
+
+void vault_drop(const struct vault *v, const char *sandbox, const char *name)
+{
+    scoped(string) char *path = record_path(v, sandbox, name);
+    unlink(path);
+}

@@ -1,0 +1,60 @@
+/* What is kept of sandboxes for as long as they do not run: records and variables, in a folder each
+ * below STATE/snapshots (mode 0700), under a key that lies beside them (STATE/snapshot.key) and
+ * that no kernel sees.
+ *
+ * A record is JSON, sealed by HMAC-SHA256 over the sandbox's id, the record's name and its bytes:
+ * so none can be changed, or stand for another. Big bytes are files named by their BLAKE2b-512,
+ * which a record names. All is synced before a record names it. Every function that takes a struct
+ * vault may be called on any thread. */
+#ifndef WARMCELL_GATEWAY_STORE_VAULT_H
+#define WARMCELL_GATEWAY_STORE_VAULT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "protocol/bytes.h"
+#include "protocol/err.h"
+
+#define VAULT_HASH_TEXT 129 /* 128 hexadecimal digits and a NUL */
+
+struct vault;
+
+/* Makes the folder and the key where they are not there yet. 503. */
+struct vault *vault_open(const char *state_dir, struct err *e);
+void vault_close(struct vault *v); /* NULL is legal */
+
+/* Calls each with the id of every sandbox that has a folder. */
+void vault_each(const struct vault *v, void (*each)(void *user, const char *sandbox), void *user);
+/* Calls each with the name of every record of a sandbox, in no order. */
+void vault_records(const struct vault *v, const char *sandbox,
+                   void (*each)(void *user, const char *name), void *user);
+
+/* Puts a record in the place of one of that name, whole or not at all; afterwards a power cut does
+ * not undo it. name: letters, digits and hyphens. 503. */
+bool vault_put(const struct vault *v, const char *sandbox, const char *name, const json_t *record,
+               struct err *e);
+/* Given; NULL: 404 there is none, 503 it cannot be read, or is not what was sealed. */
+json_t *vault_get(const struct vault *v, const char *sandbox, const char *name, struct err *e);
+void vault_drop(const struct vault *v, const char *sandbox, const char *name);
+
+/* Removes big files that kept, an array of their hashes, does not hold. */
+void vault_sweep(const struct vault *v, const char *sandbox, const json_t *kept);
+/* Removes everything of a sandbox. */
+void vault_remove(const struct vault *v, const char *sandbox);
+
+/* A big file on its way in. It has a name when it is finished; abandoned it leaves nothing. */
+struct vault_file;
+struct vault_file *vault_file_new(const struct vault *v, const char *sandbox, struct err *e);
+bool vault_file_add(struct vault_file *f, struct bytes data, struct err *e);
+/* Frees f, also when it fails. */
+bool vault_file_finish(struct vault_file *f, char hash[VAULT_HASH_TEXT], struct err *e);
+void vault_file_abandon(struct vault_file *f); /* NULL is legal */
+
+/* Passes the bytes of a big file on, a piece after the other; false from pass ends it, with what it
+ * put into e. 503: it is not there, or its bytes are not those that its name stands for: they have
+ * been passed on nevertheless. */
+bool vault_file_read(const struct vault *v, const char *sandbox, const char *hash,
+                     bool (*pass)(void *user, struct bytes piece, struct err *e), void *user,
+                     struct err *e);
+
+#endif

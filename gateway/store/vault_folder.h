@@ -1,0 +1,13 @@
+/* The inside of the vault, shared by vault.c and vault_file.c. */
+#ifndef WARMCELL_GATEWAY_STORE_VAULT_FOLDER_H
+#define WARMCELL_GATEWAY_STORE_VAULT_FOLDER_H
+
+#include "gateway/store/vault.h"
+
+/* Of a file in a sandbox's folder, or of the folder (name NULL); given. */
+char *vault_path(const struct vault *v, const char *sandbox, const char *name);
+bool vault_make_folder(const struct vault *v, const char *sandbox, struct err *e);
+bool vault_sync_folder(const char *path, struct err *e);
+bool vault_write(int fd, struct bytes data, struct err *e); /* all of it; 503 */
+
+#endif

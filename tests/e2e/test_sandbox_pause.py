@@ -1,0 +1,152 @@
+"""Pause and resume of a sandbox with real interpreters: what comes back, also after the gateway was
+killed, after all processes were, and with another sandbox where it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+import pytest
+from e2e.test_sandbox_life import create, keeper_pids, kernel_of, remove, show
+from support import processes
+from support.gateway import Answer, Gateway
+
+CELL = """
+import os, threading
+x = 1
+class A:
+    def f(self): return x
+a = A(); pair = [a, a]; lock = threading.Lock()
+def g(): return a.f() + 1
+open("file", "w").write("text")
+"""
+LOOK = "x = 5; print(g(), pair[0] is a, open('file').read(), os.environ['MINE'])"
+SEEN = "6 True text yes\n"
+NOT_SAVED = [{"name": "lock", "reason": "TypeError: cannot pickle '_thread.lock' object"}]
+
+
+def gone(gateway: Gateway) -> None:
+    assert not processes.wait_gone(keeper_pids(gateway))
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway(options=["--pool-max", "0", "--preload", "json"], warm=True) as gateway:
+        yield gateway
+    gone(gateway)
+
+
+def post(gateway: Gateway, model: dict[str, Any], verb: str, **body: Any) -> Answer:
+    return gateway.request("POST", f"/v1/sandboxes/{model['id']}/{verb}", body)
+
+
+def run(gateway: Gateway, kernel: str, code: str) -> str:
+    with closing(gateway.client(kernel)) as client:
+        return client.run(code).stdout
+
+
+def begin(gateway: Gateway) -> dict[str, Any]:
+    made = create(gateway, env={"MINE": "yes"}, limits={"processes": 77})
+    assert run(gateway, kernel_of(made), CELL) == ""
+    return made
+
+
+def resume(gateway: Gateway, model: dict[str, Any]) -> dict[str, Any]:
+    answer = post(gateway, model, "resume")
+    assert answer.status == 200, answer
+    found: dict[str, Any] = answer.json()
+    for pid in keeper_pids(gateway):
+        processes.own(pid)
+    return found
+
+
+def end(pids: list[int]) -> None:
+    """Each at once; a proxy may go with its keeper."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert not processes.wait_gone(pids)
+
+
+def test_a_sandbox_is_as_it_was(gateway: Gateway) -> None:
+    made = begin(gateway)
+    kernel = kernel_of(made)
+    second = gateway.request(
+        "POST", f"/v1/sandboxes/{made['id']}/contexts", {"fork": kernel, "name": "other"}
+    ).json()["id"]
+    run(gateway, second, "x = 40")
+    hosts = set(processes.named_below(gateway.pid, "warmcell-kernel"))
+    paused = post(gateway, made, "pause")
+    assert paused.status == 200, paused
+    assert not processes.wait_gone(hosts)
+    other = create(gateway)  # may not take what the files of the paused one belong to
+    answer = resume(gateway, made)
+    assert [(c["id"], c["name"]) for c in answer["contexts"]] == [
+        (kernel, "default"), (second, "other"),
+    ]  # fmt: skip
+    for context in answer["contexts"]:
+        assert context["not_restored"] == NOT_SAVED
+        assert {"x", "A", "a", "pair", "g", "os", "threading"} == set(context["restored"])
+        assert context["problem"] is None
+    assert run(gateway, second, "print(g())") == "41\n"
+    assert run(gateway, kernel, LOOK) == SEEN
+    model = show(gateway, made)
+    assert (model["state"], model["limits"]["processes"]["value"]) == ("running", 77)
+    assert run(gateway, kernel_of(other), "print('alone')") == "alone\n"
+    remove(gateway, other)
+
+
+def test_it_outlives_its_gateway_and_all_processes(gateway: Gateway) -> None:
+    made = begin(gateway)
+    kernel = kernel_of(made)
+    assert post(gateway, made, "pause").status == 200
+    snapshot = show(gateway, made)["snapshot"]
+    keepers = keeper_pids(gateway)
+    gateway.kill()
+    end(keepers)
+    shutil.rmtree(gateway.runtime)  # as after a start of the machine
+    gateway.start()
+    model = show(gateway, made)
+    assert (model["state"], model["reason"], model["snapshot"]) == ("paused", None, snapshot)
+    assert resume(gateway, made)["snapshot"] == snapshot
+    assert run(gateway, kernel, LOOK) == SEEN
+
+
+def test_after_an_unclean_end_it_is_as_its_last_snapshot(gateway: Gateway) -> None:
+    made = begin(gateway)
+    kernel = kernel_of(made)
+    saved = post(gateway, made, "snapshots")
+    assert saved.status == 201, saved
+    (context,) = saved.json()["contexts"]
+    assert context["not_saved"] == NOT_SAVED
+    assert {"name": "x", "type": "int"} in context["saved"]
+    run(gateway, kernel, "x = 1000; later = 1")
+    victims = [*keeper_pids(gateway), *processes.named_below(gateway.pid, "warmcell-kernel")]
+    gateway.kill()
+    end(victims)
+    gateway.start()
+    model = show(gateway, made)
+    assert (model["state"], model["snapshot"]) == ("paused", saved.json()["id"])
+    assert f"its state is that of snapshot {saved.json()['id']}" in model["reason"]
+    assert resume(gateway, made)["snapshot"] == saved.json()["id"]
+    assert run(gateway, kernel, "print(x, 'later' in globals())") == "1 False\n"
+
+
+def test_a_snapshot_that_was_changed_is_not_restored(gateway: Gateway) -> None:
+    made = begin(gateway)
+    assert post(gateway, made, "pause").status == 200
+    folder = gateway.state / "snapshots" / made["id"]
+    (pickle,) = (path for path in folder.iterdir() if len(path.name) == 128)
+    whole = pickle.read_bytes()
+    pickle.write_bytes(whole.replace(b"lock", b"look") if b"lock" in whole else whole[:-1] + b"x")
+    refused = post(gateway, made, "resume")
+    assert (refused.status, show(gateway, made)["state"]) == (503, "paused")
+    assert "is not what was saved" in refused.json()["detail"]
+    pickle.write_bytes(whole)
+    assert resume(gateway, made)["contexts"][0]["problem"] is None
+    assert run(gateway, kernel_of(made), LOOK) == SEEN
