@@ -169,12 +169,14 @@ static struct kernel *find_context(const struct sandbox *s, const char *name, st
     return NULL;
 }
 
-static bool has_room(const struct kernel *k, struct err *e)
+static bool has_room(const struct kernel *k, size_t code_bytes, struct err *e)
 {
-    size_t open = 0;
-    for (const struct execution *x = k->executions; x; x = x->next)
+    size_t open = 0, bytes = code_bytes;
+    for (const struct execution *x = k->executions; x; x = x->next) {
         open++;
-    return open < EXECUTIONS_OPEN_LIMIT ||
+        bytes += strlen(x->row.asked);
+    }
+    return (open < EXECUTIONS_OPEN_LIMIT && bytes <= EXECUTIONS_OPEN_LIMIT_BYTES) ||
            fail(e, 429, "context %.100s has %zu executions open, the most allowed; wait for some",
                 context_name(k), open);
 }
@@ -319,7 +321,6 @@ static void on_key_added(void *user, const struct execution_row *found, const st
         struct kernel *k = kernels_find(x->core, x->row.kernel_id, &problem);
         if (k) {
             problem.status = 0;
-            x->row.first_sequence = k->next_sequence;
             execution_open(x, k);
             dispatch_or_end(x, making->env);
         } else {
@@ -343,7 +344,7 @@ static void fill_row(struct execution_row *row, struct sandbox *s, struct kernel
     row->sandbox_id = xstrdup(s->id);
     row->kernel_id = xstrdup(k->id);
     row->context = xstrdup(context_name(k));
-    row->first_sequence = k->next_sequence;
+    row->first_sequence = journal_last(k->journal) + 1;
     row->asked = asked_of(request);
     row->key = request->key ? xstrdup(request->key) : NULL;
     if (request->key)
@@ -357,7 +358,7 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
     struct err e = {0};
     struct kernel *k = NULL;
     if (!check_request(request, &e) || !(k = find_context(s, request->context, &e)) ||
-        !has_room(k, &e)) {
+        !has_room(k, strlen(request->code), &e)) {
         done(user, NULL, &e);
         return;
     }
@@ -365,6 +366,7 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
     x->core = s->core;
     x->references = 1;
     fill_row(&x->row, s, k, request);
+    x->from = journal_end(k->journal);
     if (request->key) {
         struct making *making = xmalloc(sizeof(*making));
         *making = (struct making){x, json_incref(request->env), done, user};

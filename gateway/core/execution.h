@@ -13,7 +13,9 @@
 
 #define EXECUTION_CODE_LIMIT_BYTES (8 * 1024 * 1024)
 #define EXECUTIONS_OPEN_LIMIT      1000 /* of one context: queued, and the one that runs */
-#define EXECUTION_KEY_LIMIT        255  /* bytes of an idempotency key */
+#define EXECUTIONS_OPEN_LIMIT_BYTES                                                                \
+    (64 * 1024 * 1024)                 /* of their code, which is kept until they have ended */
+#define EXECUTION_KEY_LIMIT        255 /* bytes of an idempotency key */
 #define EXECUTION_DEADLINE_MOST_MS (INT64_C(30) * 24 * 3600 * 1000)
 
 struct execution; /* counted; found ones are borrowed until control returns to the loop */

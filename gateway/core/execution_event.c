@@ -12,8 +12,9 @@
 #include "gateway/log.h"
 #include "protocol/json.h"
 
-#define PIECE_BYTES (256 * 1024)
-#define ID_BEFORE   "{\"msg_id\":\""
+#define FIRST_PIECE_BYTES (16 * 1024) /* most executions are no longer */
+#define PIECE_BYTES       (256 * 1024)
+#define ID_BEFORE         "{\"msg_id\":\""
 
 bool execution_is_parent(struct bytes parent, const char *id)
 {
@@ -95,14 +96,15 @@ static bool seek(const struct execution *x, struct journal *j, uint64_t after, s
             return true;
         }
     }
-    *out = (struct place){{.next = x->row.first_sequence}, 0};
+    *out = (struct place){
+        x->from.next ? x->from : (struct journal_cursor){.next = x->row.first_sequence}, 0};
     if (first <= x->row.first_sequence || x->row.first_sequence > last)
         return true;
     if (x->row.last_sequence && x->row.last_sequence < first)
         return after >= x->row.events || too_old(x, 0, e);
     if (read_mark(j, first, x->row.id, &number))
         return number <= after || too_old(x, number, e);
-    out->cursor.next = first; /* it had not begun before */
+    out->cursor = (struct journal_cursor){.next = first}; /* it had not begun before */
     return true;
 }
 
@@ -174,8 +176,9 @@ bool execution_events_read(struct execution *x, uint64_t after,
     if (!seek(x, j, after, &place, e))
         return false;
     struct reading reading = {x, after, place.number, each, user};
-    for (bool more = true; more && place.cursor.next <= journal_last(j);) {
-        struct shared *piece = journal_read(j, &place.cursor, PIECE_BYTES, e);
+    size_t want = FIRST_PIECE_BYTES;
+    for (bool more = true; more && place.cursor.next <= journal_last(j); want = PIECE_BYTES) {
+        struct shared *piece = journal_read(j, &place.cursor, want, e);
         if (!piece)
             return fail(e, 500, "the log of context %.100s cannot be read", x->row.context);
         more = read_piece(&reading, piece);
@@ -192,7 +195,7 @@ struct execution_follower {
     struct follower_events events;
     void *user;
     uint64_t after, number;
-    uint64_t from; /* sequence */
+    struct journal_cursor from; /* next 0: there is nothing to read */
     struct err gone;
     bool begun, waiting, closed;
 };
@@ -305,7 +308,8 @@ struct execution_follower *execution_follow(struct execution *x, uint64_t after,
     f->user = user;
     f->after = after;
     f->number = place.number;
-    f->from = reads ? place.cursor.next : 0;
+    if (reads)
+        f->from = place.cursor;
     return f;
 }
 
@@ -315,10 +319,10 @@ void execution_follow_on(struct execution_follower *f)
     if (f->reader) {
         reader_resume(f->reader);
     } else if (!f->begun) {
-        struct kernel *k = f->from ? kernels_any(f->x->core, f->x->row.kernel_id) : NULL;
+        struct kernel *k = f->from.next ? kernels_any(f->x->core, f->x->row.kernel_id) : NULL;
         f->begun = true;
         if (k && !k->gone)
-            f->reader = reader_open_at(k, f->from, &events, f);
+            f->reader = reader_open_at(k, &f->from, &events, f);
         else
             await_end(f);
     }

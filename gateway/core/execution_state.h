@@ -20,9 +20,10 @@ struct execution_waiter {
 struct execution {
     struct core *core;
     int references;
-    struct execution_row row; /* its status is the present one */
-    struct kernel *kernel;    /* borrowed; NULL: not open */
-    struct execution *next;   /* of the same kernel, in the order in which they were asked for */
+    struct execution_row row;   /* its status is the present one */
+    struct kernel *kernel;      /* borrowed; NULL: not open */
+    struct execution *next;     /* of the same kernel, in the order in which they were asked for */
+    struct journal_cursor from; /* where row.first_sequence stands; next is 0: not known */
     uint64_t events;
     bool stored;        /* its row is committed */
     bool settled;       /* its end is committed */

@@ -343,6 +343,16 @@ void journal_release(struct journal *j, uint64_t needed)
         drop_oldest(j);
 }
 
+struct journal_cursor journal_end(const struct journal *j)
+{
+    struct journal_cursor end = {.next = j->last + 1};
+    if (j->count) {
+        end.segment = j->segments[j->count - 1].first;
+        end.offset = j->segments[j->count - 1].bytes;
+    }
+    return end;
+}
+
 /* The segment that holds a sequence, which is within first..last. */
 static size_t segment_of(const struct journal *j, uint64_t sequence)
 {

@@ -78,6 +78,9 @@ struct journal_cursor {
     uint64_t offset;
 };
 
+/* The place behind the last record. */
+struct journal_cursor journal_end(const struct journal *j);
+
 /* Reads whole records from cursor->next on, about want_bytes of them and at least one, and moves
  * the cursor behind them. Given to the caller. NULL: next is beyond the last or below the first (e
  * is not touched), or 500 with e filled: a segment does not hold what it should. */

@@ -148,7 +148,7 @@ struct reader *reader_open(struct kernel *k, const char *session, bool keep,
     return r;
 }
 
-struct reader *reader_open_at(struct kernel *k, uint64_t sequence,
+struct reader *reader_open_at(struct kernel *k, const struct journal_cursor *from,
                               const struct reader_events *events, void *user)
 {
     struct reader *r = xcalloc(1, sizeof(*r));
@@ -156,7 +156,7 @@ struct reader *reader_open_at(struct kernel *k, uint64_t sequence,
     r->events = *events;
     r->user = user;
     r->slot = -1;
-    r->cursor.next = sequence;
+    r->cursor = *from;
     r->next = k->readers;
     k->readers = r;
     core_catch_up_soon(k->core);
@@ -189,8 +189,9 @@ static void tell_dropped(struct reader *r, uint64_t first)
     shared_free(owner);
 }
 
-/* Gives the records of a run that this reader has not had, as long as its client takes them. */
-static void give(struct reader *r, struct shared *run)
+/* Gives the records of a run that this reader has not had, as long as its client takes them.
+ * Returns how many bytes of the run are behind it then. */
+static size_t give(struct reader *r, struct shared *run)
 {
     struct bytes rest = shared_view(run);
     struct journal_record record;
@@ -205,9 +206,11 @@ static void give(struct reader *r, struct shared *run)
     }
     if (!r->closed && r->events.on_pause)
         r->events.on_pause(r->user);
+    return shared_view(run).len - rest.len;
 }
 
-/* The same from disk: the cursor stays where the reading goes on if the whole piece was taken. */
+/* The same from disk: the cursor knows where the reading goes on, so that a client that takes
+ * little at a time does not have the segment searched each time. */
 static void give_piece(struct reader *r)
 {
     struct journal *journal = r->kernel->journal;
@@ -224,10 +227,11 @@ static void give_piece(struct reader *r)
         tell_dropped(r, journal_last(journal) + 1);
         return;
     }
-    give(r, piece);
+    uint64_t start = after.offset - shared_view(piece).len;
+    size_t given = give(r, piece);
     shared_free(piece);
-    if (r->cursor.next == after.next)
-        r->cursor = after;
+    r->cursor.segment = after.segment;
+    r->cursor.offset = start + given;
 }
 
 void readers_deliver(struct kernel *k, struct shared *batch)

@@ -29,9 +29,9 @@ struct reader_events {
  * ended first. */
 struct reader *reader_open(struct kernel *k, const char *session, bool keep,
                            const struct reader_events *events, void *user);
-/* The same of every message from a sequence on, whoever it is for. It has no session, cannot come
+/* The same of every message from a place on, whoever it is for. It has no session, cannot come
  * back, and does not count as a connection. */
-struct reader *reader_open_at(struct kernel *k, uint64_t sequence,
+struct reader *reader_open_at(struct kernel *k, const struct journal_cursor *from,
                               const struct reader_events *events, void *user);
 void reader_close(struct reader *r); /* NULL is fine; no event comes after it */
 struct kernel *reader_kernel(const struct reader *r);

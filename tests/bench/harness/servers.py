@@ -95,8 +95,12 @@ class Server:
         """What a GET brings, as it is."""
         return self._request("GET", path, 200, None).decode()
 
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection to it."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
     def _request(self, method: str, path: str, expect: int, body: object) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self.connect()
         try:
             headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
             data = None if body is None else json.dumps(body)

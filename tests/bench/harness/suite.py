@@ -37,7 +37,7 @@ class Suite(Protocol):
     rounds: int
 
     def contenders(self) -> Sequence[str]:
-        """Ours first, then the peer, then any others."""
+        """Ours first, then the peer if there is one, then any others."""
 
     def measure(self, contender: str, say: Callable[[str], None]) -> Mapping[str, float]:
         """One round of one contender: a number for each metric that it takes part in."""
@@ -85,7 +85,7 @@ def summarize(suite: Suite, samples: Samples) -> dict[str, dict[str, object]]:
         mine = medians.pop(names[0])
         row: dict[str, object] = {"ours": _short(mine), "peer": None, "ratio": None}
         row |= {"unit": metric.unit, "peer_name": None}
-        if names[1] in medians:
+        if len(names) > 1 and names[1] in medians:
             peer = medians.pop(names[1])
             row |= {"peer": _short(peer), "peer_name": names[1]}
             row["ratio"] = _short(times_better(metric, mine, peer))
