@@ -35,7 +35,7 @@ struct file_upload {
 
 static struct sandbox *sandbox_of(const struct file_upload *u, struct err *e)
 {
-    return sandboxes_find(u->job.core, u->sandbox, e);
+    return sandboxes_find(u->job.core, &principal_gateway, u->sandbox, e);
 }
 
 static void release_room(struct file_upload *u)

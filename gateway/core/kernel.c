@@ -65,6 +65,8 @@ char *kernel_resolve_path(const struct kernel *k, const char *path)
 {
     const char *home = environment_get(&k->env, "HOME");
     scoped(string) char *whole = NULL;
+    if (k->sandbox)
+        return NULL; /* what is in it is not what is at that path here */
     if (path[0] == '/' || (!k->cwd && path[0] != '~'))
         whole = xstrdup(path);
     else if (path[0] == '~' && path[1] == '/' && home)
@@ -88,10 +90,16 @@ struct kernel *kernels_any(const struct core *c, const char *id)
     return NULL;
 }
 
-struct kernel *kernels_find(const struct core *c, const char *id, struct err *e)
+bool kernel_is_for(const struct kernel *k, const struct principal *who)
+{
+    return k->sandbox ? principal_sees(who, sandbox_owner(k->sandbox)) : principal_is_admin(who);
+}
+
+struct kernel *kernels_find(const struct core *c, const struct principal *who, const char *id,
+                            struct err *e)
 {
     struct kernel *k = kernels_any(c, id);
-    if (k && visible(k))
+    if (k && visible(k) && kernel_is_for(k, who))
         return k;
     const struct sandbox *s = k && k->sandbox ? k->sandbox : paused_holding(c, id);
     if (s && !s->ending && sandbox_refuses(s, e))
@@ -100,10 +108,11 @@ struct kernel *kernels_find(const struct core *c, const char *id, struct err *e)
     return NULL;
 }
 
-void kernels_each(const struct core *c, void (*each)(void *user, struct kernel *k), void *user)
+void kernels_each(const struct core *c, const struct principal *who,
+                  void (*each)(void *user, struct kernel *k), void *user)
 {
     for (size_t i = 0; i < c->kernel_count; i++)
-        if (visible(c->kernels[i]))
+        if (visible(c->kernels[i]) && kernel_is_for(c->kernels[i], who))
             each(user, c->kernels[i]);
 }
 
@@ -387,8 +396,13 @@ static char *choose_cwd(const struct environment *env, const char *path)
     return realpath(at, NULL);
 }
 
-static bool check_request(struct core *c, const struct kernel_request *request, struct err *e)
+static bool check_request(struct core *c, const struct principal *who,
+                          const struct kernel_request *request, struct err *e)
 {
+    if (!principal_is_admin(who))
+        return fail(e, 403,
+                    "only administrators start kernels that are not confined; make a sandbox with "
+                    "POST /v1/sandboxes, whose contexts are kernels too");
     if (c->draining)
         return fail(e, 503, "the gateway is ending");
     if (request->id && !id_valid(request->id))
@@ -422,7 +436,8 @@ static struct kernel *start_new(struct core *c, const struct kernel_request *req
     return NULL;
 }
 
-void kernels_start(struct core *c, const struct kernel_request *request,
+void kernels_start(struct core *c, const struct principal *who,
+                   const struct kernel_request *request,
                    void (*done)(void *user, struct kernel *k, const struct err *e), void *user)
 {
     struct err e = {0};
@@ -432,7 +447,7 @@ void kernels_start(struct core *c, const struct kernel_request *request,
                                                          : kernelspecs_default(c->specs);
     const struct kernelspec *spec = NULL;
     __attribute__((cleanup(environment_scoped))) struct environment env = {0};
-    if (!check_request(c, request, &e) || !(spec = kernelspecs_find(c->specs, name, &e)) ||
+    if (!check_request(c, who, request, &e) || !(spec = kernelspecs_find(c->specs, name, &e)) ||
         !environment_build(&c->settings->core, environ, request->env, &env, &e)) {
         done(user, NULL, &e);
         return;

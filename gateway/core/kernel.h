@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <time.h>
 
+#include "gateway/net/principal.h"
 #include "protocol/bytes.h"
 #include "protocol/message.h"
 
@@ -22,16 +23,21 @@ struct kernel_request {
 };
 
 /* Starts a kernel or hands out one of the pool. done is called once, at once or later: with a
- * kernel (the state may still be starting), or NULL and why: 400 the request; 403 "Resource Limit";
- * 404 no such kernelspec; 409 the id is taken; 502 the program cannot be started; 503. */
-void kernels_start(struct core *c, const struct kernel_request *request,
+ * kernel (the state may still be starting), or NULL and why: 400 the request; 403 "Resource Limit",
+ * or who is no admin; 404 no such kernelspec; 409 the id is taken; 502 the program cannot be
+ * started; 503. */
+void kernels_start(struct core *c, const struct principal *who,
+                   const struct kernel_request *request,
                    void (*done)(void *user, struct kernel *k, const struct err *e), void *user);
 
-/* NULL with e 404. Kernels of the pool and those that are being deleted are not found. */
-struct kernel *kernels_find(const struct core *c, const char *id, struct err *e);
+/* What who may know of: NULL with e 404, whether it is foreign or not there. Kernels of the pool
+ * and those that are being deleted are not found; those that are in no sandbox, by admins alone. */
+struct kernel *kernels_find(const struct core *c, const struct principal *who, const char *id,
+                            struct err *e);
 
 /* Calls each for every kernel that kernels_find finds. */
-void kernels_each(const struct core *c, void (*each)(void *user, struct kernel *k), void *user);
+void kernels_each(const struct core *c, const struct principal *who,
+                  void (*each)(void *user, struct kernel *k), void *user);
 
 /* Borrowed and valid until control returns to the loop. */
 const char *kernel_id(const struct kernel *k);
@@ -48,7 +54,8 @@ struct timespec kernel_last_activity(const struct kernel *k);
 size_t kernel_connections(const struct kernel *k);
 
 /* The absolute path of something that exists in the kernel's place; relative paths start where the
- * kernel began to work. Given to the caller; NULL: there is no such thing. */
+ * kernel began to work. Given to the caller; NULL: there is no such thing, or it is in a sandbox.
+ */
 char *kernel_resolve_path(const struct kernel *k, const char *path);
 
 /* Each calls done once, with NULL or why not: 409 the kernel is dead; 502 the host said so; 503 no

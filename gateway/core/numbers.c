@@ -63,7 +63,7 @@ void core_count(const struct core *c, struct core_numbers *out)
             continue;
         out->kernels[k->state]++;
     }
-    sandboxes_each(c, count_sandbox, out);
+    sandboxes_each(c, &principal_gateway, count_sandbox, out);
     count_pools(c, out);
     for (size_t i = 0; i < KEEPERS; i++) {
         out->keepers[i].name = names[i];
@@ -97,7 +97,7 @@ void core_measure(struct core *c, void (*done)(void *user), void *user)
 {
     struct measuring *m = xmalloc(sizeof(*m));
     *m = (struct measuring){1, done, user};
-    sandboxes_each(c, measure_sandbox, m);
+    sandboxes_each(c, &principal_gateway, measure_sandbox, m);
     for (size_t i = 0; i < KEEPERS; i++) {
         m->awaited++;
         if (!core_keeper_refresh(c, i, on_one, m))

@@ -24,6 +24,7 @@ struct sandbox *sandbox_new(struct core *c, const char *id)
     struct sandbox *s = xcalloc(1, sizeof(*s));
     s->core = c;
     s->id = xstrdup(id);
+    s->owner = xstrdup(PRINCIPAL_OWNER);
     s->limits = limits_default;
     s->env = json_object();
     s->network = json_string("none");
@@ -51,6 +52,7 @@ static void free_if_unused(struct sandbox *s)
     if (!s->gone || s->asks > 0)
         return;
     free(s->id);
+    free(s->owner);
     free(s->keeper);
     free(s->paused_reason);
     json_decref(s->paused);
@@ -87,25 +89,33 @@ void sandbox_let_go(struct sandbox *s)
     free_if_unused(s);
 }
 
-struct sandbox *sandboxes_find_any(const struct core *c, const char *id, struct err *e)
+static bool is_there_for(const struct sandbox *s, const struct principal *who)
+{
+    return visible(s) && principal_sees(who, s->owner);
+}
+
+struct sandbox *sandboxes_find_any(const struct core *c, const struct principal *who,
+                                   const char *id, struct err *e)
 {
     struct sandbox *s = sandbox_known(c, id);
-    if (s && visible(s))
+    if (s && is_there_for(s, who))
         return s;
     fail(e, 404, "there is no sandbox %.100s", id);
     return NULL;
 }
 
-struct sandbox *sandboxes_find(const struct core *c, const char *id, struct err *e)
+struct sandbox *sandboxes_find(const struct core *c, const struct principal *who, const char *id,
+                               struct err *e)
 {
-    struct sandbox *s = sandboxes_find_any(c, id, e);
+    struct sandbox *s = sandboxes_find_any(c, who, id, e);
     return s && !sandbox_refuses(s, e) ? s : NULL;
 }
 
-void sandboxes_each(const struct core *c, void (*each)(void *user, struct sandbox *s), void *user)
+void sandboxes_each(const struct core *c, const struct principal *who,
+                    void (*each)(void *user, struct sandbox *s), void *user)
 {
     for (size_t i = 0; i < c->sandbox_count; i++)
-        if (visible(c->sandboxes[i]))
+        if (is_there_for(c->sandboxes[i], who))
             each(user, c->sandboxes[i]);
 }
 
@@ -540,7 +550,8 @@ static bool check(struct core *c, const struct sandbox_request *request, struct 
     return kernels_allowed(c, e);
 }
 
-void sandboxes_create(struct core *c, const struct sandbox_request *request,
+void sandboxes_create(struct core *c, const struct principal *who,
+                      const struct sandbox_request *request,
                       void (*done)(void *user, struct sandbox *s, const struct err *e), void *user)
 {
     struct err e = {0};
@@ -556,11 +567,13 @@ void sandboxes_create(struct core *c, const struct sandbox_request *request,
                  (!request->network || (network && strcmp(network, "none") == 0));
     struct sandbox *s = usual ? pool_take_sandbox(c) : NULL;
     if (s) {
+        sandbox_set_owner(s, who->name);
         hand_out(s, &limits, request->env, done, user);
         return;
     }
     uuid_make(id);
     s = sandbox_new(c, id);
+    sandbox_set_owner(s, who->name);
     s->limits = limits;
     s->best_effort = best_effort;
     s->cold = request->cold;

@@ -22,20 +22,26 @@ struct sandbox_request {
     bool cold;          /* never a fork */
 };
 
-/* Makes one or hands out one of the pool. done is called once, at once or later: with a sandbox
- * (its kernel may still be starting), or NULL and why: 400 the request; 403 the most allowed live;
- * 501 the machine lacks what the policy requires; 502; 503. */
-void sandboxes_create(struct core *c, const struct sandbox_request *request,
+/* Makes one, or hands out one of the pool, that belongs to who. done is called once, at once or
+ * later: with a sandbox (its kernel may still be starting), or NULL and why: 400 the request; 403
+ * the most allowed live; 501 the machine lacks what the policy requires; 502; 503. */
+void sandboxes_create(struct core *c, const struct principal *who,
+                      const struct sandbox_request *request,
                       void (*done)(void *user, struct sandbox *s, const struct err *e), void *user);
 
-/* NULL with e 404. Those of the pool and those that are being deleted are not found. */
-struct sandbox *sandboxes_find(const struct core *c, const char *id, struct err *e);
+/* What who may know of: NULL with e 404, whether it is foreign or not there. Those of the pool and
+ * those that are being deleted are not found. Whatever a route does with a sandbox begins here. */
+struct sandbox *sandboxes_find(const struct core *c, const struct principal *who, const char *id,
+                               struct err *e);
 /* The same also of those that are paused, or on their way there or back; sandboxes_find answers 409
  * for them. */
-struct sandbox *sandboxes_find_any(const struct core *c, const char *id, struct err *e);
-void sandboxes_each(const struct core *c, void (*each)(void *user, struct sandbox *s), void *user);
+struct sandbox *sandboxes_find_any(const struct core *c, const struct principal *who,
+                                   const char *id, struct err *e);
+void sandboxes_each(const struct core *c, const struct principal *who,
+                    void (*each)(void *user, struct sandbox *s), void *user);
 
 const char *sandbox_id(const struct sandbox *s);
+const char *sandbox_owner(const struct sandbox *s);      /* the name of a principal */
 const char *sandbox_state_text(const struct sandbox *s); /* "starting", "running", "paused"... */
 const char *sandbox_reason(const struct sandbox *s);     /* NULL: nothing happened */
 const char *sandbox_cause(const struct sandbox *s); /* the word for it, as kernel_cause; NULL */

@@ -12,6 +12,18 @@ const char *sandbox_id(const struct sandbox *s)
     return s->id;
 }
 
+const char *sandbox_owner(const struct sandbox *s)
+{
+    return s->owner;
+}
+
+void sandbox_set_owner(struct sandbox *s, const char *owner)
+{
+    char *copy = xstrdup(owner);
+    free(s->owner);
+    s->owner = copy;
+}
+
 const char *sandbox_state_text(const struct sandbox *s)
 {
     if (s->halted)
@@ -139,10 +151,10 @@ json_t *sandbox_save(const struct sandbox *s)
     char created[TIME_TEXT];
     time_text(s->created, created);
     json_t *saved =
-        json_pack("{s:s, s:s, s:o, s:O, s:O, s:b, s:b, s:I, s:I}", "id", s->id, "created", created,
-                  "limits", limits_json(&s->limits), "env", s->env, "network", s->network, "cold",
-                  (int)s->cold, "best_effort", (int)s->best_effort, "uid", (json_int_t)s->uid,
-                  "lives_from_ms", (json_int_t)s->lives_from_ms);
+        json_pack("{s:s, s:s, s:s, s:o, s:O, s:O, s:b, s:b, s:I, s:I}", "id", s->id, "owner",
+                  s->owner, "created", created, "limits", limits_json(&s->limits), "env", s->env,
+                  "network", s->network, "cold", (int)s->cold, "best_effort", (int)s->best_effort,
+                  "uid", (json_int_t)s->uid, "lives_from_ms", (json_int_t)s->lives_from_ms);
     if (s->keeper)
         json_object_set_new(saved, "keeper", json_string(s->keeper));
     if (s->enforced)
@@ -156,8 +168,11 @@ json_t *sandbox_save(const struct sandbox *s)
 static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
 {
     const char *keeper = json_string_value(json_object_get(saved, "keeper"));
+    const char *owner = json_string_value(json_object_get(saved, "owner"));
     struct sandbox *s = sandbox_new(c, id);
     struct err e;
+    if (owner)
+        sandbox_set_owner(s, owner);
     limits_read(json_object_get(saved, "limits"), &s->limits, &e);
     if (json_is_object(json_object_get(saved, "env")))
         replace(&s->env, json_object_get(saved, "env"));

@@ -45,27 +45,37 @@ struct kernel *session_kernel(const struct session *s)
     return s->kernel;
 }
 
-struct session *sessions_find(struct core *c, const char *id, struct err *e)
+struct session *sessions_find(struct core *c, const struct principal *who, const char *id,
+                              struct err *e)
 {
     for (struct session *s = c->sessions->first; s; s = s->next)
-        if (strcmp(s->id, id) == 0)
+        if (strcmp(s->id, id) == 0 && kernel_is_for(s->kernel, who))
             return s;
     fail(e, 404, "Session not found: session_id=%.100s", id);
     return NULL;
 }
 
-struct session *sessions_find_path(struct core *c, const char *path)
+/* An admin sees those of others, too, but two principals may have the same path. */
+static bool is_of(const struct session *s, const struct principal *who)
+{
+    const struct sandbox *in = kernel_sandbox(s->kernel);
+    return in ? strcmp(sandbox_owner(in), who->name) == 0 : principal_is_admin(who);
+}
+
+struct session *sessions_find_path(struct core *c, const struct principal *who, const char *path)
 {
     for (struct session *s = c->sessions->first; s; s = s->next)
-        if (strcmp(s->path, path) == 0)
+        if (strcmp(s->path, path) == 0 && is_of(s, who))
             return s;
     return NULL;
 }
 
-void sessions_each(struct core *c, void (*each)(void *user, struct session *s), void *user)
+void sessions_each(struct core *c, const struct principal *who,
+                   void (*each)(void *user, struct session *s), void *user)
 {
     for (struct session *s = c->sessions->first; s; s = s->next)
-        each(user, s);
+        if (kernel_is_for(s->kernel, who))
+            each(user, s);
 }
 
 static void put(const struct session *s)
@@ -163,7 +173,7 @@ static void on_loaded(void *user, const char *id, const char *path, const char *
                       const char *type, const char *kernel_id)
 {
     struct core *c = user;
-    struct kernel *k = kernels_find(c, kernel_id, NULL);
+    struct kernel *k = kernels_find(c, &principal_gateway, kernel_id, NULL);
     if (k && strlen(id) == UUID_TEXT - 1)
         append(c, id, path, name, type, k);
     else

@@ -14,9 +14,13 @@ const char *session_name(const struct session *s);
 const char *session_type(const struct session *s);
 struct kernel *session_kernel(const struct session *s); /* never NULL */
 
-struct session *sessions_find(struct core *c, const char *id, struct err *e); /* NULL with e 404 */
-struct session *sessions_find_path(struct core *c, const char *path);         /* NULL: none */
-void sessions_each(struct core *c, void (*each)(void *user, struct session *s), void *user);
+/* Those whose kernels who may know of; NULL with e 404. */
+struct session *sessions_find(struct core *c, const struct principal *who, const char *id,
+                              struct err *e);
+/* Of who's own; NULL: none. */
+struct session *sessions_find_path(struct core *c, const struct principal *who, const char *path);
+void sessions_each(struct core *c, const struct principal *who,
+                   void (*each)(void *user, struct session *s), void *user);
 
 /* Binds path to k. */
 struct session *sessions_add(struct core *c, const char *path, const char *name, const char *type,

@@ -113,6 +113,7 @@ struct removal {
 struct sandbox {
     struct core *core;
     char *id;
+    char *owner;           /* the principal's name */
     struct kernel *kernel; /* borrowed: the first of its contexts; NULL: none yet, or all gone */
     int64_t last_number;   /* of the contexts that were ever made */
     int64_t lives_from_ms; /* monotonic: when its limit of life began */
@@ -229,6 +230,7 @@ void kernel_close_handle(struct kernel *k, uv_handle_t *handle);
 /* Ends the readers with a code, closes everything and frees k when the loop has let go. Files stay
  * if keep_files. */
 void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_files);
+bool kernel_is_for(const struct kernel *k, const struct principal *who); /* theirs to touch */
 size_t kernels_live(const struct core *c);                        /* what max_kernels counts */
 bool kernels_allowed(const struct core *c, struct err *e);        /* one more; 403 */
 struct kernel *kernels_any(const struct core *c, const char *id); /* also pooled and ending ones */
@@ -279,6 +281,7 @@ bool kernel_env_is_cold(const struct environment *env); /* WARMCELL_COLD is set 
 enum keepers kernel_keeper(const struct kernel *k);     /* that starts its interpreters */
 
 /* sandbox_model.c, sandbox_folder.c */
+void sandbox_set_owner(struct sandbox *s, const char *owner);
 void sandbox_take_opening(struct sandbox *s, json_t *answer); /* of OPEN */
 /* Removes a sandbox's folder with everything in it, on another thread; done on the loop's. */
 void sandbox_folder_remove(struct core *c, const char *id, void (*done)(void *user), void *user);

@@ -167,7 +167,7 @@ void jupyter_channels_open(struct exchange *x, void *core)
 {
     struct err e = {0};
     const char *session = exchange_query(x, "session_id");
-    struct kernel *k = kernels_find(core, exchange_param(x, "id"), &e);
+    struct kernel *k = kernels_find(core, exchange_principal(x), exchange_param(x, "id"), &e);
     bool given = session && *session;
     if (!k || (given && !session_fits(session) &&
                !fail(&e, 400, "session_id: must be at most %d bytes without control characters",

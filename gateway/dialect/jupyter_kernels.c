@@ -51,7 +51,7 @@ void jupyter_kernels_list(struct exchange *x, void *core)
     if (!jupyter_may_list(x, core))
         return;
     json_t *list = json_array();
-    kernels_each(core, add_kernel, list);
+    kernels_each(core, exchange_principal(x), add_kernel, list);
     exchange_reply_json(x, 200, list);
 }
 
@@ -78,14 +78,14 @@ void jupyter_kernels_start(struct exchange *x, void *core)
         return;
     }
     request.env = json_object_get(body, "env");
-    kernels_start(core, &request, on_started, x);
+    kernels_start(core, exchange_principal(x), &request, on_started, x);
 }
 
 /* The kernel that the path names, or NULL after the answer 404. */
 static struct kernel *find(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct kernel *k = kernels_find(c, exchange_param(x, "id"), &e);
+    struct kernel *k = kernels_find(c, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!k)
         exchange_fail(x, &e);
     return k;
@@ -125,7 +125,7 @@ static void on_restarted(void *user, const struct err *e)
 {
     struct pending *p = user;
     struct err gone = {0};
-    struct kernel *k = e ? NULL : kernels_find(p->core, p->id, &gone);
+    struct kernel *k = e ? NULL : kernels_find(p->core, exchange_principal(p->x), p->id, &gone);
     if (k)
         exchange_reply_json(p->x, 200, jupyter_kernel_model(k));
     else

@@ -27,7 +27,7 @@ void jupyter_status(struct exchange *x, void *core)
 {
     struct counts counts = {0};
     char started[TIME_TEXT], last_activity[TIME_TEXT];
-    kernels_each(core, count_kernel, &counts);
+    kernels_each(core, exchange_principal(x), count_kernel, &counts);
     time_text(core_started(core), started);
     time_text(core_last_activity(core), last_activity);
     exchange_reply_json(x, 200,
@@ -48,7 +48,7 @@ void jupyter_resolve_path(struct exchange *x, void *core)
         exchange_fail(x, &e);
         return;
     }
-    struct kernel *k = id ? kernels_find(core, id, NULL) : NULL;
+    struct kernel *k = id ? kernels_find(core, exchange_principal(x), id, NULL) : NULL;
     json_t *resolved = json_array(), *reply = json_pack("{s:o}", "resolved", resolved);
     scoped(string) char *found = k ? kernel_resolve_path(k, path) : NULL;
     if (found)

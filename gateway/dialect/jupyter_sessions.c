@@ -28,7 +28,7 @@ void jupyter_sessions_list(struct exchange *x, void *core)
     if (!jupyter_may_list(x, core))
         return;
     json_t *list = json_array();
-    sessions_each(core, add_session, list);
+    sessions_each(core, exchange_principal(x), add_session, list);
     exchange_reply_json(x, 200, list);
 }
 
@@ -91,7 +91,8 @@ static void waiting_free(struct waiting *w)
 
 static void bind_new(struct exchange *x, struct core *c, const struct wanted *w, struct kernel *k)
 {
-    struct session *s = sessions_find_path(c, w->path); /* another request was faster */
+    struct session *s =
+        sessions_find_path(c, exchange_principal(x), w->path); /* another was faster */
     if (!s)
         s = sessions_add(c, w->path, w->name ? w->name : "", w->type, k);
     reply_new(x, s);
@@ -102,9 +103,10 @@ static void change(struct exchange *x, struct core *c, struct session *s, const 
                    struct kernel *k)
 {
     struct kernel *old = session_kernel(s);
+    bool goes = k && k != old && kernels_find(c, exchange_principal(x), kernel_id(old), NULL);
     session_change(s, w->path, w->name, w->type, k);
     exchange_reply_json(x, 200, model(s));
-    if (k && k != old && kernels_find(c, kernel_id(old), NULL))
+    if (goes)
         kernel_stop(old, "its session has another kernel", NULL, NULL);
 }
 
@@ -112,7 +114,9 @@ static void on_kernel(void *user, struct kernel *k, const struct err *e)
 {
     struct waiting *w = user;
     struct err gone = {0};
-    struct session *s = w->session && k ? sessions_find(w->core, w->session, &gone) : NULL;
+    struct session *s = w->session && k
+                            ? sessions_find(w->core, exchange_principal(w->x), w->session, &gone)
+                            : NULL;
     if (!k)
         reply_failed(w->x, w->wanted.kernel_name, e);
     else if (!w->session)
@@ -137,7 +141,7 @@ static void start_kernel(struct exchange *x, struct core *c, json_t *body,
         .path = path,
         .env = json_object_get(kernel, "env"),
     };
-    kernels_start(c, &request, on_kernel, w);
+    kernels_start(c, exchange_principal(x), &request, on_kernel, w);
 }
 
 void jupyter_sessions_add(struct exchange *x, void *core)
@@ -151,8 +155,9 @@ void jupyter_sessions_add(struct exchange *x, void *core)
         exchange_fail(x, &e);
         return;
     }
-    struct session *there = sessions_find_path(core, w.path);
-    struct kernel *k = w.kernel_id ? kernels_find(core, w.kernel_id, NULL) : NULL;
+    struct session *there = sessions_find_path(core, exchange_principal(x), w.path);
+    struct kernel *k =
+        w.kernel_id ? kernels_find(core, exchange_principal(x), w.kernel_id, NULL) : NULL;
     if (there)
         reply_new(x, there);
     else if (k)
@@ -164,7 +169,7 @@ void jupyter_sessions_add(struct exchange *x, void *core)
 static struct session *find(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct session *s = sessions_find(c, exchange_param(x, "id"), &e);
+    struct session *s = sessions_find(c, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;
@@ -187,7 +192,7 @@ void jupyter_session_change(struct exchange *x, void *core)
     scoped(json) json_t *body = jupyter_body(x, &e);
     struct kernel *k = NULL;
     if (!body || !read_body(body, &w, &e) ||
-        (w.kernel_id && !(k = kernels_find(core, w.kernel_id, NULL)) &&
+        (w.kernel_id && !(k = kernels_find(core, exchange_principal(x), w.kernel_id, NULL)) &&
          !fail(&e, 400, "No such kernel: %.100s", w.kernel_id))) {
         exchange_fail(x, &e);
         return;

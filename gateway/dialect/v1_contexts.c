@@ -57,7 +57,7 @@ json_t *v1_contexts_model(const struct sandbox *s)
 static struct sandbox *find_sandbox(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find(c, exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find(c, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;
@@ -107,7 +107,8 @@ void v1_contexts_create(struct exchange *x, void *core)
 void v1_contexts_list(struct exchange *x, void *core)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find_any(core, exchange_param(x, "id"), &e);
+    struct sandbox *s =
+        sandboxes_find_any(core, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     else

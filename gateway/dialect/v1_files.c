@@ -26,7 +26,7 @@
 struct sandbox *v1_files_sandbox(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find(c, exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find(c, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;

@@ -105,7 +105,7 @@ static void add_sandbox(void *user, struct sandbox *s)
 static void of_sandboxes(const struct metric *metric, struct page *page)
 {
     struct sandbox_line line = {metric, &page->text};
-    sandboxes_each(page->core, add_sandbox, &line);
+    sandboxes_each(page->core, exchange_principal(page->x), add_sandbox, &line);
 }
 
 static void of_start(const struct metric *metric, struct page *page)

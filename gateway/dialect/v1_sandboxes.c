@@ -1,8 +1,9 @@
 /* /v1/sandboxes: create, list, show, change, delete.
  *
- * A sandbox is {"id", "state", "reason", "cause", "created", "uid", "cold", "network", "policy",
- * "limits", "confinement", "usage", "snapshot", "contexts"}:
+ * A sandbox is {"id", "owner", "state", "reason", "cause", "created", "uid", "cold", "network",
+ * "policy", "limits", "confinement", "usage", "snapshot", "contexts"}:
  *
+ * - "owner" is the name of the principal that it belongs to;
  * - "uid" is the host's, or "shared" where all sandboxes have one;
  * - "limits" is {name: {"value": n or null, "enforced_by": "cgroup-v1" ... "host", "none"}};
  * - "confinement" is {"policy", "profile", "holds": {...}, "missing": [...]};
@@ -86,12 +87,13 @@ json_t *v1_sandbox_model(const struct sandbox *s)
     json_t *uid = sandbox_is_paused(s)  ? json_null()
                   : sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s))
                                         : json_string("shared");
-    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, s:o, s:o}", "id",
-                     sandbox_id(s), "state", sandbox_state_text(s), "reason",
-                     text_or_null(sandbox_reason(s)), "cause", text_or_null(sandbox_cause(s)),
-                     "created", created, "uid", uid, "cold", (int)sandbox_is_cold(s), "network",
-                     sandbox_network(s), "policy", sandbox_policy(s), "limits", limits_model(s),
-                     "confinement", confinement_model(s), "usage", usage_model(s), "snapshot",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, s:o, s:o}",
+                     "id", sandbox_id(s), "owner", sandbox_owner(s), "state", sandbox_state_text(s),
+                     "reason", text_or_null(sandbox_reason(s)), "cause",
+                     text_or_null(sandbox_cause(s)), "created", created, "uid", uid, "cold",
+                     (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy",
+                     sandbox_policy(s), "limits", limits_model(s), "confinement",
+                     confinement_model(s), "usage", usage_model(s), "snapshot",
                      text_or_null(sandbox_last_snapshot(s)), "contexts", v1_contexts_model(s));
 }
 
@@ -135,14 +137,14 @@ void v1_sandboxes_create(struct exchange *x, void *core)
     request.network = json_object_get(body, "network");
     if (json_is_null(request.network))
         request.network = NULL;
-    sandboxes_create(core, &request, on_created, x);
+    sandboxes_create(core, exchange_principal(x), &request, on_created, x);
 }
 
 /* Also one that is paused. */
 static struct sandbox *find(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find_any(c, exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find_any(c, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;
@@ -166,7 +168,7 @@ static void on_all_measured(void *user)
     if (--m->awaited > 0)
         return;
     json_t *list = json_array();
-    sandboxes_each(m->core, add_model, list);
+    sandboxes_each(m->core, exchange_principal(m->x), add_model, list);
     exchange_reply_json(m->x, 200, json_pack("{s:o, s:n}", "sandboxes", list, "next"));
     free(m);
 }
@@ -182,7 +184,7 @@ void v1_sandboxes_list(struct exchange *x, void *core)
 {
     struct measured *m = xmalloc(sizeof(*m));
     *m = (struct measured){x, core, 1};
-    sandboxes_each(core, measure_one, m);
+    sandboxes_each(core, exchange_principal(x), measure_one, m);
     on_all_measured(m);
 }
 

@@ -13,7 +13,7 @@
 static struct sandbox *find(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find_any(c, exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find_any(c, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;

@@ -104,7 +104,8 @@ struct exchange {
     void *context;
     char allow[64]; /* of a 405 or an OPTIONS reply */
     enum route_errors error_form;
-    const char *principal;
+    struct principal principal; /* when known */
+    bool known;
     enum credential credential;
     struct err verdict; /* status != 0: refused before any handler */
     int64_t started_us;

@@ -78,9 +78,9 @@ struct bytes exchange_body(const struct exchange *x)
     return buffer_view(&x->body);
 }
 
-const char *exchange_principal(const struct exchange *x)
+const struct principal *exchange_principal(const struct exchange *x)
 {
-    return x->principal;
+    return x->known ? &x->principal : NULL;
 }
 
 const char *exchange_base_url(const struct exchange *x)
@@ -294,8 +294,9 @@ static bool check_principal(struct exchange *x, struct err *e)
     };
     x->credential = auth_check(s->auth, &c);
     if (x->credential != CREDENTIAL_NONE)
-        x->principal = "owner";
-    if (x->principal || x->options || (x->route && x->route->access == ACCESS_OPEN))
+        x->principal = principal_owner;
+    x->known = x->credential != CREDENTIAL_NONE;
+    if (x->known || x->options || (x->route && x->route->access == ACCESS_OPEN))
         return true;
     return fail(e, 401,
                 "a token is needed: send it as Authorization: token <token>, or as ?token=");

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "gateway/net/principal.h"
 #include "protocol/bytes.h"
 #include "protocol/err.h"
 
@@ -43,8 +44,8 @@ int64_t exchange_body_length(const struct exchange *x);
  */
 void exchange_receive(struct exchange *x, struct buffer *piece,
                       void (*done)(void *user, bool last, const struct err *e), void *user);
-const char *exchange_principal(
-    const struct exchange *x); /* "owner" for the token of this gateway and for same-uid peers */
+/* Who asks. Never NULL in a route that needs a principal; elsewhere NULL: nobody we know. */
+const struct principal *exchange_principal(const struct exchange *x);
 const char *
 exchange_base_url(const struct exchange *x); /* "" or "/prefix", without a final slash */
 

@@ -199,7 +199,7 @@ static void echo(struct exchange *x, void *context)
                                   exchange_param(x, "name"), "query", query, "header", header,
                                   "body_bytes", (int)body.len, "body", body.data ? body.data : "",
                                   body.len < 1000 ? body.len : (size_t)0, "principal",
-                                  exchange_principal(x) ? exchange_principal(x) : ""));
+                                  exchange_principal(x) ? exchange_principal(x)->name : ""));
 }
 
 static void take_on(struct taker *t);

@@ -1,0 +1,46 @@
+/* Who is calling, and what they may do. Every request has one; what belongs to somebody is looked
+ * up with it, so that what is foreign is not found. */
+#ifndef WARMCELL_GATEWAY_NET_PRINCIPAL_H
+#define WARMCELL_GATEWAY_NET_PRINCIPAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/ids.h"
+
+#define PRINCIPAL_OWNER "owner" /* who started the gateway */
+#define PRINCIPAL_LIMIT 64      /* bytes of a name */
+
+/* A user sees what belongs to their principal, and only sandboxes. An admin sees everything and may
+ * start kernels that are not confined, which is all that the gateway's own user may do. */
+enum role { ROLE_USER, ROLE_ADMIN };
+
+/* What a token is good for, as bits. */
+enum scope {
+    SCOPE_READ = 1,    /* GET */
+    SCOPE_WRITE = 2,   /* everything else, and WebSockets */
+    SCOPE_TOKENS = 4,  /* /v1/tokens */
+    SCOPE_METRICS = 8, /* GET /metrics */
+};
+#define SCOPES_ALL 15u
+
+struct principal {
+    char name[PRINCIPAL_LIMIT + 1];
+    char token[UUID_TEXT]; /* id of the token that was shown; "": the gateway's own, or a peer */
+    enum role role;
+    unsigned scopes;
+    int64_t expires_s; /* since 1970; 0: never */
+};
+
+/* The gateway's own token and peers of its own uid. */
+extern const struct principal principal_owner;
+/* The gateway itself, for what no request asks for: it finds everything. */
+extern const struct principal principal_gateway;
+
+bool principal_is_admin(const struct principal *who);
+/* Is what belongs to the principal `owner` there for them at all? */
+bool principal_sees(const struct principal *who, const char *owner);
+/* 1 to PRINCIPAL_LIMIT letters, digits and ._@-, the first a letter or digit. */
+bool principal_name_good(const char *name);
+
+#endif
