@@ -318,7 +318,7 @@ static void on_key_added(void *user, const struct execution_row *found, const st
         execution_release(x);
     } else if (!problem.status) {
         x->stored = true;
-        struct kernel *k = kernels_find(x->core, x->row.kernel_id, &problem);
+        struct kernel *k = kernels_find(x->core, &principal_gateway, x->row.kernel_id, &problem);
         if (k) {
             problem.status = 0;
             execution_open(x, k);

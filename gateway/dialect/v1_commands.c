@@ -142,7 +142,7 @@ static json_t *whole_model(struct command_run *r, bool base64)
 static struct sandbox *find_sandbox(struct exchange *x, struct core *core)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find(core, exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find(core, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;

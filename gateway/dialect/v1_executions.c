@@ -27,7 +27,7 @@ void v1_reply_text(struct exchange *x, int status, struct buffer *text)
 static struct sandbox *find_sandbox(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find(c, exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find(c, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;
