@@ -226,7 +226,7 @@ void v1_sandbox_change(struct exchange *x, void *core)
 {
     struct err e = {0};
     json_t *limits = NULL;
-    struct sandbox *s = sandboxes_find(core, exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find(core, exchange_principal(x), exchange_param(x, "id"), &e);
     scoped(json) json_t *body = s ? v1_body(x) : NULL;
     if (!s)
         exchange_fail(x, &e);

@@ -81,7 +81,7 @@ void v1_snapshots_create(struct exchange *x, void *core)
     struct sandbox *s = find_and_read(x, core, &force);
     if (!s)
         return;
-    if (sandbox_is_paused(s) && !sandboxes_find(core, sandbox_id(s), &e))
+    if (sandbox_is_paused(s) && !sandboxes_find(core, exchange_principal(x), sandbox_id(s), &e))
         exchange_fail(x, &e);
     else
         sandbox_snapshot(s, force, on_saved, x);
