@@ -301,6 +301,7 @@ void run_look(struct command_run *r)
     if (ended && was_refused(r))
         return;
     if (ended) {
+        log_info("command ended", F_STR("command", r->id), F_STR("status", command_run_status(r)));
         fail(&e, 409, "the command has ended");
         run_fail_asks(r, &e);
     }

@@ -90,11 +90,19 @@ static json_t *words_of(const struct command_request *q)
     return q->argv ? json_incref(q->argv) : json_pack("[sss]", "/bin/sh", "-c", q->shell);
 }
 
-static json_t *environment_of(const struct sandbox *s, const struct command_request *q)
+static char *cwd_of(const struct command_request *q)
+{
+    return q->cwd && *q->cwd == '/' ? xstrdup(q->cwd)
+           : q->cwd                 ? xasprintf(WORKSPACE "/%s", q->cwd)
+                                    : xstrdup(WORKSPACE);
+}
+
+static json_t *environment_of(const struct sandbox *s, const struct command_request *q,
+                              const char *cwd)
 {
     __attribute__((cleanup(environment_scoped))) struct environment env;
     context_environment(&s->core->settings->core, &env);
-    environment_set(&env, "PWD", q->cwd && *q->cwd == '/' ? q->cwd : WORKSPACE);
+    environment_set(&env, "PWD", cwd);
     json_t *layers[] = {s->env, q->env};
     for (size_t n = 0; n < countof(layers); n++) {
         const char *name;
@@ -117,14 +125,12 @@ static int64_t deadline_of(const struct sandbox *s, const struct command_request
 
 static json_t *plan_of(const struct sandbox *s, const struct command_request *q)
 {
-    scoped(string) char *cwd = q->cwd && *q->cwd == '/' ? xstrdup(q->cwd)
-                               : q->cwd                 ? xasprintf(WORKSPACE "/%s", q->cwd)
-                                                        : xstrdup(WORKSPACE);
+    scoped(string) char *cwd = cwd_of(q);
     struct keeper *keeper = core_keeper(s->core, sandbox_keeper(s));
     json_t *open = sandbox_plan(s);
     return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:b}", "keeper",
                      keeper_socket(keeper), "sandbox", s->id, "open", open, "argv", words_of(q),
-                     "env", environment_of(s, q), "cwd", cwd, "output_bytes",
+                     "env", environment_of(s, q, cwd), "cwd", cwd, "output_bytes",
                      (json_int_t)s->limits.output_bytes, "deadline_ms",
                      (json_int_t)deadline_of(s, q), "lease_s",
                      (json_int_t)s->core->settings->core.lease_s, "stdin_open", q->stdin_open);

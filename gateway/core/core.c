@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/command_run.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/session.h"
@@ -223,6 +224,9 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
     for (size_t i = 0; i < c->kernel_count; i++)
         if (!c->kernels[i]->pooled && c->kernels[i]->host_alive)
             lives_on[kernel_keeper(c->kernels[i])] = true;
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if (command_runs_live(c->sandboxes[i]))
+            lives_on[sandbox_keeper(c->sandboxes[i])] = true;
     while (c->kernel_count) {
         struct kernel *k = c->kernels[c->kernel_count - 1];
         kernel_flush(k);

@@ -183,6 +183,7 @@ enum v1_stream v1_command_accepts(const struct exchange *x)
 
 struct waiting {
     struct exchange *x;
+    struct core *core;
     struct command_run *run;
     struct command_watch *watch;
     enum v1_stream form;
@@ -193,7 +194,10 @@ static void on_run_gone(void *user)
 {
     struct waiting *w = user;
     struct err e;
-    fail(&e, 409, "the command was ended and forgotten, or the gateway ends");
+    if (core_draining(w->core))
+        fail(&e, 503, "the gateway is ending; the command is not");
+    else
+        fail(&e, 409, "the command was ended and forgotten");
     exchange_fail(w->x, &e);
     free(w);
 }
@@ -287,8 +291,11 @@ static void create(struct exchange *x, void *core)
         return;
     }
     struct waiting *w = xcalloc(1, sizeof *w);
-    *w = (struct waiting){
-        .x = x, .form = v1_command_accepts(x), .background = request.background, .base64 = base64};
+    *w = (struct waiting){.x = x,
+                          .core = core,
+                          .form = v1_command_accepts(x),
+                          .background = request.background,
+                          .base64 = base64};
     command_runs_start(s, &request, on_started, w);
 }
 

@@ -30,7 +30,9 @@ def gateway() -> Iterator[Gateway]:
     gateway = Gateway(options=["--pool-max", "0"])
     with gateway:
         yield gateway
+        complaints = gateway.runtime / "commands" / "log"
     assert not processes.wait_gone(keeper_pids(gateway))
+    assert complaints.read_text() == ""  # of supervisors, and of sanitizers
     shutil.rmtree(gateway.home, ignore_errors=True)
 
 
@@ -289,9 +291,9 @@ TREE = "setsid sh -c 'sleep {0}' & sh -c 'sleep {0}' & sleep {0} & echo ready; {
 
 def test_a_deadline_ends_the_tree(gateway: Gateway, path: str) -> None:
     time = mark()
-    found = run(gateway, path, shell=TREE.format(time, "wait"), deadline_ms=300)
-    assert (found["status"], found["signal"], found["stdout"]) == ("timeout", "SIGKILL", "ready\n")
-    assert found["reason"] == "its deadline of 300 ms was over"
+    found = run(gateway, path, shell=TREE.format(time, "wait"), deadline_ms=500)
+    assert (found["status"], found["signal"]) == ("timeout", "SIGKILL")
+    assert found["reason"] == "its deadline of 500 ms was over"
     assert with_word(time) == []
 
 
@@ -403,7 +405,8 @@ def test_a_keeper_that_is_killed(own: Place) -> None:
     stream.until("ready")
     keepers = keeper_pids(gateway)
     for pid in keepers:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # some end with the first
+            os.kill(pid, signal.SIGKILL)
     end = stream.next()
     stream.close()
     assert (end["kind"], end["status"]) == ("end", "lost")
@@ -423,6 +426,34 @@ def test_the_lease_ends_a_command() -> None:
         assert processes.wait_gone([pid]) == []
         processes.until(lambda: with_word(time) == [], "the keeper has killed what was left")
     shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+def test_a_gateway_that_is_told_to_end(own: Place) -> None:
+    """Who waits is told, its readers break off, the command goes on."""
+    gateway, _, path = own
+    made = run(gateway, path, shell="echo ready; read x; echo $x", background=True)
+    stream = Stream(gateway, path, made)
+    before = stream.until("ready")
+    connection = gateway.connection()
+    body = json.dumps({"shell": "sleep 1000"})
+    connection.request("POST", path, body, gateway.authorization)
+    processes.until(lambda: len(gateway.get(path).json()["commands"]) == 2, "it runs")
+    assert gateway.process is not None
+    gateway.process.send_signal(signal.SIGTERM)
+    reply = connection.getresponse()
+    assert (reply.status, json.load(reply)["detail"].split(";")[0]) == (
+        503, "the gateway is ending")  # fmt: skip
+    connection.close()
+    with pytest.raises(http.client.IncompleteRead):
+        stream.reply.read()
+    stream.close()
+    assert gateway.process.wait(30) == 0
+    processes.disown(gateway.pid)
+    gateway.start()
+    assert gateway.request("POST", f"{path}/{made['id']}/stdin", b"later\n").status == 204
+    after = events(gateway, path, made, f"?after={before[-1]['number']}")
+    assert (text_of(after), after[-1]["status"]) == ("later\n", "exited")
+    assert [one["status"] for one in gateway.get(path).json()["commands"]] == ["running", "exited"]
 
 
 def test_a_supervisor_that_is_killed(gateway: Gateway, path: str) -> None:
