@@ -2,6 +2,8 @@
  * and its policy says so. */
 #include "gateway/home.h"
 
+#include "gateway/net/doc.h"
+
 static const char policy[] =
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'";
@@ -19,7 +21,8 @@ static const char page[] =
     "<ul><li><a href=\"%s/api/kernels\">Running kernels</a></li>"
     "<li><a href=\"%s/api/kernelspecs\">Kernels that can be started</a></li>"
     "<li><a href=\"%s/v1/artifacts\">Artifacts: the plots and tables that cells displayed</a></li>"
-    "<li><a href=\"%s/api/status\">Status</a></li></ul>"
+    "<li><a href=\"%s/api/status\">Status</a></li>"
+    "<li><a href=\"%s/docs\">What can be asked of it: every route, with examples</a></li></ul>"
     "<p>To work with it in JupyterLab: <code>jupyter lab --gateway-url=THIS-URL</code>.</p></html>";
 
 static void show_home(struct exchange *x, void *context)
@@ -27,7 +30,7 @@ static void show_home(struct exchange *x, void *context)
     const struct home *home = context;
     const char *base = exchange_base_url(x);
     scoped(buffer) struct buffer text = {0};
-    buffer_printf(&text, page, server_connections(home->server), base, base, base, base);
+    buffer_printf(&text, page, server_connections(home->server), base, base, base, base, base);
     exchange_add_header(x, "Content-Security-Policy", policy);
     exchange_add_header(x, "Referrer-Policy", "no-referrer"); /* the URL may hold the token */
     exchange_reply(x, 200, "text/html; charset=utf-8", buffer_view(&text));
@@ -39,9 +42,26 @@ static void show_health(struct exchange *x, void *context)
     exchange_reply_json(x, 200, json_pack("{s:s}", "status", "ok"));
 }
 
+static const struct doc home_doc = {
+    .tag = "Service",
+    .replies = {{200, "The page.", .type = "text/html; charset=utf-8"}},
+};
+
+static const struct doc_schema health = {
+    .name = "Health",
+    .whole = true,
+    .fields = FIELDS(TEXT("status", "Always `ok`.", .words = "ok")),
+};
+
+static const struct doc health_doc = {
+    .tag = "Service",
+    .replies = {{200, "It is.", .schema = &health}},
+};
+
 static const struct route routes[] = {
-    {GET, "/", show_home, .summary = "A page for people"},
-    {GET, "/healthz", show_health, .summary = "Is the gateway alive?", .access = ACCESS_OPEN},
+    {GET, "/", show_home, .summary = "A page for people", .doc = &home_doc},
+    {GET, "/healthz", show_health, .summary = "Is the gateway alive?", .access = ACCESS_OPEN,
+     .doc = &health_doc},
 };
 
 const struct route_table home_routes = {routes, sizeof routes / sizeof *routes};

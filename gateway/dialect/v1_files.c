@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "gateway/dialect/media_type.h"
+#include "gateway/dialect/v1_docs.h"
 #include "gateway/net/route.h"
 #include "gateway/net/url.h"
 #include "protocol/ids.h"
@@ -328,6 +329,7 @@ static const struct route rows[] = {
         .reply = "Files",
         .errors = {400, 403, 404, 503},
         .error_form = ERRORS_PROBLEM,
+        .doc = &v1_files_list_doc,
     },
     {
         .method = GET,
@@ -337,6 +339,7 @@ static const struct route rows[] = {
         .reply = "File",
         .errors = {400, 403, 404, 409, 503},
         .error_form = ERRORS_PROBLEM,
+        .doc = &v1_file_show_doc,
     },
     {
         .method = PUT,
@@ -346,6 +349,7 @@ static const struct route rows[] = {
         .errors = {400, 403, 404, 408, 409, 412, 413, 503, 507},
         .error_form = ERRORS_PROBLEM,
         .kind = ROUTE_STREAM,
+        .doc = &v1_file_put_doc,
     },
     {
         .method = POST,
@@ -355,6 +359,7 @@ static const struct route rows[] = {
         .errors = {400, 403, 404, 408, 409, 412, 413, 503, 507},
         .error_form = ERRORS_PROBLEM,
         .kind = ROUTE_STREAM,
+        .doc = &v1_file_post_doc,
     },
     {
         .method = DELETE,
@@ -363,6 +368,7 @@ static const struct route rows[] = {
         .summary = "Remove a file, or with ?recursive=1 a folder",
         .errors = {400, 403, 404, 409, 412, 503},
         .error_form = ERRORS_PROBLEM,
+        .doc = &v1_file_delete_doc,
     },
 };
 

@@ -1,0 +1,34 @@
+/* What the native API's routes say of themselves: one file for each noun, v1_*_doc.c. Schemas and
+ * parameters that several of them speak of are here, too. */
+#ifndef WARMCELL_GATEWAY_DIALECT_V1_DOCS_H
+#define WARMCELL_GATEWAY_DIALECT_V1_DOCS_H
+
+#include "gateway/net/doc.h"
+
+extern const struct doc_field v1_in_sandbox[]; /* the path parameter {id} alone */
+extern const struct doc_field v1_location[];   /* the header of what was made */
+extern const struct doc_schema v1_sandbox_schema, v1_context_schema;
+
+extern const struct doc v1_readyz_doc, v1_metrics_doc;
+
+extern const struct doc v1_sandboxes_list_doc, v1_sandboxes_create_doc, v1_sandbox_show_doc,
+    v1_sandbox_change_doc, v1_sandbox_delete_doc;
+
+extern const struct doc v1_contexts_list_doc, v1_contexts_create_doc, v1_context_show_doc,
+    v1_context_delete_doc;
+
+extern const struct doc v1_snapshots_list_doc, v1_snapshots_create_doc, v1_sandbox_pause_doc,
+    v1_sandbox_resume_doc;
+
+extern const struct doc v1_executions_list_doc, v1_executions_create_doc, v1_execution_show_doc,
+    v1_execution_events_doc, v1_execution_cancel_doc, v1_execution_input_doc;
+
+extern const struct doc v1_commands_list_doc, v1_commands_create_doc, v1_command_show_doc,
+    v1_command_delete_doc, v1_command_events_doc, v1_command_stdin_doc, v1_command_signal_doc;
+
+extern const struct doc v1_files_list_doc, v1_file_show_doc, v1_file_put_doc, v1_file_post_doc,
+    v1_file_delete_doc;
+
+extern const struct doc v1_artifacts_list_doc, v1_artifact_show_doc, v1_artifact_content_doc;
+
+#endif

@@ -1,0 +1,129 @@
+/* Docs of /v1/sandboxes/{id}/files. */
+#include <stddef.h>
+
+#include "gateway/dialect/v1_docs.h"
+
+static const struct doc_field at_path[] = {
+    TEXT("id", "Of the sandbox."),
+    TEXT("path",
+         "Below the workspace, with its slashes; each byte may be percent-encoded. A part `.` or "
+         "`..` is 400.",
+         .example = "\"data/table.csv\""),
+    {.name = NULL},
+};
+
+static const struct doc_schema entry = {
+    .name = "FileEntry",
+    .about = "Bytes of names that are no UTF-8 are U+FFFD in `name`, `path` and `target`; `url` "
+             "has them all. Where a folder lets only its names be read, all from `size_bytes` on "
+             "is null.",
+    .whole = true,
+    .fields = FIELDS(TEXT("name", "The last part of its path."),
+                     TEXT("path", "Below the workspace."), TEXT("url", "Where it is served."),
+                     TEXT("kind", "What it is.", .words = "file folder symlink other"),
+                     INTEGER("size_bytes", "Its size.", .null = true),
+                     TEXT("modified", "When.", .format = "date-time", .null = true),
+                     TEXT("mode", "Permissions in octal: `0644`.", .null = true),
+                     TEXT("etag", "A file's version.", .null = true),
+                     TEXT("target", "Where a symlink leads.", .null = true)),
+};
+
+static const struct doc_schema folder = {
+    .name = "Folder",
+    .whole = true,
+    .fields = FIELDS(
+        TEXT("path", "Below the workspace; empty: itself."),
+        LIST("files", &entry, "By name, as bytes."),
+        TEXT("next", "What `after` takes for what follows; null: that was all.", .null = true)),
+};
+
+/* What a GET of a path answers is of three kinds. */
+static const struct doc_schema entry_or_folder = {
+    .name = "FileEntryOrFolder",
+    .about = "The list of a folder; with `stat=1` the entry itself.",
+    .json = "{\"anyOf\": [{\"$ref\": \"#/components/schemas/FileEntry\"}, {\"$ref\": "
+            "\"#/components/schemas/Folder\"}, {}]}",
+};
+
+#define FLAG "1 0 true false"
+#define PAGE                                                                                       \
+    INTEGER("limit", "Of a folder: at most so many.", .least = 1, .most = 10000,                   \
+            .initial = "1000"),                                                                    \
+        TEXT("after", "Of a folder: what `next` said.")
+#define CONDITIONS                                                                                 \
+    TEXT("If-None-Match", "`*`: only if nothing is there.", .words = "*"),                         \
+        TEXT("If-Match", "Only if this version is there: an ETag.")
+
+const struct doc v1_files_list_doc = {
+    .tag = "Files",
+    .path = v1_in_sandbox,
+    .query = FIELDS(PAGE, TEXT("stat", "The workspace itself, not what is in it.", .words = FLAG)),
+    .replies = {{200, "What is in it.", .schema = &folder}},
+};
+
+const struct doc v1_file_show_doc = {
+    .tag = "Files",
+    .about = "Links are followed where they stay in the workspace; one that leads out is 403.",
+    .path = at_path,
+    .query = FIELDS(
+        PAGE, TEXT("stat", "What it is, not what is in it; of a link itself.", .words = FLAG)),
+    .headers = FIELDS(TEXT("Range", "Of a file: one range of bytes.", .example = "\"bytes=0-99\""),
+                      TEXT("If-None-Match", "Of a file: an ETag that the client has.")),
+    .replies = {{200, "The bytes of a file, of the type that its name says; or JSON of a folder.",
+                 .type = "*/*"},
+                {200, "", .schema = &entry_or_folder},
+                {206, "The range.", .type = "*/*"},
+                {304, "The client has it."},
+                {416, "The range lies outside."}},
+    .errors = {{403, "What the code inside may not read, or a link that leads out."},
+               {409, "Neither a FIFO, a socket nor a device is opened."}},
+};
+
+const struct doc v1_file_put_doc = {
+    .tag = "Files",
+    .about = "Folders on the way are made. The file takes its place at once when all bytes are "
+             "there; a request that breaks off leaves nothing.",
+    .path = at_path,
+    .query = FIELDS(TEXT("mode",
+                         "Permissions in octal. Without it what was there keeps its own, and what "
+                         "is new has 644.",
+                         .pattern = "^[0-7]{1,3}$"),
+                    TEXT("folder", "Make a folder; the request has no body.", .words = FLAG)),
+    .headers = FIELDS(CONDITIONS),
+    .body_type = "application/octet-stream",
+    .replies = {{201, "It is new.",
+                 .headers = FIELDS(TEXT("Location", "Where it is."),
+                                   TEXT("ETag", "Of a file: its version."))},
+                {204, "It replaced what was there.",
+                 .headers = FIELDS(TEXT("ETag", "Of a file: its version."))}},
+    .errors = {{413, "Longer than `--file-limit`."},
+               {507, "The sandbox's `workspace_bytes` or `workspace_inodes`."}},
+};
+
+const struct doc v1_file_post_doc = {
+    .tag = "Files",
+    .about = "One of both is needed. An append of up to 1 MiB is one write, not mixed with those "
+             "of others.",
+    .path = at_path,
+    .query = FIELDS(TEXT("append", "Add the body to the end of a file.", .words = FLAG),
+                    TEXT("mode", "Of a new file: permissions in octal.", .pattern = "^[0-7]{1,3}$"),
+                    TEXT("move_to", "Where it shall be, below the workspace; without a body."),
+                    TEXT("overwrite", "Replace what is there.", .words = FLAG)),
+    .headers = FIELDS(CONDITIONS),
+    .body_type = "application/octet-stream",
+    .replies = {{201, "It is new.", .headers = v1_location},
+                {204, "Something was there, and has grown or was replaced."}},
+    .errors = {{409, "Something is where it shall be moved to, and `overwrite` was not asked "
+                     "for."},
+               {413, "Longer than `--file-limit`."},
+               {507, "The sandbox's `workspace_bytes` or `workspace_inodes`."}},
+};
+
+const struct doc v1_file_delete_doc = {
+    .tag = "Files",
+    .path = at_path,
+    .query = FIELDS(TEXT("recursive", "A folder with all that is in it.", .words = FLAG)),
+    .headers = FIELDS(CONDITIONS),
+    .replies = {{204, "It is gone."}},
+    .errors = {{409, "It is a folder, which needs `recursive`."}},
+};
