@@ -81,7 +81,7 @@ void execution_open(struct execution *x, struct kernel *k)
     *end = execution_keep(x);
     x->kernel = k;
     if (!k->executions_from)
-        k->executions_from = x->row.first_sequence;
+        k->executions_from = journal_first(k->journal); /* of a resumed context there are older */
 }
 
 struct execution *execution_open_find(const struct core *c, const char *id)
@@ -357,8 +357,8 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
 {
     struct err e = {0};
     struct kernel *k = NULL;
-    if (!check_request(request, &e) || !(k = find_context(s, request->context, &e)) ||
-        !has_room(k, strlen(request->code), &e)) {
+    if (!check_request(request, &e) || sandbox_refuses(s, &e) ||
+        !(k = find_context(s, request->context, &e)) || !has_room(k, strlen(request->code), &e)) {
         done(user, NULL, &e);
         return;
     }

@@ -108,6 +108,13 @@ static bool seek(const struct execution *x, struct journal *j, uint64_t after, s
     return true;
 }
 
+/* Its kernel is not there, and so is its journal: for now, or for ever. */
+static bool no_journal(const struct execution *x, struct err *e)
+{
+    const struct sandbox *s = paused_holding(x->core, x->row.kernel_id);
+    return s && sandbox_refuses(s, e) ? false : too_old(x, 0, e);
+}
+
 static struct journal *journal_of(const struct execution *x)
 {
     struct kernel *k = kernels_any(x->core, x->row.kernel_id);
@@ -168,7 +175,7 @@ bool execution_events_read(struct execution *x, uint64_t after,
     struct journal *j = journal_of(x);
     struct place place;
     if (!j && after + 1 < x->events)
-        return too_old(x, 0, e);
+        return no_journal(x, e);
     if (!j || x->row.events == after + 1) {
         give_last(x, after, each, user);
         return true;
@@ -223,7 +230,7 @@ static bool has_all(const struct execution_follower *f, struct err *e)
         return true;
     if (core_draining(f->x->core))
         return fail(e, 503, "the gateway ends; ask again when it is back");
-    return too_old(f->x, 0, e);
+    return no_journal(f->x, e);
 }
 
 static void on_settled(void *user, const struct err *e)
@@ -297,7 +304,7 @@ struct execution_follower *execution_follow(struct execution *x, uint64_t after,
     struct place place = {{0}, 0};
     bool reads = j && !(x->row.outcome && after + 1 >= x->row.events);
     if (!j && after + 1 < x->events) {
-        too_old(x, 0, e);
+        no_journal(x, e);
         return NULL;
     }
     if (reads && !seek(x, j, after, &place, e))

@@ -38,7 +38,7 @@ struct execution_event {
 
 /* Gives the events behind `after` that are there, until each says false (that one was taken). The
  * last event only once its end is committed. 410: some that are asked for are not kept any more
- * (the sentence names the oldest that is); 500. */
+ * (the sentence names the oldest that is); 409: its sandbox is paused; 500. */
 bool execution_events_read(struct execution *x, uint64_t after,
                            bool (*each)(void *user, const struct execution_event *event),
                            void *user, struct err *e);
@@ -61,7 +61,7 @@ struct follower_events {
 };
 
 /* Begins behind `after`; nothing comes before the first execution_follow_on, from inside of which
- * any event may come, the end too. NULL: 410, 500. */
+ * any event may come, the end too. NULL: 409, 410, 500, as above. */
 struct execution_follower *execution_follow(struct execution *x, uint64_t after,
                                             const struct follower_events *events, void *user,
                                             struct err *e);

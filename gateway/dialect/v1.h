@@ -30,6 +30,7 @@ void v1_executions_create(struct exchange *x, void *core);
 void v1_executions_list(struct exchange *x, void *core);
 void v1_execution_show(struct exchange *x, void *core);
 void v1_execution_events(struct exchange *x, void *core);
+void v1_execution_output(struct exchange *x, void *core);
 void v1_execution_cancel(struct exchange *x, void *core);
 void v1_execution_input(struct exchange *x, void *core);
 

@@ -115,6 +115,18 @@ static bool is_stderr(const struct message *m)
     return json_slices(m->content, &name, 1, NULL) && bytes_is(name.value, "\"stderr\"");
 }
 
+void v1_event_write_text(const struct execution_event *event, bool of_stderr, struct buffer *out)
+{
+    struct slice text = {.name = "text"};
+    size_t len = 0;
+    if (!bytes_is(event->msg_type, "stream") || is_stderr(event->message) != of_stderr ||
+        !json_slices(event->message->content, &text, 1, NULL))
+        return;
+    scoped(string) char *decoded = text.value.len ? json_slice_string(text.value, &len) : NULL;
+    if (decoded)
+        buffer_add(out, decoded, len);
+}
+
 /* Ends of lines in raw JSON stand between its tokens only. */
 static void join_lines(struct buffer *out, size_t from)
 {

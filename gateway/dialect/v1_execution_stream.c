@@ -74,12 +74,21 @@ static void end_item(struct stream *s)
     buffer_add_text(&s->out, s->form == STREAM_EVENTS ? "\n\n" : "\n");
 }
 
+static bool is_text(const struct stream *s)
+{
+    return s->form == STREAM_STDOUT || s->form == STREAM_STDERR;
+}
+
 static bool on_event(void *user, const struct execution_event *event)
 {
     struct stream *s = user;
-    begin_item(s, event->number);
-    v1_event_write(event, &s->out);
-    end_item(s);
+    if (is_text(s)) {
+        v1_event_write_text(event, s->form == STREAM_STDERR, &s->out);
+    } else {
+        begin_item(s, event->number);
+        v1_event_write(event, &s->out);
+        end_item(s);
+    }
     if (s->out.len >= PIECE_BYTES)
         send_out(s);
     return !s->slow;
@@ -103,9 +112,14 @@ static void on_end(void *user, const struct err *e)
 {
     struct stream *s = user;
     uint64_t last = execution_events_count(s->execution);
+    if (is_text(s) && e) { /* the text has no place for the reason: it breaks off */
+        exchange_cut(s->exchange);
+        stream_free(s);
+        return;
+    }
     if (e) {
         add_problem(s, e);
-    } else if (last > s->after) {
+    } else if (!is_text(s) && last > s->after) {
         begin_item(s, last);
         v1_event_write_end(s->execution, &s->out);
         end_item(s);
@@ -136,8 +150,10 @@ void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_st
 {
     static const struct pieces_events pieces = {on_ready, on_gone};
     static const struct follower_events events = {on_event, on_pause, on_end};
-    static const char *const types[] = {
-        [STREAM_LINES] = "application/x-ndjson", [STREAM_EVENTS] = "text/event-stream"};
+    static const char *const types[] = {[STREAM_LINES] = "application/x-ndjson",
+                                        [STREAM_EVENTS] = "text/event-stream",
+                                        [STREAM_STDOUT] = "text/plain; charset=utf-8",
+                                        [STREAM_STDERR] = "text/plain; charset=utf-8"};
     struct err e = {0};
     struct stream *s = xcalloc(1, sizeof(*s));
     s->follower = execution_follow(execution, after, &events, s, &e);

@@ -27,7 +27,7 @@ void v1_reply_text(struct exchange *x, int status, struct buffer *text)
 static struct sandbox *find_sandbox(struct exchange *x, struct core *c)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find(c, exchange_principal(x), exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find_any(c, exchange_principal(x), exchange_param(x, "id"), &e);
     if (!s)
         exchange_fail(x, &e);
     return s;
@@ -298,6 +298,27 @@ static void on_events(void *user, struct execution *execution, const struct err 
 void v1_execution_events(struct exchange *x, void *core)
 {
     find(x, core, on_events);
+}
+
+static void on_output(void *user, struct execution *execution, const struct err *e)
+{
+    struct exchange *x = user;
+    const char *name = exchange_query(x, "stream");
+    bool of_stderr = name && strcmp(name, "stderr") == 0;
+    struct err bad;
+    if (!execution) {
+        exchange_fail(x, e);
+    } else if (name && !of_stderr && strcmp(name, "stdout") != 0) {
+        fail(&bad, 400, "stream: must be stdout or stderr");
+        exchange_fail(x, &bad);
+    } else {
+        v1_stream_reply(x, execution, of_stderr ? STREAM_STDERR : STREAM_STDOUT, 0);
+    }
+}
+
+void v1_execution_output(struct exchange *x, void *core)
+{
+    find(x, core, on_output);
 }
 
 /* --- cancel and input */

@@ -8,6 +8,9 @@
 #include "gateway/core/execution_event.h"
 #include "gateway/net/exchange.h"
 
+/* Adds the text of a `stream` message if it is of that name. */
+void v1_event_write_text(const struct execution_event *event, bool of_stderr, struct buffer *out);
+
 /* One event that is not the last, on one line, without an end of the line. */
 void v1_event_write(const struct execution_event *event, struct buffer *out);
 /* The last one, "end", which has the record. */
@@ -17,10 +20,11 @@ void v1_event_write_end(const struct execution *x, struct buffer *out);
 void v1_execution_write_whole(struct execution *x, struct buffer *out);
 
 /* How the client wants what comes: by Accept. */
-enum v1_stream { STREAM_NONE, STREAM_LINES, STREAM_EVENTS };
+enum v1_stream { STREAM_NONE, STREAM_LINES, STREAM_EVENTS, STREAM_STDOUT, STREAM_STDERR };
 enum v1_stream v1_stream_wanted(const struct exchange *x);
 
-/* Answers with the events behind `after` as they come, and the record last. Ends the exchange. */
+/* Answers with the events behind `after` as they come, and the record last; or with the text of
+ * stdout or stderr alone. Ends the exchange. */
 void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
                      uint64_t after);
 

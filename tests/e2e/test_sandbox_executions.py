@@ -114,3 +114,21 @@ def test_a_run_that_wants_too_much_memory(box: Box) -> None:
     assert record["error"]["name"] == "OutOfMemory"
     assert record["outputs"]["stdout"] == "before\n"
     assert box.run("1 + 1")["outputs"]["text"] == "2"
+
+
+def test_a_sandbox_that_was_paused(gateway: Gateway) -> None:
+    """Its records can be read meanwhile, its events again when it is back."""
+    box = Box(gateway, create(gateway))
+    path = f"/v1/sandboxes/{box.model['id']}"
+    record = box.run("kept = 5; print('before')")
+    events = box.follow(record["id"])
+    assert gateway.request("POST", f"{path}/pause").status == 200
+    assert box.show(record["id"])["status"] == "ok"
+    for answer in (box.get(f"/{record['id']}/events"), box.post("1")):
+        assert answer.status == 409
+        assert "is paused: resume it" in answer.json()["detail"]
+    assert gateway.request("POST", f"{path}/resume").status == 200
+    assert box.follow(record["id"]) == events
+    assert box.run("kept")["outputs"]["text"] == "5"
+    assert box.follow(record["id"]) == events
+    remove(gateway, box.model)

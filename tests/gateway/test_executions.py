@@ -416,3 +416,23 @@ def test_events_queries_that_are_refused(box: Box) -> None:
     assert (bad.status, detail(bad)) == (400, "Last-Event-ID: must be a number")
     beyond = box.get(f"/{execution}/events?after=99").json()
     assert beyond == {"events": [], "after": 99, "ended": True}
+
+
+def test_the_whole_text(box: Box) -> None:
+    """Beyond what a reply holds, as plain text, of either stream."""
+    execution = box.detach("lines 400000\nlines 400000\nwrite c3a9\ninput x\nprint after")
+    box.until(execution, awaits_input=True)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(box.get, f"/{execution}/output")
+        box.ask(execution, "input", {"value": "v"})
+        answer = reader.result()
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    lines = "".join(f"line {n}\n" for n in range(400000))
+    assert answer.body.decode() == lines * 2 + "\u00e9got v\nafter\n"
+    assert box.get(f"/{execution}/output?stream=stderr").body == b""
+    assert box.get(f"/{execution}/output?stream=all").status == 400
+    outputs = box.get(f"/{execution}?outputs=1").json()["outputs"]
+    assert outputs["truncated"]
+    rest = box.follow(execution, outputs["after"])
+    texts = (event["text"] for event in rest if event["type"] == "stdout")
+    assert outputs["stdout"] + "".join(texts) == lines * 2 + "\u00e9got v\nafter\n"
