@@ -21,7 +21,8 @@ extern const struct doc v1_snapshots_list_doc, v1_snapshots_create_doc, v1_sandb
     v1_sandbox_resume_doc;
 
 extern const struct doc v1_executions_list_doc, v1_executions_create_doc, v1_execution_show_doc,
-    v1_execution_events_doc, v1_execution_cancel_doc, v1_execution_input_doc;
+    v1_execution_events_doc, v1_execution_output_doc, v1_execution_cancel_doc,
+    v1_execution_input_doc;
 
 extern const struct doc v1_commands_list_doc, v1_commands_create_doc, v1_command_show_doc,
     v1_command_delete_doc, v1_command_events_doc, v1_command_stdin_doc, v1_command_signal_doc;

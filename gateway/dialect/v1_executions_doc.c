@@ -208,6 +208,17 @@ const struct doc v1_execution_events_doc = {
                      "it is."}},
 };
 
+const struct doc v1_execution_output_doc = {
+    .tag = "Executions",
+    .about = "Also beyond what `outputs` holds. One that cannot be given whole breaks off.",
+    .path = one,
+    .query = FIELDS(
+        TEXT("stream", "Which of the two.", .words = "stdout stderr", .initial = "\"stdout\"")),
+    .streams = true,
+    .replies = {{200, "The text, as it comes.", .type = "text/plain; charset=utf-8"}},
+    .errors = {{410, "The beginning of it is not kept any more."}},
+};
+
 const struct doc v1_execution_cancel_doc = {
     .tag = "Executions",
     .about = "One that waits is taken out of the queue, one that runs is interrupted.",
