@@ -14,6 +14,7 @@
 #include "gateway/log.h"
 #include "gateway/store/execution_table.h"
 #include "gateway/store/kernel_table.h"
+#include "gateway/store/vault.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
@@ -36,8 +37,11 @@ struct timespec core_time_of(json_t *text)
     struct tm parts = {0};
     struct timespec when = {0};
     const char *value = json_string_value(text);
-    if (value && strptime(value, "%Y-%m-%dT%H:%M:%S", &parts))
+    const char *rest = value ? strptime(value, "%Y-%m-%dT%H:%M:%S", &parts) : NULL;
+    if (rest) {
         when.tv_sec = timegm(&parts);
+        when.tv_nsec = *rest == '.' ? (long)(strtod(rest, NULL) * 1e6 + 0.5) * 1000 : 0;
+    }
     return when;
 }
 
@@ -153,6 +157,8 @@ static void remove_folder_if_unowned(struct core *c, const char *id)
     for (size_t i = 0; i < c->sandbox_count; i++)
         if (strcmp(c->sandboxes[i]->id, id) == 0)
             return;
+    if (vault_holds(c->vault, id))
+        return; /* what is there cannot be used now; a person may mend it */
     log_info("what a sandbox left is cleared away", F_STR("sandbox", id));
     execution_table_remove(c->store, id);
     sandbox_folder_remove(c, id, NULL, NULL);

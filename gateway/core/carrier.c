@@ -88,11 +88,10 @@ static void on_thread_ended(uv_async_t *async)
 static void on_host_said(void *user, const struct err *e)
 {
     struct carrier *c = user;
-    if (e) {
+    if (e)
         c->host_said = *e;
-        if (c->stream.cancel_fd >= 0)
-            eventfd_write(c->stream.cancel_fd, 1);
-    }
+    if (c->stream.cancel_fd >= 0)
+        eventfd_write(c->stream.cancel_fd, 1);
     settle(c);
 }
 

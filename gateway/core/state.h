@@ -267,7 +267,7 @@ bool readers_catch_up(struct kernel *k); /* one step for each; false: nobody has
 
 /* adopt.c, cull.c */
 void core_adopt(struct core *c);
-struct timespec core_time_of(json_t *text); /* to the second; 0: it is none */
+struct timespec core_time_of(json_t *text); /* 0: it is none */
 void core_cull(struct core *c);
 
 /* keepers.c */

@@ -174,6 +174,12 @@ void vault_each(const struct vault *v, void (*each)(void *user, const char *sand
     each_name(v->folder, "", each, user);
 }
 
+bool vault_holds(const struct vault *v, const char *sandbox)
+{
+    scoped(string) char *path = vault_path(v, sandbox, NULL);
+    return access(path, F_OK) == 0;
+}
+
 void vault_records(const struct vault *v, const char *sandbox,
                    void (*each)(void *user, const char *name), void *user)
 {

@@ -25,6 +25,7 @@ void vault_close(struct vault *v); /* NULL is legal */
 
 /* Calls each with the id of every sandbox that has a folder. */
 void vault_each(const struct vault *v, void (*each)(void *user, const char *sandbox), void *user);
+bool vault_holds(const struct vault *v, const char *sandbox); /* anything of it */
 /* Calls each with the name of every record of a sandbox, in no order. */
 void vault_records(const struct vault *v, const char *sandbox,
                    void (*each)(void *user, const char *name), void *user);

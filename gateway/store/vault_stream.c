@@ -21,7 +21,7 @@ struct peer {
     int fd;
 };
 
-/* Until fd is ready for what is asked. */
+/* Until fd is ready for what is asked. What is on its way is taken also after the end was said. */
 static bool wait_for(const struct vault_stream *s, int fd, short events, struct err *e)
 {
     for (;;) {
@@ -32,9 +32,7 @@ static bool wait_for(const struct vault_stream *s, int fd, short events, struct 
             continue;
         if (ready <= 0)
             return fail(e, 503, "the interpreter was not through in time");
-        if (fds[1].revents)
-            return fail(e, VAULT_PEER_GONE, "the interpreter gave it up");
-        return true;
+        return fds[0].revents || fail(e, VAULT_PEER_GONE, "the interpreter gave it up");
     }
 }
 

@@ -15,7 +15,7 @@ struct vault_stream {
     const struct vault *vault;
     const char *sandbox;
     int listen_fd;       /* one peer connects to it */
-    int cancel_fd;       /* readable: give up */
+    int cancel_fd;       /* readable: the peer is through, nothing more is to be waited for */
     int64_t deadline_ms; /* monotonic */
     int64_t limit_bytes; /* of what is taken, and of what stays where it is */
 };

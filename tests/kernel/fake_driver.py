@@ -23,8 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HELLO, REQUEST, INPUT, SHUTDOWN, ADOPT = 1, 2, 3, 4, 5
+HELLO, REQUEST, INPUT, SHUTDOWN, ADOPT, SAVE, RESTORE = 1, 2, 3, 4, 5, 7, 8
 READY, STREAM, PUBLISH, REPLY, DONE, INPUT_REQUEST, HISTORY, EXIT = range(16, 24)
+SAVED = 25
 ABORT_QUEUE, PIPES_FIRST = 1, 2
 
 
@@ -34,11 +35,13 @@ class Link:
     def __init__(self, fd: int) -> None:
         self.socket = socket.socket(fileno=fd)
         self.lock = threading.Lock()
+        self.fds: list[int] = []
 
     def exactly(self, count: int) -> bytes:
         data = bytearray()
         while len(data) < count:
-            chunk = self.socket.recv(count - len(data))
+            chunk, fds, _flags, _address = socket.recv_fds(self.socket, count - len(data), 4)
+            self.fds += fds
             if not chunk:
                 raise EOFError
             data += chunk
@@ -82,6 +85,25 @@ class Pipes:
                 return totals[0], totals[1]
 
 
+def send_block(peer: socket.socket, value: object) -> None:
+    data = dump(value)
+    peer.sendall(struct.pack("<Q", len(data)) + data)
+
+
+def receive_block(peer: socket.socket) -> Any:
+    return json.loads(receive_exactly(peer, struct.unpack("<Q", receive_exactly(peer, 8))[0]))
+
+
+def receive_exactly(peer: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        got = peer.recv(size - len(data))
+        if not got:
+            raise ConnectionResetError("the other end has gone")
+        data += got
+    return data
+
+
 class Failed(Exception):
     """The order ``fail``."""
 
@@ -95,6 +117,8 @@ class Driver:
         self.silent = False
         self.metadata = b"{}"
         self.env = dict(os.environ)
+        self.variables: dict[str, str] = {}
+        self.wrong = ""
 
     # orders
 
@@ -237,9 +261,91 @@ class Driver:
             REPLY, number, self.metadata, dump(reply), written, flags=flags | PIPES_FIRST
         )
 
+    # snapshots
+
+    def do_set(self, text: str) -> None:
+        name, value = text.split(" ", 1)
+        self.variables[name] = value
+
+    def do_get(self, name: str) -> None:
+        self.do_print(self.variables.get(name, "nothing"))
+
+    def do_snapshot(self, mode: str) -> None:
+        """How the next save is wrong: a method of this class, by its name."""
+        self.wrong = mode
+
+    def wrong_word(self, peer: socket.socket, _head: dict[str, Any]) -> None:
+        send_block(peer, {"version": 7})
+
+    def wrong_text(self, peer: socket.socket, _head: dict[str, Any]) -> None:
+        peer.sendall(struct.pack("<Q", 4) + b"what")
+
+    def wrong_length(self, peer: socket.socket, _head: dict[str, Any]) -> None:
+        peer.sendall(struct.pack("<Q", 1 << 60))
+
+    def wrong_size(self, peer: socket.socket, head: dict[str, Any]) -> None:
+        send_block(peer, head | {"buffers": [{"bytes": 1 << 50, "blake2b": None}]})
+
+    def wrong_sum(self, peer: socket.socket, head: dict[str, Any]) -> None:
+        buffers = [{"bytes": 1 << 62, "blake2b": None}] * 4
+        send_block(peer, head | {"buffers": buffers})
+
+    def wrong_sign(self, peer: socket.socket, head: dict[str, Any]) -> None:
+        send_block(peer, head | {"buffers": [{"bytes": -1, "blake2b": None}]})
+
+    def wrong_names(self, peer: socket.socket, head: dict[str, Any]) -> None:
+        send_block(peer, head | {"variables": [{"name": ["x"], "type": "int"}]})
+
+    def wrong_file(self, peer: socket.socket, head: dict[str, Any]) -> None:
+        send_block(peer, head | {"buffers": [{"bytes": 5, "blake2b": "../../../../etc/passwd"}]})
+
+    def wrong_end(self, peer: socket.socket, head: dict[str, Any]) -> None:
+        send_block(peer, head | {"pickle_bytes": 100})
+        peer.sendall(b"too little")
+
+    def wrong_nothing(self, peer: socket.socket, _head: dict[str, Any]) -> None:
+        """Says that it is done, and keeps the connection."""
+        self.kept = peer.dup()
+
+    def save(self, peer: socket.socket) -> None:
+        receive_block(peer)
+        pickle = dump(self.variables)
+        head: dict[str, Any] = {
+            "version": 1, "python": None, "cwd": None, "not_saved": [{"name": "n", "reason": "r"}],
+            "variables": [{"name": name, "type": "str"} for name in self.variables],
+            "pickle_bytes": len(pickle), "buffers": [{"bytes": 6, "blake2b": None}],
+        }  # fmt: skip
+        wrong, self.wrong = self.wrong, ""
+        if wrong:
+            getattr(self, f"wrong_{wrong}")(peer, head)
+            return
+        send_block(peer, head)
+        peer.sendall(pickle + b"buffer")
+
+    def restore(self, peer: socket.socket) -> None:
+        head = receive_block(peer)
+        pickle = receive_exactly(peer, head["pickle_bytes"])
+        assert receive_exactly(peer, 7) == b"buffer\1"
+        self.variables = json.loads(pickle)
+        if "die" in self.variables:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = {"restored": list(self.variables), "not_restored": head["not_saved"]}
+        send_block(peer, answer)
+
+    def transfer(self, kind: int, number: int) -> None:
+        result: dict[str, Any] = {"ok": True}
+        with socket.socket(fileno=self.link.fds.pop()) as peer:
+            try:
+                (self.save if kind == SAVE else self.restore)(peer)
+            except OSError as error:
+                result = {"ok": False, "message": str(error)}
+        self.link.send(SAVED, number, dump(result))
+
     def take(self, kind: int, number: int, parts: list[bytes]) -> None:
         if kind == SHUTDOWN:
             raise SystemExit(0)
+        if kind in (SAVE, RESTORE):
+            self.transfer(kind, number)
         if kind == ADOPT:
             self.env |= {k: v for k, v in json.loads(parts[0])["env"].items() if v is not None}
         if kind != REQUEST:
@@ -270,7 +376,7 @@ def main() -> None:
         while not gate.exists():
             time.sleep(0.01)
     info = {"implementation": "fake", "language_info": {"name": "fake", "version": "1"}}
-    ready: dict[str, Any] = {"version": 1, "kernel_info": info}
+    ready: dict[str, Any] = {"version": 1, "kernel_info": info, "snapshots": True}
     if "--dumps" in arguments:
         signal.signal(signal.SIGRTMIN, lambda *_: os.write(2, b"the stacks\n"))
         ready |= {"stack_dump_signal": int(signal.SIGRTMIN), "interrupt_error": "KeyboardInterrupt"}

@@ -1,0 +1,287 @@
+"""Snapshots, pause and resume with a keeper that starts nothing and kernels of the small driver:
+what is answered and refused, what a gateway that was killed finds, and what wrong words do."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websocket
+from gateway.test_sandboxes import NOBODY, Place, context_of, create, end, remove, start
+from support import processes
+from support.gateway import Answer, Gateway
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    gateway, keeper = start("--pool-max", "0", "--max-kernels", "4", "--snapshot-limit", "100000")
+    remove(gateway, create(gateway))
+    for pid in keeper.pids():
+        processes.own(pid)
+    yield gateway, keeper
+    end(gateway, keeper)
+
+
+@pytest.fixture
+def gateway(place: Place) -> Gateway:
+    return place[0]
+
+
+@pytest.fixture
+def sandbox(gateway: Gateway) -> Iterator[dict[str, Any]]:
+    made = create(gateway, {"env": {"A": "b"}, "limits": {"processes": 55}})
+    run(gateway, context_of(made), "set x 1")
+    yield made
+    gateway.request("DELETE", f"/v1/sandboxes/{made['id']}")
+
+
+def run(gateway: Gateway, kernel: str, code: str) -> str:
+    with closing(gateway.client(kernel)) as client:
+        return client.run(code).stdout
+
+
+def url(sandbox: dict[str, Any], rest: str = "") -> str:
+    return f"/v1/sandboxes/{sandbox['id']}{rest}"
+
+
+def post(gateway: Gateway, sandbox: dict[str, Any], verb: str, **body: Any) -> Answer:
+    return gateway.request("POST", url(sandbox, f"/{verb}"), body)
+
+
+def show(gateway: Gateway, sandbox: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.get(url(sandbox)).json()
+    return found
+
+
+def pause(gateway: Gateway, sandbox: dict[str, Any], **body: Any) -> dict[str, Any]:
+    answer = post(gateway, sandbox, "pause", **body)
+    assert (answer.status, answer.json()["state"]) == (200, "paused"), answer
+    model: dict[str, Any] = answer.json()
+    return model
+
+
+def resume(gateway: Gateway, sandbox: dict[str, Any], **body: Any) -> dict[str, Any]:
+    answer = post(gateway, sandbox, "resume", **body)
+    assert (answer.status, answer.json()["sandbox"]["state"]) == (200, "running"), answer
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def detail(answer: Answer) -> str:
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["detail"])
+
+
+def vault(gateway: Gateway, sandbox: dict[str, Any]) -> Path:
+    return gateway.state / "snapshots" / str(sandbox["id"])
+
+
+def test_there_and_back(place: Place, sandbox: dict[str, Any]) -> None:
+    gateway, keeper = place
+    kernel = context_of(sandbox)
+    model = pause(gateway, sandbox)
+    (context,) = model["contexts"]
+    assert (context["id"], context["state"]) == (kernel, "paused")
+    assert context | {"state": 0} == sandbox["contexts"][0] | {"state": 0}
+    assert (model["uid"], model["snapshot"]) == (None, gateway_snapshots(gateway, sandbox)[0]["id"])
+    assert model["limits"]["processes"]["value"] == 55
+    assert keeper.requests("CLOSE")[-1]["sandbox"] == sandbox["id"]
+    assert not (gateway.runtime / "kernels" / kernel).exists()
+    assert pause(gateway, sandbox) == model, "once more changes nothing"
+    answer = resume(gateway, sandbox)
+    assert answer["snapshot"] == model["snapshot"]
+    assert answer["contexts"] == [
+        {"id": kernel, "name": "default", "restored": ["x"], "problem": None,
+         "not_restored": [{"name": "n", "reason": "r"}]}
+    ]  # fmt: skip
+    opened = keeper.requests("OPEN")[-1]
+    assert (opened["sandbox"], opened["limits"]["processes"]) == (sandbox["id"], 55)
+    assert "uid" not in opened
+    assert run(gateway, kernel, "get x") == "1\n"
+    plan = json.loads((gateway.runtime / "kernels" / kernel / "sandbox.json").read_text())
+    assert plan["env"]["A"] == "b"
+
+
+def gateway_snapshots(gateway: Gateway, sandbox: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = gateway.get(url(sandbox, "/snapshots"))
+    assert (answer.status, answer.json()["next"]) == (200, None)
+    found: list[dict[str, Any]] = answer.json()["snapshots"]
+    return found
+
+
+def test_snapshots_are_listed_and_five_are_kept(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    assert gateway_snapshots(gateway, sandbox) == []
+    made = []
+    for number in range(6):
+        run(gateway, context_of(sandbox), f"set y {number}")
+        answer = post(gateway, sandbox, "snapshots")
+        assert answer.status == 201, answer
+        made.append(answer.json())
+    (context,) = made[-1]["contexts"]
+    assert context == {
+        "id": context_of(sandbox), "name": "default", "problem": None,
+        "saved": [{"name": "x", "type": "str"}, {"name": "y", "type": "str"}],
+        "not_saved": [{"name": "n", "reason": "r"}],
+    }  # fmt: skip
+    assert (made[-1]["why"], made[-1]["bytes"]) == ("asked", len('{"x": "1", "y": "5"}') + 6)
+    assert gateway_snapshots(gateway, sandbox) == made[1:]
+    files = [path.name for path in vault(gateway, sandbox).iterdir()]
+    assert sum(name.endswith(".json") for name in files) == 5 + 1
+    assert sum(len(name) == 128 for name in files) == 5 + 1, "the buffer is the same in all"
+
+
+def test_while_paused_all_else_is_refused(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    kernel = context_of(sandbox)
+    client = gateway.client(kernel)
+    pause(gateway, sandbox)
+    opcode, data = 0, b""
+    while opcode != websocket.ABNF.OPCODE_CLOSE:
+        opcode, data = client.ws.recv_data(control_frame=True)
+    assert struct.unpack_from(">H", data)[0] == 1013
+    for method, path, body in (
+        ("GET", url(sandbox, "/files/"), None), ("PUT", url(sandbox, "/files/a"), None),
+        ("POST", url(sandbox, "/contexts"), {}), ("PATCH", url(sandbox), {"limits": {}}),
+        ("GET", url(sandbox, f"/contexts/{kernel}"), None),
+        ("POST", url(sandbox, "/snapshots"), {}),
+        ("DELETE", url(sandbox, f"/contexts/{kernel}"), None),
+        ("POST", url(sandbox, "/executions"), {"code": "print x"}),
+        ("GET", f"/api/kernels/{kernel}", None), ("DELETE", f"/api/kernels/{kernel}", None),
+        ("POST", f"/api/kernels/{kernel}/restart", {}),
+    ):  # fmt: skip
+        answer = gateway.request(method, path, body)
+        assert answer.status == 409, (method, path, answer)
+        assert b"is paused: resume it" in answer.body
+    with pytest.raises(websocket.WebSocketBadStatusException, match="409"):
+        gateway.client(kernel)
+    assert kernel not in [one["id"] for one in gateway.get("/api/kernels").json()]
+    assert sandbox["id"] in [one["id"] for one in gateway.get("/v1/sandboxes").json()["sandboxes"]]
+
+
+def test_what_is_not_there(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    for verb in ("snapshots", "pause", "resume"):
+        answer = gateway.request("POST", f"/v1/sandboxes/{NOBODY}/{verb}", {})
+        assert (answer.status, detail(answer)) == (404, f"there is no sandbox {NOBODY}")
+        wrong = post(gateway, sandbox, verb, force=1)
+        assert (wrong.status, detail(wrong)) == (400, "force: must be true or false")
+    assert gateway.get(f"/v1/sandboxes/{NOBODY}/snapshots").status == 404
+    answer = post(gateway, sandbox, "resume")
+    assert (answer.status, detail(answer)) == (409, f"sandbox {sandbox['id']} is not paused")
+
+
+def test_a_busy_context_is_waited_for_or_left_out(
+    gateway: Gateway, sandbox: dict[str, Any]
+) -> None:
+    with closing(gateway.client(context_of(sandbox))) as client:
+        client.await_output(client.execute("print go\nwait"), "go")
+        for verb in ("snapshots", "pause"):
+            answer = post(gateway, sandbox, verb)
+            assert answer.status == 409
+            assert "is busy: its variables can be saved between two" in detail(answer)
+        assert show(gateway, sandbox)["state"] == "running"
+        assert not vault(gateway, sandbox).exists()
+    pause(gateway, sandbox, force=True)
+    (saved,) = gateway_snapshots(gateway, sandbox)
+    assert "is busy" in saved["contexts"][0]["problem"]
+    (context,) = resume(gateway, sandbox)["contexts"]
+    assert (context["problem"], context["restored"]) == (saved["contexts"][0]["problem"], [])
+    assert run(gateway, context_of(sandbox), "get x") == "nothing\n"
+
+
+WRONG = {
+    "word": (502, "malformed: version"), "text": (502, "not valid JSON"), "length": (413, "larger"),
+    "size": (413, "--snapshot-limit"), "sum": (413, "--snapshot-limit"),
+    "sign": (502, "malformed: buffers"), "names": (502, "malformed: name"),
+    "file": (502, "malformed: buffers"), "end": (502, "went away"), "nothing": (502, "gave it up"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_no_snapshot(gateway: Gateway, sandbox: dict[str, Any], wrong: str) -> None:
+    run(gateway, context_of(sandbox), f"snapshot {wrong}")
+    answer = post(gateway, sandbox, "pause")
+    status, text = WRONG[wrong]
+    assert answer.status == status, answer
+    assert text in detail(answer)
+    assert show(gateway, sandbox)["state"] == "running"
+    folder = vault(gateway, sandbox)
+    assert not folder.exists() or list(folder.iterdir()) == [], "nothing is left of it"
+    assert run(gateway, context_of(sandbox), "get x") == "1\n"
+    pause(gateway, sandbox)
+
+
+def test_a_pause_is_deleted_with_all_that_it_kept(
+    gateway: Gateway, sandbox: dict[str, Any]
+) -> None:
+    pause(gateway, sandbox)
+    logs = gateway.state / "logs" / context_of(sandbox)
+    assert logs.exists() and vault(gateway, sandbox).exists()
+    remove(gateway, sandbox)
+    assert not vault(gateway, sandbox).exists() and not logs.exists()
+    assert not (gateway.state / "sandboxes" / sandbox["id"]).exists()
+    assert gateway.get(f"/api/kernels/{context_of(sandbox)}").status == 404
+
+
+def test_a_resume_that_fails_leaves_it_paused(place: Place, sandbox: dict[str, Any]) -> None:
+    gateway, keeper = place
+    run(gateway, context_of(sandbox), "set die yes")
+    pause(gateway, sandbox)
+    answer = post(gateway, sandbox, "resume")
+    assert answer.status == 503, answer
+    assert "were not restored" in detail(answer)
+    keeper.order("refuse-OPEN", json.dumps({"status": 501, "message": "not today"}))
+    answer = post(gateway, sandbox, "resume", force=True)
+    assert (answer.status, detail(answer)) == (501, "not today")
+    keeper.forget("refuse-OPEN")
+    assert show(gateway, sandbox)["state"] == "paused"
+    answer = post(gateway, sandbox, "resume", force=True)
+    assert answer.status == 200, answer
+    assert "ended" in answer.json()["contexts"][0]["problem"]
+
+
+def test_kernels_that_run_are_counted(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    pause(gateway, sandbox)
+    others = [create(gateway) for _ in range(4)]
+    answer = post(gateway, sandbox, "resume")
+    assert (answer.status, "4 kernels run" in detail(answer)) == (403, True)
+    for other in others:
+        remove(gateway, other)
+    resume(gateway, sandbox)
+
+
+def test_a_gateway_that_was_killed(place: Place, sandbox: dict[str, Any]) -> None:
+    gateway, _keeper = place
+    kernel = context_of(sandbox)
+    with closing(gateway.client(kernel)) as client:
+        client.run("print before")
+    before = pause(gateway, sandbox)
+    saved = gateway_snapshots(gateway, sandbox)
+    gateway.kill()
+    gateway.start()
+    after = show(gateway, sandbox)
+    assert after | {"usage": 0, "confinement": 0} == before | {"usage": 0, "confinement": 0}
+    assert gateway_snapshots(gateway, sandbox) == saved
+    assert gateway.get(f"/api/kernels/{kernel}").status == 409
+    resume(gateway, sandbox)
+    assert run(gateway, kernel, "get x") == "1\n"
+
+
+def test_a_record_that_was_changed_is_not_used(place: Place, sandbox: dict[str, Any]) -> None:
+    gateway, _keeper = place
+    model = pause(gateway, sandbox)
+    record = vault(gateway, sandbox) / f"{model['snapshot']}.json"
+    whole = record.read_bytes()
+    assert whole.count(b'"processes":55') == 1
+    gateway.kill()
+    record.write_bytes(whole.replace(b'"processes":55', b'"processes":99'))
+    gateway.start()
+    assert gateway.get(url(sandbox)).status == 404
+    assert "is not what was sealed" in gateway.log.read_text()
+    gateway.kill()
+    record.write_bytes(whole)
+    gateway.start()
+    resume(gateway, sandbox)
