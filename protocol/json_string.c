@@ -67,7 +67,9 @@ static void add_escaped(struct buffer *out, char c)
             buffer_add(out, (char[]){'\\', escapes[i].letter}, 2);
             return;
         }
-    buffer_printf(out, "\\u%04x", (unsigned)c);
+    static const char digits[] = "0123456789abcdef"; /* printf takes ten times as long */
+    const char text[6] = {'\\', 'u', '0', '0', digits[(unsigned char)c >> 4], digits[c & 15]};
+    buffer_add(out, text, sizeof text);
 }
 
 /* Appends what text starts with, up to a whole run of what needs no escape, and returns its length.

@@ -19,6 +19,8 @@ import psutil
 import pytest
 from e2e.test_sandbox_life import create, keeper_pids, remove
 from support import processes
+from support.files import end as end_gateway
+from support.files import make_gateway
 from support.gateway import Answer, Gateway
 
 WHOLE = ("stdout", "stderr", "encoding", "lossy", "truncated")
@@ -562,3 +564,23 @@ def test_so_many_run(gateway: Gateway) -> None:
     answer = gateway.request("POST", path, {"argv": ["true"]})
     assert (answer.status, "64 commands run" in answer.json()["detail"]) == (403, True)
     remove(gateway, sandbox)
+
+
+def test_as_an_ordinary_user() -> None:
+    gateway = make_gateway("user").start()
+    sandbox, time = create(gateway), mark()
+    path = f"/v1/sandboxes/{sandbox['id']}/commands"
+    found = run(gateway, path, shell="id -u; cat; echo out > /dev/stderr", stdin="in")
+    assert (found["stdout"], found["stderr"], found["exit_code"]) == ("1000\nin", "out\n", 0)
+    found = run(gateway, path, shell=TREE.format(time, "wait"), deadline_ms=500)
+    assert (found["status"], with_word(time)) == ("timeout", [])
+    made = run(gateway, path, shell="trap 'exit 6' TERM; echo up; while :; do :; done",
+               background=True)  # fmt: skip
+    stream = Stream(gateway, path, made)
+    stream.until("up")
+    where = f"{path}/{made['id']}/signal"
+    assert gateway.request("POST", where, {"signal": "TERM"}).status == 204
+    assert stream.next()["exit_code"] == 6
+    stream.close()
+    assert run(gateway, path, argv=["nothing"])["exit_code"] == 127
+    end_gateway(gateway)
