@@ -44,7 +44,7 @@ static void show_health(struct exchange *x, void *context)
 
 static const struct doc home_doc = {
     .tag = "Service",
-    .replies = {{200, "The page.", .type = "text/html; charset=utf-8"}},
+    .replies = {REPLY(200, "The page.", .type = "text/html; charset=utf-8")},
 };
 
 static const struct doc_schema health = {
@@ -55,7 +55,7 @@ static const struct doc_schema health = {
 
 static const struct doc health_doc = {
     .tag = "Service",
-    .replies = {{200, "It is.", .schema = &health}},
+    .replies = {REPLY(200, "It is.", .schema = &health)},
 };
 
 static const struct route routes[] = {

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "gateway/core/core.h"
+#include "gateway/dialect/tables.h"
 #include "gateway/doctor.h"
 #include "gateway/kernelspec.h"
-#include "gateway/net/route.h"
 #include "gateway/options.h"
 #include "gateway/serve.h"
 #include "gateway/warm.h"
@@ -14,13 +14,8 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
                           struct err *e)
 {
     struct core *core = core_new(settings, loop, e);
-    if (core) {
-        server_add_routes(server, &jupyter_routes, core);
-        server_add_routes(server, &v1_routes, core);
-        server_add_routes(server, &v1_file_routes, core);
-        server_add_routes(server, &v1_command_routes, core);
-        server_add_routes(server, &docs_routes, core);
-    }
+    for (size_t i = 0; core && i < dialect_table_count; i++)
+        server_add_routes(server, dialect_tables[i], core);
     return core;
 }
 

@@ -84,14 +84,14 @@ static const struct doc document_doc = {
     .tag = "Service",
     .about = "Made from the routes that this gateway serves, so that it tells neither more nor "
              "less.",
-    .replies = {{200, "The document.", .schema = &document}},
+    .replies = {REPLY(200, "The document.", .schema = &document)},
 };
 
 static const struct doc page_doc = {
     .tag = "Service",
     .about = "One page without any request to elsewhere. It can be saved and read without a "
              "gateway.",
-    .replies = {{200, "The page.", .type = "text/html; charset=utf-8"}},
+    .replies = {REPLY(200, "The page.", .type = "text/html; charset=utf-8")},
 };
 
 static const struct route rows[] = {

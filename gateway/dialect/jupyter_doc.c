@@ -47,30 +47,30 @@ static const struct doc_schema resolved = {
 
 const struct doc jupyter_version_doc = {
     .tag = "Jupyter",
-    .replies = {{200, "The version.", .schema = &version}},
+    .replies = {REPLY(200, "The version.", .schema = &version)},
 };
 
 const struct doc jupyter_status_doc = {
     .tag = "Jupyter",
-    .replies = {{200, "The counts.", .schema = &status}},
+    .replies = {REPLY(200, "The counts.", .schema = &status)},
 };
 
 const struct doc jupyter_swagger_json_doc = {
     .tag = "Jupyter",
     .about = "Jupyter's routes alone, as kernel_gateway serves them. `/openapi.json` has all.",
-    .replies = {{200, "The document.", .schema = &swagger}},
+    .replies = {REPLY(200, "The document.", .schema = &swagger)},
 };
 
 const struct doc jupyter_swagger_yaml_doc = {
     .tag = "Jupyter",
-    .replies = {{200, "The document.", .type = "application/yaml"}},
+    .replies = {REPLY(200, "The document.", .type = "application/yaml")},
 };
 
 const struct doc jupyter_resolve_path_doc = {
     .tag = "Jupyter",
     .query = FIELDS(TEXT("path", "What to look for.", .must = true, .least = 1),
                     TEXT("kernel", "The id of a kernel, from whose folder on.")),
-    .replies = {{200, "Where it is, or nowhere.", .schema = &resolved}},
+    .replies = {REPLY(200, "Where it is, or nowhere.", .schema = &resolved)},
 };
 
 /* --- kernelspecs */
@@ -97,21 +97,20 @@ static const struct doc_field named[] = {
 
 const struct doc jupyter_kernelspecs_list_doc = {
     .tag = "Kernelspecs",
-    .replies = {{200, "All of them.", .schema = &kernelspecs}},
+    .replies = {REPLY(200, "All of them.", .schema = &kernelspecs)},
 };
 
 const struct doc jupyter_kernelspec_show_doc = {
     .tag = "Kernelspecs",
     .path = named,
-    .replies = {{200, "The kernelspec.", .schema = &kernelspec}},
+    .replies = {REPLY(200, "The kernelspec.", .schema = &kernelspec)},
 };
 
 const struct doc jupyter_kernelspec_file_doc = {
     .tag = "Kernelspecs",
     .path = FIELDS(TEXT("name", "Of the kernelspec."), TEXT("file", "In its folder.")),
-    .replies = {{200, "The file, of the type that its name says.", .type = "*/*"},
-                {206, "One range of it.", .type = "*/*"},
-                {304, "The client has it."}},
+    .replies = {REPLY(200, "The file, of the type that its name says.", .type = "*/*"),
+                REPLY(206, "One range of it.", .type = "*/*"), REPLY(304, "The client has it.")},
 };
 
 /* --- kernels */
@@ -155,7 +154,7 @@ static const struct doc_field made[] = {
 
 const struct doc jupyter_kernels_list_doc = {
     .tag = "Kernels",
-    .replies = {{200, "All of them, those of sandboxes too.", .schema = &kernels}},
+    .replies = {REPLY(200, "All of them, those of sandboxes too.", .schema = &kernels)},
     .errors = {{403, "Lists are turned off (`--no-list-kernels`)."}},
 };
 
@@ -165,7 +164,7 @@ const struct doc jupyter_kernels_start_doc = {
              "ones see Sandboxes.",
     .body = &kernel_request,
     .body_example = "{\"name\": \"warmcell\"}",
-    .replies = {{201, "It is on its way.", .schema = &kernel, .headers = made}},
+    .replies = {REPLY(201, "It is on its way.", .schema = &kernel, .headers = made)},
     .errors = {{403, "`--max-kernels` run."},
                {404, "There is no such kernelspec."},
                {409, "A kernel has this id."}},
@@ -174,26 +173,26 @@ const struct doc jupyter_kernels_start_doc = {
 const struct doc jupyter_kernel_show_doc = {
     .tag = "Kernels",
     .path = one_kernel,
-    .replies = {{200, "The kernel.", .schema = &kernel}},
+    .replies = {REPLY(200, "The kernel.", .schema = &kernel)},
 };
 
 const struct doc jupyter_kernel_delete_doc = {
     .tag = "Kernels",
     .path = one_kernel,
-    .replies = {{204, "It has ended."}},
+    .replies = {REPLY(204, "It has ended.")},
 };
 
 const struct doc jupyter_kernel_interrupt_doc = {
     .tag = "Kernels",
     .path = one_kernel,
-    .replies = {{204, "It was told."}},
+    .replies = {REPLY(204, "It was told.")},
 };
 
 const struct doc jupyter_kernel_restart_doc = {
     .tag = "Kernels",
     .about = "A new interpreter with the same id; the variables are gone.",
     .path = one_kernel,
-    .replies = {{200, "It has restarted.", .schema = &kernel}},
+    .replies = {REPLY(200, "It has restarted.", .schema = &kernel)},
 };
 
 const struct doc jupyter_channels_open_doc = {
@@ -205,7 +204,7 @@ const struct doc jupyter_channels_open_doc = {
     .query = FIELDS(TEXT("session_id", "Up to 100 bytes without control characters.", .most = 100)),
     .headers = FIELDS(TEXT("Sec-WebSocket-Protocol", "The subprotocol, if one is wanted.",
                            .example = "\"v1.kernel.websocket.jupyter.org\"")),
-    .replies = {{101, "It is a WebSocket now."}},
+    .replies = {REPLY(101, "It is a WebSocket now.")},
 };
 
 /* --- sessions */
@@ -256,7 +255,7 @@ static const struct doc_field one_session[] = {
 
 const struct doc jupyter_sessions_list_doc = {
     .tag = "Sessions",
-    .replies = {{200, "All of them.", .schema = &sessions}},
+    .replies = {REPLY(200, "All of them.", .schema = &sessions)},
     .errors = {{403, "Lists are turned off (`--no-list-kernels`)."}},
 };
 
@@ -267,14 +266,14 @@ const struct doc jupyter_sessions_add_doc = {
     .body_example = "{\"path\": \"first.ipynb\", \"type\": \"notebook\", \"kernel\": {\"name\": "
                     "\"warmcell\"}}",
     .body_must = true,
-    .replies = {{201, "The session.", .schema = &session, .headers = made}},
+    .replies = {REPLY(201, "The session.", .schema = &session, .headers = made)},
     .errors = {{501, "There is no such kernelspec."}},
 };
 
 const struct doc jupyter_session_show_doc = {
     .tag = "Sessions",
     .path = one_session,
-    .replies = {{200, "The session.", .schema = &session}},
+    .replies = {REPLY(200, "The session.", .schema = &session)},
 };
 
 const struct doc jupyter_session_change_doc = {
@@ -283,13 +282,13 @@ const struct doc jupyter_session_change_doc = {
     .path = one_session,
     .body = &session_request,
     .body_example = "{\"path\": \"renamed.ipynb\"}",
-    .replies = {{200, "As it is now.", .schema = &session}},
+    .replies = {REPLY(200, "As it is now.", .schema = &session)},
     .errors = {{501, "There is no such kernelspec."}},
 };
 
 const struct doc jupyter_session_delete_doc = {
     .tag = "Sessions",
     .path = one_session,
-    .replies = {{204, "It and its kernel are gone."}},
+    .replies = {REPLY(204, "It and its kernel are gone.")},
     .errors = {{410, "Its kernel was gone."}},
 };

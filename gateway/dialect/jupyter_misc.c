@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/dialect/jupyter.h"
+#include "gateway/net/doc.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
@@ -61,29 +62,27 @@ void jupyter_resolve_path(struct exchange *x, void *core)
     exchange_reply_json(x, 200, reply);
 }
 
+static void add_response(json_t *responses, int status, const char *about)
+{
+    scoped(string) char *name = xasprintf("%d", status);
+    if (!json_object_get(responses, name))
+        json_object_set_new(responses, name, json_pack("{s:s}", "description", about));
+}
+
 static json_t *describe(const struct route *route)
 {
-    json_t *responses = json_object();
-    const char *good = route->kind == ROUTE_UPGRADE                                   ? "101"
-                       : !route->reply                                                ? "204"
-                       : route->method == POST && strcmp(route->reply, "Kernel") != 0 ? "201"
-                                                                                      : "200";
-    json_object_set_new(responses, good,
-                        json_pack("{s:s}", "description", route->reply ? route->reply : "Done"));
-    for (size_t i = 0; i < countof(route->errors) && route->errors[i]; i++) {
-        scoped(string) char *status = xasprintf("%d", route->errors[i]);
-        json_object_set_new(responses, status, json_pack("{s:s}", "description", "Error"));
-    }
-    json_t *description =
-        json_pack("{s:s, s:o}", "summary", route->summary, "responses", responses);
-    json_t *parameters = json_array();
-    for (const char *at = strchr(route->pattern, '{'); at; at = strchr(at + 1, '{')) {
-        scoped(string) char *name = xstrndup(at + 1, strcspn(at + 1, "*}"));
-        json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s}", "name", name, "in",
-                                                    "path", "required", 1, "type", "string"));
-    }
-    json_object_set_new(description, "parameters", parameters);
-    return description;
+    json_t *responses = json_object(), *parameters = json_array();
+    const struct doc *doc = route->doc;
+    for (size_t i = 0; i < countof(doc->replies) && doc->replies[i].status; i++)
+        add_response(responses, doc->replies[i].status, doc->replies[i].about);
+    for (size_t i = 0; i < countof(route->errors) && route->errors[i]; i++)
+        add_response(responses, route->errors[i], "Error");
+    for (const struct doc_field *f = doc->path; f && f->name; f++)
+        json_array_append_new(parameters,
+                              json_pack("{s:s, s:s, s:s, s:b, s:s}", "name", f->name, "in", "path",
+                                        "description", f->about, "required", 1, "type", "string"));
+    return json_pack("{s:s, s:o, s:o}", "summary", route->summary, "responses", responses,
+                     "parameters", parameters);
 }
 
 /* Swagger 2.0, as kernel_gateway serves it. */

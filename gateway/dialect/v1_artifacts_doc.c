@@ -40,13 +40,13 @@ const struct doc v1_artifacts_list_doc = {
         TEXT("kernel", "Of this kernel alone."), TEXT("execution", "Of this execution alone."),
         INTEGER("limit", "At most so many.", .least = 1, .most = 1000, .initial = "100"),
         TEXT("after", "What `next` said.", .pattern = "^[0-9]{1,18}$")),
-    .replies = {{200, "A page of them.", .schema = &artifacts}},
+    .replies = {REPLY(200, "A page of them.", .schema = &artifacts)},
 };
 
 const struct doc v1_artifact_show_doc = {
     .tag = "Artifacts",
     .path = one,
-    .replies = {{200, "The artifact.", .schema = &artifact}},
+    .replies = {REPLY(200, "The artifact.", .schema = &artifact)},
 };
 
 const struct doc v1_artifact_content_doc = {
@@ -55,10 +55,9 @@ const struct doc v1_artifact_content_doc = {
     .path = one,
     .headers = FIELDS(TEXT("Range", "One range of bytes.", .example = "\"bytes=0-99\""),
                       TEXT("If-None-Match", "An ETag that the client has.")),
-    .replies = {{200, "Its bytes, of the type that `mime_type` says.", .type = "*/*",
-                 .headers = FIELDS(TEXT("ETag", "Of the content."))},
-                {206, "The range.", .type = "*/*"},
-                {304, "The client has it."},
-                {416, "The range lies outside."}},
+    .replies = {REPLY(200, "Its bytes, of the type that `mime_type` says.", .type = "*/*",
+                      .headers = FIELDS(TEXT("ETag", "Of the content."))),
+                REPLY(206, "The range.", .type = "*/*"), REPLY(304, "The client has it."),
+                REPLY(416, "The range lies outside.")},
     .errors = {{410, "It was not kept; the sentence says why."}},
 };

@@ -109,7 +109,7 @@ static const struct doc_field one[] = {
 const struct doc v1_commands_list_doc = {
     .tag = "Commands",
     .path = v1_in_sandbox,
-    .replies = {{200, "All that are known, without what they wrote.", .schema = &commands}},
+    .replies = {REPLY(200, "All that are known, without what they wrote.", .schema = &commands)},
 };
 
 const struct doc v1_commands_create_doc = {
@@ -122,12 +122,13 @@ const struct doc v1_commands_create_doc = {
     .body_example = "{\"shell\": \"ls -l | wc -l\"}",
     .body_must = true,
     .streams = true,
-    .replies = {{200, "It has ended.", .schema = &command, .headers = v1_location},
-                {200, "", .schema = &event, .type = "application/x-ndjson"},
-                {200, "", .type = "text/event-stream"},
-                {202, "With `background`: it runs.", .schema = &command, .headers = v1_location},
-                {202, "", .schema = &event, .type = "application/x-ndjson"},
-                {202, "", .type = "text/event-stream"}},
+    .replies = {REPLY(200, "It has ended.", .schema = &command, .headers = v1_location),
+                REPLY(200, "", .schema = &event, .type = "application/x-ndjson"),
+                REPLY(200, "", .type = "text/event-stream"),
+                REPLY(202, "With `background`: it runs.", .schema = &command,
+                      .headers = v1_location),
+                REPLY(202, "", .schema = &event, .type = "application/x-ndjson"),
+                REPLY(202, "", .type = "text/event-stream")},
     .errors = {{403, "64 commands run in the sandbox."},
                {409, "The sandbox does not run, or the command was forgotten meanwhile."}},
 };
@@ -136,13 +137,13 @@ const struct doc v1_command_show_doc = {
     .tag = "Commands",
     .path = one,
     .query = FIELDS(ENCODING),
-    .replies = {{200, "The command, with what it wrote.", .schema = &command}},
+    .replies = {REPLY(200, "The command, with what it wrote.", .schema = &command)},
 };
 
 const struct doc v1_command_delete_doc = {
     .tag = "Commands",
     .path = one,
-    .replies = {{204, "All of it is killed, and it is forgotten."}},
+    .replies = {REPLY(204, "All of it is killed, and it is forgotten.")},
 };
 
 const struct doc v1_command_events_doc = {
@@ -156,9 +157,9 @@ const struct doc v1_command_events_doc = {
     .headers = FIELDS(ACCEPT, TEXT("Last-Event-ID", "What `after` says, by browsers.",
                                    .pattern = "^[0-9]{1,18}$")),
     .streams = true,
-    .replies = {{200, "One JSON object on each line; or server-sent events.", .schema = &event,
-                 .type = "application/x-ndjson"},
-                {200, "", .type = "text/event-stream"}},
+    .replies = {REPLY(200, "One JSON object on each line; or server-sent events.", .schema = &event,
+                      .type = "application/x-ndjson"),
+                REPLY(200, "", .type = "text/event-stream")},
 };
 
 const struct doc v1_command_stdin_doc = {
@@ -167,7 +168,7 @@ const struct doc v1_command_stdin_doc = {
     .path = one,
     .query = FIELDS(TEXT("eof", "Nothing follows them.", .words = "1 0")),
     .body_type = "application/octet-stream",
-    .replies = {{204, "The program will read them."}},
+    .replies = {REPLY(204, "The program will read them.")},
     .errors = {{409, "Its stdin is closed, or it has ended."},
                {503, "It has not read 64 MiB that it was given."}},
 };
@@ -178,6 +179,6 @@ const struct doc v1_command_signal_doc = {
     .body = &signal_request,
     .body_example = "{\"signal\": \"SIGINT\"}",
     .body_must = true,
-    .replies = {{204, "It was sent to its process group."}},
+    .replies = {REPLY(204, "It was sent to its process group.")},
     .errors = {{409, "It has ended."}},
 };

@@ -44,7 +44,7 @@ static const struct doc_field one[] = {
 const struct doc v1_contexts_list_doc = {
     .tag = "Contexts",
     .path = v1_in_sandbox,
-    .replies = {{200, "All of them.", .schema = &contexts}},
+    .replies = {REPLY(200, "All of them.", .schema = &contexts)},
 };
 
 const struct doc v1_contexts_create_doc = {
@@ -54,7 +54,7 @@ const struct doc v1_contexts_create_doc = {
     .path = v1_in_sandbox,
     .body = &request,
     .body_example = "{\"name\": \"try\"}",
-    .replies = {{201, "It is ready.", .schema = &v1_context_schema, .headers = v1_location}},
+    .replies = {REPLY(201, "It is ready.", .schema = &v1_context_schema, .headers = v1_location)},
     .errors = {{403, "The sandbox has `--max-contexts`, or `--max-kernels` run."},
                {404, "There is no such sandbox, or no such context to fork."},
                {409, "The name is taken; or the context to fork is busy, starting or dead, runs "
@@ -64,11 +64,11 @@ const struct doc v1_contexts_create_doc = {
 const struct doc v1_context_show_doc = {
     .tag = "Contexts",
     .path = one,
-    .replies = {{200, "The context.", .schema = &v1_context_schema}},
+    .replies = {REPLY(200, "The context.", .schema = &v1_context_schema)},
 };
 
 const struct doc v1_context_delete_doc = {
     .tag = "Contexts",
     .path = one,
-    .replies = {{204, "It is gone; with the last one the sandbox ends, too."}},
+    .replies = {REPLY(204, "It is gone; with the last one the sandbox ends, too.")},
 };

@@ -154,7 +154,7 @@ const struct doc v1_executions_list_doc = {
                TEXT("status", "Of this status alone.", .words = STATUSES),
                INTEGER("limit", "At most so many.", .least = 1, .most = 1000, .initial = "100"),
                TEXT("after", "What `next` said.", .pattern = "^[0-9]{1,18}$")),
-    .replies = {{200, "A page of them.", .schema = &executions}},
+    .replies = {REPLY(200, "A page of them.", .schema = &executions)},
 };
 
 const struct doc v1_executions_create_doc = {
@@ -171,12 +171,12 @@ const struct doc v1_executions_create_doc = {
     .body_example = "{\"code\": \"print(6 * 7)\"}",
     .body_must = true,
     .streams = true,
-    .replies = {{200, "It has ended, however it ended: the record with `outputs`.",
-                 .schema = &execution, .headers = v1_location},
-                {200, "", .schema = &event, .type = "application/x-ndjson"},
-                {200, "", .type = "text/event-stream"},
-                {202, "With `detach`: the record, at once.", .schema = &execution,
-                 .headers = v1_location}},
+    .replies = {REPLY(200, "It has ended, however it ended: the record with `outputs`.",
+                      .schema = &execution, .headers = v1_location),
+                REPLY(200, "", .schema = &event, .type = "application/x-ndjson"),
+                REPLY(200, "", .type = "text/event-stream"),
+                REPLY(202, "With `detach`: the record, at once.", .schema = &execution,
+                      .headers = v1_location)},
     .errors = {{404, "There is no such sandbox or context."},
                {409, "The context is dead."},
                {413, "The body is longer than 16 MiB."},
@@ -188,7 +188,7 @@ const struct doc v1_execution_show_doc = {
     .tag = "Executions",
     .path = one,
     .query = FIELDS(TEXT("outputs", "With what it put out.", .words = "1 0")),
-    .replies = {{200, "The record.", .schema = &execution}},
+    .replies = {REPLY(200, "The record.", .schema = &execution)},
 };
 
 const struct doc v1_execution_events_doc = {
@@ -200,10 +200,10 @@ const struct doc v1_execution_events_doc = {
                                    .most = 10000, .initial = "1000")),
     .headers = FIELDS(STREAM_HEADERS),
     .streams = true,
-    .replies = {{200, "What is there now; or all as they come, one JSON object on each line.",
-                 .schema = &events},
-                {200, "", .schema = &event, .type = "application/x-ndjson"},
-                {200, "", .type = "text/event-stream"}},
+    .replies = {REPLY(200, "What is there now; or all as they come, one JSON object on each line.",
+                      .schema = &events),
+                REPLY(200, "", .schema = &event, .type = "application/x-ndjson"),
+                REPLY(200, "", .type = "text/event-stream")},
     .errors = {{410, "What was asked for is not kept any more; the sentence says from where on "
                      "it is."}},
 };
@@ -223,8 +223,8 @@ const struct doc v1_execution_cancel_doc = {
     .tag = "Executions",
     .about = "One that waits is taken out of the queue, one that runs is interrupted.",
     .path = one,
-    .replies = {{200, "It has ended.", .schema = &execution},
-                {202, "It was asked to end.", .schema = &execution}},
+    .replies = {REPLY(200, "It has ended.", .schema = &execution),
+                REPLY(202, "It was asked to end.", .schema = &execution)},
 };
 
 const struct doc v1_execution_input_doc = {
@@ -233,6 +233,6 @@ const struct doc v1_execution_input_doc = {
     .body = &input,
     .body_example = "{\"value\": \"yes\"}",
     .body_must = true,
-    .replies = {{204, "It was passed on."}},
+    .replies = {REPLY(204, "It was passed on.")},
     .errors = {{409, "It waits in no `input()`."}},
 };

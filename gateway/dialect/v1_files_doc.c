@@ -58,7 +58,7 @@ const struct doc v1_files_list_doc = {
     .tag = "Files",
     .path = v1_in_sandbox,
     .query = FIELDS(PAGE, TEXT("stat", "The workspace itself, not what is in it.", .words = FLAG)),
-    .replies = {{200, "What is in it.", .schema = &folder}},
+    .replies = {REPLY(200, "What is in it.", .schema = &folder)},
 };
 
 const struct doc v1_file_show_doc = {
@@ -69,12 +69,11 @@ const struct doc v1_file_show_doc = {
         PAGE, TEXT("stat", "What it is, not what is in it; of a link itself.", .words = FLAG)),
     .headers = FIELDS(TEXT("Range", "Of a file: one range of bytes.", .example = "\"bytes=0-99\""),
                       TEXT("If-None-Match", "Of a file: an ETag that the client has.")),
-    .replies = {{200, "The bytes of a file, of the type that its name says; or JSON of a folder.",
-                 .type = "*/*"},
-                {200, "", .schema = &entry_or_folder},
-                {206, "The range.", .type = "*/*"},
-                {304, "The client has it."},
-                {416, "The range lies outside."}},
+    .replies = {REPLY(200,
+                      "The bytes of a file, of the type that its name says; or JSON of a folder.",
+                      .type = "*/*"),
+                REPLY(200, "", .schema = &entry_or_folder), REPLY(206, "The range.", .type = "*/*"),
+                REPLY(304, "The client has it."), REPLY(416, "The range lies outside.")},
     .errors = {{403, "What the code inside may not read, or a link that leads out."},
                {409, "Neither a FIFO, a socket nor a device is opened."}},
 };
@@ -91,11 +90,11 @@ const struct doc v1_file_put_doc = {
                     TEXT("folder", "Make a folder; the request has no body.", .words = FLAG)),
     .headers = FIELDS(CONDITIONS),
     .body_type = "application/octet-stream",
-    .replies = {{201, "It is new.",
-                 .headers = FIELDS(TEXT("Location", "Where it is."),
-                                   TEXT("ETag", "Of a file: its version."))},
-                {204, "It replaced what was there.",
-                 .headers = FIELDS(TEXT("ETag", "Of a file: its version."))}},
+    .replies = {REPLY(201, "It is new.",
+                      .headers = FIELDS(TEXT("Location", "Where it is."),
+                                        TEXT("ETag", "Of a file: its version."))),
+                REPLY(204, "It replaced what was there.",
+                      .headers = FIELDS(TEXT("ETag", "Of a file: its version.")))},
     .errors = {{413, "Longer than `--file-limit`."},
                {507, "The sandbox's `workspace_bytes` or `workspace_inodes`."}},
 };
@@ -111,8 +110,8 @@ const struct doc v1_file_post_doc = {
                     TEXT("overwrite", "Replace what is there.", .words = FLAG)),
     .headers = FIELDS(CONDITIONS),
     .body_type = "application/octet-stream",
-    .replies = {{201, "It is new.", .headers = v1_location},
-                {204, "Something was there, and has grown or was replaced."}},
+    .replies = {REPLY(201, "It is new.", .headers = v1_location),
+                REPLY(204, "Something was there, and has grown or was replaced.")},
     .errors = {{409, "Something is where it shall be moved to, and `overwrite` was not asked "
                      "for."},
                {413, "Longer than `--file-limit`."},
@@ -124,6 +123,6 @@ const struct doc v1_file_delete_doc = {
     .path = at_path,
     .query = FIELDS(TEXT("recursive", "A folder with all that is in it.", .words = FLAG)),
     .headers = FIELDS(CONDITIONS),
-    .replies = {{204, "It is gone."}},
+    .replies = {REPLY(204, "It is gone.")},
     .errors = {{409, "It is a folder, which needs `recursive`."}},
 };

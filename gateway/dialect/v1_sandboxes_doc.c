@@ -123,7 +123,7 @@ static const struct doc_schema sandbox_change = {
 
 const struct doc v1_sandboxes_list_doc = {
     .tag = "Sandboxes",
-    .replies = {{200, "All of them, with what they use.", .schema = &sandboxes}},
+    .replies = {REPLY(200, "All of them, with what they use.", .schema = &sandboxes)},
 };
 
 const struct doc v1_sandboxes_create_doc = {
@@ -133,7 +133,7 @@ const struct doc v1_sandboxes_create_doc = {
     .body = &sandbox_request,
     .body_example = "{\"limits\": {\"memory_bytes\": 1073741824, \"execution_s\": 60}, \"env\": "
                     "{\"LANG\": \"C.UTF-8\"}}",
-    .replies = {{201, "It is ready.", .schema = &v1_sandbox_schema, .headers = v1_location}},
+    .replies = {REPLY(201, "It is ready.", .schema = &v1_sandbox_schema, .headers = v1_location)},
     .errors = {{403, "`--max-sandboxes` live, or `--max-kernels` run."},
                {501, "The machine lacks what policy `required` needs; the sentence names it."}},
 };
@@ -141,7 +141,7 @@ const struct doc v1_sandboxes_create_doc = {
 const struct doc v1_sandbox_show_doc = {
     .tag = "Sandboxes",
     .path = v1_in_sandbox,
-    .replies = {{200, "What it uses is measured now.", .schema = &v1_sandbox_schema}},
+    .replies = {REPLY(200, "What it uses is measured now.", .schema = &v1_sandbox_schema)},
 };
 
 const struct doc v1_sandbox_change_doc = {
@@ -151,13 +151,13 @@ const struct doc v1_sandbox_change_doc = {
     .body = &sandbox_change,
     .body_example = "{\"limits\": {\"cpus\": 2}}",
     .body_must = true,
-    .replies = {{200, "As it is now.", .schema = &v1_sandbox_schema}},
+    .replies = {REPLY(200, "As it is now.", .schema = &v1_sandbox_schema)},
 };
 
 const struct doc v1_sandbox_delete_doc = {
     .tag = "Sandboxes",
     .path = v1_in_sandbox,
-    .replies = {{204, "Its processes, its folder and what is known of it are gone."}},
+    .replies = {REPLY(204, "Its processes, its folder and what is known of it are gone.")},
 };
 
 static const struct doc_schema status = {
@@ -168,7 +168,7 @@ static const struct doc_schema status = {
 
 const struct doc v1_readyz_doc = {
     .tag = "Service",
-    .replies = {{200, "It does.", .schema = &status}},
+    .replies = {REPLY(200, "It does.", .schema = &status)},
     .errors = {{503, "The gateway is ending."}},
 };
 
@@ -176,5 +176,5 @@ const struct doc v1_metrics_doc = {
     .tag = "Service",
     .about = "Kernels by state, sandboxes and what each uses, pools with their hits and misses, "
              "messages, bytes, connections, and requests by status.",
-    .replies = {{200, "Prometheus text.", .type = "text/plain; version=0.0.4; charset=utf-8"}},
+    .replies = {REPLY(200, "Prometheus text.", .type = "text/plain; version=0.0.4; charset=utf-8")},
 };

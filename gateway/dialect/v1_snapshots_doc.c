@@ -69,7 +69,7 @@ static const struct doc_schema force = {
 const struct doc v1_snapshots_list_doc = {
     .tag = "Snapshots",
     .path = v1_in_sandbox,
-    .replies = {{200, "All that are kept.", .schema = &snapshots}},
+    .replies = {REPLY(200, "All that are kept.", .schema = &snapshots)},
 };
 
 const struct doc v1_snapshots_create_doc = {
@@ -77,7 +77,7 @@ const struct doc v1_snapshots_create_doc = {
     .about = "Falls between two executions. The workspace is not copied: it stays where it is.",
     .path = v1_in_sandbox,
     .body = &force,
-    .replies = {{201, "It is on the disk.", .schema = &snapshot}},
+    .replies = {REPLY(201, "It is on the disk.", .schema = &snapshot)},
     .errors = {{409, "A context is busy or starting, and `force` was not asked for; or it is "
                      "saved, paused or resumed just now."},
                {413, "The variables of a context are larger than `--snapshot-limit`."}},
@@ -88,7 +88,8 @@ const struct doc v1_sandbox_pause_doc = {
     .about = "Its workspace, its ids and its variables are kept; it has no process any more.",
     .path = v1_in_sandbox,
     .body = &force,
-    .replies = {{200, "It is saved, and its processes have ended.", .schema = &v1_sandbox_schema}},
+    .replies = {REPLY(200, "It is saved, and its processes have ended.",
+                      .schema = &v1_sandbox_schema)},
     .errors = {{409, "A context is busy or starting, and `force` was not asked for; or it is "
                      "saved or resumed just now."},
                {413, "The variables of a context are larger than `--snapshot-limit`."}},
@@ -99,7 +100,7 @@ const struct doc v1_sandbox_resume_doc = {
     .about = "Contexts have their ids and names again, so that a client comes back to its kernel.",
     .path = v1_in_sandbox,
     .body = &force,
-    .replies = {{200, "It runs, with what is said.", .schema = &resumed}},
+    .replies = {REPLY(200, "It runs, with what is said.", .schema = &resumed)},
     .errors = {{403, "`--max-kernels` run."},
                {409, "It is not paused."},
                {502, "A context cannot be restored as a whole; with `force` it begins empty."}},

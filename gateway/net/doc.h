@@ -12,7 +12,7 @@
  *     static const struct doc greeting_show = {
  *         .tag = "Greetings",
  *         .path = FIELDS(TEXT("id", "Of a greeting.")),
- *         .replies = {{200, "The greeting.", .schema = &greeting}},
+ *         .replies = {REPLY(200, "The greeting.", .schema = &greeting)},
  *     };
  *
  * and the row gets .doc = &greeting_show. Errors are the row's own; here they get words where the
@@ -109,6 +109,10 @@ struct doc {
 #define NUMBER(name_, about_, ...)  FIELD_OF(DOC_NUMBER, name_, about_, ##__VA_ARGS__)
 #define BOOLEAN(name_, about_, ...) FIELD_OF(DOC_BOOLEAN, name_, about_, ##__VA_ARGS__)
 #define ANY(name_, about_, ...)     FIELD_OF(DOC_ANY, name_, about_, ##__VA_ARGS__)
+#define REPLY(status_, about_, ...)                                                                \
+    {                                                                                              \
+        .status = status_, .about = about_, ##__VA_ARGS__                                          \
+    }
 /* schema_ is a pointer, or NULL when .items says it. */
 #define OBJECT(name_, schema_, about_, ...)                                                        \
     FIELD_OF(DOC_OBJECT, name_, about_, .of = schema_, ##__VA_ARGS__)

@@ -1,0 +1,10 @@
+/* The list that a new table of routes is added to. */
+#include "gateway/dialect/tables.h"
+
+#include "protocol/memory.h"
+
+const struct route_table *const dialect_tables[] = {
+    &jupyter_routes, &v1_routes, &v1_file_routes, &v1_command_routes, &docs_routes,
+};
+
+const size_t dialect_table_count = countof(dialect_tables);
