@@ -1,6 +1,6 @@
-/* Ends kernels that nobody has used for long. Called every cull interval. Source of the rules:
- * jupyter_server MappingKernelManager (cull_idle_timeout, cull_connected, cull_busy;
- * metadata.cull_idle_timeout of a kernelspec). */
+/* Ends kernels that nobody has used for long; sandboxes are paused. Called every cull interval.
+ * Source of the rules: jupyter_server MappingKernelManager (cull_idle_timeout, cull_connected,
+ * cull_busy; metadata.cull_idle_timeout of a kernelspec). */
 #include <stdio.h>
 
 #include "gateway/core/state.h"
@@ -26,11 +26,45 @@ static bool is_due(const struct kernel *k, time_t now)
            (k->state == KERNEL_IDLE || settings->cull_busy);
 }
 
+/* One that lives is ended with all of its sandbox, which is paused; a dead one with snapshots is
+ * somebody's still. */
+static bool belongs_to_sandbox(const struct kernel *k)
+{
+    const struct sandbox *s = k->sandbox;
+    return s && (k->state != KERNEL_DEAD || s->moving || s->paused ||
+                 (json_array_size(s->snapshots) && !contexts_live(s)));
+}
+
+/* One lives, and nobody has used any of them. */
+static bool all_due(const struct sandbox *s, time_t now)
+{
+    if (s->halted || s->moving || s->ending || !contexts_live(s))
+        return false;
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        if (!k->ending && !is_due(k, now))
+            return false;
+    return true;
+}
+
+static void cull_sandboxes(struct core *c, time_t now)
+{
+    for (size_t i = c->sandbox_count; i-- > 0;) {
+        if (i >= c->sandbox_count || !all_due(c->sandboxes[i], now))
+            continue;
+        struct sandbox *s = c->sandboxes[i];
+        scoped(string) char *reason =
+            xasprintf("it was idle for %lld seconds", (long long)timeout_of(s->kernel));
+        sandbox_pause_idle(s, reason);
+    }
+}
+
 void core_cull(struct core *c)
 {
     time_t now = time(NULL);
+    cull_sandboxes(c, now);
     for (size_t i = c->kernel_count; i-- > 0;) {
-        if (i >= c->kernel_count || !is_due(c->kernels[i], now))
+        if (i >= c->kernel_count || !is_due(c->kernels[i], now) ||
+            belongs_to_sandbox(c->kernels[i]))
             continue;
         scoped(string) char *reason =
             xasprintf("the kernel was idle for %lld seconds", (long long)timeout_of(c->kernels[i]));

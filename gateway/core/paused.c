@@ -91,8 +91,11 @@ static void be_paused(struct sandbox *s, json_t *record, bool asked)
 {
     s->paused = json_incref(record);
     s->halted = true;
-    if (asked)
+    const char *reason = json_string_value(json_object_get(record, "reason"));
+    if (asked) {
+        s->paused_reason = reason ? xstrdup(reason) : NULL;
         return;
+    }
     s->paused_reason = xasprintf("its processes ended without it being paused; its state is that "
                                  "of snapshot %s of %s",
                                  sandbox_last_snapshot(s), created(record));

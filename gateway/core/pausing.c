@@ -95,7 +95,9 @@ static void on_saved(struct moving *m, const struct err *e)
         moving_end(m, NULL, e);
         return;
     }
+    const char *reason = json_string_value(json_object_get(moving_record(m), "reason"));
     s->paused = json_incref(moving_record(m));
+    s->paused_reason = reason ? xstrdup(reason) : NULL;
     log_info("sandbox paused", F_STR("sandbox", s->id));
     if (s->kernel)
         sandbox_end_contexts(s, CODE_PAUSED, "the sandbox was paused");
@@ -116,7 +118,25 @@ void sandbox_pause(struct sandbox *s, bool force, snapshot_done *done, void *use
         return;
     }
     s->halted = true;
-    moving_save(m, true, on_saved);
+    moving_save(m, "pause", NULL, on_saved);
+}
+
+static void on_idle_paused(void *user, struct sandbox *s, json_t *snapshot, const struct err *e)
+{
+    (void)user; /* why not is in the log; it is due again */
+    (void)s;
+    (void)snapshot;
+    (void)e;
+}
+
+void sandbox_pause_idle(struct sandbox *s, const char *reason)
+{
+    struct err e;
+    struct moving *m = moving_begin(s, true, on_idle_paused, NULL, &e);
+    if (!m)
+        return;
+    s->halted = true;
+    moving_save(m, "idle", reason, on_saved);
 }
 
 /* --- resume */

@@ -1,7 +1,7 @@
 /* Saves the contexts of a sandbox, one after the other, and commits what came of it.
  *
  * In the vault a sandbox has a record for each snapshot, named by its id:
- *   {"version": 1, "id", "created", "why", "sandbox": what sandbox_save gives,
+ *   {"version": 1, "id", "created", "why", "reason", "sandbox": what sandbox_save gives,
  *    "contexts": [{"id", "name", "number", "created", "forked_from", "head": what carrier_save gave
  *                  or null, "problem": text or null}]}
  * and the record "state", {"paused": bool, "snapshot": id}, which is written last. In memory
@@ -325,11 +325,13 @@ static void save_next(struct moving *m)
     }
 }
 
-void moving_save(struct moving *m, bool pause, void (*next)(struct moving *m, const struct err *e))
+void moving_save(struct moving *m, const char *why, const char *reason,
+                 void (*next)(struct moving *m, const struct err *e))
 {
-    m->pause = pause;
+    m->pause = strcmp(why, "asked") != 0;
     m->next = next;
-    m->record = record_of(m->s, pause ? "pause" : "asked");
+    m->record = record_of(m->s, why);
+    json_object_set_new(m->record, "reason", text_or_null(reason));
     save_next(m);
 }
 
@@ -343,7 +345,7 @@ void sandbox_snapshot(struct sandbox *s, bool force, snapshot_done *done, void *
     struct err e;
     struct moving *m = moving_begin(s, force, done, user, &e);
     if (m)
-        moving_save(m, false, on_kept);
+        moving_save(m, "asked", NULL, on_kept);
     else
         done(user, s, NULL, &e);
 }

@@ -11,7 +11,7 @@
 
 /* done is called once, later or at once. s: NULL when it has ended meanwhile. snapshot (borrowed)
  * is
- *   {"id", "created", "why": "asked" or "pause", "bytes",
+ *   {"id", "created", "why": "asked", "pause" or "idle", "bytes",
  *    "contexts": [{"id", "name", "saved": [{"name", "type"}], "not_saved": [{"name", "reason"}],
  *                  "problem": why nothing of it was saved, or null}]}
  * 409: something is under way, or a context is busy or starting (force: its variables are left out,
@@ -23,6 +23,10 @@ void sandbox_snapshot(struct sandbox *s, bool force, snapshot_done *done, void *
 /* Saves, and ends all its processes. From its begin on nothing more is run. Of a paused one: done
  * at once with the snapshot that it has. */
 void sandbox_pause(struct sandbox *s, bool force, snapshot_done *done, void *user);
+
+/* The same for one that nobody uses, without what cannot be saved; reason is what its model says.
+ */
+void sandbox_pause_idle(struct sandbox *s, const char *reason);
 
 /* Makes the processes again and restores their variables. done gets
  *   {"snapshot": id, "contexts": [{"id", "name", "restored": [name], "not_restored": [{"name",

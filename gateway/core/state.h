@@ -347,7 +347,9 @@ void branching_lost(struct kernel *to, const char *reason);     /* to is being f
 struct moving *moving_begin(struct sandbox *s, bool force, snapshot_done *done, void *user,
                             struct err *e); /* NULL: 409, 503; done was not called */
 /* Saves all contexts and commits; then calls next with e NULL or why not. */
-void moving_save(struct moving *m, bool pause, void (*next)(struct moving *m, const struct err *e));
+/* why: "asked", or "pause" and "idle", which pause it; reason: what its model says then; NULL. */
+void moving_save(struct moving *m, const char *why, const char *reason,
+                 void (*next)(struct moving *m, const struct err *e));
 /* Writes, on another thread, that the sandbox is paused or not; then next. */
 void moving_commit(struct moving *m, bool paused,
                    void (*next)(struct moving *m, const struct err *e));

@@ -1,6 +1,6 @@
 /* /v1/sandboxes/{id}/snapshots, …/pause and …/resume.
  *
- * A snapshot is {"id", "created", "why": "asked|pause", "bytes", "contexts": [{"id", "name",
+ * A snapshot is {"id", "created", "why": "asked|pause|idle", "bytes", "contexts": [{"id", "name",
  * "saved": [{"name", "type"}], "not_saved": [{"name", "reason"}], "problem"}]}; "problem" says why
  * nothing of a context was saved, or is null. A resume answers {"sandbox", "snapshot": id,
  * "contexts": [{"id", "name", "restored": [name], "not_restored": [{"name", "reason"}],

@@ -29,7 +29,7 @@ static const struct doc_schema snapshot = {
     .about = "The variables of all contexts of a sandbox, and what it takes to make it again.",
     .whole = true,
     .fields = FIELDS(TEXT("id", "Of the snapshot."), TEXT("created", "When."),
-                     TEXT("why", "What it was made for.", .words = "asked pause"),
+                     TEXT("why", "What it was made for.", .words = "asked pause idle"),
                      INTEGER("bytes", "What it takes on the disk."),
                      LIST("contexts", &saved_context, "What is saved.")),
 };

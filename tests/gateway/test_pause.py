@@ -243,6 +243,24 @@ def test_a_resume_that_fails_leaves_it_paused(place: Place, sandbox: dict[str, A
     assert "ended" in answer.json()["contexts"][0]["problem"]
 
 
+def test_what_nobody_uses_is_paused() -> None:
+    gateway, keeper = start("--pool-max", "0", "--cull-idle-timeout", "2", "--cull-interval", "1")
+    made = create(gateway)
+    for pid in keeper.pids():
+        processes.own(pid)
+    run(gateway, context_of(made), "set x 1")
+    processes.until(lambda: show(gateway, made)["state"] == "paused", "paused")
+    model = show(gateway, made)
+    assert model["reason"] == "it was idle for 2 seconds"
+    assert [one["why"] for one in gateway_snapshots(gateway, made)] == ["idle"]
+    gateway.kill()
+    gateway.start()
+    assert show(gateway, made)["reason"] == model["reason"]
+    assert resume(gateway, made)["contexts"][0]["restored"] == ["x"]
+    assert show(gateway, made)["reason"] is None
+    end(gateway, keeper)
+
+
 def test_kernels_that_run_are_counted(gateway: Gateway, sandbox: dict[str, Any]) -> None:
     pause(gateway, sandbox)
     others = [create(gateway) for _ in range(4)]
