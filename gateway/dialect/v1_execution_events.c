@@ -5,8 +5,6 @@
 #include "gateway/dialect/v1_executions.h"
 #include "protocol/json.h"
 
-#define OUTPUTS_LIMIT_BYTES (8 * 1024 * 1024) /* in one reply; the rest is at .../events */
-
 static void add_member(struct buffer *out, const char *name, struct bytes raw)
 {
     buffer_printf(out, ",\"%s\":", name);
@@ -162,6 +160,7 @@ void v1_event_write_end(const struct execution *x, struct buffer *out)
 /* --- outputs, gathered */
 
 struct gathering {
+    size_t limit_bytes;
     struct buffer out[2]; /* raw JSON text of stdout and stderr, without quotes */
     struct buffer items;
     struct buffer text; /* of the last result */
@@ -200,7 +199,7 @@ static bool gather(void *user, const struct execution_event *event)
         return true;
     const struct row *row = row_of(event->msg_type);
     size_t held = g->out[0].len + g->out[1].len + g->items.len;
-    if (held + event->message->content.len > OUTPUTS_LIMIT_BYTES) {
+    if (held + event->message->content.len > g->limit_bytes) {
         g->truncated = true;
         return false;
     }
@@ -231,9 +230,9 @@ static void add_outputs(const struct gathering *g, const struct err *e, struct b
     buffer_add_text(out, "}}");
 }
 
-void v1_execution_write_whole(struct execution *x, struct buffer *out)
+void v1_execution_write_whole(struct execution *x, size_t limit_bytes, struct buffer *out)
 {
-    struct gathering g = {0};
+    struct gathering g = {.limit_bytes = limit_bytes};
     struct err e = {0};
     execution_events_read(x, 0, gather, &g, &e);
     execution_write(x, true, out);

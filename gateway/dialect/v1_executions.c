@@ -98,7 +98,7 @@ static void on_ended(void *user, const struct err *e)
     if (failed(c, e))
         return;
     scoped(buffer) struct buffer text = {0};
-    v1_execution_write_whole(c->execution, &text);
+    v1_execution_write_whole(c->execution, V1_OUTPUTS_BYTES, &text);
     v1_reply_text(c->exchange, 200, &text);
     creating_free(c);
 }
@@ -119,7 +119,23 @@ static void on_created(void *user, struct execution *execution, const struct err
         execution_await(execution, EXECUTION_ENDED, on_ended, c);
 }
 
-static bool read_request(json_t *body, struct execution_request *r, bool *detach, struct err *e)
+/* W3C: 55 characters in the only version there is; anything else is not carried on. */
+static const char *traceparent_of(const struct exchange *x)
+{
+    const char *text = exchange_header(x, "traceparent");
+    return text && strlen(text) == 55 && strspn(text, "0123456789abcdef-") == 55 ? text : NULL;
+}
+
+void v1_execution_request_begin(const struct exchange *x, struct execution_request *out)
+{
+    *out = (struct execution_request){.store_history = true,
+                                      .key = exchange_header(x, "idempotency-key"),
+                                      .body = exchange_body(x),
+                                      .traceparent = traceparent_of(x)};
+}
+
+bool v1_execution_request_read(json_t *body, struct execution_request *r, bool *detach,
+                               struct err *e)
 {
     return field_str(body, "code", REQUIRED, &r->code, e) &&
            field_str(body, "context", OPTIONAL, &r->context, e) &&
@@ -135,26 +151,21 @@ static bool read_request(json_t *body, struct execution_request *r, bool *detach
            field_bool(body, "detach", OPTIONAL, detach, e);
 }
 
-/* W3C: 55 characters in the only version there is; anything else is not carried on. */
-static const char *traceparent_of(const struct exchange *x)
-{
-    const char *text = exchange_header(x, "traceparent");
-    return text && strlen(text) == 55 && strspn(text, "0123456789abcdef-") == 55 ? text : NULL;
-}
-
 void v1_executions_create(struct exchange *x, void *core)
 {
     struct err e = {0};
     struct sandbox *s = find_sandbox(x, core);
     if (!s)
         return;
-    struct execution_request request = {.store_history = true,
-                                        .key = exchange_header(x, "idempotency-key"),
-                                        .body = exchange_body(x),
-                                        .traceparent = traceparent_of(x)};
+    struct execution_request request;
     struct creating creating = {.exchange = x, .form = v1_stream_wanted(x)};
+    v1_execution_request_begin(x, &request);
     scoped(json) json_t *body = json_parse_object(request.body, "body", BODY_LIMIT_BYTES, &e);
-    if (!body || !read_request(body, &request, &creating.detach, &e) ||
+    if (body && json_object_get(body, "items")) {
+        v1_batch_create(x, core, body);
+        return;
+    }
+    if (!body || !v1_execution_request_read(body, &request, &creating.detach, &e) ||
         !v1_events_after(x, &creating.after, &e)) {
         exchange_fail(x, &e);
         return;
@@ -220,7 +231,7 @@ static void on_show(void *user, struct execution *execution, const struct err *e
         return;
     }
     scoped(buffer) struct buffer text = {0};
-    v1_execution_write_whole(execution, &text);
+    v1_execution_write_whole(execution, V1_OUTPUTS_BYTES, &text);
     v1_reply_text(x, 200, &text);
 }
 

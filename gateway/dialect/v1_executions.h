@@ -16,8 +16,17 @@ void v1_event_write(const struct execution_event *event, struct buffer *out);
 /* The last one, "end", which has the record. */
 void v1_event_write_end(const struct execution *x, struct buffer *out);
 
-/* The record and what came out, gathered: {..., "outputs": {...}}. */
-void v1_execution_write_whole(struct execution *x, struct buffer *out);
+/* The record and what came out, gathered, about limit_bytes of it: {..., "outputs": {...}}. */
+#define V1_OUTPUTS_BYTES (8 * 1024 * 1024)
+void v1_execution_write_whole(struct execution *x, size_t limit_bytes, struct buffer *out);
+
+/* What the head of a request says; then what its body, or an item of a batch, does: 400. */
+void v1_execution_request_begin(const struct exchange *x, struct execution_request *out);
+bool v1_execution_request_read(json_t *body, struct execution_request *out, bool *detach,
+                               struct err *e);
+
+/* Answers a body with "items". body is borrowed. */
+void v1_batch_create(struct exchange *x, struct core *c, json_t *body);
 
 /* How the client wants what comes: by Accept. */
 enum v1_stream { STREAM_NONE, STREAM_LINES, STREAM_EVENTS, STREAM_STDOUT, STREAM_STDERR };

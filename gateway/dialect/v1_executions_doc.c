@@ -91,7 +91,7 @@ static const struct doc_schema executions = {
 static const struct doc_schema request = {
     .name = "ExecutionRequest",
     .fields = FIELDS(
-        TEXT("code", "At most 8 MiB.", .must = true, .example = "\"print(6 * 7)\""),
+        TEXT("code", "At most 8 MiB. Needed, but for a batch.", .example = "\"print(6 * 7)\""),
         TEXT("context", "The id or name of a context; the first one, if left out."),
         INTEGER("deadline_ms", "Then it is interrupted; the variables stay.", .least = 1,
                 .most = INT64_C(2592000000)),
@@ -103,7 +103,13 @@ static const struct doc_schema request = {
         BOOLEAN("store_history", "It gets a number and a place in the history.", .initial = "true"),
         BOOLEAN("silent", "Nothing of it is published.", .initial = "false"),
         BOOLEAN("allow_input", "`input()` waits for an answer at `/input`.", .initial = "false"),
-        BOOLEAN("detach", "Answer at once with 202; it goes on by itself.", .initial = "false")),
+        BOOLEAN("detach", "Answer at once with 202; it goes on by itself.", .initial = "false"),
+        LIST("items", NULL,
+             "Instead of `code`: a batch of 1 to 100 such requests, each an execution; "
+             "with `parallel` and `stop_on_error` of the whole.",
+             .items = DOC_OBJECT),
+        BOOLEAN("parallel", "Of a batch: all at once, not one after the other.",
+                .initial = "false")),
 };
 
 static const struct doc_schema event = {

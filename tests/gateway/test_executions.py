@@ -436,3 +436,74 @@ def test_the_whole_text(box: Box) -> None:
     rest = box.follow(execution, outputs["after"])
     texts = (event["text"] for event in rest if event["type"] == "stdout")
     assert outputs["stdout"] + "".join(texts) == lines * 2 + "\u00e9got v\nafter\n"
+
+
+def batch(box: Box, items: list[Any], headers: dict[str, str] | None = None, **body: Any) -> Answer:
+    return box.gateway.request("POST", box.path, {"items": items} | body, headers)
+
+
+def test_a_batch_in_sequence(box: Box) -> None:
+    items = [{"code": "print a"}, {"code": "fail b", "labels": {"n": "1"}}, {"code": "print c"}]
+    answer = batch(box, items)
+    assert answer.status == 200, answer
+    whole = answer.json()
+    assert not whole["ok"]
+    assert [one["status"] for one in whole["items"]] == ["ok", "error", "ok"]
+    assert [one["outputs"]["stdout"] for one in whole["items"]] == ["a\n", "", "c\n"]
+    assert whole["items"][1]["labels"] == {"n": "1"}
+    listed = box.get().json()["executions"]
+    assert [one["id"] for one in listed] == [one["id"] for one in whole["items"]]
+    assert listed[0]["ended"] <= listed[1]["created"]
+    stopped = batch(box, items, stop_on_error=True).json()
+    assert [one and one["status"] for one in stopped["items"]] == ["ok", "error", None]
+    assert batch(box, [{"code": "print x"}]).json()["ok"]
+    assert len(box.get().json()["executions"]) == 6
+
+
+def test_a_batch_in_parallel(box: Box) -> None:
+    """The item that waits for input would hold up the others in a sequence."""
+    path = f"/v1/sandboxes/{box.model['id']}/contexts"
+    assert box.gateway.request("POST", path, {"name": "other"}).status == 201
+    items = [{"code": "input x"}, {"code": "print b", "context": "other"},
+             {"code": "print c", "context": "none"}]  # fmt: skip
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(batch, box, items, parallel=True)
+        processes.until(lambda: box.get("?status=ok").json()["executions"], "the second has ended")
+        (asking,) = box.get("?status=running").json()["executions"]
+        box.until(asking["id"], awaits_input=True)
+        box.ask(asking["id"], "input", {"value": "v"})
+        first, second, third = answer.result().json()["items"]
+    assert (first["outputs"]["stdout"], second["outputs"]["stdout"]) == ("got v\n", "b\n")
+    assert third == {"problem": {"status": 404, "detail": "the sandbox has no context none"}}
+
+
+def test_a_batch_with_a_key_runs_once(box: Box) -> None:
+    key, items = {"Idempotency-Key": "all"}, [{"code": "print a"}, {"code": "print b"}]
+    first = batch(box, items, key).json()
+    assert batch(box, items, key).json() == first
+    assert [one["idempotency_key"] for one in first["items"]] == ["all/0", "all/1"]
+    assert box.run("count")["outputs"]["stdout"] == "3\n"
+    other = batch(box, items[:1], key).json()["items"][0]
+    assert other["problem"]["status"] == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"items": []}, "items: must be a list of 1 to 100"),
+        ({"items": "x"}, "items: must be a list of 1 to 100"),
+        ({"items": [{"code": ""}] * 101}, "items: must be a list of 1 to 100"),
+        ({"items": [{"code": ""}, 1]}, "items[1]: must be an object"),
+        ({"items": [{"code": ""}, {}]}, "items[1]: code: is required"),
+        ({"items": [{"code": "", "detach": True}]}, "items[0]: detach: an item is awaited"),
+        ({"items": [{"code": ""}], "code": ""}, "code: not beside items"),
+        ({"items": [{"code": ""}], "detach": True}, "detach: a batch is awaited"),
+        ({"items": [{"code": ""}], "parallel": 1}, "parallel: must be"),
+    ],
+)
+def test_batches_that_are_refused(box: Box, body: Any, text: str) -> None:
+    """As a whole, before any of it runs."""
+    answer = box.gateway.request("POST", box.path, body)
+    assert answer.status == 400
+    assert text in detail(answer)
+    assert box.get().json()["executions"] == []

@@ -135,3 +135,33 @@ def test_a_journal_that_is_too_small(begin: Begin) -> None:
     assert numbers(events) == list(range(first + 1, events[-1]["number"] + 1))
     outputs = box.get(f"/{execution}?outputs=1").json()["outputs"]
     assert outputs["truncated"] and "not kept" in outputs["problem"]
+
+
+def test_a_gateway_that_ends_says_so(begin: Begin) -> None:
+    """To who waits, and in a stream; the execution goes on."""
+    box = begin()
+    execution = box.detach("input x\nprint after")
+    box.until(execution, awaits_input=True)
+    key = {"Idempotency-Key": "k"}
+    connection = box.gateway.connection()
+    path = f"{box.path}/{execution}/events?after=1"
+    connection.request("GET", path, headers=box.gateway.authorization | LINES)
+    reading = connection.getresponse()
+    assert json.loads(reading.readline())["type"] == "input"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(box.post, "print waiting", key)
+        processes.until(lambda: len(box.get("?status=queued").json()["executions"]) == 1, "queued")
+        assert box.gateway.process is not None
+        box.gateway.process.send_signal(signal.SIGTERM)
+        assert waiting.result().status == 503
+    last = json.loads(reading.read())
+    assert (last["type"], last["status"]) == ("problem", 503)
+    connection.close()
+    pid = box.gateway.pid
+    assert box.gateway.process.wait(30) == 0
+    processes.disown(pid)
+    box.gateway.start()
+    assert box.ask(execution, "input", {"value": "v"}).status == 204
+    assert box.ended(execution)["status"] == "ok"
+    assert box.post("print waiting", key).json()["outputs"]["stdout"] == "waiting\n"
+    assert len(box.get().json()["executions"]) == 2
