@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/core/core.h"
+#include "gateway/core/token.h"
 #include "gateway/dialect/tables.h"
 #include "gateway/doctor.h"
 #include "gateway/kernelspec.h"
@@ -16,6 +17,8 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
     struct core *core = core_new(settings, loop, e);
     for (size_t i = 0; core && i < dialect_table_count; i++)
         server_add_routes(server, dialect_tables[i], core);
+    if (core)
+        server_trust(server, &(struct trust){tokens_lookup, tokens_still, core});
     return core;
 }
 

@@ -24,6 +24,7 @@ struct work {
     struct scan *scan;
     struct kernel *kernel; /* NULL: it is gone meanwhile */
     char *kernel_id;
+    char *principal; /* whose the kernel is */
     struct shared *batch;
     uint64_t last;
     struct artifact *found;
@@ -117,6 +118,7 @@ static void keep(struct work *work, const struct journal_record *record, struct 
     struct artifact a = {
         .mime_type = xstrndup(mime.data, mime.len),
         .kernel_id = xstrdup(work->kernel_id),
+        .principal = xstrdup(work->principal),
         .execution_id = xstrdup(execution_id),
         .size_bytes = (int64_t)raw.len,
         .sequence = record->sequence,
@@ -176,6 +178,7 @@ static void work_free(struct work *work)
     if (work->batch)
         shared_free(work->batch);
     free(work->kernel_id);
+    free(work->principal);
     free(work);
 }
 
@@ -273,6 +276,7 @@ void scan_add(struct scan *s, struct kernel *k, struct shared *batch, uint64_t l
     work->scan = s;
     work->kernel = k;
     work->kernel_id = xstrdup(k->id);
+    work->principal = xstrdup(k->sandbox ? sandbox_owner(k->sandbox) : PRINCIPAL_OWNER);
     work->batch = shared_ref(batch);
     work->last = last;
     bool idle = !s->first;
@@ -304,12 +308,14 @@ void scan_forget(struct scan *s, struct kernel *k)
             work->kernel = NULL;
 }
 
-void artifacts_list(struct core *c, const struct artifact_query *query,
+void artifacts_list(struct core *c, const struct principal *who, const struct artifact_query *query,
                     void (*done)(void *user, const struct artifact *list, size_t count,
                                  const struct err *e),
                     void *user)
 {
-    artifact_table_list(c->store, query, done, user);
+    struct artifact_query own = *query;
+    own.principal = principal_is_admin(who) ? NULL : who->name;
+    artifact_table_list(c->store, &own, done, user);
 }
 
 char *artifact_path(const struct core *c, const struct artifact *a)

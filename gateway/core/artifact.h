@@ -9,6 +9,7 @@
 
 #include <uv.h>
 
+#include "gateway/net/principal.h"
 #include "gateway/net/websocket.h"
 #include "gateway/store/artifact_table.h"
 #include "protocol/bytes.h"
@@ -30,8 +31,8 @@ bool artifact_mime_wanted(struct bytes mime_type);
 /* The data of this type is base64 text (else it is the text itself). */
 bool artifact_mime_is_base64(struct bytes mime_type);
 
-/* What was kept, oldest first: see artifact_table_list. */
-void artifacts_list(struct core *c, const struct artifact_query *query,
+/* What was kept of who's (of everybody's for an admin), oldest first: see artifact_table_list. */
+void artifacts_list(struct core *c, const struct principal *who, const struct artifact_query *query,
                     void (*done)(void *user, const struct artifact *list, size_t count,
                                  const struct err *e),
                     void *user);

@@ -178,7 +178,8 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     c->seed = seed_open(settings->core.seed_uri, e);
     if (!c->seed || !make_folders(c, e) || !lock_folders(c, e) ||
         !(c->vault = vault_open(settings->core.state_dir, e)) ||
-        !(c->store = store_open(settings->core.state_dir, loop, e))) {
+        !(c->store = store_open(settings->core.state_dir, loop, e)) ||
+        !(c->tokens = tokens_new(c, e))) {
         core_free(c);
         return NULL;
     }
@@ -250,6 +251,7 @@ void core_free(struct core *c)
         return;
     vault_close(c->vault);
     sessions_free(c->sessions);
+    tokens_free(c->tokens);
     seed_free(c->seed);
     scan_free(c->scan);
     kernelspecs_free(c->specs);

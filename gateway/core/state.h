@@ -11,6 +11,7 @@
 #include "gateway/core/reader.h"
 #include "gateway/core/request.h"
 #include "gateway/core/sandbox.h"
+#include "gateway/core/token.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/core/uplink.h"
 #include "gateway/launch/keeper.h"
@@ -67,6 +68,7 @@ struct core {
     struct vault *vault;
     struct scan *scan;
     struct sessions *sessions;
+    struct tokens *tokens;
     struct seed *seed;
     struct kernel **kernels; /* owned: all of them, pooled and ending ones too */
     size_t kernel_count;

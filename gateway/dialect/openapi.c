@@ -109,7 +109,7 @@ static json_t *responses(const struct route *route, json_t *named)
         add_reply(list, &doc->replies[i], named);
     for (size_t i = 0; i < countof(route->errors) && route->errors[i]; i++)
         add_error(list, route, route->errors[i]);
-    if (route->access == ACCESS_TOKEN)
+    if (route->access != ACCESS_OPEN)
         add_error(list, route, 401);
     add_error(list, route, 0);
     return list;

@@ -96,7 +96,7 @@ void v1_artifacts_list(struct exchange *x, void *core)
     struct page *page = xmalloc(sizeof(*page));
     *page = (struct page){x, query.limit};
     query.limit++;
-    artifacts_list(core, &query, on_page, page);
+    artifacts_list(core, exchange_principal(x), &query, on_page, page);
 }
 
 static void query_one(struct exchange *x, struct core *c,
@@ -105,7 +105,7 @@ static void query_one(struct exchange *x, struct core *c,
                       void *user)
 {
     const struct artifact_query query = {.id = exchange_param(x, "id"), .limit = 1};
-    artifacts_list(c, &query, done, user);
+    artifacts_list(c, exchange_principal(x), &query, done, user);
 }
 
 static bool found(struct exchange *x, size_t count, const struct err *e)

@@ -18,6 +18,7 @@ struct auth {
     unsigned char token_hash[SHA256_DIGEST_LENGTH];
     unsigned char cookie_hash[SHA256_DIGEST_LENGTH];
     char cookie[AUTH_COOKIE_TEXT];
+    struct trust trust; /* lookup NULL: nobody else */
 };
 
 static void hash(const char *text, unsigned char out[SHA256_DIGEST_LENGTH])
@@ -61,8 +62,29 @@ static const char *after_scheme(const char *header, const char *scheme)
     return header + len + strspn(header + len, " \t");
 }
 
+void auth_trust(struct auth *a, const struct trust *trust)
+{
+    a->trust = *trust;
+}
+
+bool auth_still(const struct auth *a, const struct principal *who)
+{
+    return !*who->token || (a->trust.still && a->trust.still(a->trust.user, who));
+}
+
+static bool token_ok(const struct auth *a, const char *text, struct principal *who)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    hash(text, digest);
+    if (CRYPTO_memcmp(digest, a->token_hash, sizeof digest) == 0) {
+        *who = principal_owner;
+        return true;
+    }
+    return a->trust.lookup && a->trust.lookup(a->trust.user, digest, who);
+}
+
 /* Basic: the password counts, whatever the user is called. */
-static bool basic_ok(const struct auth *a, const char *encoded)
+static bool basic_ok(const struct auth *a, const char *encoded, struct principal *who)
 {
     unsigned char plain[BASIC_LIMIT_BYTES];
     size_t len = strlen(encoded);
@@ -73,21 +95,21 @@ static bool basic_ok(const struct auth *a, const char *encoded)
         return false;
     plain[got] = '\0'; /* padding decodes to NULs, which end the text as well */
     const char *colon = strchr((const char *)plain, ':');
-    bool ok = colon && is(colon + 1, a->token_hash);
+    bool ok = colon && token_ok(a, colon + 1, who);
     OPENSSL_cleanse(plain, sizeof plain);
     return ok;
 }
 
-static bool header_ok(const struct auth *a, const char *header)
+static bool header_ok(const struct auth *a, const char *header, struct principal *who)
 {
     static const char *const schemes[] = {"token", "bearer"};
     for (size_t i = 0; i < countof(schemes); i++) {
         const char *token = after_scheme(header, schemes[i]);
         if (token)
-            return is(token, a->token_hash);
+            return token_ok(a, token, who);
     }
     const char *basic = after_scheme(header, "basic");
-    return basic && basic_ok(a, basic);
+    return basic && basic_ok(a, basic, who);
 }
 
 /* Does the Cookie header hold name=value with the right value? Several may have the name. */
@@ -109,17 +131,17 @@ static bool cookie_ok(const struct auth *a, const char *header, const char *name
     return false;
 }
 
-enum credential auth_check(const struct auth *a, const struct credentials *c)
+enum credential auth_check(const struct auth *a, const struct credentials *c, struct principal *who)
 {
-    if (c->same_uid || !a->required)
-        return CREDENTIAL_PEER;
-    if (c->authorization && header_ok(a, c->authorization))
+    if (c->authorization && header_ok(a, c->authorization, who))
         return CREDENTIAL_HEADER;
-    if (c->query_token && is(c->query_token, a->token_hash))
+    if (c->query_token && token_ok(a, c->query_token, who))
         return CREDENTIAL_QUERY;
-    if (c->cookie && c->cookie_counts && cookie_ok(a, c->cookie, c->cookie_name))
-        return CREDENTIAL_COOKIE;
-    return CREDENTIAL_NONE;
+    bool peer = c->same_uid || !a->required;
+    if (!peer && !(c->cookie && c->cookie_counts && cookie_ok(a, c->cookie, c->cookie_name)))
+        return CREDENTIAL_NONE;
+    *who = principal_owner;
+    return peer ? CREDENTIAL_PEER : CREDENTIAL_COOKIE;
 }
 
 bool auth_required(const struct auth *a)

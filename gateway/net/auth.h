@@ -1,8 +1,10 @@
-/* Who is calling: the one token of a gateway, in every form that Jupyter's clients send it. */
+/* Who is calling: a token, in every form that Jupyter's clients send it, or a peer. */
 #ifndef WARMCELL_GATEWAY_NET_AUTH_H
 #define WARMCELL_GATEWAY_NET_AUTH_H
 
 #include <stdbool.h>
+
+#include "gateway/net/principal.h"
 
 struct auth;
 
@@ -30,13 +32,19 @@ enum credential {
     CREDENTIAL_PEER
 };
 
-/* The first credential that is right; CREDENTIAL_NONE: none is. Each is compared by hash, in
- * constant time. A wrong one does no harm beside a right one. */
-enum credential auth_check(const struct auth *a, const struct credentials *c);
+/* The first credential that is right, and whose it is: header, query, peer, cookie;
+ * CREDENTIAL_NONE: none is, and who is untouched. Each is compared by hash, in constant time. A
+ * wrong one does no harm beside a right one. */
+enum credential auth_check(const struct auth *a, const struct credentials *c,
+                           struct principal *who);
+
+/* Further tokens than the gateway's own. Copied. */
+void auth_trust(struct auth *a, const struct trust *trust);
+bool auth_still(const struct auth *a, const struct principal *who); /* is let in as before */
 bool auth_required(const struct auth *a);
 
-/* The cookie that stands for the token: derived from it, so that it survives a restart with the
- * same token. */
+/* The cookie that stands for the gateway's own token: derived from it, so that it survives a
+ * restart with the same token. */
 const char *auth_cookie(const struct auth *a);
 
 #endif

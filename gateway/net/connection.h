@@ -200,6 +200,7 @@ void pieces_abort(struct connection *c);    /* the client has gone */
 /* websocket.c */
 struct websocket *websocket_of_link(struct list *link);   /* of server.websockets */
 struct websocket *websocket_of_unsent(struct list *link); /* of server.unsent */
+const struct principal *websocket_principal(const struct websocket *w);
 void websocket_flush(struct websocket *w);
 void websocket_tick(struct websocket *w, int64_t now_ms);
 void websocket_abort(struct websocket *w);

@@ -292,14 +292,41 @@ static bool check_principal(struct exchange *x, struct err *e)
                          exchange_header(x, "origin"),
         .same_uid = stream_peer_uid(x->connection->stream, &uid) && uid == geteuid(),
     };
-    x->credential = auth_check(s->auth, &c);
-    if (x->credential != CREDENTIAL_NONE)
-        x->principal = principal_owner;
+    x->credential = auth_check(s->auth, &c, &x->principal);
     x->known = x->credential != CREDENTIAL_NONE;
     if (x->known || x->options || (x->route && x->route->access == ACCESS_OPEN))
         return true;
     return fail(e, 401,
                 "a token is needed: send it as Authorization: token <token>, or as ?token=");
+}
+
+static enum scope scope_needed(const struct route *route)
+{
+    if (route->access == ACCESS_TOKENS)
+        return SCOPE_TOKENS;
+    if (route->access == ACCESS_METRICS)
+        return SCOPE_METRICS;
+    return route->method == GET && route->kind != ROUTE_UPGRADE ? SCOPE_READ : SCOPE_WRITE;
+}
+
+static bool check_rights(struct exchange *x, struct err *e)
+{
+    static const struct {
+        enum scope scope;
+        const char *name;
+    } names[] = {{SCOPE_READ, "read"},
+                 {SCOPE_WRITE, "write"},
+                 {SCOPE_TOKENS, "tokens"},
+                 {SCOPE_METRICS, "metrics"}};
+    if (!x->route || x->options || x->route->access == ACCESS_OPEN)
+        return true;
+    if (x->route->access == ACCESS_METRICS && !principal_is_admin(&x->principal))
+        return fail(e, 403, "this is for administrators");
+    enum scope needed = scope_needed(x->route);
+    for (size_t i = 0; i < countof(names); i++)
+        if (names[i].scope == needed && !(x->principal.scopes & needed))
+            return fail(e, 403, "this token has not the scope \"%s\"", names[i].name);
+    return true;
 }
 
 static bool check_upgrade(struct exchange *x, struct err *e)
@@ -344,8 +371,8 @@ static bool check_body(struct exchange *x, struct err *e)
 void exchange_judge(struct exchange *x)
 {
     static bool (*const checks[])(struct exchange *, struct err *) = {
-        check_headers, check_version,   check_method,  check_host, check_target,
-        check_origin,  check_principal, check_upgrade, check_body,
+        check_headers, check_version,   check_method, check_host,    check_target,
+        check_origin,  check_principal, check_rights, check_upgrade, check_body,
     };
     x->started_us = log_wants(LOG_DEBUG) ? monotonic_us() : 0;
     for (size_t i = 0; i < countof(checks); i++)
@@ -354,13 +381,13 @@ void exchange_judge(struct exchange *x)
 }
 
 /* A browser that came with the printed URL is given a cookie, so that its next requests need no
- * token. */
+ * token. It stands for the gateway's own token, and for no other. */
 static void give_cookie(struct exchange *x)
 {
     const struct server *s = x->connection->server;
     const char *accept = exchange_header(x, "accept");
     if (x->credential != CREDENTIAL_QUERY || x->method != GET || x->route->kind == ROUTE_UPGRADE ||
-        !accept || !strstr(accept, "text/html") || !auth_required(s->auth))
+        !accept || !strstr(accept, "text/html") || !auth_required(s->auth) || *x->principal.token)
         return;
     scoped(buffer) struct buffer value = {0};
     buffer_printf(&value, "%s=%s; Path=%s/; HttpOnly; SameSite=Strict%s", s->cookie_name,

@@ -32,6 +32,14 @@ struct principal {
     int64_t expires_s; /* since 1970; 0: never */
 };
 
+/* Who is let in besides who has the gateway's own token: both are asked on the loop's thread,
+ * lookup for each request, and so may not take long. */
+struct trust {
+    bool (*lookup)(void *user, const unsigned char sha256[32], struct principal *out);
+    bool (*still)(void *user, const struct principal *who); /* nothing was revoked, or expired */
+    void *user;
+};
+
 /* The gateway's own token and peers of its own uid. */
 extern const struct principal principal_owner;
 /* The gateway itself, for what no request asks for: it finds everything. */

@@ -10,8 +10,10 @@ struct doc;
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
 enum route_access {
-    ACCESS_TOKEN, /* the default: a principal is needed */
-    ACCESS_OPEN,  /* anybody: health, the version */
+    ACCESS_TOKEN,   /* the default: a principal, to read by a plain GET, else to write */
+    ACCESS_OPEN,    /* anybody: health, the version */
+    ACCESS_TOKENS,  /* a principal with SCOPE_TOKENS */
+    ACCESS_METRICS, /* an admin with SCOPE_METRICS */
 };
 
 enum route_errors { ERRORS_JUPYTER, ERRORS_PROBLEM };
@@ -48,6 +50,7 @@ extern const struct route_table jupyter_routes;    /* dialect/jupyter*.c */
 extern const struct route_table v1_routes;         /* dialect/v1*.c */
 extern const struct route_table v1_file_routes;    /* dialect/v1_files.c */
 extern const struct route_table v1_command_routes; /* dialect/v1_commands.c */
+extern const struct route_table v1_token_routes;   /* dialect/v1_tokens.c */
 extern const struct route_table docs_routes;       /* dialect/docs.c */
 
 #endif

@@ -10,6 +10,8 @@
 #include "gateway/net/listener.h"
 #include "protocol/ids.h"
 
+#define CLOSE_POLICY 1008
+
 static bool beyond_loopback(const struct settings_net *settings)
 {
     return !*settings->socket && !origin_is_loopback(settings->ip);
@@ -70,6 +72,7 @@ static void on_tick(uv_timer_t *timer)
     list_each(&s->connections, link)
         connection_tick(list_owner(link, struct connection, link), now);
     list_each(&s->websockets, link) websocket_tick(websocket_of_link(link), now);
+    server_recheck(s);
     if (s->draining && s->on_drained && now >= s->drain_deadline_ms)
         cut(s);
 }
@@ -104,6 +107,32 @@ static void on_flush(uv_prepare_t *prepare)
 static void on_hurry(uv_idle_t *idle)
 {
     (void)idle;
+}
+
+void server_trust(struct server *s, const struct trust *trust)
+{
+    auth_trust(s->auth, trust);
+}
+
+struct server *exchange_server(const struct exchange *x)
+{
+    return x->connection->server;
+}
+
+void server_recheck(struct server *s)
+{
+    list_each(&s->websockets, link)
+    {
+        struct websocket *w = websocket_of_link(link);
+        if (!auth_still(s->auth, websocket_principal(w)))
+            websocket_close(w, CLOSE_POLICY, "the token is not good any more");
+    }
+    list_each(&s->connections, link)
+    {
+        struct connection *c = list_owner(link, struct connection, link);
+        if (c->pieces.events && c->exchange.known && !auth_still(s->auth, &c->exchange.principal))
+            connection_close(c);
+    }
 }
 
 void server_hurry(struct server *s)

@@ -4,6 +4,7 @@
 
 #include <uv.h>
 
+#include "gateway/net/principal.h"
 #include "gateway/net/route.h"
 #include "gateway/settings.h"
 
@@ -19,6 +20,14 @@ void server_add_routes(struct server *s, const struct route_table *table, void *
 /* Every table that was added, for a description of them all. Of the server that an exchange came
  * through; borrowed. */
 const struct route_table *const *exchange_route_tables(const struct exchange *x, size_t *count);
+
+/* Whom else to let in. Copied. */
+void server_trust(struct server *s, const struct trust *trust);
+
+/* Closes the WebSockets and the streams of those who are not let in any more, WebSockets with 1008.
+ * Done each second, too. */
+void server_recheck(struct server *s);
+struct server *exchange_server(const struct exchange *x); /* that it came through; borrowed */
 
 /* Binds and listens. 503: the port or path is taken, or may not be used; the sentence names it. */
 bool server_listen(struct server *s, struct err *e);

@@ -40,6 +40,7 @@ struct websocket {
     struct list link;   /* of server.websockets */
     struct list unsent; /* of server.unsent */
     struct server *server;
+    struct principal principal;     /* who opened it */
     struct stream *stream;          /* owned; NULL: the client was gone before the upgrade */
     wslay_event_context_ptr frames; /* owned */
     struct websocket_events events;
@@ -62,6 +63,11 @@ struct websocket {
     int64_t deadline_ms;  /* of the closing */
     int64_t next_ping_ms; /* 0: none */
 };
+
+const struct principal *websocket_principal(const struct websocket *w)
+{
+    return &w->principal;
+}
 
 struct websocket *websocket_of_link(struct list *link)
 {
@@ -470,6 +476,7 @@ struct websocket *websocket_accept(struct exchange *x, const char *subprotocol,
     struct connection *c = x->connection;
     assert(x->open && x->route->kind == ROUTE_UPGRADE);
     struct websocket *w = websocket_new(c->server, events, user);
+    w->principal = x->principal;
     char key[ACCEPT_TEXT];
     accept_key(exchange_header(x, "sec-websocket-key"), key);
     exchange_add_header(x, "Upgrade", "websocket");

@@ -10,6 +10,7 @@ static void artifact_clear(struct artifact *a)
 {
     free(a->mime_type);
     free(a->kernel_id);
+    free(a->principal);
     free(a->execution_id);
     free(a->problem);
 }
@@ -45,8 +46,8 @@ static void insert(struct database *db, const struct artifact *a, int64_t number
 {
     sqlite3_stmt *statement = database_statement(
         db, "INSERT OR IGNORE INTO artifacts (id, sha256, mime_type, size_bytes, kernel_id,"
-            " execution_id, created, number, problem, sequence)"
-            " VALUES (?1, NULLIF(?2, ''), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+            " execution_id, created, number, problem, sequence, principal)"
+            " VALUES (?1, NULLIF(?2, ''), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
     database_bind_text(statement, 1, a->id);
     database_bind_text(statement, 2, a->sha256);
     database_bind_text(statement, 3, a->mime_type);
@@ -57,6 +58,7 @@ static void insert(struct database *db, const struct artifact *a, int64_t number
     sqlite3_bind_int64(statement, 8, number);
     database_bind_text(statement, 9, a->problem);
     sqlite3_bind_int64(statement, 10, (int64_t)a->sequence);
+    database_bind_text(statement, 11, a->principal);
     database_run(db, statement, e);
 }
 
@@ -104,7 +106,7 @@ void artifact_table_add(struct store *s, struct artifact *list, size_t count, in
 
 struct list {
     struct store_job job;
-    char *id, *kernel_id, *execution_id;
+    char *id, *kernel_id, *execution_id, *principal;
     int64_t after, limit;
     struct artifact *found;
     size_t count;
@@ -139,12 +141,13 @@ static void run_list(struct store_job *job, struct database *db)
             " number, problem FROM artifacts WHERE position > ?1 AND (?2 IS NULL OR id = ?2 OR "
             "sha256 = ?2)"
             " AND (?3 IS NULL OR kernel_id = ?3) AND (?4 IS NULL OR execution_id = ?4)"
-            " ORDER BY position LIMIT ?5");
+            " AND (?6 IS NULL OR principal = ?6) ORDER BY position LIMIT ?5");
     sqlite3_bind_int64(statement, 1, list->after);
     database_bind_text(statement, 2, list->id);
     database_bind_text(statement, 3, list->kernel_id);
     database_bind_text(statement, 4, list->execution_id);
     sqlite3_bind_int64(statement, 5, list->limit);
+    database_bind_text(statement, 6, list->principal);
     while (database_row(db, statement, &job->error)) {
         list->found = xrealloc(list->found, (list->count + 1) * sizeof(*list->found));
         read_row(statement, &list->found[list->count++]);
@@ -159,6 +162,7 @@ static void done_list(struct store_job *job)
     free(list->id);
     free(list->kernel_id);
     free(list->execution_id);
+    free(list->principal);
     free(list);
 }
 
@@ -178,6 +182,7 @@ void artifact_table_list(struct store *s, const struct artifact_query *query,
     list->id = copy(query->id);
     list->kernel_id = copy(query->kernel_id);
     list->execution_id = copy(query->execution_id);
+    list->principal = copy(query->principal);
     list->after = query->after;
     list->limit = query->limit;
     list->done = done;

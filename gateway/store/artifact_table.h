@@ -12,6 +12,7 @@ struct artifact {
     char created[TIME_TEXT];
     char *mime_type; /* all owned, never NULL ... */
     char *kernel_id;
+    char *principal;    /* whose the kernel was; only when it is added */
     char *execution_id; /* msg_id of the request; "" when there was none */
     char *problem;      /* ... but this: NULL when stored */
     int64_t size_bytes;
@@ -32,6 +33,7 @@ struct artifact_query {
     const char *id;           /* exactly this one, or the SHA-256 of its bytes; NULL: any */
     const char *kernel_id;    /* NULL: of any */
     const char *execution_id; /* NULL: of any */
+    const char *principal;    /* NULL: of any */
     int64_t after;            /* position; 0: from the start */
     int64_t limit;            /* at least 1 */
 };

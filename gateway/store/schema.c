@@ -31,6 +31,11 @@ static const char *const steps[] = {
     "CREATE UNIQUE INDEX executions_by_key ON executions (sandbox_id, idempotency_key)"
     " WHERE idempotency_key IS NOT NULL;"
     "CREATE INDEX executions_open ON executions (position) WHERE ended IS NULL;",
+    "CREATE TABLE tokens ("
+    " id TEXT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL UNIQUE,"
+    " principal TEXT NOT NULL, role TEXT NOT NULL, scopes TEXT NOT NULL, created TEXT NOT NULL,"
+    " expires INTEGER NOT NULL, revoked TEXT, minted_by TEXT);"
+    "ALTER TABLE artifacts ADD COLUMN principal TEXT NOT NULL DEFAULT 'owner';",
 };
 
 bool schema_migrate(struct database *db, struct err *e)

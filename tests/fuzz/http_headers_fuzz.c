@@ -31,7 +31,8 @@ bool fuzz_one(struct bytes input)
                             .cookie = text,
                             .cookie_name = "warmcell-1",
                             .cookie_counts = true};
-    enum credential found = auth_check(auth, &c);
+    struct principal who;
+    enum credential found = auth_check(auth, &c, &who);
     REQUIRE(found == CREDENTIAL_NONE || may_be_right(text, auth));
     bool host = origin_host_allowed(policy, text);
     REQUIRE(!host || strcasestr(text, "localhost") || strstr(text, "127.") || strchr(text, '['));

@@ -1,0 +1,193 @@
+/* /v1/tokens: mint, list, revoke.
+ *
+ * A token is {"id", "name", "principal", "role", "scopes", "created", "expires", "minted_by"}; the
+ * answer to its minting alone has "token", the secret. */
+#include "gateway/core/token.h"
+#include "gateway/dialect/v1.h"
+#include "gateway/net/doc.h"
+#include "gateway/net/server.h"
+#include "protocol/json.h"
+#include "protocol/memory.h"
+
+static json_t *text_or_null(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *token_model(const struct token *t)
+{
+    const struct principal *p = token_principal(t);
+    char expires[TIME_TEXT] = "";
+    if (p->expires_s)
+        time_text((struct timespec){.tv_sec = (time_t)p->expires_s}, expires);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o}", "id", token_id(t), "name",
+                     token_name(t), "principal", p->name, "role", role_name(p->role), "scopes",
+                     scopes_json(p->scopes), "created", token_created(t), "expires",
+                     text_or_null(expires), "minted_by", text_or_null(token_minted_by(t)));
+}
+
+static void on_minted(void *user, const struct token *t, const char *secret, const struct err *e)
+{
+    struct exchange *x = user;
+    if (!t) {
+        exchange_fail(x, e);
+        return;
+    }
+    json_t *model = token_model(t);
+    scoped(string) char *location = xasprintf("%s/v1/tokens/%s", exchange_base_url(x), token_id(t));
+    json_object_set_new(model, "token", json_string(secret));
+    exchange_add_header(x, "Location", location);
+    exchange_add_header(x, "Cache-Control", "no-store");
+    exchange_reply_json(x, 201, model);
+}
+
+static bool read_body(json_t *body, struct token_request *r, struct err *e)
+{
+    r->scopes = json_object_get(body, "scopes");
+    if (json_is_null(r->scopes))
+        r->scopes = NULL;
+    if (r->scopes && !json_is_array(r->scopes))
+        return fail(e, 400, "scopes: must be an array");
+    return field_str(body, "name", OPTIONAL, &r->name, e) &&
+           field_str(body, "principal", OPTIONAL, &r->principal, e) &&
+           field_str(body, "role", OPTIONAL, &r->role, e) &&
+           field_int(body, "expires_in_s", OPTIONAL, 1, TOKEN_EXPIRES_MOST_S, &r->expires_in_s, e);
+}
+
+static void mint(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    struct token_request request = {0};
+    scoped(json) json_t *body = v1_body(x);
+    if (!body)
+        return;
+    if (read_body(body, &request, &e))
+        tokens_mint(core, exchange_principal(x), &request, on_minted, x);
+    else
+        exchange_fail(x, &e);
+}
+
+static void add_model(void *user, const struct token *t)
+{
+    json_array_append_new(user, token_model(t));
+}
+
+static void list(struct exchange *x, void *core)
+{
+    json_t *models = json_array();
+    tokens_each(core, exchange_principal(x), add_model, models);
+    exchange_reply_json(x, 200, json_pack("{s:o, s:n}", "tokens", models, "next"));
+}
+
+static void end_token(struct exchange *x, void *core)
+{
+    struct server *server = exchange_server(x);
+    tokens_revoke(core, exchange_principal(x), exchange_param(x, "id"), v1_removed, x);
+    server_recheck(server);
+}
+
+/* --- what the rows say of themselves */
+
+#define TOKEN_FIELDS                                                                               \
+    TEXT("id", "Of the token.", .format = "uuid"), TEXT("name", "For people; may be empty."),      \
+        TEXT("principal", "Whose it is: what is made with it belongs to them."),                   \
+        TEXT("role", "A `user` sees their own sandboxes alone; an `admin` everything.",            \
+             .words = "user admin"),                                                               \
+        LIST("scopes", NULL, "What it is good for: `read`, `write`, `tokens`, `metrics`.",         \
+             .items = DOC_TEXT),                                                                   \
+        TEXT("created", "When.", .format = "date-time"),                                           \
+        TEXT("expires", "From when on it is good for nothing.", .format = "date-time",             \
+             .null = true),                                                                        \
+        TEXT("minted_by", "The token that it was minted with; with it, it is revoked.",            \
+             .null = true)
+
+static const struct doc_schema token_schema = {
+    .name = "Token",
+    .whole = true,
+    .fields = FIELDS(TOKEN_FIELDS),
+};
+
+static const struct doc_schema new_token_schema = {
+    .name = "NewToken",
+    .whole = true,
+    .fields = FIELDS(TOKEN_FIELDS, TEXT("token", "The secret. Nobody sees it again.")),
+};
+
+static const struct doc_schema tokens_schema = {
+    .name = "Tokens",
+    .whole = true,
+    .fields = FIELDS(LIST("tokens", &token_schema, "In the order in which they were made."),
+                     TEXT("next", "Always null.", .null = true)),
+};
+
+static const struct doc_schema request_schema = {
+    .name = "TokenRequest",
+    .fields = FIELDS(
+        TEXT("name", "For people.", .most = TOKEN_NAME_LIMIT),
+        TEXT("principal", "Only an admin may name another than themselves.",
+             .most = PRINCIPAL_LIMIT),
+        TEXT("role", "No more than the caller's.", .words = "user admin", .initial = "\"user\""),
+        LIST("scopes", NULL, "No more than the caller's.", .items = DOC_TEXT,
+             .initial = "[\"read\", \"write\"]"),
+        INTEGER("expires_in_s", "Seconds; no later than the caller's.", .least = 1,
+                .most = TOKEN_EXPIRES_MOST_S)),
+};
+
+static const struct doc mint_doc = {
+    .tag = "Tokens",
+    .about = "No token has more rights, or a longer life, than the one that it is minted with.",
+    .body = &request_schema,
+    .replies = {{201, "The token and its secret.", .schema = &new_token_schema}},
+    .errors = {{403, "More was asked for than the caller has."}},
+};
+
+static const struct doc list_doc = {
+    .tag = "Tokens",
+    .about = "Those of the caller's principal; for an admin all. Secrets are not kept.",
+    .replies = {{200, "The tokens that are good.", .schema = &tokens_schema}},
+};
+
+static const struct doc revoke_doc = {
+    .tag = "Tokens",
+    .about = "It lets nobody in any more, nor does any token that was minted with it, and what "
+             "they have open is closed.",
+    .path = FIELDS(TEXT("id", "Of the token.")),
+    .replies = {{204, "It is revoked, and that is stored."}},
+};
+
+static const struct route rows[] = {
+    {
+        .method = GET,
+        .pattern = "/v1/tokens",
+        .handler = list,
+        .summary = "The tokens that are good",
+        .reply = "Tokens",
+        .errors = {403},
+        .error_form = ERRORS_PROBLEM,
+        .access = ACCESS_TOKENS,
+        .doc = &list_doc,
+    },
+    {
+        .method = POST,
+        .pattern = "/v1/tokens",
+        .handler = mint,
+        .summary = "Mint a token",
+        .reply = "NewToken",
+        .errors = {400, 403, 413, 503},
+        .error_form = ERRORS_PROBLEM,
+        .access = ACCESS_TOKENS,
+        .doc = &mint_doc,
+    },
+    {
+        .method = DELETE,
+        .pattern = "/v1/tokens/{id}",
+        .handler = end_token,
+        .summary = "Revoke a token",
+        .errors = {403, 404, 503},
+        .error_form = ERRORS_PROBLEM,
+        .access = ACCESS_TOKENS,
+        .doc = &revoke_doc,
+    },
+};
+
+const struct route_table v1_token_routes = {rows, countof(rows)};
