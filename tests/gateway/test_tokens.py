@@ -244,7 +244,7 @@ def test_a_foreign_sandbox_is_not_there(gateway: Gateway, ada: Gateway, bob: Gat
     routes = routes_below(gateway, "/v1/sandboxes/{id}")
     assert len(routes) > 30
     for method, rest in routes:
-        body = {} if method in ("POST", "PATCH") and "/files/" not in rest else None
+        body: Any = {} if method in ("POST", "PATCH") and "/files/" not in rest else None
         same_as_nothing(bob, method, "/v1/sandboxes/{}" + rest, made["id"], body)
     assert bob.get("/v1/sandboxes").json()["sandboxes"] == []
     assert [one["id"] for one in ada.get("/v1/sandboxes").json()["sandboxes"]] == [made["id"]]
