@@ -1,5 +1,6 @@
 /* The heads of all records are looked at once, as they come; every INDEX_STEP-th is remembered, so
- * that a reader finds any number within a few of them. */
+ * that a reader finds any number within a few of them. The file of a command that has ended is open
+ * only while it is read: there may be many of them. */
 #include "gateway/core/run_log.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 
 struct run_log {
     char *path;
-    int fd;
+    int fd;           /* -1: closed */
     uint64_t scanned; /* offset behind the last whole record */
     uint64_t last;
     uint64_t bytes[2];
@@ -39,11 +40,24 @@ struct run_log *run_log_open(const char *path, struct err *e)
     return l;
 }
 
+static void close_file(struct run_log *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+}
+
+static void close_if_ended(struct run_log *l)
+{
+    if (l->end)
+        close_file(l);
+}
+
 void run_log_free(struct run_log *l)
 {
     if (!l)
         return;
-    close(l->fd);
+    close_file(l);
     json_decref(l->end);
     free(l->index);
     free(l->path);
@@ -94,6 +108,8 @@ bool run_log_next(struct bytes *rest, struct record *out, struct bytes *text)
 static struct bytes read_at(struct run_log *l, uint64_t offset, char *into, size_t len)
 {
     ssize_t got;
+    if (l->fd < 0)
+        l->fd = open(l->path, O_RDONLY | O_CLOEXEC);
     do
         got = pread(l->fd, into, len, (off_t)offset);
     while (got < 0 && errno == EINTR);
@@ -138,6 +154,7 @@ bool run_log_refresh(struct run_log *l)
         more = more && at > begin && !l->end;
         l->scanned += (uint64_t)(at - begin);
     }
+    close_if_ended(l);
     return l->last > before;
 }
 
@@ -149,7 +166,7 @@ static void step(struct run_cursor *cursor, const struct record *record)
         cursor->bytes[record->kind == RECORD_STDERR] += record->len;
 }
 
-bool run_log_find(struct run_log *l, struct run_cursor *cursor)
+static bool find(struct run_log *l, struct run_cursor *cursor)
 {
     uint64_t wanted = cursor->next ? cursor->next : 1;
     if (wanted > l->last)
@@ -168,9 +185,16 @@ bool run_log_find(struct run_log *l, struct run_cursor *cursor)
     return true;
 }
 
+bool run_log_find(struct run_log *l, struct run_cursor *cursor)
+{
+    bool found = find(l, cursor);
+    close_if_ended(l);
+    return found;
+}
+
 bool run_log_read(struct run_log *l, struct run_cursor *cursor, struct buffer *out, size_t want)
 {
-    if (!run_log_find(l, cursor))
+    if (!find(l, cursor))
         return false;
     size_t most = want + RECORD_HEAD_BYTES + RECORD_LIMIT_BYTES;
     if (most > l->scanned - cursor->offset)
@@ -182,6 +206,7 @@ bool run_log_read(struct run_log *l, struct run_cursor *cursor, struct buffer *o
     while ((size_t)(rest.data - begin) < want && run_log_next(&rest, &record, &text))
         step(cursor, &record);
     out->len = before + (size_t)(rest.data - begin);
+    close_if_ended(l);
     return out->len > before;
 }
 

@@ -134,6 +134,11 @@ static void its_end(void **state)
     add(p, RECORD_ENDED, "{\"status\":\"exited\",\"exit_code\":3}");
     run_log_refresh(p->reader);
     assert_int_equal(json_integer_value(json_object_get(run_log_end(p->reader), "exit_code")), 3);
+    int fd = open(p->path, O_RDONLY); /* the reader's is closed; but it reads on */
+    assert_int_equal(fd, p->writer.fd + 1);
+    close(fd);
+    scoped(string) char *all = read_from(p, 2, 1);
+    assert_string_equal(all, "2:{\"status\":\"exited\",\"exit_code\":3}");
     assert_true(run_log_ended_us(p->reader) >= run_log_started_us(p->reader));
 }
 
