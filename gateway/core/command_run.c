@@ -58,7 +58,7 @@ bool command_run_read(struct command_run *r, struct run_cursor *cursor, struct b
 struct command_run *command_runs_find(const struct sandbox *s, const char *id, struct err *e)
 {
     for (struct command_run *r = s->runs; r; r = r->next)
-        if (!r->started && !r->forgetting && strcmp(r->id, id) == 0)
+        if (!r->starters && !r->forgetting && strcmp(r->id, id) == 0)
             return r;
     fail(e, 404, "sandbox %.100s has no command %.100s", s->id, id);
     return NULL;
@@ -68,7 +68,7 @@ void command_runs_each(const struct sandbox *s, void (*each)(void *user, struct 
                        void *user)
 {
     for (struct command_run *r = s->runs; r; r = r->next)
-        if (!r->started && !r->forgetting)
+        if (!r->starters && !r->forgetting)
             each(user, r);
 }
 
@@ -226,10 +226,14 @@ static void tell_gone(struct command_run *r)
 
 static void tell_started(struct command_run *r, const struct err *e)
 {
-    void (*started)(void *user, struct command_run *run, const struct err *why) = r->started;
-    r->started = NULL;
-    if (started)
-        started(r->started_user, e ? NULL : r, e);
+    struct run_starter *starter = r->starters;
+    r->starters = NULL;
+    while (starter) {
+        struct run_starter *next = starter->next;
+        starter->done(starter->user, e ? NULL : r, e);
+        free(starter);
+        starter = next;
+    }
 }
 
 static void tell_forgotten(struct command_run *r, const struct err *e)
@@ -280,7 +284,7 @@ static bool was_refused(struct command_run *r)
 {
     json_t *end = run_log_end(r->log);
     json_int_t status = json_integer_value(json_object_get(end, "refused"));
-    if (r->started && !run_log_started_us(r->log) && strcmp(command_run_status(r), "lost") == 0)
+    if (r->starters && !run_log_started_us(r->log) && strcmp(command_run_status(r), "lost") == 0)
         status = 503;
     const char *reason = json_string_value(json_object_get(end, "reason"));
     struct err e;

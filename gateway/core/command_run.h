@@ -15,6 +15,7 @@ enum command_limits {
     COMMAND_WORD_LIMIT_BYTES = 128 * 1024 - 1, /* Linux takes no longer one */
     COMMAND_WORDS_LIMIT_BYTES = 1024 * 1024,   /* all of them, each with a NUL */
     COMMAND_CWD_LIMIT_BYTES = 4095,
+    COMMAND_KEY_LIMIT_BYTES = 255,
     COMMAND_STDIN_LIMIT_BYTES = 16 * 1024 * 1024, /* of one request */
     COMMANDS_RUNNING_MOST = 64,                   /* of a sandbox */
     COMMANDS_KEPT_MOST = 256,                     /* of a sandbox, those that run too */
@@ -34,10 +35,13 @@ struct command_request {
     bool stdin_open;    /* more may follow */
     bool background;    /* is only remembered */
     int64_t deadline_ms;
+    const char *key;   /* the same one with the same body is the same command */
+    struct bytes body; /* of the request; looked at with a key only */
 };
 
 /* done is called once: when it runs, or its program could not be had (which its end says); or with
- * NULL and why: 400 the request; 403 so many run already; 409 the sandbox ends; 502, 503. */
+ * NULL and why: 400 the request; 403 so many run already; 409 the sandbox ends; 422 the key came
+ * with another body; 502, 503. */
 void command_runs_start(struct sandbox *s, const struct command_request *request,
                         void (*done)(void *user, struct command_run *r, const struct err *e),
                         void *user);

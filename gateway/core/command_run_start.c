@@ -2,6 +2,7 @@
  * started. */
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,8 +15,10 @@
 #include "gateway/log.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
+#include "protocol/utf8.h"
 
-#define WORKSPACE "/workspace"
+#define WORKSPACE   "/workspace"
+#define SHA256_TEXT (2 * SHA256_DIGEST_LENGTH + 1)
 
 /* --- what is asked */
 
@@ -53,6 +56,10 @@ static bool check_request(const struct command_request *q, struct err *e)
         return fail(e, 400, "cwd: must be 1 to %d bytes long", COMMAND_CWD_LIMIT_BYTES);
     if (q->input.len > COMMAND_STDIN_LIMIT_BYTES)
         return fail(e, 400, "stdin: longer than %d bytes", COMMAND_STDIN_LIMIT_BYTES);
+    if (q->key &&
+        (!*q->key || strlen(q->key) > COMMAND_KEY_LIMIT_BYTES || !utf8_valid(bytes_of(q->key))))
+        return fail(e, 400, "Idempotency-Key: must be 1 to %d bytes of UTF-8",
+                    COMMAND_KEY_LIMIT_BYTES);
     return !q->env || environment_check(q->env, e);
 }
 
@@ -136,14 +143,25 @@ static json_t *plan_of(const struct sandbox *s, const struct command_request *q)
                      (json_int_t)s->core->settings->core.lease_s, "stdin_open", q->stdin_open);
 }
 
+static void sha256_hex(struct bytes data, char out[SHA256_TEXT])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)(data.data ? data.data : ""), data.len, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
 static json_t *record_of(const struct sandbox *s, const struct command_request *q)
 {
-    char created[TIME_TEXT];
+    char created[TIME_TEXT], sha256[SHA256_TEXT] = "";
+    if (q->key)
+        sha256_hex(q->body, sha256);
     time_now_text(created);
     int64_t deadline_ms = deadline_of(s, q);
-    return json_pack("{s:O?, s:s?, s:s, s:b, s:o, s:s}", "argv", q->argv, "shell", q->shell, "cwd",
-                     q->cwd ? q->cwd : WORKSPACE, "background", q->background, "deadline_ms",
-                     deadline_ms > 0 ? json_integer(deadline_ms) : json_null(), "created", created);
+    return json_pack("{s:O?, s:s?, s:s, s:b, s:o, s:s, s:s?, s:s}", "argv", q->argv, "shell",
+                     q->shell, "cwd", q->cwd ? q->cwd : WORKSPACE, "background", q->background,
+                     "deadline_ms", deadline_ms > 0 ? json_integer(deadline_ms) : json_null(),
+                     "created", created, "idempotency_key", q->key, "body_sha256", sha256);
 }
 
 static bool write_file(const char *path, struct bytes text, struct err *e)
@@ -202,6 +220,38 @@ static bool launch(struct command_run *r, const struct command_request *q, const
     return true;
 }
 
+/* The command that was asked for with the key. */
+static struct command_run *known(struct sandbox *s, const char *key)
+{
+    struct command_run *r = key ? s->runs : NULL;
+    while (r) {
+        const char *own = json_string_value(json_object_get(r->record, "idempotency_key"));
+        if (!r->forgetting && own && strcmp(own, key) == 0)
+            return r;
+        r = r->next;
+    }
+    return NULL;
+}
+
+static bool same_body(const struct command_run *r, const struct command_request *q, struct err *e)
+{
+    char sha256[SHA256_TEXT];
+    sha256_hex(q->body, sha256);
+    const char *own = json_string_value(json_object_get(r->record, "body_sha256"));
+    return (own && strcmp(own, sha256) == 0) ||
+           fail(e, 422, "Idempotency-Key: command %s was asked for with it and another body",
+                r->id);
+}
+
+static void add_starter(struct command_run *r,
+                        void (*done)(void *user, struct command_run *r, const struct err *e),
+                        void *user)
+{
+    struct run_starter *starter = xmalloc(sizeof *starter);
+    *starter = (struct run_starter){r->starters, done, user};
+    r->starters = starter;
+}
+
 static bool begin(struct command_run *r, const struct command_request *q, struct err *e)
 {
     struct sandbox *s = r->sandbox;
@@ -222,13 +272,23 @@ void command_runs_start(struct sandbox *s, const struct command_request *request
 {
     struct err e;
     char id[UUID_TEXT];
-    if (!check_request(request, &e) || !check_room(s, &e)) {
+    struct command_run *r = NULL;
+    if (!check_request(request, &e) ||
+        ((r = known(s, request->key)) ? !same_body(r, request, &e) : !check_room(s, &e))) {
         done(user, NULL, &e);
+        return;
+    }
+    if (r && !r->starters) {
+        done(user, r, NULL);
+        return;
+    }
+    if (r) {
+        add_starter(r, done, user);
         return;
     }
     forget_oldest(s);
     uuid_make(id);
-    struct command_run *r = run_new(s, id);
+    r = run_new(s, id);
     if (!begin(r, request, &e)) {
         scoped(string) char *parent = xasprintf("%s/%s/commands", s->core->sandboxes_dir, s->id);
         folder_remove(s->core, parent, id, NULL, NULL);
@@ -238,7 +298,6 @@ void command_runs_start(struct sandbox *s, const struct command_request *request
     }
     r->next = s->runs;
     s->runs = r;
-    r->started = done;
-    r->started_user = user;
+    add_starter(r, done, user);
     log_info("command starts", F_STR("sandbox", s->id), F_STR("command", r->id));
 }

@@ -13,6 +13,13 @@ struct run_ask {
     void *user;
 };
 
+/* Who asked for it, and waits until it runs. */
+struct run_starter {
+    struct run_starter *next;
+    void (*done)(void *user, struct command_run *r, const struct err *e);
+    void *user;
+};
+
 struct command_watch {
     struct command_watch *next;
     struct command_run *run;
@@ -38,9 +45,8 @@ struct command_run {
     struct run_ask *asks;
 
     struct command_watch *watches;
-    uint64_t told; /* the last record that they know of */
-    void (*started)(void *user, struct command_run *r, const struct err *e); /* NULL: told */
-    void *started_user;
+    uint64_t told;                /* the last record that they know of */
+    struct run_starter *starters; /* NULL: all are told */
     void (*forgotten)(void *user, const struct err *e);
     void *forgotten_user;
     bool forgetting;

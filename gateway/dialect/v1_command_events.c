@@ -169,17 +169,6 @@ void v1_command_stream(struct exchange *x, struct command_run *r, enum v1_stream
 
 /* --- GET …/events */
 
-static bool read_number(const char *text, const char *name, uint64_t *out, struct err *e)
-{
-    char *end;
-    if (!text)
-        return true;
-    if (*text < '0' || *text > '9' || strlen(text) > 18)
-        return fail(e, 400, "%s: must be the number of an event", name);
-    *out = strtoull(text, &end, 10);
-    return !*end || fail(e, 400, "%s: must be the number of an event", name);
-}
-
 static bool read_flag(const char *text, const char *name, bool *out, struct err *e)
 {
     if (!text)
@@ -194,18 +183,16 @@ void v1_command_events(struct exchange *x, void *core)
 {
     struct err e = {0};
     struct command_run *r = v1_command_find(x, core);
-    enum v1_stream form = v1_command_accepts(x);
-    uint64_t after = 0, seen = 0;
+    enum v1_stream form = v1_stream_wanted(x);
+    uint64_t after = 0;
     bool base64 = false, follow = true;
     if (!r)
         return;
-    if (!read_number(exchange_query(x, "after"), "after", &after, &e) ||
-        !read_number(exchange_header(x, "last-event-id"), "Last-Event-ID", &seen, &e) ||
+    if (!v1_events_after(x, &after, &e) ||
         !read_flag(exchange_query(x, "follow"), "follow", &follow, &e) ||
         !v1_command_encoding(exchange_query(x, "encoding"), &base64, &e)) {
         exchange_fail(x, &e);
         return;
     }
-    v1_command_stream(x, r, form == STREAM_NONE ? STREAM_LINES : form, base64,
-                      seen > after ? seen : after, follow, 200);
+    v1_command_stream(x, r, form == STREAM_NONE ? STREAM_LINES : form, base64, after, follow, 200);
 }

@@ -78,6 +78,7 @@ static json_t *model(const struct command_run *r)
 {
     json_t *m = v1_command_outcome(r);
     json_object_update(m, command_run_record(r));
+    json_object_del(m, "body_sha256");
     json_object_set_new(m, "id", json_string(command_run_id(r)));
     json_object_set_new(m, "last_event",
                         json_integer((json_int_t)run_log_last(command_run_log(r))));
@@ -157,27 +158,6 @@ struct command_run *v1_command_find(struct exchange *x, struct core *core)
     if (s && !r)
         exchange_fail(x, &e);
     return r;
-}
-
-/* One of a list of media types, whatever its parameters say. */
-static bool accepts(const char *list, const char *type)
-{
-    size_t len = strlen(type);
-    for (const char *at = list; at && *at; at += *at == ',') {
-        at += strspn(at, " \t,");
-        if (strncasecmp(at, type, len) == 0 && strchr(" \t;,", at[len])) /* also its end */
-            return true;
-        at += strcspn(at, ",");
-    }
-    return false;
-}
-
-enum v1_stream v1_command_accepts(const struct exchange *x)
-{
-    const char *accept = exchange_header(x, "accept");
-    return accepts(accept, "text/event-stream")      ? STREAM_EVENTS
-           : accepts(accept, "application/x-ndjson") ? STREAM_LINES
-                                                     : STREAM_NONE;
 }
 
 /* --- POST …/commands */
@@ -280,7 +260,8 @@ static bool read_request(json_t *body, struct command_request *q, struct buffer 
 static void create(struct exchange *x, void *core)
 {
     struct err e = {0};
-    struct command_request request = {0};
+    struct command_request request = {.key = exchange_header(x, "idempotency-key"),
+                                      .body = exchange_body(x)};
     scoped(buffer) struct buffer input = {0};
     bool base64 = false;
     struct sandbox *s = find_sandbox(x, core);
@@ -294,7 +275,7 @@ static void create(struct exchange *x, void *core)
     struct waiting *w = xcalloc(1, sizeof *w);
     *w = (struct waiting){.x = x,
                           .core = core,
-                          .form = v1_command_accepts(x),
+                          .form = v1_stream_wanted(x),
                           .background = request.background,
                           .base64 = base64};
     command_runs_start(s, &request, on_started, w);
@@ -408,7 +389,7 @@ static const struct route rows[] = {
      create,
      "Run a program: wait for its end, stream its events, or leave it in the background",
      "Command",
-     {400, 403, 404, 409, 413, 502, 503},
+     {400, 403, 404, 409, 413, 422, 502, 503},
      THE_REST,
      &v1_commands_create_doc},
     {GET,

@@ -4,6 +4,7 @@
 
 #include "gateway/core/command_run.h"
 #include "gateway/core/core.h"
+#include "gateway/dialect/v1_executions.h"
 #include "gateway/net/exchange.h"
 
 /* The command that the path names. NULL: the exchange was answered. */
@@ -16,10 +17,6 @@ void v1_base64(struct buffer *out, struct bytes data); /* appends */
 /* status, exit_code, signal, reason, bytes, started, ended, run_ms: of the model and of the event
  * of its end. Given. */
 json_t *v1_command_outcome(const struct command_run *r);
-
-enum v1_stream { STREAM_NONE, STREAM_LINES, STREAM_EVENTS };
-/* What Accept asks for: NDJSON, server-sent events, or neither. */
-enum v1_stream v1_command_accepts(const struct exchange *x);
 
 /* Answers with the events behind `after`, to the end of the command; without follow those that are
  * there now. */

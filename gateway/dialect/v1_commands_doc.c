@@ -59,6 +59,7 @@ static const struct doc_schema command = {
         TEXT("shell", "As in the request.", .null = true), TEXT("cwd", "Where it runs."),
         BOOLEAN("background", "As in the request."),
         INTEGER("deadline_ms", "What holds of the request's and the sandbox's.", .null = true),
+        TEXT("idempotency_key", "That it was asked for with.", .null = true),
         TEXT("stdout", "Its first 4 MiB. Only where one command alone is asked for, as all that "
                        "follows."),
         TEXT("stderr", "Its first 4 MiB."),
@@ -117,7 +118,10 @@ const struct doc v1_commands_create_doc = {
     .about = "A command ends with its first process: whatever that left is killed then. It does "
              "not belong to a connection: a client that goes away ends nothing.",
     .path = v1_in_sandbox,
-    .headers = FIELDS(ACCEPT),
+    .headers =
+        FIELDS(TEXT("Idempotency-Key", "The same key with the same body is the same command.",
+                    .least = 1, .most = 255),
+               ACCEPT),
     .body = &request,
     .body_example = "{\"shell\": \"ls -l | wc -l\"}",
     .body_must = true,
@@ -130,7 +134,8 @@ const struct doc v1_commands_create_doc = {
                 REPLY(202, "", .schema = &event, .type = "application/x-ndjson"),
                 REPLY(202, "", .type = "text/event-stream")},
     .errors = {{403, "64 commands run in the sandbox."},
-               {409, "The sandbox does not run, or the command was forgotten meanwhile."}},
+               {409, "The sandbox does not run, or the command was forgotten meanwhile."},
+               {422, "The key came with another body before."}},
 };
 
 const struct doc v1_command_show_doc = {

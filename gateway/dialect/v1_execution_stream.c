@@ -31,20 +31,26 @@ enum v1_stream v1_stream_wanted(const struct exchange *x)
     return STREAM_NONE;
 }
 
+static bool read_number(const char *text, const char *name, uint64_t *out, struct err *e)
+{
+    size_t len = text ? strlen(text) : 1;
+    *out = 0;
+    if (len == 0 || len > 18 || (text && strspn(text, "0123456789") != len))
+        return fail(e, 400, "%s: must be a number", name);
+    if (text)
+        *out = strtoull(text, NULL, 10);
+    return true;
+}
+
+/* An EventSource that comes back asks for the same URL, and says besides where it was. */
 bool v1_events_after(const struct exchange *x, uint64_t *after, struct err *e)
 {
-    const char *text = exchange_query(x, "after"), *name = "after";
-    if (!text) {
-        text = exchange_header(x, "last-event-id");
-        name = "Last-Event-ID";
-    }
-    *after = 0;
-    if (!text)
-        return true;
-    size_t len = strlen(text);
-    if (len == 0 || len > 18 || strspn(text, "0123456789") != len)
-        return fail(e, 400, "%s: must be a number", name);
-    *after = strtoull(text, NULL, 10);
+    uint64_t seen;
+    if (!read_number(exchange_query(x, "after"), "after", after, e) ||
+        !read_number(exchange_header(x, "last-event-id"), "Last-Event-ID", &seen, e))
+        return false;
+    if (seen > *after)
+        *after = seen;
     return true;
 }
 

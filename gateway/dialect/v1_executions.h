@@ -37,7 +37,7 @@ enum v1_stream v1_stream_wanted(const struct exchange *x);
 void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
                      uint64_t after);
 
-/* ?after=, or what an EventSource says as it comes back; 400. */
+/* ?after=, or what an EventSource says as it comes back, whichever is further; 400. */
 bool v1_events_after(const struct exchange *x, uint64_t *after, struct err *e);
 
 /* A JSON text of ours as the reply. */

@@ -556,6 +556,32 @@ def test_bad_questions(gateway: Gateway, path: str) -> None:
     assert gateway.request("GET", path, auth=False).status == 401
 
 
+def test_an_idempotency_key(gateway: Gateway, path: str) -> None:
+    key = {"Idempotency-Key": f"k {uuid.uuid4()}"}
+
+    def ask(body: dict[str, Any], **more: str) -> Answer:
+        return gateway.request("POST", path, body, {**key, **more})
+
+    script = {"shell": "echo once >> once; read x; wc -l < once", "stdin_open": True}
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(ask, script, **LINES) for _ in range(6)]
+        processes.until(lambda: gateway.get(path).json()["commands"][0]["status"] == "running",
+                        "it runs")  # fmt: skip
+        made = gateway.get(path).json()["commands"][0]
+        assert made["idempotency_key"] == key["Idempotency-Key"]
+        assert ask(script | {"cwd": "."}).status == 422
+        assert gateway.request("POST", f"{path}/{made['id']}/stdin", b"go\n").status == 204
+        answers = [one.result() for one in asked]
+    assert {one.headers["location"] for one in answers} == {f"{path}/{made['id']}"}
+    assert all(text_of(events_of(one)) == "1\n" for one in answers)
+    assert ask(script).json()["id"] == made["id"]
+    for bad in ("", "x" * 256, "é"):  # http.client sends Latin-1
+        answer = gateway.request("POST", path, script, {"Idempotency-Key": bad})
+        assert (answer.status, "Idempotency-Key: must be" in answer.json()["detail"]) == (400, True)
+    assert gateway.request("DELETE", f"{path}/{made['id']}").status == 204
+    assert ask({"argv": ["true"]}).status == 200
+
+
 def test_so_many_run(gateway: Gateway) -> None:
     sandbox = create(gateway)
     path = f"/v1/sandboxes/{sandbox['id']}/commands"
