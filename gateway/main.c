@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/cli/cli.h"
 #include "gateway/core/core.h"
 #include "gateway/core/token.h"
 #include "gateway/dialect/tables.h"
@@ -60,12 +61,31 @@ static const char options_page_head[] =
     "`drain_s`.\n"
     "The spellings with a dot are those of Jupyter Kernel Gateway.\n\n";
 
+static const char cli_page_head[] =
+    "# The command-line tool\n\n"
+    "These subcommands of `warmcell` are clients of a gateway that runs. This page is what\n"
+    "`warmcell options --cli` prints.\n\n"
+    "- Without `--url` they speak to the gateway of this user that runs: each gateway leaves a "
+    "file\n"
+    "  that this user alone can read, with its URL and token, in the usual runtime folder. With "
+    "the\n"
+    "  `--url` of such a gateway its token is found, too. A Unix socket of the same user needs "
+    "none.\n"
+    "- A sandbox is named by its id or by the first characters of it, four or more.\n"
+    "- The exit status is 0; 1: it failed; 2: wrong usage; 3: no gateway was reached. One sentence "
+    "on\n"
+    "  stderr says why. What runs a program ends with the program's own status.\n"
+    "- Colours are for terminals, and for none when `NO_COLOR` is set.\n\n";
+
 static int options_main(char *const *args, size_t count)
 {
     struct buffer text = {0};
     if (count == 1 && strcmp(args[0], "--markdown") == 0) {
         buffer_add_text(&text, options_page_head);
         option_markdown(&serve_options, &text);
+    } else if (count == 1 && strcmp(args[0], "--cli") == 0) {
+        buffer_add_text(&text, cli_page_head);
+        cli_markdown(&text);
     } else {
         option_help(&serve_options, &text);
     }
@@ -87,7 +107,8 @@ static const struct command {
      "keep a Python warm, so that JupyterLab's kernels start in milliseconds; --status, --stop"},
     {"doctor", doctor_main,
      "what this machine can do for sandboxes, with the remedy of what it lacks; --json"},
-    {"options", options_main, "list the options of serve; --markdown as docs/options.md"},
+    {"options", options_main,
+     "list the options of serve; --markdown as docs/options.md, --cli as docs/cli.md"},
     {"version", version_main, "print the version"},
     {"help", help_main, "this text"},
 };
@@ -100,6 +121,8 @@ static int help_main(char *const *args, size_t count)
     buffer_add_text(&text, "Usage: warmcell [COMMAND] [OPTION]...\n\nCommands:\n");
     for (size_t i = 0; i < countof(commands); i++)
         buffer_printf(&text, "  %-12s %s\n", commands[i].name, commands[i].help);
+    buffer_add_text(&text, "\nClients of a gateway that runs, each with --help:\n");
+    cli_help(&text);
     buffer_add_text(&text, "\nOptions of serve:\n");
     option_help(&serve_options, &text);
     buffer_add_text(&text, "\nOptions of kernelspec install:\n");
@@ -113,6 +136,8 @@ int main(int argc, char **argv)
 {
     char *const *args = argv + 1;
     size_t count = argc > 1 ? (size_t)argc - 1 : 0;
+    if (count && cli_knows(args[0]))
+        return cli_main(args, count);
     for (size_t i = 0; i < count; i++)
         if (strcmp(args[i], "--help") == 0 || strcmp(args[i], "-h") == 0)
             return help_main(NULL, 0);

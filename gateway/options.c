@@ -228,7 +228,7 @@ static char *folder_of(const char *name, const char *fallback)
     return xasprintf("%s%s/warmcell", home && *home ? home : "", fallback);
 }
 
-static char *default_runtime_dir(void)
+char *options_runtime_dir(void)
 {
     const char *value = getenv("XDG_RUNTIME_DIR");
     if (value && value[0] == '/' && access(value, W_OK) == 0)
@@ -290,7 +290,7 @@ static bool settle(struct settings *s, struct err *e)
     if (!s->core.state_dir)
         s->core.state_dir = folder_of("XDG_STATE_HOME", "/.local/state");
     if (!s->core.runtime_dir)
-        s->core.runtime_dir = default_runtime_dir();
+        s->core.runtime_dir = options_runtime_dir();
     if (!s->core.python)
         s->core.python = options_find_python();
     return settle_base_url(&s->net, e) && settle_token(&s->net, e);

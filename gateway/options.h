@@ -14,6 +14,10 @@ extern const struct option_table serve_options;
 bool options_resolve(char *const *args, size_t count, struct settings *out, struct err *e);
 void settings_free(struct settings *s);
 
+/* The runtime folder when none is named: $XDG_RUNTIME_DIR/warmcell, else /tmp/warmcell-UID. Given
+ * to the caller. */
+char *options_runtime_dir(void);
+
 /* The Python that kernels get when none is named: of VIRTUAL_ENV, of the source tree when run from
  * its build tree, else python3 on PATH. Absolute, given to the caller; "" when there is none. */
 char *options_find_python(void);

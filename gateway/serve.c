@@ -13,6 +13,7 @@
 #include "gateway/log.h"
 #include "gateway/net/server.h"
 #include "gateway/options.h"
+#include "gateway/server_record.h"
 
 struct gateway {
     struct settings settings;
@@ -62,6 +63,18 @@ static void announce(const struct gateway *g)
     log_info("listening", F_STR("url", server_url(g->server)));
 }
 
+/* Without it this gateway works as well: its user's tools have to be told where it is. */
+static void leave_record(const struct gateway *g)
+{
+    struct err e = {0};
+    char url[512];
+    snprintf(url, sizeof url, "%s", server_url(g->server));
+    const struct server_record record = {url, g->settings.net.base_url, g->settings.net.token};
+    scoped(string) char *dir = options_runtime_dir();
+    if (!server_record_write(dir, &record, &e))
+        log_warn("tools of this user will not find this gateway", F_STR("why", e.text));
+}
+
 /* Leaves nothing in the loop. The server goes first: its last sockets tell the service that they
  * close. */
 static void finish(struct gateway *g)
@@ -90,12 +103,19 @@ static void remove_traces(const struct gateway *g)
         unlink(g->settings.net.socket);
 }
 
+static void remove_record(void)
+{
+    scoped(string) char *dir = options_runtime_dir();
+    server_record_remove(dir);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct gateway *g = handle->data;
     if (g->ending) {
         log_warn("ending at once", F_INT("signal", number));
         remove_traces(g);
+        remove_record();
         _exit(1);
     }
     log_info("ending", F_INT("signal", number));
@@ -127,6 +147,7 @@ static bool start(struct gateway *g, struct err *e)
     g->served = g->service->open(&g->settings, &g->loop, g->server, e);
     if (!g->served)
         return false;
+    leave_record(g);
     if (*g->settings.net.port_file &&
         !write_port_file(g->settings.net.port_file, server_port(g->server), e))
         return false;
@@ -152,6 +173,7 @@ static int run(struct gateway *g)
     }
     uv_run(&g->loop, UV_RUN_DEFAULT);
     uv_loop_close(&g->loop);
+    remove_record();
     if (ok)
         remove_traces(g);
     return ok ? 0 : 1;

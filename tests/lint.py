@@ -52,6 +52,17 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
         "gateway/dialect/",
         "gateway/web/",
     ),
+    "gateway/cli/": (
+        "protocol/",
+        *BASE,
+        "gateway/ini.h",
+        "gateway/option.h",
+        "gateway/options.h",
+        "gateway/server_record.h",
+        "gateway/net/url.h",
+        "gateway/core/bundle.h",
+        "gateway/cli/",
+    ),
     "gateway/": ("protocol/", "sandbox/", "gateway/"),
     "tests/": ("protocol/", "sandbox/", "kernel/", "gateway/", "tests/"),
 }

@@ -1,0 +1,54 @@
+/* One HTTP request to the gateway and its reply, on a connection of its own; blocking. */
+#ifndef WARMCELL_GATEWAY_CLI_CALL_H
+#define WARMCELL_GATEWAY_CLI_CALL_H
+
+#include <jansson.h>
+
+#include "gateway/cli/target.h"
+#include "protocol/bytes.h"
+#include "protocol/memory.h"
+
+#define CALL_BODY_FOLLOWS_CHUNKED (-1)
+#define CALL_ANSWER_LIMIT_BYTES   (64 * 1024 * 1024)
+
+struct call;
+
+/* All borrowed during call_send. */
+struct call_request {
+    const char *method;
+    const char *path;   /* encoded, "/v1/…", with the query; the base url is put before it */
+    const char *accept; /* NULL: any */
+    const char *content_type; /* NULL: none */
+    struct bytes body;
+    bool body_follows;    /* body is sent by call_write */
+    int64_t length_bytes; /* of a body that follows; CALL_BODY_FOLLOWS_CHUNKED: nobody knows */
+};
+
+/* Connects and sends head and body. CLI_UNREACHED. */
+struct call *call_send(const struct target *t, const struct call_request *r, struct err *e);
+void call_free(struct call *c);
+SCOPED(call, struct call *, call_free)
+
+/* A piece of a body that follows. False without e->status when the gateway takes no more of it: its
+ * reply says why. */
+bool call_write(struct call *c, struct bytes piece, struct err *e);
+bool call_finish(struct call *c, struct err *e); /* the body's end */
+
+/* Waits for the head of the reply. False: CLI_FAILED, the connection broke; else a status of 400
+ * and above, with the gateway's own sentence. */
+bool call_accepted(struct call *c, struct err *e);
+int call_status(const struct call *c);
+const char *call_location(const struct call *c); /* borrowed; "": the reply has none */
+
+/* Waits for the next piece of the reply's body, borrowed until the next call; empty: its end. */
+bool call_next(struct call *c, struct bytes *piece, struct err *e);
+
+/* Readable when call_next would not wait. */
+int call_fd(const struct call *c);
+
+/* The whole of it for JSON: body (borrowed, NULL: none) is sent, the answer is given to the caller
+ * (NULL with e: refused, or it broke; a JSON null when the reply is empty). */
+json_t *call_json(const struct target *t, const char *method, const char *path, const json_t *body,
+                  struct err *e);
+
+#endif

@@ -1,0 +1,216 @@
+/* The list of verbs, and what is the same for each: its words and options, the gateway that it
+ * speaks to, its exit status. Called by main.c with the words of the command line. */
+#include "gateway/cli/cli.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct option cli_plain_options[3] = {CLI_ROWS};
+
+const struct verb *const cli_verbs[] = {
+    &cli_sandbox_ls,
+    &cli_sandbox_create,
+    &cli_sandbox_rm,
+    NULL,
+};
+
+/* Options that people write with one letter. */
+static const char *const short_flags[][2] = {
+    {"-f", "--follow"},
+    {"-q", "--quiet"},
+};
+
+/* What the words of a command line come to. */
+struct call_words {
+    char *args[CLI_WORDS_LIMIT]; /* borrowed, without those of the verb's name */
+    size_t count;
+    char *const *argv;
+    size_t argv_count;
+    bool dashes; /* there was a "--" */
+    const char *words[CLI_WORDS_LIMIT];
+    size_t word_count;
+};
+
+/* How many of args the name of the verb takes; 0: another verb. */
+static size_t match(const struct verb *v, char *const *args, size_t count)
+{
+    const char *rest = v->name;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strcspn(rest, " ");
+        if (strlen(args[i]) != len || strncmp(args[i], rest, len) != 0)
+            return 0;
+        if (!rest[len])
+            return i + 1;
+        rest += len + 1;
+    }
+    return 0;
+}
+
+bool cli_knows(const char *word)
+{
+    size_t len = strlen(word);
+    for (size_t i = 0; cli_verbs[i]; i++)
+        if (strcspn(cli_verbs[i]->name, " ") == len && strncmp(cli_verbs[i]->name, word, len) == 0)
+            return true;
+    return false;
+}
+
+static void usage_line(const struct verb *v, struct buffer *out)
+{
+    buffer_printf(out, "%s%s%s", v->name, *v->words ? " " : "", v->words);
+    if (v->argv)
+        buffer_printf(out, " -- %s", v->argv);
+}
+
+void cli_help(struct buffer *out)
+{
+    for (size_t i = 0; cli_verbs[i]; i++) {
+        buffer_add_text(out, "  ");
+        usage_line(cli_verbs[i], out);
+        buffer_printf(out, "\n      %s\n", cli_verbs[i]->help);
+    }
+}
+
+void cli_markdown(struct buffer *out)
+{
+    const struct option_table common = {cli_plain_options, countof(cli_plain_options)};
+    option_markdown(&common, out);
+    for (size_t i = 0; cli_verbs[i]; i++) {
+        const struct verb *v = cli_verbs[i];
+        buffer_add_text(out, "\n## warmcell ");
+        buffer_printf(out, "%s\n\n`warmcell ", v->name);
+        usage_line(v, out);
+        buffer_printf(out, "`: %s.\n", v->help);
+        for (size_t j = 0; j < v->option_count; j++) {
+            const struct option *row = &v->options[j];
+            if (row->offset < sizeof(struct cli_options))
+                continue;
+            buffer_printf(out, "%s- `--%s`: %s\n", j == countof(cli_plain_options) ? "\n" : "",
+                          row->name, row->help);
+        }
+    }
+}
+
+static int print_help(const struct verb *v)
+{
+    scoped(buffer) struct buffer out = {0};
+    const struct option_table table = {v->options, v->option_count};
+    buffer_add_text(&out, "Usage: warmcell ");
+    usage_line(v, &out);
+    buffer_printf(&out, "\n\n%s\n\nOptions:\n", v->help);
+    option_help(&table, &out);
+    fputs(buffer_text(&out), stdout);
+    return fflush(stdout) == 0 ? 0 : CLI_FAILED;
+}
+
+static int print_family(const char *word)
+{
+    fprintf(stderr, "warmcell: %s is one of:", word);
+    for (size_t i = 0; cli_verbs[i]; i++)
+        if (strncmp(cli_verbs[i]->name, word, strlen(word)) == 0)
+            fprintf(stderr, " warmcell %s%s", cli_verbs[i]->name, cli_verbs[i + 1] ? "," : "");
+    fputc('\n', stderr);
+    return CLI_USAGE;
+}
+
+static char *long_flag(char *arg)
+{
+    for (size_t i = 0; i < countof(short_flags); i++)
+        if (strcmp(arg, short_flags[i][0]) == 0)
+            return (char *)short_flags[i][1];
+    return arg;
+}
+
+/* True also for --help, when *help is set. */
+static bool split(char *const *args, size_t count, struct call_words *out, bool *help,
+                  struct err *e)
+{
+    for (size_t i = 0; i < count && !out->dashes; i++) {
+        if (strcmp(args[i], "--") == 0) {
+            out->dashes = true;
+            out->argv = args + i + 1;
+            out->argv_count = count - i - 1;
+        } else if (strcmp(args[i], "--help") == 0 || strcmp(args[i], "-h") == 0) {
+            *help = true;
+        } else if (out->count == countof(out->args)) {
+            return fail(e, CLI_USAGE, "more than %zu words", countof(out->args));
+        } else {
+            out->args[out->count++] = long_flag(args[i]);
+        }
+    }
+    return true;
+}
+
+static bool check(const struct verb *v, const struct call_words *w, struct err *e)
+{
+    scoped(buffer) struct buffer usage = {0};
+    usage_line(v, &usage);
+    if (w->word_count < v->min_words || w->word_count > v->max_words)
+        return fail(e, CLI_USAGE, "%s words; use: warmcell %s",
+                    w->word_count < v->min_words ? "too few" : "too many", buffer_text(&usage));
+    if (!v->argv && w->dashes)
+        return fail(e, CLI_USAGE, "-- is not expected here; use: warmcell %s", buffer_text(&usage));
+    return true;
+}
+
+static bool act(const struct verb *v, const struct call_words *w, const void *options,
+                int *exit_status, struct err *e)
+{
+    const struct cli_options *common = options;
+    struct target target = {0};
+    struct cli c = {
+        .options = options,
+        .words = w->words,
+        .word_count = w->word_count,
+        .argv = w->argv,
+        .argv_count = w->argv_count,
+        .target = &target,
+        .json = common->json,
+    };
+    bool ok = check(v, w, e) &&
+              (v->offline || target_find(common->url, common->token_file, &target, e)) &&
+              v->run(&c, e);
+    target_free(&target);
+    if (ok && fflush(stdout) != 0)
+        ok = fail_errno(e, CLI_FAILED, "cannot write the output");
+    *exit_status = c.exit_status;
+    return ok;
+}
+
+static int run(const struct verb *v, char *const *args, size_t count)
+{
+    struct call_words w = {0};
+    struct err e = {0};
+    bool help = false;
+    int status = 0;
+    const struct option_table table = {v->options, v->option_count};
+    const struct option_sources sources = {.environment = true};
+    void *options = xcalloc(1, v->options_size);
+    signal(SIGPIPE, SIG_IGN);
+    bool ok = split(args, count, &w, &help, &e);
+    if (ok && !help) {
+        ok = option_parse(&table, w.args, w.count, &sources, options, w.words, countof(w.words),
+                          &w.word_count, &e);
+        if (ok)
+            ok = act(v, &w, options, &status, &e);
+        else
+            e.status = CLI_USAGE;
+    }
+    option_free(&table, options);
+    free(options);
+    if (ok)
+        return help ? print_help(v) : status;
+    fprintf(stderr, "warmcell: %s\n", e.text);
+    return e.status == CLI_USAGE || e.status == CLI_UNREACHED ? e.status : CLI_FAILED;
+}
+
+int cli_main(char *const *args, size_t count)
+{
+    for (size_t i = 0; cli_verbs[i]; i++) {
+        size_t taken = match(cli_verbs[i], args, count);
+        if (taken)
+            return run(cli_verbs[i], args + taken, count - taken);
+    }
+    return print_family(args[0]);
+}

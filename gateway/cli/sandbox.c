@@ -1,0 +1,330 @@
+/* `warmcell sandbox ls|create|rm`, and how a person may name a sandbox. */
+#include "gateway/cli/sandbox.h"
+
+#include <stdio.h>
+
+#include "gateway/cli/cli.h"
+#include "gateway/cli/table.h"
+#include "gateway/net/url.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+#define SHORT_ID_LEAST   4
+#define BODY_LIMIT_BYTES (1024 * 1024)
+
+/* --- naming one */
+
+/* The page that begins behind `after`; NULL: the first. */
+static json_t *list_page(const struct target *t, const char *after, struct err *e)
+{
+    scoped(buffer) struct buffer path = {0};
+    buffer_add_text(&path, "/v1/sandboxes");
+    if (after) {
+        buffer_add_text(&path, "?after=");
+        url_encode_path(&path, bytes_of(after));
+    }
+    return call_json(t, "GET", buffer_text(&path), NULL, e);
+}
+
+/* All models, in an array that is given to the caller. */
+static json_t *list_all(const struct target *t, struct err *e)
+{
+    scoped(json) json_t *all = json_array();
+    scoped(string) char *after = NULL;
+    do {
+        const char *next = NULL;
+        scoped(json) json_t *page = list_page(t, after, e);
+        if (!page || !field_str(page, "next", OPTIONAL, &next, e))
+            return NULL;
+        json_array_extend(all, json_object_get(page, "sandboxes"));
+        free(after);
+        after = next ? xstrdup(next) : NULL;
+    } while (after);
+    return take(&all);
+}
+
+static const char *text_of(const json_t *model, const char *name)
+{
+    const char *text = json_string_value(json_object_get(model, name));
+    return text ? text : "-";
+}
+
+static bool is_uuid(const char *word)
+{
+    return strlen(word) == UUID_TEXT - 1 && id_valid(word);
+}
+
+bool cli_sandbox_find(const struct target *t, const char *word, char id[SANDBOX_ID_TEXT],
+                      struct err *e)
+{
+    const json_t *model;
+    size_t i, found = 0, len = strlen(word);
+    if (is_uuid(word)) {
+        memcpy(id, word, UUID_TEXT);
+        return true;
+    }
+    if (len < SHORT_ID_LEAST)
+        return fail(e, CLI_USAGE, "%.80s: give at least %d characters of a sandbox's id", word,
+                    SHORT_ID_LEAST);
+    scoped(json) json_t *all = list_all(t, e);
+    if (!all)
+        return false;
+    json_array_foreach(all, i, model)
+    {
+        const char *one = text_of(model, "id");
+        if (strncmp(one, word, len) == 0 && strlen(one) < SANDBOX_ID_TEXT) {
+            strcpy(id, one);
+            found++;
+        }
+    }
+    if (found == 0)
+        return fail(e, CLI_FAILED, "no sandbox %.80s; `warmcell sandbox ls` shows those there are",
+                    word);
+    return found == 1 ||
+           fail(e, CLI_FAILED, "the ids of %zu sandboxes begin with %.80s", found, word);
+}
+
+/* --- ls */
+
+struct ls_options {
+    struct cli_options common;
+    bool quiet;
+};
+
+static const struct option ls_rows[] = {
+    CLI_ROWS,
+    {"quiet", OPTION_BOOL, offsetof(struct ls_options, quiet), NULL, .help = "ids alone",
+     .flag_only = true},
+};
+
+/* 1536 -> "1.5 KiB"; "-" for what is not known. */
+static void size_text(const json_t *bytes, char *out, size_t room)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)json_integer_value(bytes);
+    size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < countof(units); unit++)
+        value /= 1024;
+    if (!json_is_integer(bytes))
+        snprintf(out, room, "-");
+    else
+        snprintf(out, room, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+static void print_models(const json_t *all)
+{
+    static const char *const headers[] = {"ID",     "STATE", "CREATED", "CONTEXTS",
+                                          "MEMORY", "DISK",  "NETWORK"};
+    struct table *table = table_new(headers, countof(headers));
+    const json_t *model;
+    size_t i;
+    json_array_foreach(all, i, model)
+    {
+        char text[32];
+        const json_t *usage = json_object_get(model, "usage");
+        const json_t *network = json_object_get(model, "network");
+        table_add(table, text_of(model, "id"));
+        table_add(table, text_of(model, "state"));
+        snprintf(text, sizeof text, "%.19s", text_of(model, "created"));
+        table_add(table, text);
+        snprintf(text, sizeof text, "%zu", json_array_size(json_object_get(model, "contexts")));
+        table_add(table, text);
+        size_text(json_object_get(usage, "memory_bytes"), text, sizeof text);
+        table_add(table, text);
+        size_text(json_object_get(usage, "disk_bytes"), text, sizeof text);
+        table_add(table, text);
+        table_add(table, json_is_object(network) ? "allow" : text_of(model, "network"));
+    }
+    table_print(table);
+}
+
+static void print_json(const json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    putchar('\n');
+}
+
+static bool ls(struct cli *c, struct err *e)
+{
+    const struct ls_options *options = c->options;
+    const json_t *model;
+    size_t i;
+    scoped(json) json_t *all = list_all(c->target, e);
+    if (!all)
+        return false;
+    if (c->json) {
+        print_json(all);
+    } else if (options->quiet) {
+        json_array_foreach(all, i, model) puts(text_of(model, "id"));
+    } else {
+        print_models(all);
+    }
+    return true;
+}
+
+const struct verb cli_sandbox_ls = {
+    .name = "sandbox ls",
+    .words = "",
+    .help = "list the sandboxes",
+    .options = ls_rows,
+    .option_count = countof(ls_rows),
+    .options_size = sizeof(struct ls_options),
+    .run = ls,
+};
+
+/* --- create */
+
+struct create_options {
+    struct cli_options common;
+    struct string_list limits, allow;
+    char *network, *policy, *from;
+    bool cold;
+};
+
+#define CREATE(field) offsetof(struct create_options, field)
+
+static const struct option create_rows[] = {
+    CLI_ROWS,
+    {"limits", OPTION_LIST, CREATE(limits), NULL,
+     .help = "limits by their names in the API, as memory_bytes=500000000,cpus=1",
+     .flag_only = true},
+    {"network", OPTION_TEXT, CREATE(network), NULL, .help = "none or full", .flag_only = true},
+    {"allow", OPTION_LIST, CREATE(allow), NULL,
+     .help = "names and addresses that it may connect to, and no others", .flag_only = true},
+    {"policy", OPTION_TEXT, CREATE(policy), NULL,
+     .help = "required, or best-effort: do without what this machine lacks", .flag_only = true},
+    {"cold", OPTION_BOOL, CREATE(cold), NULL, .help = "a Python of its own, not a fork",
+     .flag_only = true},
+    {"from", OPTION_TEXT, CREATE(from), NULL,
+     .help =
+         "a file with the request as JSON, for instance its env; - is stdin; options go over it",
+     .flag_only = true},
+};
+
+/* "cpus=1.5" */
+static bool add_limit(json_t *limits, const char *text, struct err *e)
+{
+    const char *equals = strchr(text, '=');
+    json_t *value =
+        equals ? json_loads(equals + 1, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (!equals || equals == text || !json_is_number(value)) {
+        json_decref(value);
+        return fail(e, CLI_USAGE, "--limits: %.80s is not NAME=NUMBER", text);
+    }
+    scoped(string) char *name = xstrndup(text, (size_t)(equals - text));
+    if (json_object_set_new(limits, name, value) != 0)
+        return fail(e, CLI_USAGE, "--limits: %.80s is not UTF-8", text);
+    return true;
+}
+
+static json_t *body_from(const char *path, struct err *e)
+{
+    if (!path)
+        return json_object();
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (!file) {
+        fail_errno(e, CLI_USAGE, "--from: %s cannot be read", path);
+        return NULL;
+    }
+    scoped(buffer) struct buffer text = {0};
+    text.len = fread(buffer_reserve(&text, BODY_LIMIT_BYTES + 1), 1, BODY_LIMIT_BYTES + 1, file);
+    if (file != stdin)
+        fclose(file);
+    json_t *body = json_parse_object(buffer_view(&text), path, BODY_LIMIT_BYTES, e);
+    if (!body)
+        e->status = CLI_USAGE;
+    return body;
+}
+
+static json_t *create_body(const struct create_options *o, struct err *e)
+{
+    scoped(json) json_t *body = body_from(o->from, e);
+    if (!body)
+        return NULL;
+    if (o->limits.count && !json_is_object(json_object_get(body, "limits")))
+        json_object_set_new(body, "limits", json_object());
+    for (size_t i = 0; i < o->limits.count; i++)
+        if (!add_limit(json_object_get(body, "limits"), o->limits.item[i], e))
+            return NULL;
+    if (o->network)
+        json_object_set_new(body, "network", json_string(o->network));
+    if (o->allow.count) {
+        json_t *allow = json_array();
+        for (size_t i = 0; i < o->allow.count; i++)
+            json_array_append_new(allow, json_string(o->allow.item[i]));
+        json_object_set_new(body, "network", json_pack("{s:o}", "allow", allow));
+    }
+    if (o->policy)
+        json_object_set_new(body, "policy", json_string(o->policy));
+    if (o->cold)
+        json_object_set_new(body, "cold", json_true());
+    return take(&body);
+}
+
+json_t *cli_sandbox_make(const struct target *t, const json_t *body, struct err *e)
+{
+    return call_json(t, "POST", "/v1/sandboxes", body, e);
+}
+
+static bool create(struct cli *c, struct err *e)
+{
+    scoped(json) json_t *body = create_body(c->options, e);
+    scoped(json) json_t *model = body ? cli_sandbox_make(c->target, body, e) : NULL;
+    if (!model)
+        return false;
+    if (c->json)
+        print_json(model);
+    else
+        puts(text_of(model, "id"));
+    return true;
+}
+
+const struct verb cli_sandbox_create = {
+    .name = "sandbox create",
+    .words = "",
+    .help = "make a sandbox and print its id",
+    .options = create_rows,
+    .option_count = countof(create_rows),
+    .options_size = sizeof(struct create_options),
+    .run = create,
+};
+
+/* --- rm */
+
+bool cli_sandbox_end(const struct target *t, const char *id, struct err *e)
+{
+    scoped(buffer) struct buffer path = {0};
+    buffer_add_text(&path, "/v1/sandboxes/");
+    url_encode_path(&path, bytes_of(id));
+    scoped(json) json_t *answer = call_json(t, "DELETE", buffer_text(&path), NULL, e);
+    return answer != NULL;
+}
+
+/* All that can be removed are; the first problem is told. */
+static bool rm(struct cli *c, struct err *e)
+{
+    char id[SANDBOX_ID_TEXT];
+    bool ok = true;
+    scoped(json) json_t *removed = json_array();
+    for (size_t i = 0; i < c->word_count; i++) {
+        struct err why = {0};
+        if (cli_sandbox_find(c->target, c->words[i], id, &why) &&
+            cli_sandbox_end(c->target, id, &why))
+            json_array_append_new(removed, json_string(id));
+        else if (ok)
+            *e = why, ok = false;
+    }
+    if (c->json)
+        print_json(removed);
+    return ok;
+}
+
+const struct verb cli_sandbox_rm = {
+    .name = "sandbox rm",
+    .words = "SANDBOX...",
+    .help = "end sandboxes; nothing of them is left",
+    CLI_PLAIN,
+    .min_words = 1,
+    .max_words = CLI_WORDS_LIMIT,
+    .run = rm,
+};
