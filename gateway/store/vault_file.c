@@ -11,11 +11,13 @@
 #include "protocol/ids.h"
 
 #define PIECE_BYTES (1024 * 1024)
+#define BEGUN_BYTES (8 * 1024 * 1024) /* so much at a time is on its way to the disk early */
 #define FRESH       "new-"
 
 struct vault_file {
     char *folder, *path;
     int fd;
+    off_t written, begun;
     EVP_MD_CTX *digest;
 };
 
@@ -57,7 +59,14 @@ struct vault_file *vault_file_new(const struct vault *v, const char *sandbox, st
 bool vault_file_add(struct vault_file *f, struct bytes data, struct err *e)
 {
     EVP_DigestUpdate(f->digest, data.data, data.len);
-    return vault_write(f->fd, data, e);
+    if (!vault_write(f->fd, data, e))
+        return false;
+    f->written += (off_t)data.len;
+    if (f->written - f->begun >= BEGUN_BYTES) { /* the sync at the end then waits for little */
+        sync_file_range(f->fd, f->begun, f->written - f->begun, SYNC_FILE_RANGE_WRITE);
+        f->begun = f->written;
+    }
+    return true;
 }
 
 void vault_file_abandon(struct vault_file *f)

@@ -3,6 +3,7 @@
 - Added: `POST …/executions` of 1+1 on a Unix socket, awaited, less the same cell by ZeroMQ on an
   owner's kernel, in alternating blocks; one connection that stays open.
 - A second: the same over eight sandboxes, each with a connection of its own and one run at a time.
+- Pause and resume of a sandbox with 100 variables, and with a changed array of 100 MB.
 
 There is no peer: jupyter_server has no such API.
 """
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from tempfile import TemporaryDirectory
 
-from harness import kernels
+from harness import kernels, pausing
 from harness.home import Home
 from harness.kernels import OURS
 from harness.processes import BenchError
@@ -41,6 +42,10 @@ METRICS = (
     Metric("execution_rtt", "ms", "POST of 1+1, awaited"),
     Metric("execution_kernel_rtt", "ms", "1+1 by ZeroMQ"),
     Metric("executions_per_s", "1/s", "1+1 over 8 sandboxes", higher_is_better=True),
+    Metric("pause_vars", "ms", "pause, 100 variables"),
+    Metric("resume_vars", "ms", "resume, 100 variables"),
+    Metric("pause_array", "ms", "pause, a changed array of 100 MB"),
+    Metric("resume_array", "ms", "resume, an array of 100 MB"),
 )
 
 
@@ -189,6 +194,8 @@ class ApiSuite:
                 numbers = added(server, lines[0], say)
                 say(f"{SANDBOXES} sandboxes")
                 numbers["executions_per_s"] = per_s(lines)
+                say("pause and resume")
+                numbers |= pausing.measure(server)
             return numbers
         except BenchError as error:
             raise BenchError(f"{contender}: {error}\n{home.log_tail()}") from None
