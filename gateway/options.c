@@ -172,6 +172,9 @@ static const struct option rows[] = {
      .help = "sandboxes that may live at the same time; 0 for no limit"},
     {"max-contexts", OPTION_INT, CORE(max_contexts), "16", .low = 0, .high = 1000,
      .help = "contexts that a sandbox may have at the same time; 0 for no limit"},
+    {"executions-keep", OPTION_INT, CORE(executions_keep), "10000", .low = 0, .high = 10000000,
+     .help = "records of executions that have ended, the newest of each sandbox, that are kept; "
+             "0 for all"},
     {"file-limit", OPTION_INT, CORE(file_limit_bytes), "17179869184", .low = 1024,
      .high = 1024LL * 1024 * 1024 * MIB,
      .help = "the longest body, in bytes, that is written to a file of a sandbox; its own limits "

@@ -77,6 +77,7 @@ struct settings_core {
     int64_t pool_age_s;                   /* older ones are replaced; 0: never */
     int64_t max_sandboxes;                /* 0: no limit */
     int64_t max_contexts;                 /* of one sandbox; 0: no limit */
+    int64_t executions_keep;              /* records of one sandbox that have ended; 0: all */
     int64_t snapshot_limit;               /* bytes of the variables of one context */
     int64_t file_limit_bytes;             /* of one request that writes a file of a sandbox */
     struct string_list sandbox_read_only; /* further paths that are seen inside */

@@ -357,6 +357,7 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
 {
     struct err e = {0};
     struct kernel *k = NULL;
+    int64_t keep = s->core->settings->core.executions_keep;
     if (!check_request(request, &e) || sandbox_refuses(s, &e) ||
         !(k = find_context(s, request->context, &e)) || !has_room(k, strlen(request->code), &e)) {
         done(user, NULL, &e);
@@ -370,11 +371,11 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
     if (request->key) {
         struct making *making = xmalloc(sizeof(*making));
         *making = (struct making){x, json_incref(request->env), done, user};
-        execution_table_add(s->core->store, &x->row, on_key_added, making);
+        execution_table_add(s->core->store, &x->row, keep, on_key_added, making);
         return;
     }
     execution_open(x, k);
-    execution_table_add(s->core->store, &x->row, on_added, execution_keep(x));
+    execution_table_add(s->core->store, &x->row, keep, on_added, execution_keep(x));
     dispatch_or_end(x, request->env);
     done(user, x, NULL);
     execution_release(x);

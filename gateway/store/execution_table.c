@@ -82,6 +82,7 @@ struct add {
     struct store_job job;
     struct execution_row row, found;
     bool is_found;
+    int64_t keep;
     void (*done)(void *user, const struct execution_row *found, const struct err *e);
     void *user;
 };
@@ -100,12 +101,27 @@ static bool find_key(struct add *add, struct database *db)
     return add->is_found;
 }
 
+/* Looking for the oldest that is kept costs a walk over all that are: so not each time. */
+static void drop_old(const struct add *add, struct database *db, struct err *e)
+{
+    if (!add->keep || add->row.position % (add->keep / 16 + 1) != 0)
+        return;
+    sqlite3_stmt *statement = database_statement(
+        db, "DELETE FROM executions WHERE sandbox_id = ?1 AND ended IS NOT NULL AND position <="
+            " (SELECT position FROM executions WHERE sandbox_id = ?1 AND ended IS NOT NULL"
+            " ORDER BY position DESC LIMIT 1 OFFSET ?2)");
+    database_bind_text(statement, 1, add->row.sandbox_id);
+    sqlite3_bind_int64(statement, 2, add->keep);
+    database_run(db, statement, e);
+}
+
 static void run_add(struct store_job *job, struct database *db)
 {
     struct add *add = (struct add *)job;
     const struct execution_row *row = &add->row;
     if (row->key && find_key(add, db))
         return;
+    drop_old(add, db, &job->error);
     sqlite3_stmt *statement = database_statement(
         db, "INSERT INTO executions (position, id, sandbox_id, kernel_id, context, status, created,"
             " first_sequence, asked, idempotency_key, body_sha256)"
@@ -135,7 +151,7 @@ static void done_add(struct store_job *job)
     free(add);
 }
 
-void execution_table_add(struct store *s, const struct execution_row *row,
+void execution_table_add(struct store *s, const struct execution_row *row, int64_t keep,
                          void (*done)(void *user, const struct execution_row *found,
                                       const struct err *e),
                          void *user)
@@ -144,6 +160,7 @@ void execution_table_add(struct store *s, const struct execution_row *row,
     add->job.run = run_add;
     add->job.done = done_add;
     execution_row_copy(&add->row, row);
+    add->keep = keep;
     add->done = done;
     add->user = user;
     store_submit(s, &add->job);

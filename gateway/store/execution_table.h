@@ -30,8 +30,10 @@ void execution_row_clear(struct execution_row *row);
 void execution_rows_free(struct execution_row *list, size_t count);
 
 /* Adds a row, which is copied. With a key that is taken in its sandbox nothing is added and
- * `found` is the row that has it; else found is NULL. done comes after the commit; e: 503. */
-void execution_table_add(struct store *s, const struct execution_row *row,
+ * `found` is the row that has it; else found is NULL. done comes after the commit; e: 503. Of its
+ * sandbox those that have ended and are older than the newest `keep` (0: all are kept) go now and
+ * then: a sixteenth more may be there. */
+void execution_table_add(struct store *s, const struct execution_row *row, int64_t keep,
                          void (*done)(void *user, const struct execution_row *found,
                                       const struct err *e),
                          void *user);

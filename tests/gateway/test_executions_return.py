@@ -165,3 +165,16 @@ def test_a_gateway_that_ends_says_so(begin: Begin) -> None:
     assert box.ended(execution)["status"] == "ok"
     assert box.post("print waiting", key).json()["outputs"]["stdout"] == "waiting\n"
     assert len(box.get().json()["executions"]) == 2
+
+
+def test_old_records_go(begin: Begin) -> None:
+    """The newest stay, and what has not ended."""
+    box = begin("--executions-keep", "3")
+    path = f"/v1/sandboxes/{box.model['id']}/contexts"
+    assert box.gateway.request("POST", path, {"name": "other"}).status == 201
+    running = box.detach("input x", context="other")
+    made = [box.run(f"print {n}", labels={"n": str(n)})["id"] for n in range(6)]
+    listed = [one["id"] for one in box.get().json()["executions"]]
+    assert listed[0] == running
+    assert listed[1:] == made[-4:]  # the last has been added when its turn to be dropped was over
+    assert box.get(f"/{made[0]}").status == 404
