@@ -153,19 +153,32 @@ static void take_status(struct execution *x, struct bytes outcome, struct bytes 
     snprintf(x->reply_status, sizeof(x->reply_status), "%s", known ? word : "error");
 }
 
+/* What the interpreter says that it has used. */
+static void add_usage(struct buffer *out, struct bytes usage)
+{
+    struct slice own[] = {{.name = "cpu_s"}, {.name = "memory_peak_bytes"}};
+    if (!json_slice_is_object(usage) || !json_slices(usage, own, countof(own), NULL))
+        return;
+    add_ms(out, "cpu_ms", own[0].value);
+    add_raw(out, "memory_peak_bytes", own[1].value);
+}
+
 static void take_reply(struct execution *x, const struct message *m)
 {
     enum { STATUS, COUNT };
     struct slice content[] = {[STATUS] = {.name = "status"}, [COUNT] = {.name = "execution_count"}};
-    struct slice warmcell = {.name = "warmcell"}, outcome = {.name = "outcome"};
+    enum { WARMCELL, USAGE };
+    struct slice metadata[] = {[WARMCELL] = {.name = "warmcell"}, [USAGE] = {.name = "usage"}};
+    struct slice outcome = {.name = "outcome"};
     json_slices(m->content, content, countof(content), NULL);
-    json_slices(m->metadata, &warmcell, 1, NULL);
-    if (json_slice_is_object(warmcell.value))
-        json_slices(warmcell.value, &outcome, 1, NULL);
+    json_slices(m->metadata, metadata, countof(metadata), NULL);
+    if (json_slice_is_object(metadata[WARMCELL].value))
+        json_slices(metadata[WARMCELL].value, &outcome, 1, NULL);
     take_status(x, outcome.value, content[STATUS].value);
     struct buffer *out = &x->outcome;
     buffer_clear(out);
-    add_outcome(out, warmcell.value);
+    add_outcome(out, metadata[WARMCELL].value);
+    add_usage(out, metadata[USAGE].value);
     add_raw(out, "execution_count", content[COUNT].value);
     if (bytes_is(content[STATUS].value, "\"error\"")) {
         buffer_add_text(out, ",\"error\":{");

@@ -70,6 +70,8 @@ static const struct doc_schema execution = {
                 .null = true),
         ANY("generation", "Which interpreter of its context ran it."),
         NUMBER("queue_ms", "How long it waited."), NUMBER("run_ms", "How long it ran."),
+        NUMBER("cpu_ms", "What it used of processors, ended child processes included."),
+        INTEGER("memory_peak_bytes", "The most that its interpreter has had so far."),
         ANY("output_bytes", "What it put out."), ANY("withheld_bytes", "What a limit kept back."),
         ANY("deadline_passed", "It did."), ANY("ended_by", "What ended it."),
         ANY("stack_dumped", "Where it was is in `stderr`."),

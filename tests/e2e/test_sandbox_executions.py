@@ -43,6 +43,17 @@ def test_a_result_and_an_error(box: Box) -> None:
     assert record["outputs"]["displays"] == []
 
 
+def test_what_it_used(box: Box) -> None:
+    busy = "import time; end = time.process_time() + %s\nwhile time.process_time() < end: pass"
+    record = box.run(busy % 0.2)
+    assert record["cpu_ms"] >= 190
+    assert box.run("1")["cpu_ms"] < 150
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy % 0.2!r}])"
+    assert box.run(child)["cpu_ms"] >= 190
+    before = box.run("1")["memory_peak_bytes"]
+    assert box.run("big = b'x' * (60 << 20); del big")["memory_peak_bytes"] >= before + (50 << 20)
+
+
 LOOK = "import os; print(os.environ.get('A'), os.environ.get('HOME'), os.getcwd())"
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
 import _warmcell
@@ -126,6 +127,17 @@ def failed_result(
     return result
 
 
+def cpu_s() -> float:
+    """What this process has used so far, and its children that have ended."""
+    own, children = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def memory_peak_bytes() -> int:
+    """The most that this process has had in memory at a time so far."""
+    return getrusage(RUSAGE_SELF).ru_maxrss * 1024
+
+
 def error_content(error: BaseException, traceback: list[str] | None) -> dict[str, Any]:
     return {
         "status": "error",
@@ -156,10 +168,12 @@ class Executor:
             count = self._shell.execution_count
             content = {"code": order.code, "execution_count": count}
             _warmcell.publish("execute_input", {}, content, None, True)
+        before = cpu_s()
         content = self._run_there(order)
         status = content["status"]
         abort = status == "error" and order.stop_on_error and not order.silent
-        metadata = {"started": started, "status": status}
+        usage = {"cpu_s": round(cpu_s() - before, 6), "memory_peak_bytes": memory_peak_bytes()}
+        metadata = {"started": started, "status": status, "usage": usage}
         try:
             _warmcell.reply(number, abort, metadata, content)
         except Exception as error:  # a payload or an expression is not JSON
