@@ -19,6 +19,7 @@
 #include "sandbox/environment.h"
 
 #define OPEN_NUMBER  1
+#define CAUSE_NUMBER 1000        /* the others count up from OPEN_NUMBER, and are few */
 #define KILL_WAIT_MS (30 * 1000) /* for the keeper to say that all is gone */
 
 #define EXIT_NOT_FOUND      127 /* as shells have it */
@@ -99,6 +100,14 @@ static void finish(struct command *c)
         end_as(c, "killed", -1, WTERMSIG(status));
     else
         end_as(c, names[c->end], -1, c->end == END_LOST ? 0 : SIGKILL);
+}
+
+/* Killed, and nobody has said why: if its sandbox is there no more, that is why. */
+static void ask_cause(struct command *c)
+{
+    struct err e;
+    json_t *body = json_pack("{s:s}", "sandbox", c->plan.sandbox);
+    wire_send(c->keeper_fd, WIRE_CAUSE, CAUSE_NUMBER, body, NULL, 0, &e);
 }
 
 /* What left its process group still lives. */
@@ -257,6 +266,8 @@ static void take_failed(struct command *c, struct wire_message *m)
     field_int(m->body, "errno", OPTIONAL, 0, INT32_MAX, &cause, NULL);
     field_str(m->body, "message", OPTIONAL, &text, NULL);
     field_str(m->body, "step", OPTIONAL, &step, NULL);
+    if (m->number == CAUSE_NUMBER && status == 404)
+        note_reason(c, END_KILLED, "its sandbox was ended");
     if (c->kill_number && m->number == c->kill_number) {
         take_ok(c, m); /* there is nothing to kill any more */
         return;
@@ -290,6 +301,8 @@ static void take_ended(struct command *c, struct wire_message *m)
         note_reason(c, END_OOM, "the sandbox ran out of memory");
     else if (breach)
         note_reason(c, END_KILLED, breach);
+    else if (c->end == END_OWN && WIFSIGNALED((int)status) && WTERMSIG((int)status) == SIGKILL)
+        ask_cause(c); /* it is answered before what follows */
     c->phase = COMMAND_ENDED;
     sweep(c);
 }

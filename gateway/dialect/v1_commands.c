@@ -141,10 +141,14 @@ static json_t *whole_model(struct command_run *r, bool base64)
 
 /* --- finding */
 
-static struct sandbox *find_sandbox(struct exchange *x, struct core *core)
+/* What is known of commands is told of a paused sandbox, too. */
+static struct sandbox *find_sandbox(struct exchange *x, struct core *core, bool paused_too)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find(core, exchange_principal(x), exchange_param(x, "id"), &e);
+    const char *id = exchange_param(x, "id");
+    const struct principal *who = exchange_principal(x);
+    struct sandbox *s =
+        paused_too ? sandboxes_find_any(core, who, id, &e) : sandboxes_find(core, who, id, &e);
     if (!s)
         exchange_fail(x, &e);
     return s;
@@ -153,7 +157,7 @@ static struct sandbox *find_sandbox(struct exchange *x, struct core *core)
 struct command_run *v1_command_find(struct exchange *x, struct core *core)
 {
     struct err e = {0};
-    struct sandbox *s = find_sandbox(x, core);
+    struct sandbox *s = find_sandbox(x, core, true);
     struct command_run *r = s ? command_runs_find(s, exchange_param(x, "command"), &e) : NULL;
     if (s && !r)
         exchange_fail(x, &e);
@@ -264,7 +268,7 @@ static void create(struct exchange *x, void *core)
                                       .body = exchange_body(x)};
     scoped(buffer) struct buffer input = {0};
     bool base64 = false;
-    struct sandbox *s = find_sandbox(x, core);
+    struct sandbox *s = find_sandbox(x, core, false);
     if (!s)
         return;
     scoped(json) json_t *body = json_parse_object(exchange_body(x), "body", BODY_LIMIT_BYTES, &e);
@@ -290,7 +294,7 @@ static void add_model(void *user, struct command_run *r)
 
 static void list(struct exchange *x, void *core)
 {
-    struct sandbox *s = find_sandbox(x, core);
+    struct sandbox *s = find_sandbox(x, core, true);
     if (!s)
         return;
     json_t *models = json_array();

@@ -346,6 +346,27 @@ def test_a_sandbox_takes_its_commands_along(gateway: Gateway) -> None:
     assert not (gateway.state / "sandboxes" / sandbox["id"]).exists()
 
 
+def test_a_sandbox_that_is_paused(own: Place) -> None:
+    gateway, sandbox, path = own
+    one = f"/v1/sandboxes/{sandbox['id']}"
+    made = run(gateway, path, shell="echo ready; sleep 1000", background=True)
+    stream = Stream(gateway, path, made)
+    stream.until("ready")
+    assert gateway.request("POST", f"{one}/pause", {"force": True}).status == 200
+    end = stream.next()
+    stream.close()
+    assert (end["status"], end["signal"]) == ("killed", "SIGKILL")
+    assert end["reason"] == "its sandbox was ended"
+    assert show(gateway, path, made)["stdout"] == "ready\n"
+    assert gateway.request("POST", path, {"argv": ["true"]}).status == 409
+    gateway.kill()
+    gateway.start()
+    assert [each["id"] for each in gateway.get(path).json()["commands"]] == [made["id"]]
+    assert gateway.request("POST", f"{one}/resume", {"force": True}).status == 200
+    assert run(gateway, path, argv=["true"])["exit_code"] == 0
+    assert len(gateway.get(path).json()["commands"]) == 2
+
+
 def test_a_gateway_that_is_killed_loses_nothing(own: Place) -> None:
     gateway, _, path = own
     script = "i=0; while read x; do echo $i; i=$((i+1)); done; echo end"
