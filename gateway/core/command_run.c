@@ -72,12 +72,12 @@ void command_runs_each(const struct sandbox *s, void (*each)(void *user, struct 
             each(user, r);
 }
 
-bool command_runs_live(const struct sandbox *s)
+size_t command_runs_count(const struct sandbox *s)
 {
+    size_t running = 0;
     for (const struct command_run *r = s->runs; r; r = r->next)
-        if (!run_log_end(r->log))
-            return true;
-    return false;
+        running += !run_log_end(r->log);
+    return running;
 }
 
 /* --- memory and handles */

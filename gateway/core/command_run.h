@@ -83,6 +83,6 @@ void command_run_forget(struct command_run *r, void (*done)(void *user, const st
  * gateway does: its commands go on, or end, without us. */
 void command_runs_adopt(struct sandbox *s);
 void command_runs_let_go(struct sandbox *s);
-bool command_runs_live(const struct sandbox *s); /* one at least runs */
+size_t command_runs_count(const struct sandbox *s); /* that run */
 
 #endif

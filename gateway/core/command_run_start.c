@@ -65,12 +65,9 @@ static bool check_request(const struct command_request *q, struct err *e)
 
 static bool check_room(const struct sandbox *s, struct err *e)
 {
-    size_t running = 0;
     if (s->core->draining)
         return fail(e, 503, "the gateway is ending");
-    for (const struct command_run *r = s->runs; r; r = r->next)
-        running += !run_log_end(r->log);
-    return running < COMMANDS_RUNNING_MOST ||
+    return command_runs_count(s) < COMMANDS_RUNNING_MOST ||
            fail(e, 403, "Resource Limit: %d commands run in the sandbox, which is the most allowed",
                 COMMANDS_RUNNING_MOST);
 }
@@ -299,5 +296,6 @@ void command_runs_start(struct sandbox *s, const struct command_request *request
     r->next = s->runs;
     s->runs = r;
     add_starter(r, done, user);
+    s->core->counters.commands_started++;
     log_info("command starts", F_STR("sandbox", s->id), F_STR("command", r->id));
 }

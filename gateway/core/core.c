@@ -226,7 +226,7 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
         if (!c->kernels[i]->pooled && c->kernels[i]->host_alive)
             lives_on[kernel_keeper(c->kernels[i])] = true;
     for (size_t i = 0; i < c->sandbox_count; i++)
-        if (command_runs_live(c->sandboxes[i]))
+        if (command_runs_count(c->sandboxes[i]))
             lives_on[sandbox_keeper(c->sandboxes[i])] = true;
     while (c->kernel_count) {
         struct kernel *k = c->kernels[c->kernel_count - 1];

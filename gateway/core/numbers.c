@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "gateway/core/command_run.h"
 #include "gateway/core/state.h"
 
 static void count_pools(const struct core *c, struct core_numbers *out)
@@ -40,8 +41,8 @@ static void count_keeper(const struct kept *kept, struct keeper_numbers *out)
 static void count_sandbox(void *user, struct sandbox *s)
 {
     struct core_numbers *out = user;
-    (void)s;
     out->sandboxes++;
+    out->commands_running += (int64_t)command_runs_count(s);
 }
 
 void core_count(const struct core *c, struct core_numbers *out)
@@ -52,6 +53,7 @@ void core_count(const struct core *c, struct core_numbers *out)
     *out = (struct core_numbers){
         .kernels_started = (int64_t)c->counters.kernels_started,
         .kernels_died = (int64_t)c->counters.kernels_died,
+        .commands_started = (int64_t)c->counters.commands_started,
         .messages_out = (int64_t)c->counters.messages_out,
         .message_bytes_out = (int64_t)c->counters.message_bytes_out,
         .messages_in = (int64_t)c->counters.messages_in,

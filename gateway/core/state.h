@@ -56,6 +56,7 @@ struct pool {
 /* Of the life of this gateway: what /metrics counts. */
 struct counters {
     uint64_t kernels_started, kernels_died;
+    uint64_t commands_started;
     uint64_t messages_out, message_bytes_out; /* from kernels */
     uint64_t messages_in, message_bytes_in;   /* to kernels */
 };
