@@ -4,6 +4,7 @@ what is answered and refused, what a gateway that was killed finds, and what wro
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import closing
@@ -60,14 +61,16 @@ def show(gateway: Gateway, sandbox: dict[str, Any]) -> dict[str, Any]:
 
 def pause(gateway: Gateway, sandbox: dict[str, Any], **body: Any) -> dict[str, Any]:
     answer = post(gateway, sandbox, "pause", **body)
-    assert (answer.status, answer.json()["state"]) == (200, "paused"), answer
+    assert answer.status == 200, answer
+    assert answer.json()["state"] == "paused"
     model: dict[str, Any] = answer.json()
     return model
 
 
 def resume(gateway: Gateway, sandbox: dict[str, Any], **body: Any) -> dict[str, Any]:
     answer = post(gateway, sandbox, "resume", **body)
-    assert (answer.status, answer.json()["sandbox"]["state"]) == (200, "running"), answer
+    assert answer.status == 200, answer
+    assert answer.json()["sandbox"]["state"] == "running"
     found: dict[str, Any] = answer.json()
     return found
 
@@ -286,6 +289,88 @@ def test_a_gateway_that_was_killed(place: Place, sandbox: dict[str, Any]) -> Non
     assert gateway.get(f"/api/kernels/{kernel}").status == 409
     resume(gateway, sandbox)
     assert run(gateway, kernel, "get x") == "1\n"
+
+
+def ask_and_kill(gateway: Gateway, sandbox: dict[str, Any], verb: str, sign: Path) -> None:
+    """Kills the gateway when there is a sign that it does what it was asked."""
+    connection = gateway.connection()
+    connection.request("POST", url(sandbox, f"/{verb}"), headers=gateway.authorization)
+    processes.until(sign.exists, f"{verb} is under way")
+    gateway.kill()
+    connection.close()
+    gateway.start()
+
+
+def test_a_gateway_that_is_killed_as_it_saves(
+    gateway: Gateway, sandbox: dict[str, Any], tmp_path: Path
+) -> None:
+    kernel, sign = context_of(sandbox), tmp_path / "sign"
+    run(gateway, kernel, f"snapshot wait {sign}")
+    ask_and_kill(gateway, sandbox, "pause", sign)
+    assert show(gateway, sandbox)["state"] == "running"
+    assert gateway_snapshots(gateway, sandbox) == []
+    assert run(gateway, kernel, "get x") == "1\n"
+    pause(gateway, sandbox)
+    resume(gateway, sandbox)
+
+
+def test_a_gateway_that_is_killed_as_it_restores(
+    gateway: Gateway, sandbox: dict[str, Any], tmp_path: Path
+) -> None:
+    kernel, gate, sign = context_of(sandbox), tmp_path / "gate", tmp_path / "sign"
+    run(gateway, kernel, f"set gate {gate}\nset sign {sign}")
+    pause(gateway, sandbox)
+    ask_and_kill(gateway, sandbox, "resume", sign)
+    assert show(gateway, sandbox)["state"] == "paused"
+    gate.touch()
+    folder = gateway.runtime / "kernels" / kernel
+    processes.until(lambda: not folder.exists(), "what was begun is ended")
+    assert show(gateway, sandbox)["state"] == "paused"
+    assert resume(gateway, sandbox)["contexts"][0]["restored"] == ["x", "gate", "sign"]
+    assert run(gateway, kernel, "get x") == "1\n"
+
+
+def test_a_gateway_that_was_killed_between_the_record_and_the_end(
+    gateway: Gateway, sandbox: dict[str, Any], tmp_path: Path
+) -> None:
+    kernel = context_of(sandbox)
+    pause(gateway, sandbox)
+    shutil.copytree(vault(gateway, sandbox), tmp_path / "paused")
+    resume(gateway, sandbox)
+    run(gateway, kernel, "set x 2")
+    gateway.kill()
+    shutil.rmtree(vault(gateway, sandbox))
+    shutil.copytree(tmp_path / "paused", vault(gateway, sandbox))
+    gateway.start()
+    assert show(gateway, sandbox)["state"] == "paused"
+    folder = gateway.runtime / "kernels" / kernel
+    processes.until(lambda: not folder.exists(), "its processes are ended")
+    resume(gateway, sandbox)
+    assert run(gateway, kernel, "get x") == "1\n"
+
+
+def test_a_record_stands_for_nothing_else(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    """Neither for another sandbox, nor for another snapshot of its own."""
+    other = create(gateway)
+    run(gateway, context_of(other), "set x foreign")
+    first = post(gateway, sandbox, "snapshots").json()
+    pause(gateway, sandbox)
+    pause(gateway, other)
+    last = show(gateway, sandbox)["snapshot"]
+    mine, foreign = vault(gateway, sandbox), vault(gateway, other)
+    whole = (mine / f"{last}.json").read_bytes()
+    wrong = [(mine / f"{first['id']}.json").read_bytes(),
+             next(p for p in foreign.glob("*-*.json")).read_bytes(), whole[:70], b""]  # fmt: skip
+    for content in wrong:
+        gateway.kill()
+        (mine / f"{last}.json").write_bytes(content)
+        gateway.start()
+        assert gateway.get(url(sandbox)).status == 404
+    gateway.kill()
+    (mine / f"{last}.json").write_bytes(whole)
+    gateway.start()
+    resume(gateway, sandbox)
+    remove(gateway, other)
 
 
 def test_a_record_that_was_changed_is_not_used(place: Place, sandbox: dict[str, Any]) -> None:

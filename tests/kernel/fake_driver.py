@@ -118,7 +118,7 @@ class Driver:
         self.metadata = b"{}"
         self.env = dict(os.environ)
         self.variables: dict[str, str] = {}
-        self.wrong = ""
+        self.wrong = self.sign = ""
 
     # orders
 
@@ -272,7 +272,7 @@ class Driver:
 
     def do_snapshot(self, mode: str) -> None:
         """How the next save is wrong: a method of this class, by its name."""
-        self.wrong = mode
+        self.wrong, _, self.sign = mode.partition(" ")
 
     def wrong_word(self, peer: socket.socket, _head: dict[str, Any]) -> None:
         send_block(peer, {"version": 7})
@@ -303,6 +303,11 @@ class Driver:
         send_block(peer, head | {"pickle_bytes": 100})
         peer.sendall(b"too little")
 
+    def wrong_wait(self, peer: socket.socket, _head: dict[str, Any]) -> None:
+        """Until the other end has gone; a file says that it waits."""
+        Path(self.sign).touch()
+        receive_exactly(peer, 1)
+
     def wrong_nothing(self, peer: socket.socket, _head: dict[str, Any]) -> None:
         """Says that it is done, and keeps the connection."""
         self.kept = peer.dup()
@@ -327,6 +332,9 @@ class Driver:
         pickle = receive_exactly(peer, head["pickle_bytes"])
         assert receive_exactly(peer, 7) == b"buffer\1"
         self.variables = json.loads(pickle)
+        if "gate" in self.variables and not Path(self.variables["gate"]).exists():
+            Path(self.variables["sign"]).touch()
+            receive_exactly(peer, 1)
         if "die" in self.variables:
             os.kill(os.getpid(), signal.SIGKILL)
         answer = {"restored": list(self.variables), "not_restored": head["not_saved"]}

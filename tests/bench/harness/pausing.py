@@ -1,4 +1,4 @@
-"""How long pause and resume of a sandbox take: with many small variables, and with one large one."""
+"""How long pause and resume of a sandbox take: with many small variables, with one large one."""
 
 from __future__ import annotations
 
