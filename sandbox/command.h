@@ -13,7 +13,7 @@
 #include "sandbox/loop.h"
 #include "sandbox/wire.h"
 
-#define STDIN_QUEUE_LIMIT_BYTES (64 * 1024 * 1024) /* that the program has not read */
+#define STDIN_QUEUE_LIMIT_BYTES (32 * 1024 * 1024) /* that the program has not read */
 
 /* Why it ended, when it was not by itself. In RECORD_ENDED: {"status": …, "exit_code": n or null,
  * "signal": "SIGKILL" or null, "reason": "…" or null}, or, when the program was not started for
@@ -59,7 +59,8 @@ struct command {
 
     int out[2]; /* our ends of stdout and stderr; -1: at its end */
     struct watch *out_watch[2];
-    int in; /* of stdin; -1: closed */
+    struct timer *calm[2]; /* runs while a pipe is not looked at */
+    int in;                /* of stdin; -1: closed */
     struct watch *in_watch;
     struct stdin_piece *pieces; /* what it shall read */
     int64_t piece_bytes;

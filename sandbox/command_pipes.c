@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define PIPE_BYTES (256 * 1024)
+#define CALM_MS    2           /* a pipe that had little is left alone for so long: */
+#define CALM_BYTES (16 * 1024) /* so no program makes a record of each byte */
 
 static bool make_pipe(int *ours, int *theirs, bool we_write, uid_t uid, struct err *e)
 {
@@ -45,8 +47,15 @@ void pipes_given(struct command *c)
 
 /* --- what it writes */
 
+static void timer_close_if(struct timer **timer)
+{
+    if (*timer)
+        timer_close(take(timer));
+}
+
 static void close_output(struct command *c, int n)
 {
+    timer_close_if(&c->calm[n]);
     watch_close(take(&c->out_watch[n]));
     if (c->out[n] >= 0)
         close(c->out[n]);
@@ -67,8 +76,10 @@ static void stop_at_limit(struct command *c)
     char reason[120];
     snprintf(reason, sizeof reason, "it wrote more than its limit of %lld bytes",
              (long long)c->plan.output_bytes);
-    for (int n = 0; n < 2; n++) /* the pipes stay open: no signal of ours but the kill reaches it */
+    for (int n = 0; n < 2; n++) { /* the pipes stay open: no signal but the kill reaches it */
+        timer_close_if(&c->calm[n]);
         watch_close(take(&c->out_watch[n]));
+    }
     command_kill(c, END_OUTPUT, reason);
 }
 
@@ -95,16 +106,37 @@ static bool read_output(struct command *c, int n)
     return false;
 }
 
+static void take_output(struct command *c, int n)
+{
+    uint64_t before = c->log.bytes[n];
+    if (!read_output(c, n) || !c->calm[n] || c->log.bytes[n] - before >= CALM_BYTES)
+        return;
+    watch_want(c->out_watch[n], 0);
+    timer_start(c->calm[n], CALM_MS);
+}
+
 static void on_stdout(void *data, uint32_t events)
 {
     (void)events;
-    read_output(data, 0);
+    take_output(data, 0);
 }
 
 static void on_stderr(void *data, uint32_t events)
 {
     (void)events;
-    read_output(data, 1);
+    take_output(data, 1);
+}
+
+static void on_stdout_calm(void *data)
+{
+    struct command *c = data;
+    watch_want(c->out_watch[0], EPOLLIN);
+}
+
+static void on_stderr_calm(void *data)
+{
+    struct command *c = data;
+    watch_want(c->out_watch[1], EPOLLIN);
 }
 
 void pipes_drain(struct command *c)
@@ -204,6 +236,8 @@ void pipes_begin(struct command *c)
 {
     c->out_watch[0] = loop_watch(c->loop, c->out[0], EPOLLIN, on_stdout, c);
     c->out_watch[1] = loop_watch(c->loop, c->out[1], EPOLLIN, on_stderr, c);
+    c->calm[0] = loop_timer(c->loop, on_stdout_calm, c);
+    c->calm[1] = loop_timer(c->loop, on_stderr_calm, c);
     c->in_watch = loop_watch(c->loop, c->in, EPOLLOUT, on_stdin, c);
 }
 

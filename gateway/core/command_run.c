@@ -246,6 +246,15 @@ static void tell_forgotten(struct command_run *r, const struct err *e)
 
 /* --- its end */
 
+/* What its supervisor removes itself, unless it was killed. */
+static void clear_traces(const struct command_run *r)
+{
+    scoped(string) char *plan =
+        xasprintf("%s/commands/%s.json", r->core->settings->core.runtime_dir, r->id);
+    unlink(r->socket);
+    unlink(plan);
+}
+
 static void leave_list(struct command_run *r)
 {
     struct command_run **at = &r->sandbox->runs;
@@ -274,7 +283,7 @@ void run_remove(struct command_run *r)
     run_fail_asks(r, &e);
     leave_list(r);
     drop_handles(r);
-    unlink(r->socket);
+    clear_traces(r);
     r->handles++;
     folder_remove(r->core, parent, r->id, on_folder_removed, r);
 }
@@ -332,7 +341,7 @@ static void settle(struct command_run *r)
     if (run_log_end(r->log) ||
         run_log_give_up(r->log, "its supervisor was lost, and with it how it ended")) {
         stop_retrying(r);
-        unlink(r->socket);
+        clear_traces(r);
         run_look(r);
         return;
     }

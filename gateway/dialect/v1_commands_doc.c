@@ -175,7 +175,7 @@ const struct doc v1_command_stdin_doc = {
     .body_type = "application/octet-stream",
     .replies = {REPLY(204, "The program will read them.")},
     .errors = {{409, "Its stdin is closed, or it has ended."},
-               {503, "It has not read 64 MiB that it was given."}},
+               {503, "32 MiB wait to be read by it."}},
 };
 
 const struct doc v1_command_signal_doc = {
