@@ -170,6 +170,9 @@ static const struct option rows[] = {
      .help = "seconds after which one that was not taken is replaced; 0 for never"},
     {"max-sandboxes", OPTION_INT, CORE(max_sandboxes), "0", .low = 0, .high = 100000,
      .help = "sandboxes that may live at the same time; 0 for no limit"},
+    {"share-templates", OPTION_BOOL, CORE(share_templates), "false",
+     .help =
+         "fork the sandboxes of all principals from one Python; else each has one of their own"},
     {"max-contexts", OPTION_INT, CORE(max_contexts), "16", .low = 0, .high = 1000,
      .help = "contexts that a sandbox may have at the same time; 0 for no limit"},
     {"executions-keep", OPTION_INT, CORE(executions_keep), "10000", .low = 0, .high = 10000000,

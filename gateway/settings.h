@@ -76,6 +76,7 @@ struct settings_core {
     int64_t pool_min, pool_max;           /* sandboxes that are kept ready */
     int64_t pool_age_s;                   /* older ones are replaced; 0: never */
     int64_t max_sandboxes;                /* 0: no limit */
+    bool share_templates;                 /* sandboxes of all principals come from one keeper */
     int64_t max_contexts;                 /* of one sandbox; 0: no limit */
     int64_t executions_keep;              /* records of one sandbox that have ended; 0: all */
     int64_t snapshot_limit;               /* bytes of the variables of one context */

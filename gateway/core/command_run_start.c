@@ -130,7 +130,7 @@ static int64_t deadline_of(const struct sandbox *s, const struct command_request
 static json_t *plan_of(const struct sandbox *s, const struct command_request *q)
 {
     scoped(string) char *cwd = cwd_of(q);
-    struct keeper *keeper = core_keeper(s->core, sandbox_keeper(s));
+    struct keeper *keeper = kept_keeper(sandbox_kept(s));
     json_t *open = sandbox_plan(s);
     return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:b}", "keeper",
                      keeper_socket(keeper), "sandbox", s->id, "open", open, "argv", words_of(q),
@@ -252,7 +252,7 @@ static void add_starter(struct command_run *r,
 static bool begin(struct command_run *r, const struct command_request *q, struct err *e)
 {
     struct sandbox *s = r->sandbox;
-    struct keeper *keeper = core_keeper(s->core, sandbox_keeper(s));
+    struct keeper *keeper = kept_keeper(sandbox_kept(s));
     scoped(string) char *plan =
         xasprintf("%s/commands/%s.json", s->core->settings->core.runtime_dir, r->id);
     if (!keeper || !contexts_live(s))

@@ -116,6 +116,7 @@ static void on_cull_timer(uv_timer_t *timer)
         if (i < c->kernel_count)
             kernel_check_deadlines(c->kernels[i], now_ms);
     pool_tick(c, now_ms);
+    core_keepers_tick(c, now_ms);
     if (c->give_back_ms && now_ms >= c->give_back_ms) {
         c->give_back_ms = 0;
         memory_give_back();
@@ -162,9 +163,9 @@ static void warm_ahead(struct core *c)
 {
     const struct kernelspec *spec = kernelspecs_find(c->specs, kernelspecs_default(c->specs), NULL);
     if (spec && c->settings->core.warm && kernelspec_can_fork(spec->spec))
-        core_keeper(c, KEEPERS_OWNER);
+        kept_keeper(core_kept(c, KEEPERS_OWNER));
     if (c->settings->core.pool_min > 0)
-        core_keeper(c, KEEPERS_REQUIRED);
+        kept_keeper(core_kept(c, KEEPERS_REQUIRED));
 }
 
 struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct err *e)
@@ -173,6 +174,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     c->settings = settings;
     c->loop = loop;
     c->lock_fd = c->state_lock_fd = -1;
+    core_keepers_init(c);
     clock_gettime(CLOCK_REALTIME, &c->started);
     c->last_activity = c->started;
     c->seed = seed_open(settings->core.seed_uri, e);
@@ -221,13 +223,12 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
     c->draining = true;
     c->drained = done;
     c->drained_user = user;
-    bool lives_on[KEEPERS + 1] = {false};
     for (size_t i = 0; i < c->kernel_count; i++)
-        if (!c->kernels[i]->pooled && c->kernels[i]->host_alive)
-            lives_on[kernel_keeper(c->kernels[i])] = true;
+        if (!c->kernels[i]->pooled && c->kernels[i]->host_alive && kernel_kept(c->kernels[i]))
+            kernel_kept(c->kernels[i])->lives_on = true;
     for (size_t i = 0; i < c->sandbox_count; i++)
         if (command_runs_count(c->sandboxes[i]))
-            lives_on[sandbox_keeper(c->sandboxes[i])] = true;
+            sandbox_kept(c->sandboxes[i])->lives_on = true;
     while (c->kernel_count) {
         struct kernel *k = c->kernels[c->kernel_count - 1];
         kernel_flush(k);
@@ -238,7 +239,7 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
             kernel_forget(k, 1012, "the gateway restarts", true);
     }
     paused_forget(c);
-    core_keepers_close(c, lives_on);
+    core_keepers_close(c);
     uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer, (uv_handle_t *)&c->cull_timer,
                               (uv_handle_t *)&c->pool_timer, (uv_handle_t *)&c->catch_up};
     for (size_t i = 0; i < countof(handles); i++)

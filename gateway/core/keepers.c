@@ -1,8 +1,10 @@
-/* The keepers of this gateway: one for its owner's kernels, and for sandboxes one for each policy.
- * Opened when they are first needed, found again by a gateway that comes back. */
+/* The keepers of this gateway: one for its owner's kernels, and for sandboxes one for each policy
+ * and principal. Opened when they are first needed, found again by a gateway that comes back; those
+ * of other principals than the owner end when none of their sandboxes runs. */
 #include <string.h>
 
 #include "gateway/core/state.h"
+#include "protocol/ids.h"
 
 static const struct {
     enum keeper_profile profile;
@@ -29,25 +31,51 @@ static void on_up(void *user)
     sandboxes_join(kept->core, kept->keeper);
 }
 
-struct keeper *core_keeper(struct core *c, enum keepers which)
+struct keeper *kept_keeper(struct kept *kept)
 {
     static const struct keeper_events events = {on_up};
-    if (which == KEEPERS)
-        return NULL;
-    struct kept *kept = &c->keepers[which];
-    if (!kept->keeper && !c->draining) {
-        const struct keeper_plan plan = {&c->settings->core, kinds[which].profile,
-                                         kinds[which].best_effort};
-        kept->core = c;
-        kept->keeper = keeper_open(c->loop, &plan, &events, kept);
-        c->open_handles++;
-    }
+    if (!kept || kept->keeper || kept->core->draining)
+        return kept ? kept->keeper : NULL;
+    const struct keeper_plan plan = {&kept->core->settings->core, kinds[kept->which].profile,
+                                     kinds[kept->which].best_effort, kept->principal};
+    kept->keeper = keeper_open(kept->core->loop, &plan, &events, kept);
+    kept->unused_from_ms = 0;
+    kept->core->open_handles++;
     return kept->keeper;
 }
 
-json_t *core_keeper_status(const struct core *c, enum keepers which)
+void core_keepers_init(struct core *c)
 {
-    return c->keepers[which].status;
+    for (size_t i = 0; i < KEEPERS; i++)
+        c->keepers[i] = (struct kept){.core = c, .which = (enum keepers)i};
+}
+
+struct kept *core_kept(struct core *c, enum keepers which)
+{
+    return &c->keepers[which];
+}
+
+bool keepers_shared_with(const struct core *c, const struct principal *who)
+{
+    return c->settings->core.share_templates || strcmp(who->name, PRINCIPAL_OWNER) == 0;
+}
+
+/* What one principal's code could do to a fork server must not reach another principal: so each has
+ * their own, unless the administrator shares it. */
+struct kept *sandbox_kept(const struct sandbox *s)
+{
+    struct core *c = s->core;
+    enum keepers which = s->best_effort ? KEEPERS_BEST_EFFORT : KEEPERS_REQUIRED;
+    if (c->settings->core.share_templates || strcmp(s->owner, PRINCIPAL_OWNER) == 0)
+        return &c->keepers[which];
+    for (struct kept *kept = c->own_keepers; kept; kept = kept->next)
+        if (kept->which == which && strcmp(kept->principal, s->owner) == 0)
+            return kept;
+    struct kept *kept = xcalloc(1, sizeof(*kept));
+    *kept = (struct kept){
+        .core = c, .which = which, .principal = xstrdup(s->owner), .next = c->own_keepers};
+    c->own_keepers = kept;
+    return kept;
 }
 
 struct fresh {
@@ -64,9 +92,8 @@ static void on_fresh(void *user, json_t *answer, const struct err *e)
     free(fresh);
 }
 
-bool core_keeper_refresh(struct core *c, enum keepers which, void (*done)(void *user), void *user)
+bool kept_refresh(struct kept *kept, void (*done)(void *user), void *user)
 {
-    struct kept *kept = &c->keepers[which];
     if (!kept->keeper || !keeper_up(kept->keeper))
         return false;
     struct fresh *fresh = xmalloc(sizeof(*fresh));
@@ -80,17 +107,58 @@ static void on_closed(void *user)
     core_handle_closed(user);
 }
 
-/* A keeper that kernels live on in stays for them; it ends by itself when their leases have. */
-void core_keepers_close(struct core *c, const bool lives_on[KEEPERS])
+static void shut(struct kept *kept)
 {
-    for (size_t i = 0; i < KEEPERS; i++) {
-        struct kept *kept = &c->keepers[i];
-        if (kept->keeper)
-            keeper_close(kept->keeper, !lives_on[i], on_closed, c);
-        kept->keeper = NULL;
-        json_decref(kept->status);
-        kept->status = NULL;
+    if (kept->keeper)
+        keeper_close(kept->keeper, !kept->lives_on, on_closed, kept->core);
+    kept->keeper = NULL;
+    json_decref(kept->status);
+    kept->status = NULL;
+}
+
+static void drop(struct kept **place)
+{
+    struct kept *kept = *place;
+    shut(kept);
+    *place = kept->next;
+    free(kept->principal);
+    free(kept);
+}
+
+static bool is_needed(const struct kept *kept)
+{
+    const struct core *c = kept->core;
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if ((!c->sandboxes[i]->halted || c->sandboxes[i]->asks > 0) &&
+            sandbox_kept(c->sandboxes[i]) == kept)
+            return true;
+    return false;
+}
+
+void core_keepers_tick(struct core *c, int64_t now_ms)
+{
+    struct kept **place = &c->own_keepers;
+    int64_t most_ms = c->settings->core.lease_s * 1000;
+    while (*place) {
+        struct kept *kept = *place;
+        if (is_needed(kept))
+            kept->unused_from_ms = 0;
+        else if (!kept->unused_from_ms)
+            kept->unused_from_ms = now_ms;
+        if (kept->unused_from_ms && now_ms - kept->unused_from_ms >= most_ms)
+            drop(place);
+        else
+            place = &kept->next;
     }
+}
+
+/* A keeper that kernels live on in stays for them; it ends by itself when their leases have. */
+void core_keepers_close(struct core *c)
+{
+    for (size_t i = 0; i < KEEPERS; i++)
+        shut(&c->keepers[i]);
+    while (c->own_keepers)
+        drop(&c->own_keepers);
 }
 
 bool kernel_env_is_cold(const struct environment *env)
@@ -106,11 +174,11 @@ static bool wants_cold(const struct kernel *k)
     return json_is_true(own) || kernel_env_is_cold(&k->env);
 }
 
-enum keepers kernel_keeper(const struct kernel *k)
+struct kept *kernel_kept(const struct kernel *k)
 {
     if (k->sandbox)
-        return sandbox_keeper(k->sandbox);
+        return sandbox_kept(k->sandbox);
     return k->core->settings->core.warm && kernelspec_can_fork(k->spec) && !wants_cold(k)
-               ? KEEPERS_OWNER
-               : KEEPERS;
+               ? &k->core->keepers[KEEPERS_OWNER]
+               : NULL;
 }

@@ -323,7 +323,7 @@ char *kernel_branch_path(const struct kernel *k)
 static bool start_host(struct kernel *k, struct err *e)
 {
     const struct settings_core *settings = &k->core->settings->core;
-    struct keeper *keeper = core_keeper(k->core, kernel_keeper(k));
+    struct keeper *keeper = kept_keeper(kernel_kept(k));
     struct launch launch = {
         .dir = k->dir,
         .spec = k->spec,

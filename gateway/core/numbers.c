@@ -102,7 +102,7 @@ void core_measure(struct core *c, void (*done)(void *user), void *user)
     sandboxes_each(c, &principal_gateway, measure_sandbox, m);
     for (size_t i = 0; i < KEEPERS; i++) {
         m->awaited++;
-        if (!core_keeper_refresh(c, i, on_one, m))
+        if (!kept_refresh(core_kept(c, i), on_one, m))
             m->awaited--;
     }
     on_one(m);

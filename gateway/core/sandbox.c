@@ -121,14 +121,14 @@ void sandboxes_each(const struct core *c, const struct principal *who,
 
 static struct keeper *keeper_of(const struct sandbox *s)
 {
-    return core_keeper(s->core, sandbox_keeper(s));
+    return kept_keeper(sandbox_kept(s));
 }
 
 /* It lives in the keeper that we talk to, and not in one of an earlier template. */
 static bool is_reachable(const struct sandbox *s)
 {
-    struct keeper *keeper = keeper_of(s);
-    return keeper && keeper_up(keeper) && s->keeper && strcmp(s->keeper, keeper_name(keeper)) == 0;
+    struct keeper *keeper = s->keeper ? keeper_of(s) : NULL;
+    return keeper && keeper_up(keeper) && strcmp(s->keeper, keeper_name(keeper)) == 0;
 }
 
 json_t *sandbox_plan(const struct sandbox *s)
@@ -348,7 +348,7 @@ static void open_it(struct sandbox *s)
     }
     s->asks++;
     /* where sandboxes could be made before, the host starts while this one is: it joins it */
-    bool ahead = keeper_up(keeper) && core_keeper_status(s->core, sandbox_keeper(s));
+    bool ahead = keeper_up(keeper) && sandbox_kept(s)->status;
     keeper_ask(keeper, WIRE_OPEN, sandbox_plan(s), on_opened, s);
     if (ahead && s->asks > 0 && !s->ending)
         s->begun = start_kernel(s, &e);
@@ -563,7 +563,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
     }
     bool best_effort = request->policy && strcmp(request->policy, "best-effort") == 0;
     const char *network = json_string_value(request->network);
-    bool usual = !best_effort && !request->cold &&
+    bool usual = !best_effort && !request->cold && keepers_shared_with(c, who) &&
                  (!request->network || (network && strcmp(network, "none") == 0));
     struct sandbox *s = usual ? pool_take_sandbox(c) : NULL;
     if (s) {

@@ -112,7 +112,7 @@ json_t *sandbox_missing(const struct sandbox *s)
 
 json_t *sandbox_confinement(const struct sandbox *s)
 {
-    return json_object_get(core_keeper_status(s->core, sandbox_keeper(s)), "confinement");
+    return json_object_get(sandbox_kept(s)->status, "confinement");
 }
 
 json_t *sandbox_last_usage(const struct sandbox *s)
@@ -123,11 +123,6 @@ json_t *sandbox_last_usage(const struct sandbox *s)
 struct sandbox *kernel_sandbox(const struct kernel *k)
 {
     return k->sandbox;
-}
-
-enum keepers sandbox_keeper(const struct sandbox *s)
-{
-    return s->best_effort ? KEEPERS_BEST_EFFORT : KEEPERS_REQUIRED;
 }
 
 static void replace(json_t **place, json_t *with)
@@ -143,7 +138,7 @@ void sandbox_take_opening(struct sandbox *s, json_t *answer)
     replace(&s->enforced, json_object_get(answer, "enforced"));
     replace(&s->missing, json_object_get(answer, "missing"));
     free(s->keeper);
-    s->keeper = xstrdup(keeper_name(core_keeper(s->core, sandbox_keeper(s))));
+    s->keeper = xstrdup(keeper_name(kept_keeper(sandbox_kept(s))));
 }
 
 json_t *sandbox_save(const struct sandbox *s)
@@ -186,7 +181,6 @@ static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
     s->lives_from_ms = json_integer_value(json_object_get(saved, "lives_from_ms"));
     replace(&s->enforced, json_object_get(saved, "enforced"));
     replace(&s->missing, json_object_get(saved, "missing"));
-    core_keeper(c, sandbox_keeper(s)); /* joins it when it is up */
     return s;
 }
 
@@ -207,8 +201,10 @@ void sandbox_restore(struct kernel *k, json_t *saved)
     if (!id || !id_valid(id))
         return;
     struct sandbox *s = sandbox_known(k->core, id);
-    if (!s)
+    if (!s) {
         s = restore(k->core, id, of_sandbox);
+        kept_keeper(sandbox_kept(s)); /* joins it when it is up */
+    }
     context_join(s, k, json_integer_value(json_object_get(saved, "context_number")));
     k->context_name = xstrdup(name ? name : "default");
     k->forked_from = from ? xstrdup(from) : NULL;

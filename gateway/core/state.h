@@ -36,8 +36,13 @@ enum keepers { KEEPERS_OWNER, KEEPERS_REQUIRED, KEEPERS_BEST_EFFORT, KEEPERS };
 
 struct kept {
     struct core *core;
-    struct keeper *keeper; /* NULL: not needed yet */
-    json_t *status;        /* its last answer to STATUS; NULL: none yet */
+    enum keepers which;
+    char *principal;        /* owned: whose sandboxes it has alone; NULL: the owner's */
+    struct keeper *keeper;  /* NULL: not needed now */
+    json_t *status;         /* its last answer to STATUS; NULL: none yet */
+    int64_t unused_from_ms; /* 0: a sandbox needs it */
+    bool lives_on;          /* beyond this gateway */
+    struct kept *next;      /* of those with a principal */
 };
 
 /* Kernels that are ready before they are asked for (pool.c): the owner's of the default kind, and
@@ -84,6 +89,7 @@ struct core {
     int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
     struct pool pools[POOLS];
     struct kept keepers[KEEPERS];
+    struct kept *own_keepers;   /* owned: of principals who have their own */
     int64_t last_execution;     /* the highest position of all */
     struct sandbox **sandboxes; /* owned: pooled and ending ones too */
     size_t sandbox_count;
@@ -274,14 +280,21 @@ struct timespec core_time_of(json_t *text); /* 0: it is none */
 void core_cull(struct core *c);
 
 /* keepers.c */
-struct keeper *core_keeper(struct core *c,
-                           enum keepers which); /* opened if need be; NULL: draining */
-json_t *core_keeper_status(const struct core *c, enum keepers which); /* borrowed; NULL */
-/* Asks for a fresh one; false: there is no keeper to ask, and done is not called. */
-bool core_keeper_refresh(struct core *c, enum keepers which, void (*done)(void *user), void *user);
-void core_keepers_close(struct core *c, const bool lives_on[KEEPERS]);
+void core_keepers_init(struct core *c);
+/* Of a fixed kind; borrowed. */
+struct kept *core_kept(struct core *c, enum keepers which);
+/* That starts its interpreters; kernel_kept: NULL, none does. */
+struct kept *kernel_kept(const struct kernel *k);
+struct kept *sandbox_kept(const struct sandbox *s);
+/* May it take over one of the pool, which was made by the owner's? */
+bool keepers_shared_with(const struct core *c, const struct principal *who);
+/* Opened if need be; NULL: draining, or kept is NULL. */
+struct keeper *kept_keeper(struct kept *kept);
+/* Asks for a fresh status; false: there is no keeper to ask, and done is not called. */
+bool kept_refresh(struct kept *kept, void (*done)(void *user), void *user);
+void core_keepers_tick(struct core *c, int64_t now_ms); /* ends those that nothing needs */
+void core_keepers_close(struct core *c); /* but those that were marked as living on */
 bool kernel_env_is_cold(const struct environment *env); /* WARMCELL_COLD is set and not 0 */
-enum keepers kernel_keeper(const struct kernel *k);     /* that starts its interpreters */
 
 /* sandbox_model.c, sandbox_folder.c */
 void sandbox_set_owner(struct sandbox *s, const char *owner);
@@ -294,7 +307,6 @@ void folder_remove(struct core *c, const char *parent, const char *name, void (*
 
 /* sandbox.c */
 struct sandbox *sandbox_new(struct core *c, const char *id);
-enum keepers sandbox_keeper(const struct sandbox *s);
 void sandboxes_join(struct core *c,
                     struct keeper *keeper); /* it is up: take hold of what lives there */
 /* The sandbox's part of kernel.json; and back, with k's own part: k becomes its kernel. */

@@ -18,6 +18,8 @@ struct keeper_plan {
     const struct settings_core *settings; /* borrowed; outlives the keeper */
     enum keeper_profile profile;
     bool best_effort; /* KEEPER_SANDBOX: do without what the machine lacks */
+    const char
+        *principal; /* its alone, with host uids of its own; NULL: the owner's; outlives it */
 };
 
 struct keeper_events {
@@ -36,7 +38,8 @@ struct keeper *keeper_open(uv_loop_t *loop, const struct keeper_plan *plan,
  * loop when no handle of it is left, and may be NULL. */
 void keeper_close(struct keeper *k, bool end, void (*closed)(void *user), void *user);
 
-const char *keeper_name(const struct keeper *k);   /* "owner-1a2b3c4d": profile and template */
+const char *
+keeper_name(const struct keeper *k); /* "owner-1a2b3c4d": profile and template; then whose */
 const char *keeper_socket(const struct keeper *k); /* for hosts */
 bool keeper_up(const struct keeper *k);
 int64_t keeper_starts(const struct keeper *k); /* processes that this gateway started, and failed

@@ -1,5 +1,6 @@
 /* The command line of warmcell-keeper, and behind its "--" that of the fork server. Everything that
  * decides what a template is stands here. */
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,9 +9,14 @@
 #include "gateway/place.h"
 #include "protocol/bytes.h"
 
-/* The folder two above a file: /x of /x/bin/python. Given. */
-#define SANDBOXES_AHEAD 16 /* without an interpreter in them; some 0.5 MB each */
+#define SANDBOXES_AHEAD 16     /* without an interpreter in them; some 0.5 MB each */
+#define AHEAD_OF_OTHERS 2      /* of a principal who is not the owner */
+#define UIDS_FROM       786432 /* above the range that a keeper has by default */
+#define UIDS_EACH       1024   /* sandboxes of one principal, paused ones too */
+#define UIDS_PLACES     2048
+#define WHOSE_BYTES     8 /* of a digest in a name */
 
+/* The folder two above a file: /x of /x/bin/python. Given. */
 static char *prefix_of(const char *file)
 {
     char *prefix = xstrdup(file);
@@ -72,6 +78,16 @@ static void add_number(struct words *w, const char *flag, int64_t number)
     words_add(w, xasprintf("%lld", (long long)number));
 }
 
+/* The same for a principal each time; two that meet in one share uids, and nothing else. */
+static void add_uids(const char *principal, struct words *w)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)principal, strlen(principal), digest);
+    unsigned first = UIDS_FROM + (digest[0] << 8 | digest[1]) % UIDS_PLACES * UIDS_EACH;
+    words_add(w, xstrdup("--uids"));
+    words_add(w, xasprintf("%u-%u", first, first + UIDS_EACH - 1));
+}
+
 static void add_profile(const struct keeper_plan *plan, const char *program, struct words *w)
 {
     const struct settings_core *settings = plan->settings;
@@ -81,9 +97,11 @@ static void add_profile(const struct keeper_plan *plan, const char *program, str
     words_add(w, xasprintf("%s/sandboxes", settings->state_dir));
     words_add(w, xstrdup("--policy"));
     words_add(w, xstrdup(plan->best_effort ? "best-effort" : "required"));
-    add_number(w, "--stock", SANDBOXES_AHEAD);
+    add_number(w, "--stock", plan->principal ? AHEAD_OF_OTHERS : SANDBOXES_AHEAD);
     words_add(w, xstrdup("--audit"));
     words_add(w, xasprintf("%s/network.log", settings->state_dir));
+    if (plan->principal)
+        add_uids(plan->principal, w);
     if (*settings->cgroup) {
         words_add(w, xstrdup("--cgroup"));
         words_add(w, xstrdup(settings->cgroup));
@@ -149,6 +167,14 @@ char *keeper_template(const struct keeper_plan *plan)
             for (const char *at = w.word[i]; at == w.word[i] || at[-1]; at++)
                 hash = (hash ^ (unsigned char)*at) * 16777619u;
     words_free(&w);
-    return xasprintf("%s%s-%08x", plan->profile == KEEPER_OWNER ? "owner" : "sandbox",
-                     plan->best_effort ? "-be" : "", hash);
+    char whose[WHOSE_BYTES * 2 + 2] = "";
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    if (plan->principal) {
+        SHA256((const unsigned char *)plan->principal, strlen(plan->principal), digest);
+        whose[0] = '-';
+        for (size_t i = 0; i < WHOSE_BYTES; i++)
+            snprintf(whose + 1 + 2 * i, 3, "%02x", digest[i]);
+    }
+    return xasprintf("%s%s-%08x%s", plan->profile == KEEPER_OWNER ? "owner" : "sandbox",
+                     plan->best_effort ? "-be" : "", hash, whose);
 }

@@ -21,7 +21,7 @@ from support.socket_client import ClosedError, SocketClient
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    gateway, keeper = start("--pool-max", "0")
+    gateway, keeper = start("--pool-max", "0", "--share-templates")
     remove(gateway, create(gateway))
     for pid in keeper.pids():
         processes.own(pid)
