@@ -18,12 +18,13 @@
 
 struct call {
     int fd;
+    const char *base_url; /* borrowed from the target */
     llhttp_t parser;
     llhttp_settings_t settings;
     struct buffer name, value, location;
     struct buffer body; /* what the last read brought */
     bool chunked, refused_body;
-    bool head_done, ended;
+    bool head_done, ended, broken;
     char in[READ_BYTES];
 };
 
@@ -90,12 +91,14 @@ static bool receive(struct call *c, struct err *e)
     do
         got = recv(c->fd, c->in, sizeof c->in, 0);
     while (got < 0 && errno == EINTR);
+    c->broken = got < 0;
     if (got < 0)
         return fail_errno(e, CLI_FAILED, "the connection to the gateway broke");
     llhttp_errno_t problem =
         got ? llhttp_execute(&c->parser, c->in, (size_t)got) : llhttp_finish(&c->parser);
     if (c->ended)
         return true;
+    c->broken = got == 0;
     if (got == 0)
         return fail(e, CLI_FAILED, "the gateway closed the connection before its answer was whole");
     return problem == HPE_OK || fail(e, CLI_FAILED, "what answers is no gateway of ours (%s)",
@@ -150,7 +153,19 @@ int call_status(const struct call *c)
 
 const char *call_location(const struct call *c)
 {
-    return c->location.len ? buffer_text((struct buffer *)&c->location) : "";
+    const char *location = c->location.len ? buffer_text((struct buffer *)&c->location) : "";
+    size_t len = strlen(c->base_url);
+    return strncmp(location, c->base_url, len) == 0 && location[len] == '/' ? location + len : "";
+}
+
+bool call_broken(const struct call *c)
+{
+    return c->broken;
+}
+
+bool call_ready(const struct call *c)
+{
+    return c->body.len || c->ended;
 }
 
 int call_fd(const struct call *c)
@@ -225,10 +240,11 @@ static void add_head(struct buffer *out, const struct target *t, const struct ca
     buffer_add_bytes(out, r->body);
 }
 
-static struct call *call_new(int fd)
+static struct call *call_new(int fd, const char *base_url)
 {
     struct call *c = xcalloc(1, sizeof *c);
     c->fd = fd;
+    c->base_url = base_url;
     llhttp_settings_init(&c->settings);
     c->settings.on_header_field = on_header_field;
     c->settings.on_header_value = on_header_value;
@@ -246,7 +262,7 @@ struct call *call_send(const struct target *t, const struct call_request *r, str
     int fd = target_connect(t, e);
     if (fd < 0)
         return NULL;
-    struct call *c = call_new(fd);
+    struct call *c = call_new(fd, t->base_url);
     scoped(buffer) struct buffer head = {0};
     add_head(&head, t, r);
     c->chunked = r->body_follows && r->length_bytes == CALL_BODY_FOLLOWS_CHUNKED;

@@ -24,7 +24,7 @@ struct call_request {
     int64_t length_bytes; /* of a body that follows; CALL_BODY_FOLLOWS_CHUNKED: nobody knows */
 };
 
-/* Connects and sends head and body. CLI_UNREACHED. */
+/* Connects and sends head and body. t must outlive the call. CLI_UNREACHED. */
 struct call *call_send(const struct target *t, const struct call_request *r, struct err *e);
 void call_free(struct call *c);
 SCOPED(call, struct call *, call_free)
@@ -38,12 +38,18 @@ bool call_finish(struct call *c, struct err *e); /* the body's end */
  * and above, with the gateway's own sentence. */
 bool call_accepted(struct call *c, struct err *e);
 int call_status(const struct call *c);
-const char *call_location(const struct call *c); /* borrowed; "": the reply has none */
+/* The path that the Location of the reply names, without the base url; borrowed. "": none. */
+const char *call_location(const struct call *c);
 
 /* Waits for the next piece of the reply's body, borrowed until the next call; empty: its end. */
 bool call_next(struct call *c, struct bytes *piece, struct err *e);
 
-/* Readable when call_next would not wait. */
+/* Did the connection break, or the reply end before it was whole? */
+bool call_broken(const struct call *c);
+
+/* Would call_next not wait, by what has been read already? Else it would not once call_fd is
+ * readable. */
+bool call_ready(const struct call *c);
 int call_fd(const struct call *c);
 
 /* The whole of it for JSON: body (borrowed, NULL: none) is sent, the answer is given to the caller

@@ -8,12 +8,17 @@
 
 const struct option cli_plain_options[3] = {CLI_ROWS};
 
+/* clang-format off */
 const struct verb *const cli_verbs[] = {
     &cli_sandbox_ls,
     &cli_sandbox_create,
     &cli_sandbox_rm,
+    &cli_sandbox_pause,
+    &cli_sandbox_resume,
+    &cli_exec,
     NULL,
 };
+/* clang-format on */
 
 /* Options that people write with one letter. */
 static const char *const short_flags[][2] = {
@@ -106,10 +111,15 @@ static int print_help(const struct verb *v)
 
 static int print_family(const char *word)
 {
-    fprintf(stderr, "warmcell: %s is one of:", word);
-    for (size_t i = 0; cli_verbs[i]; i++)
-        if (strncmp(cli_verbs[i]->name, word, strlen(word)) == 0)
-            fprintf(stderr, " warmcell %s%s", cli_verbs[i]->name, cli_verbs[i + 1] ? "," : "");
+    const char *between = "";
+    size_t len = strlen(word);
+    fprintf(stderr, "warmcell: %s is one of: ", word);
+    for (size_t i = 0; cli_verbs[i]; i++) {
+        if (strncmp(cli_verbs[i]->name, word, len) != 0 || cli_verbs[i]->name[len] != ' ')
+            continue;
+        fprintf(stderr, "%swarmcell %s", between, cli_verbs[i]->name);
+        between = ", ";
+    }
     fputc('\n', stderr);
     return CLI_USAGE;
 }

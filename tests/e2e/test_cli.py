@@ -1,0 +1,144 @@
+"""The command-line tool against a gateway with a real keeper and real interpreters."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+
+import pytest
+from e2e.test_sandbox_life import keeper_pids
+from support import processes
+from support.cli import Tool, refused
+from support.gateway import Gateway
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway(options=["--pool-max", "0"])
+    with gateway:
+        yield gateway
+    assert not processes.wait_gone(keeper_pids(gateway))
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def run(gateway: Gateway) -> Tool:
+    return Tool(gateway)
+
+
+@pytest.fixture(scope="module")
+def box(gateway: Gateway, run: Tool) -> Iterator[str]:
+    made = run.ok("sandbox", "create").strip()
+    for pid in keeper_pids(gateway):
+        processes.own(pid)
+    yield made
+    run.ok("sandbox", "rm", made)
+
+
+def test_pause_and_resume(gateway: Gateway, run: Tool) -> None:
+    made = run.ok("sandbox", "create").strip()
+    for pid in keeper_pids(gateway):
+        processes.own(pid)
+    code = {"code": "import threading; x = 5; lock = threading.Lock()"}
+    path = f"/v1/sandboxes/{made}/executions"
+    assert gateway.request("POST", path, code).json()["status"] == "ok"
+    assert run.ok("sandbox", "pause", made) == ""
+    assert run.ok("sandbox", "ls").splitlines()[1].split()[1] == "paused"
+    assert json.loads(run.ok("sandbox", "pause", made, "--json"))["state"] == "paused"
+    done = run("sandbox", "resume", made)
+    assert (done.returncode, done.stdout) == (0, b"")
+    outputs = gateway.request("POST", path, {"code": "x"}).json()["outputs"]
+    assert outputs["text"] == "5"
+    run.ok("sandbox", "rm", made)
+    refused(run("sandbox", "pause", made), 1, made)
+
+
+class TestExec:
+    def test_output_stdin_and_status(self, run: Tool, box: str) -> None:
+        assert run.ok("exec", box, "--", "echo", "a  b", "--help", "-f") == "a  b --help -f\n"
+        data = os.urandom(3_000_000)
+        done = run("exec", box[:8], "--", "cat", stdin=data)
+        assert (done.returncode, done.stderr, done.stdout == data) == (0, b"", True)
+        done = run("exec", box, "--shell", "echo out; echo err >&2; exit 7")
+        assert (done.returncode, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
+        run.ok("exec", box, "--", "mkdir", "deep")
+        assert run.ok("exec", box, "--cwd", "deep", "--", "pwd") == "/workspace/deep\n"
+
+    def test_stdin_is_not_always_passed_on(self, run: Tool, box: str) -> None:
+        assert run.ok("exec", box, "--no-stdin", "--", "cat", stdin=b"mine") == ""
+        # a program that does not read it ends nevertheless
+        assert run.ok("exec", box, "--", "true", stdin=b"x" * 1_000_000) == ""
+
+    @pytest.mark.parametrize(
+        ("words", "status", "sentence"),
+        [
+            (["--shell", "kill -9 $$"], 128 + 9, ""),
+            (["--", "no-such-program"], 127, "No such file"),
+            (["--deadline-s", "1", "--", "sleep", "1000"], 124, "deadline"),
+            (["--", "cat", "--no-such-option"], 1, "unrecognized option"),
+        ],
+    )
+    def test_ends(self, run: Tool, box: str, words: list[str], status: int, sentence: str) -> None:
+        done = run("exec", box, *words)
+        assert (done.returncode, done.stdout) == (status, b"")
+        assert sentence in done.stderr.decode()
+
+    def test_refused(self, run: Tool, box: str) -> None:
+        refused(run("exec", box), 2, "either a program behind -- or a line with --shell")
+        refused(run("exec", box, "--shell", "true", "--", "true"), 2, "either a program")
+        refused(run("exec", "--", "true"), 2, "use: warmcell exec SANDBOX -- PROGRAM")
+        refused(run("exec", box, "--cwd", "x" * 5000, "--", "true"), 1, "cwd")
+        refused(run("exec", "zzzz", "--", "true"), 1, "no sandbox zzzz")
+
+    def test_json(self, run: Tool, box: str) -> None:
+        done = run("exec", box, "--json", "--", "sh", "-c", "echo hello; exit 3")
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [event["kind"] for event in events] == ["started", "stdout", "end"]
+        assert (events[1]["text"], events[2]["exit_code"], done.returncode) == ("hello\n", 3, 3)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_signals_are_passed_on(self, run: Tool, box: str, number: signal.Signals) -> None:
+        name = number.name.removeprefix("SIG")
+        line = f"trap 'echo got {name}; exit 5' {name}; echo ready; while :; do sleep 0.05; done"
+        with run.begin("exec", box, "--shell", line) as tool:
+            assert tool.stdout and tool.stdin
+            assert tool.stdout.readline() == b"ready\n"
+            tool.send_signal(number)
+            assert tool.stdout.read() == f"got {name}\n".encode()
+            tool.stdin.close()
+            assert tool.wait() == 5
+
+    def test_lines_come_as_they_are_written(self, run: Tool, box: str) -> None:
+        with run.begin("exec", box, "--", "cat") as tool:
+            assert tool.stdin and tool.stdout
+            for line in (b"one\n", b"two\n"):
+                tool.stdin.write(line)
+                tool.stdin.flush()
+                assert tool.stdout.readline() == line
+            tool.stdin.close()
+            assert tool.wait() == 0
+
+    def test_goes_on_after_the_gateway_was_killed(self) -> None:
+        gateway = Gateway(options=["--pool-max", "0"])
+        with gateway:
+            run = Tool(gateway)
+            box = run.ok("sandbox", "create").strip()
+            with run.begin("exec", box, "--", "cat") as tool:
+                assert tool.stdin and tool.stdout
+                tool.stdin.write(b"one\n")
+                tool.stdin.flush()
+                assert tool.stdout.readline() == b"one\n"
+                for pid in keeper_pids(gateway):
+                    processes.own(pid)
+                gateway.kill()
+                gateway.start()
+                tool.stdin.write(b"two\n")
+                tool.stdin.close()
+                assert tool.stdout.read() == b"two\n"
+                assert tool.wait() == 0
+            run.ok("sandbox", "rm", box)
+        assert not processes.wait_gone(keeper_pids(gateway))
+        shutil.rmtree(gateway.home, ignore_errors=True)
