@@ -83,22 +83,36 @@ static void release(struct event_reader *reader)
     free(reader);
 }
 
-/* The next piece of events; false: there is none now. */
+/* The bytes of one output, or events. */
+static void add(struct buffer *out, const struct event_reader *reader, const struct record *record,
+                struct bytes text, uint64_t offset)
+{
+    if (reader->form == STREAM_STDOUT || reader->form == STREAM_STDERR) {
+        if (record->kind == (reader->form == STREAM_STDOUT ? RECORD_STDOUT : RECORD_STDERR))
+            buffer_add_bytes(out, text);
+    } else {
+        add_event(out, reader, record, text, offset);
+    }
+}
+
+/* The next piece of what is wanted; false: there is none now. */
 static bool next_piece(struct event_reader *reader, struct buffer *out)
 {
     scoped(buffer) struct buffer records = {0};
     struct record record;
     struct bytes text;
-    if (!command_run_find(reader->run, &reader->cursor))
-        return false;
-    uint64_t at[2] = {reader->cursor.bytes[0], reader->cursor.bytes[1]};
-    command_run_read(reader->run, &reader->cursor, &records, PIECE_BYTES);
-    struct bytes rest = buffer_view(&records);
-    while (run_log_next(&rest, &record, &text)) {
-        bool second = record.kind == RECORD_STDERR;
-        add_event(out, reader, &record, text, at[second]);
-        if (record.kind == RECORD_STDOUT || second)
-            at[second] += record.len;
+    while (!out->len && command_run_find(reader->run, &reader->cursor)) {
+        uint64_t at[2] = {reader->cursor.bytes[0], reader->cursor.bytes[1]};
+        buffer_clear(&records);
+        if (!command_run_read(reader->run, &reader->cursor, &records, PIECE_BYTES))
+            break;
+        struct bytes rest = buffer_view(&records);
+        while (run_log_next(&rest, &record, &text)) {
+            bool second = record.kind == RECORD_STDERR;
+            add(out, reader, &record, text, at[second]);
+            if (record.kind == RECORD_STDOUT || second)
+                at[second] += record.len;
+        }
     }
     return out->len > 0;
 }
@@ -157,8 +171,11 @@ void v1_command_stream(struct exchange *x, struct command_run *r, enum v1_stream
                                     .form = form,
                                     .base64 = base64,
                                     .follow = follow};
-    const char *type = form == STREAM_EVENTS ? "text/event-stream" : "application/x-ndjson";
-    if (!exchange_begin(x, status, type, &events, reader)) {
+    static const char *const types[] = {[STREAM_LINES] = "application/x-ndjson",
+                                        [STREAM_EVENTS] = "text/event-stream",
+                                        [STREAM_STDOUT] = "application/octet-stream",
+                                        [STREAM_STDERR] = "application/octet-stream"};
+    if (!exchange_begin(x, status, types[form], &events, reader)) {
         free(reader);
         return;
     }
@@ -195,4 +212,20 @@ void v1_command_events(struct exchange *x, void *core)
         return;
     }
     v1_command_stream(x, r, form == STREAM_NONE ? STREAM_LINES : form, base64, after, follow, 200);
+}
+
+void v1_command_output(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    struct command_run *r = v1_command_find(x, core);
+    const char *name = exchange_query(x, "stream");
+    bool follow = true, of_stderr = name && strcmp(name, "stderr") == 0;
+    if (!r)
+        return;
+    if ((name && !of_stderr && strcmp(name, "stdout") != 0 &&
+         !fail(&e, 400, "stream: must be stdout or stderr")) ||
+        !read_flag(exchange_query(x, "follow"), "follow", &follow, &e))
+        exchange_fail(x, &e);
+    else
+        v1_command_stream(x, r, of_stderr ? STREAM_STDERR : STREAM_STDOUT, false, 0, follow, 200);
 }

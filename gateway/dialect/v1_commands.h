@@ -18,12 +18,13 @@ void v1_base64(struct buffer *out, struct bytes data); /* appends */
  * of its end. Given. */
 json_t *v1_command_outcome(const struct command_run *r);
 
-/* Answers with the events behind `after`, to the end of the command; without follow those that are
- * there now. */
+/* Answers with the events behind `after`, or the bytes of stdout or stderr, to the end of the
+ * command; without follow those that are there now. */
 void v1_command_stream(struct exchange *x, struct command_run *r, enum v1_stream form, bool base64,
                        uint64_t after, bool follow, int status);
 
-/* GET …/events */
+/* GET …/events, GET …/output */
 void v1_command_events(struct exchange *x, void *core);
+void v1_command_output(struct exchange *x, void *core);
 
 #endif

@@ -167,6 +167,17 @@ const struct doc v1_command_events_doc = {
                 REPLY(200, "", .type = "text/event-stream")},
 };
 
+const struct doc v1_command_output_doc = {
+    .tag = "Commands",
+    .about = "All of them, also beyond what the command itself shows.",
+    .path = one,
+    .query = FIELDS(
+        TEXT("stream", "Which of the two.", .words = "stdout stderr", .initial = "\"stdout\""),
+        TEXT("follow", "`0`: only those that are there now.", .words = "1 0")),
+    .streams = true,
+    .replies = {REPLY(200, "The bytes, as they come.", .type = "application/octet-stream")},
+};
+
 const struct doc v1_command_stdin_doc = {
     .tag = "Commands",
     .about = "The body's bytes as they are, 16 MiB at most.",

@@ -25,7 +25,8 @@ extern const struct doc v1_executions_list_doc, v1_executions_create_doc, v1_exe
     v1_execution_input_doc;
 
 extern const struct doc v1_commands_list_doc, v1_commands_create_doc, v1_command_show_doc,
-    v1_command_delete_doc, v1_command_events_doc, v1_command_stdin_doc, v1_command_signal_doc;
+    v1_command_delete_doc, v1_command_events_doc, v1_command_output_doc, v1_command_stdin_doc,
+    v1_command_signal_doc;
 
 extern const struct doc v1_files_list_doc, v1_file_show_doc, v1_file_put_doc, v1_file_post_doc,
     v1_file_delete_doc;

@@ -505,6 +505,24 @@ def test_every_reader_gets_every_byte(gateway: Gateway, path: str) -> None:
     assert events(gateway, path, made, f"?follow=0&after={part[-1]['number']}") == []
 
 
+def test_the_bytes_of_an_output(gateway: Gateway, path: str) -> None:
+    """Also beyond what the model holds, and while it is written."""
+    script = "head -c 6000000 /dev/zero; echo err >&2; read x; echo end"
+    made = run(gateway, path, shell=script, background=True)
+    where = f"{path}/{made['id']}/output"
+    with ThreadPoolExecutor(2) as pool:
+        out = pool.submit(gateway.get, where)
+        err = pool.submit(gateway.get, f"{where}?stream=stderr")
+        assert gateway.request("POST", f"{path}/{made['id']}/stdin", b"go\n").status == 204
+        assert out.result().headers["content-type"] == "application/octet-stream"
+        assert out.result().body == bytes(6_000_000) + b"end\n"
+        assert err.result().body == b"err\n"
+    found = show(gateway, path, made)
+    assert (len(found["stdout"]), found["truncated"]) == (4 * 1024 * 1024, True)
+    assert gateway.get(f"{where}?stream=stderr&follow=0").body == b"err\n"
+    assert gateway.get(f"{where}?stream=both").status == 400
+
+
 def test_without_following(gateway: Gateway, path: str) -> None:
     made = run(gateway, path, shell="read x", background=True)
     found = events(gateway, path, made, "?follow=0")
@@ -558,6 +576,7 @@ def test_bad_questions(gateway: Gateway, path: str) -> None:
         ("/events?after=x", "after: must be"),
         ("/events?after=-1", "after: must be"),
         ("/events?follow=2", "follow: must be"),
+        ("/output?follow=2", "follow: must be"),
     ):
         answer = gateway.get(f"{one}{place}")
         assert (answer.status, detail in answer.json()["detail"]) == (400, True)
