@@ -15,6 +15,7 @@
 
 #include "protocol/memory.h"
 #include "sandbox/join.h"
+#include "sandbox/priority.h"
 
 #define FD_ROOM 64 /* above what the child uses for itself */
 
@@ -58,6 +59,7 @@ static void wait_for_go(int control)
 static const char *become(const struct exec_plan *plan, int *control)
 {
     setsid();
+    priority_restore();
     plain_signals();
     if (!arrange_fds(plan, control))
         return "its descriptors";

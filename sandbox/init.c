@@ -24,6 +24,7 @@
 #include "sandbox/confine.h"
 #include "sandbox/limits.h"
 #include "sandbox/mounting.h"
+#include "sandbox/priority.h"
 #include "sandbox/world.h"
 
 #define AT(path) WORLD_NEXT path
@@ -191,6 +192,7 @@ _Noreturn void init_main(const struct init_plan *plan)
     }
     if (!failed && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         failed = "dumpable", error = errno;
+    priority_restore();
     report(socket_fd, failed, error, fds);
     if (failed)
         _exit(1);

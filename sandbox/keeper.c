@@ -19,6 +19,7 @@
 #include "sandbox/log.h"
 #include "sandbox/opening.h"
 #include "sandbox/pasta.h"
+#include "sandbox/priority.h"
 #include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/start.h"
@@ -287,6 +288,7 @@ int keeper_run(const struct keeper_options *options, int listen_fd, struct world
     k.null_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     raise_nofile(&k);
+    priority_raise();
     loop_signals(k.loop, on_signal, &k);
     k.idle = loop_timer(k.loop, on_idle, &k);
     k.sweep = loop_timer(k.loop, on_sweep, &k);

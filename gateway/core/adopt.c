@@ -116,6 +116,26 @@ static bool take_up(struct core *c, const char *id, json_t *saved)
     return true;
 }
 
+/* Its host was yet to be started when the gateway was killed. */
+static bool start_late(struct core *c, const char *id, json_t *saved)
+{
+    struct err e = {0};
+    if (json_integer_value(json_object_get(saved, "pid")) != 0 ||
+        json_is_true(json_object_get(saved, "pooled")) ||
+        json_is_true(json_object_get(saved, "handing")))
+        return false;
+    struct kernel *k = kernel_new(c, id, json_string_value(json_object_get(saved, "name")), &e);
+    if (!k)
+        return false;
+    fill(k, saved);
+    if (kernel_launch(k, &e))
+        return true;
+    log_error("a kernel that was left cannot be started", F_STR("kernel", id),
+              F_STR("why", e.text));
+    kernel_forget(k, 1011, e.text, false);
+    return false;
+}
+
 /* Removes a folder and the files in it. */
 static void remove_dir(const char *parent, const char *name)
 {
@@ -126,7 +146,7 @@ static void remove_dir(const char *parent, const char *name)
 static void look_at(struct core *c, const char *id)
 {
     scoped(json) json_t *saved = read_saved(c, id);
-    if (saved && take_up(c, id, saved))
+    if (saved && (take_up(c, id, saved) || start_late(c, id, saved)))
         return;
     log_info("what a kernel left is cleared away", F_STR("kernel", id));
     kernel_table_ended(c->store, id, "the kernel ended while no gateway was there");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gateway/core/json_file.h"
+#include "gateway/core/launching.h"
 #include "gateway/core/state.h"
 #include "gateway/place.h"
 #include "gateway/store/kernel_table.h"
@@ -182,7 +183,9 @@ static struct kernel *make(struct sandbox *s, const char *id, int64_t number, st
 
 static struct kernel *launch(struct sandbox *s, struct kernel *k, struct err *e)
 {
-    if (k->spec && kernel_launch(k, e))
+    bool others_wait = s->core->opens > (size_t)s->opening;
+    bool may_wait = others_wait && !k->branching && !k->restoring;
+    if (k->spec && (may_wait ? launching_add(k, e) : kernel_launch(k, e)))
         return k;
     context_leave(k);
     k->branching = NULL;

@@ -15,6 +15,7 @@
 #include "gateway/core/artifact.h"
 #include "gateway/core/command_run.h"
 #include "gateway/core/execution_state.h"
+#include "gateway/core/launching.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/session.h"
 #include "gateway/core/state.h"
@@ -146,14 +147,17 @@ void core_catch_up_soon(struct core *c)
 
 static void start_handles(struct core *c)
 {
-    uv_timer_t *timers[] = {&c->ack_timer, &c->cull_timer, &c->pool_timer};
+    uv_timer_t *timers[] = {&c->ack_timer, &c->cull_timer, &c->pool_timer, &c->launch_timer};
     for (size_t i = 0; i < countof(timers); i++) {
         uv_timer_init(c->loop, timers[i]);
         timers[i]->data = c;
     }
-    uv_idle_init(c->loop, &c->catch_up);
-    c->catch_up.data = c;
-    c->open_handles = (int)countof(timers) + 1;
+    uv_idle_t *idles[] = {&c->catch_up, &c->launch_turns};
+    for (size_t i = 0; i < countof(idles); i++) {
+        uv_idle_init(c->loop, idles[i]);
+        idles[i]->data = c;
+    }
+    c->open_handles = (int)(countof(timers) + countof(idles));
     uv_timer_start(&c->cull_timer, on_cull_timer, TICK_MS, TICK_MS);
     c->next_cull_ms = monotonic_ms() + c->settings->core.cull_interval_s * 1000;
 }
@@ -223,6 +227,7 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
     c->draining = true;
     c->drained = done;
     c->drained_user = user;
+    launching_flush(c);
     for (size_t i = 0; i < c->kernel_count; i++)
         if (!c->kernels[i]->pooled && c->kernels[i]->host_alive && kernel_kept(c->kernels[i]))
             kernel_kept(c->kernels[i])->lives_on = true;
@@ -240,8 +245,9 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
     }
     paused_forget(c);
     core_keepers_close(c);
-    uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer, (uv_handle_t *)&c->cull_timer,
-                              (uv_handle_t *)&c->pool_timer, (uv_handle_t *)&c->catch_up};
+    uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer,    (uv_handle_t *)&c->cull_timer,
+                              (uv_handle_t *)&c->pool_timer,   (uv_handle_t *)&c->launch_timer,
+                              (uv_handle_t *)&c->launch_turns, (uv_handle_t *)&c->catch_up};
     for (size_t i = 0; i < countof(handles); i++)
         uv_close(handles[i], on_handle_closed);
 }

@@ -15,6 +15,7 @@
 #include "gateway/core/artifact.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/json_file.h"
+#include "gateway/core/launching.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
@@ -332,6 +333,7 @@ static bool start_host(struct kernel *k, struct err *e)
         .env = &k->env,
         .cwd = k->cwd,
         .lease_s = settings->lease_s,
+        .listener = k->listener,
         .keeper = keeper ? keeper_socket(keeper) : NULL,
     };
     scoped(string) char *plan = xasprintf("%s/sandbox.json", k->dir);
@@ -347,21 +349,45 @@ static bool start_host(struct kernel *k, struct err *e)
     return local_provisioner.start(&launch, &k->host, e);
 }
 
-bool kernel_launch(struct kernel *k, struct err *e)
+bool kernel_prepare(struct kernel *k, struct err *e)
 {
-    const struct settings_core *settings = &k->core->settings->core;
     scoped(string) char *socket = xasprintf("%s/host.sock", k->dir);
-    if (!start_host(k, e))
+    int listener = local_provisioner.listen(k->dir, e);
+    if (listener < 0)
         return false;
+    k->listener = listener;
     k->epoch++;
     k->source = k->acked = 0;
     k->was_attached = false;
-    k->launched_ms = monotonic_ms();
     free(take(&k->death_reason));
     free(take(&k->death_cause));
+    k->uplink = uplink_open(k->core->loop, socket, &kernel_uplink_events, k);
+    return true;
+}
+
+static void close_listener(struct kernel *k)
+{
+    if (k->listener)
+        close(k->listener);
+    k->listener = 0;
+}
+
+void kernel_unprepare(struct kernel *k)
+{
+    uplink_close(k->uplink);
+    k->uplink = NULL;
+    close_listener(k);
+}
+
+bool kernel_start_host(struct kernel *k, struct err *e)
+{
+    const struct settings_core *settings = &k->core->settings->core;
+    if (!start_host(k, e))
+        return false;
+    close_listener(k);
+    k->launched_ms = monotonic_ms();
     kernel_watch_host(k);
     kernel_save(k);
-    k->uplink = uplink_open(k->core->loop, socket, &kernel_uplink_events, k);
     if (!k->sandbox)
         seed_run(k->core->seed, k);
     k->core->counters.kernels_started++;
@@ -369,6 +395,16 @@ bool kernel_launch(struct kernel *k, struct err *e)
     log_info("kernel started", F_STR("kernel", k->id), F_STR("name", k->name),
              F_INT("pid", k->host.pid));
     return true;
+}
+
+bool kernel_launch(struct kernel *k, struct err *e)
+{
+    if (!kernel_prepare(k, e))
+        return false;
+    if (kernel_start_host(k, e))
+        return true;
+    kernel_unprepare(k);
+    return false;
 }
 
 static bool is_dir(const char *path)
@@ -599,8 +635,8 @@ void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_fil
     readers_end(k, code, reason);
     executions_kernel_gone(k, keep_files);
     scan_forget(k->core->scan, k);
-    uplink_close(k->uplink);
-    k->uplink = NULL;
+    launching_remove(k);
+    kernel_unprepare(k);
     if (k->watch) {
         uv_poll_stop(k->watch);
         kernel_close_handle(k, (uv_handle_t *)k->watch);

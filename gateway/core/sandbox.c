@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gateway/core/command_run.h"
+#include "gateway/core/launching.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/execution_table.h"
@@ -316,6 +317,9 @@ static void on_opened(void *user, json_t *answer, const struct err *e)
     struct err why = e ? *e : (struct err){0};
     bool begun = s->begun;
     s->asks--;
+    s->core->opens -= s->opening;
+    s->opening = false;
+    launching_go(s->core);
     if (!e)
         sandbox_take_opening(s, answer);
     if (!e && s->core->draining)
@@ -347,8 +351,10 @@ static void open_it(struct sandbox *s)
         return;
     }
     s->asks++;
+    s->opening = !s->pooled;
+    s->core->opens += s->opening;
     /* where sandboxes could be made before, the host starts while this one is: it joins it */
-    bool ahead = keeper_up(keeper) && sandbox_kept(s)->status;
+    bool ahead = keeper_up(keeper) && s->core->opens == s->opening && sandbox_kept(s)->status;
     keeper_ask(keeper, WIRE_OPEN, sandbox_plan(s), on_opened, s);
     if (ahead && s->asks > 0 && !s->ending)
         s->begun = start_kernel(s, &e);

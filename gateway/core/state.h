@@ -83,7 +83,10 @@ struct core {
     int state_lock_fd; /* as lock_fd, of the state folder; -1: not locked */
     int lock_fd;
     uv_idle_t catch_up; /* runs while readers have more to read from disk */
-    uv_timer_t ack_timer, cull_timer, pool_timer;
+    uv_timer_t ack_timer, cull_timer, pool_timer, launch_timer;
+    uv_idle_t launch_turns;              /* runs while hosts may be started */
+    struct kernel *launches;             /* borrowed: the first whose host waits to be started */
+    size_t opens;                        /* sandboxes that keepers are making for those who asked */
     int64_t last_take_ms, busy_since_ms; /* of any pool: busy while takes follow each other */
     int64_t next_cull_ms, next_demand_ms;
     int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
@@ -131,11 +134,12 @@ struct sandbox {
     json_t *network;
     bool cold, best_effort;
     struct timespec created;
-    bool pooled; /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
-    bool begun;  /* its kernel was started before its keeper had answered */
-    bool ending; /* is being removed */
-    bool gone;   /* freed when no answer is awaited any more */
-    int asks;    /* answers that are awaited, and work under way */
+    bool pooled;  /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
+    bool opening; /* its keeper is making it for who asked */
+    bool begun;   /* its kernel was started before its keeper had answered */
+    bool ending;  /* is being removed */
+    bool gone;    /* freed when no answer is awaited any more */
+    int asks;     /* answers that are awaited, and work under way */
 
     char *keeper;                       /* keeper_name of the one it was made in; NULL: none yet */
     int64_t uid;                        /* -1: shared, or not known */
@@ -179,6 +183,8 @@ struct kernel {
     bool gone;                        /* waits for its handles to close */
     bool was_attached;
 
+    int listener;               /* of a host that is to be started; 0: none */
+    struct kernel *next_launch; /* borrowed: the next whose host waits (launching.h) */
     struct launched host;
     bool host_alive;              /* started and not yet reaped */
     bool host_exited;             /* its pidfd said so; the uplink may hold its last words */
@@ -227,7 +233,11 @@ void core_handle_closed(struct core *c);
 
 /* kernel.c */
 struct kernel *kernel_new(struct core *c, const char *id, const char *name, struct err *e);
-bool kernel_launch(struct kernel *k, struct err *e);
+bool kernel_launch(struct kernel *k, struct err *e); /* the next two */
+/* Its socket listens and its uplink is connected; a host is not there yet. 503. */
+bool kernel_prepare(struct kernel *k, struct err *e);
+bool kernel_start_host(struct kernel *k, struct err *e); /* of one that is prepared; 502, 503 */
+void kernel_unprepare(struct kernel *k);                 /* its host could not be started */
 char *kernel_branch_path(const struct kernel *k); /* where it waits to be branched into; given */
 void kernel_kill_host(struct kernel *k);
 void kernel_watch_host(struct kernel *k);

@@ -128,11 +128,9 @@ static bool relay_words(const struct launch *launch, struct words *w, struct err
     return true;
 }
 
-/* Listens for the host, which is given the descriptor: the gateway connects at once and need not
- * look for a socket that comes to be. -1: e is filled. */
-static int listen_for(const struct launch *launch, struct err *e)
+static int local_listen(const char *dir, struct err *e)
 {
-    scoped(string) char *path = xasprintf("%s/host.sock", launch->dir);
+    scoped(string) char *path = xasprintf("%s/host.sock", dir);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(address.sun_path)) {
         fail(e, 503, "the path %s is too long for a socket", path);
@@ -160,13 +158,8 @@ static bool local_start(const struct launch *launch, struct launched *out, struc
     else if (!relay_words(launch, &w, e))
         return false;
     scoped(string) char *log = xasprintf("%s/host.log", launch->dir);
-    int listener = listen_for(launch, e);
-    if (listener < 0)
-        return false;
-    const struct spawn_plan plan = {w.word, launch->env->vars, launch->cwd, log, listener};
-    bool spawned = spawn_session(&plan, &out->pid, e);
-    close(listener);
-    if (!spawned)
+    const struct spawn_plan plan = {w.word, launch->env->vars, launch->cwd, log, launch->listener};
+    if (!spawn_session(&plan, &out->pid, e))
         return false;
     out->start_ticks = process_start(out->pid); /* 0: it ended already, and pidfd will tell */
     out->pidfd = process_watch(out->pid, 0);
@@ -176,4 +169,4 @@ static bool local_start(const struct launch *launch, struct launched *out, struc
     return fail_errno(e, 503, "the started kernel cannot be watched");
 }
 
-const struct provisioner local_provisioner = {"local", local_start};
+const struct provisioner local_provisioner = {"local", local_listen, local_start};

@@ -23,6 +23,7 @@ struct launch {
     const char *await_branch; /* with a sandbox: where its first interpreter is branched into it;
                                  NULL: one is started */
     bool cold;                /* with a keeper: never a fork */
+    int listener;             /* what listen gave for dir; stays the caller's */
 };
 
 /* A started host. pidfd is owned. */
@@ -34,8 +35,11 @@ struct launched {
 
 struct provisioner {
     const char *name;
-    /* Starts a host that serves launch->dir/host.sock, to which one can connect from now on. 502:
-     * the program cannot be started; 503: ours for now. */
+    /* Listens at dir/host.sock for a host that will be started there: one can connect at once and
+     * need not look for a socket that comes to be. A descriptor, or -1: 503. */
+    int (*listen)(const char *dir, struct err *e);
+    /* Starts a host that serves launch->dir/host.sock. 502: the program cannot be started; 503:
+     * ours for now. */
     bool (*start)(const struct launch *launch, struct launched *out, struct err *e);
 };
 

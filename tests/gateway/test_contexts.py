@@ -109,8 +109,13 @@ def test_a_deleted_sandbox_takes_all_its_contexts(
     gateway: Gateway, sandbox: dict[str, Any]
 ) -> None:
     made = [sandbox["contexts"][0], make(gateway, sandbox), make(gateway, sandbox)]
-    hosts = set(processes.named_below(gateway.pid, "warmcell-kernel"))
-    assert len(hosts) >= 3
+    hosts: set[int] = set()
+
+    def all_run() -> bool:
+        hosts.update(processes.named_below(gateway.pid, "warmcell-kernel"))
+        return len(hosts) >= 3
+
+    processes.until(all_run, "three hosts")
     remove(gateway, sandbox)
     for one in made:
         assert gateway.get(f"/api/kernels/{one['id']}").status == 404

@@ -313,6 +313,46 @@ def test_a_gateway_that_comes_back_finds_them(begin: Begin) -> None:
     remove(gateway, made)
 
 
+def test_a_host_that_was_yet_to_be_started(begin: Begin) -> None:
+    """The gateway had answered and was killed before it started the host: the next one does."""
+    gateway, _keeper = begin()
+    made = create(gateway, {"env": {"A": "b"}})
+    kernel = context_of(made)
+    with closing(gateway.client(kernel)) as client:
+        client.run("print before")
+    gateway.kill()
+    file = gateway.runtime / "kernels" / kernel / "kernel.json"
+    saved = json.loads(file.read_text())
+    os.kill(saved["pid"], signal.SIGKILL)
+    assert not processes.wait_gone([saved["pid"]])
+    file.write_text(json.dumps(saved | {"pid": 0, "start_ticks": 0}))
+    gateway.start()
+    with closing(gateway.client(kernel)) as client:
+        assert client.run("print after").stdout == "after\n"
+    plan = json.loads((file.parent / "sandbox.json").read_text())
+    assert (plan["env"]["A"], plan["uid"]) == ("b", 700001)
+    remove(gateway, made)
+
+
+def test_a_create_that_hangs_holds_nobody_up(begin: Begin) -> None:
+    """Hosts wait while sandboxes are made, but not for ever; one that waits can be deleted."""
+    gateway, keeper = begin("--pool-max", "0")
+    remove(gateway, create(gateway))
+    for pid in keeper.pids():
+        processes.own(pid)
+    keeper.order("hang-OPEN")
+    stuck = gateway.connection()
+    stuck.request("POST", "/v1/sandboxes", "{}", gateway.authorization)
+    processes.until(lambda: len(keeper.requests("OPEN")) > 1, "it is asked for")
+    keeper.forget("hang-OPEN")
+    first, second = create(gateway), create(gateway)
+    remove(gateway, second)
+    with closing(gateway.client(context_of(first))) as client:
+        assert client.run("print runs").stdout == "runs\n"
+    remove(gateway, first)
+    stuck.close()
+
+
 def test_a_clean_stop_leaves_the_keeper_to_what_lives_on(begin: Begin) -> None:
     gateway, keeper = begin()
     made = create(gateway)
