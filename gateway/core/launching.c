@@ -15,7 +15,15 @@ static void start_first(struct core *c)
     launching_remove(k);
     if (kernel_start_host(k, &e))
         return;
+    log_error("a host could not be started", F_STR("kernel", k->id), F_STR("why", e.text));
     kernel_unprepare(k);
+    if (k->pooled || k->handing) {
+        enum pools which = pool_of(k);
+        kernel_forget(k, 1011, e.text, false);
+        pool_failed(c, which);
+        pool_refill(c);
+        return;
+    }
     kernel_answer_lost(k, e.text);
     kernel_die(k, "start", e.text);
 }

@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -334,9 +335,8 @@ def test_a_host_that_was_yet_to_be_started(begin: Begin) -> None:
     remove(gateway, made)
 
 
-def test_a_create_that_hangs_holds_nobody_up(begin: Begin) -> None:
-    """Hosts wait while sandboxes are made, but not for ever; one that waits can be deleted."""
-    gateway, keeper = begin("--pool-max", "0")
+def hung(gateway: Gateway, keeper: FakeKeeper) -> HTTPConnection:
+    """A create that will not be answered."""
     remove(gateway, create(gateway))
     for pid in keeper.pids():
         processes.own(pid)
@@ -345,11 +345,30 @@ def test_a_create_that_hangs_holds_nobody_up(begin: Begin) -> None:
     stuck.request("POST", "/v1/sandboxes", "{}", gateway.authorization)
     processes.until(lambda: len(keeper.requests("OPEN")) > 1, "it is asked for")
     keeper.forget("hang-OPEN")
+    return stuck
+
+
+def test_a_create_that_hangs_holds_nobody_up(begin: Begin) -> None:
+    """Hosts wait while sandboxes are made, but not for ever; one that waits can be deleted."""
+    gateway, keeper = begin("--pool-max", "0")
+    stuck = hung(gateway, keeper)
     first, second = create(gateway), create(gateway)
     remove(gateway, second)
     with closing(gateway.client(context_of(first))) as client:
         assert client.run("print runs").stdout == "runs\n"
     remove(gateway, first)
+    stuck.close()
+
+
+def test_a_host_that_cannot_be_started_when_its_time_comes(begin: Begin) -> None:
+    gateway, keeper = begin("--pool-max", "0")
+    stuck = hung(gateway, keeper)
+    (keeper.folder / "host").write_text("#!/nonexistent\n")
+    kernel = context_of(create(gateway))
+    processes.until(
+        lambda: gateway.kernel_model(kernel)["execution_state"] == "dead", "it is given up"
+    )
+    assert "could not be started" in gateway.kernel_model(kernel)["reason"]
     stuck.close()
 
 
