@@ -76,7 +76,8 @@ struct pieces_events {
     void (*on_gone)(void *user);  /* the client has gone; the exchange is ended */
 };
 
-/* Writes the head. False: the client has gone already, and the exchange is ended. */
+/* Writes the head. False: the client has gone already, or wants the head alone (HEAD): the exchange
+ * is ended. */
 bool exchange_begin(struct exchange *x, int status, const char *content_type,
                     const struct pieces_events *events, void *user);
 /* Sends a piece (copied), and everything before it. False: the client is slower; nothing more

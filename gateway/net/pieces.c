@@ -31,6 +31,12 @@ bool exchange_begin(struct exchange *x, int status, const char *content_type,
         connection_reply_done(c);
         return false;
     }
+    exchange_add_header(x, "Cache-Control", "no-store");
+    if (x->head) {
+        reply_head(x, status, content_type, -1);
+        connection_reply_done(c);
+        return false;
+    }
     c->pieces.events = events;
     c->pieces.user = user;
     stop_waiting(c);
@@ -38,7 +44,6 @@ bool exchange_begin(struct exchange *x, int status, const char *content_type,
         x->close = true;
     else
         exchange_add_header(x, "Transfer-Encoding", "chunked");
-    exchange_add_header(x, "Cache-Control", "no-store");
     reply_head(x, status, content_type, -1);
     return true;
 }
@@ -46,8 +51,6 @@ bool exchange_begin(struct exchange *x, int status, const char *content_type,
 static void add_chunk(struct exchange *x, struct bytes piece)
 {
     struct buffer *out = &x->connection->out;
-    if (x->head)
-        return;
     if (!x->http_1_0)
         buffer_printf(out, "%zx\r\n", piece.len);
     buffer_add_bytes(out, piece);
@@ -77,7 +80,7 @@ void exchange_end(struct exchange *x)
     assert(c->pieces.events);
     c->pieces.events = NULL;
     stop_waiting(c);
-    if (!x->http_1_0 && !x->head)
+    if (!x->http_1_0)
         buffer_add_text(&c->out, "0\r\n\r\n");
     connection_reply_done(c);
 }

@@ -527,6 +527,8 @@ def test_without_following(gateway: Gateway, path: str) -> None:
     made = run(gateway, path, shell="read x", background=True)
     found = events(gateway, path, made, "?follow=0")
     assert [one["kind"] for one in found] == ["started"]
+    where = f"{path}/{made['id']}/events"
+    assert gateway.request("HEAD", where).status == 200  # and does not wait for more
     assert gateway.request("DELETE", f"{path}/{made['id']}").status == 204
 
 

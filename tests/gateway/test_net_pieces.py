@@ -60,7 +60,8 @@ def test_http_1_0_gets_bytes_until_the_end(wire: Wire) -> None:
 
 def test_head_has_no_pieces(wire: Wire) -> None:
     wire.request("/api/pieces?count=2", "HEAD")
-    assert wire.reply(head=True).status == 200
+    reply = wire.reply(head=True)
+    assert (reply.status, reply.header("cache-control")) == (200, "no-store")
     wire.request("/api")
     assert wire.reply().status == 200
 
