@@ -147,7 +147,8 @@ void core_catch_up_soon(struct core *c)
 
 static void start_handles(struct core *c)
 {
-    uv_timer_t *timers[] = {&c->ack_timer, &c->cull_timer, &c->pool_timer, &c->launch_timer};
+    uv_timer_t *timers[] = {&c->ack_timer, &c->cull_timer, &c->pool_timer, &c->launch_timer,
+                            &c->execution_timer};
     for (size_t i = 0; i < countof(timers); i++) {
         uv_timer_init(c->loop, timers[i]);
         timers[i]->data = c;
@@ -245,9 +246,10 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
     }
     paused_forget(c);
     core_keepers_close(c);
-    uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer,    (uv_handle_t *)&c->cull_timer,
-                              (uv_handle_t *)&c->pool_timer,   (uv_handle_t *)&c->launch_timer,
-                              (uv_handle_t *)&c->launch_turns, (uv_handle_t *)&c->catch_up};
+    uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer,      (uv_handle_t *)&c->cull_timer,
+                              (uv_handle_t *)&c->pool_timer,     (uv_handle_t *)&c->launch_timer,
+                              (uv_handle_t *)&c->launch_turns,   (uv_handle_t *)&c->catch_up,
+                              (uv_handle_t *)&c->execution_timer};
     for (size_t i = 0; i < countof(handles); i++)
         uv_close(handles[i], on_handle_closed);
 }

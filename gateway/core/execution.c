@@ -16,6 +16,7 @@
 #include "protocol/json.h"
 
 #define CANCEL_LIMIT_MS (10 * 1000)
+#define STORE_DELAY_MS  5    /* most end within it, and are written once */
 #define ENV_LIMIT       1000 /* names */
 #define LABELS_LIMIT    64
 #define TEXT_LIMIT      4096 /* bytes of a path, or of a label */
@@ -199,13 +200,19 @@ static char *asked_of(const struct execution_request *r)
     json_t *value;
     json_object_foreach(r->env, name, value) json_array_append_new(names, json_string(name));
     scoped(json) json_t *asked = json_pack(
-        "{s:s, s:s, s:I, s:O, s:s*, s:o*, s:o, s:b, s:b, s:b, s:b, s:s*}", "code", r->code,
-        "code_sha256", sha256, "code_bytes", (json_int_t)strlen(r->code), "env", names, "cwd",
-        r->cwd, "deadline_ms", r->deadline_ms ? json_integer(r->deadline_ms) : NULL, "labels",
+        "{s:s, s:I, s:O, s:s*, s:o*, s:o, s:b, s:b, s:b, s:b, s:s*}", "code_sha256", sha256,
+        "code_bytes", (json_int_t)strlen(r->code), "env", names, "cwd", r->cwd, "deadline_ms",
+        r->deadline_ms ? json_integer(r->deadline_ms) : NULL, "labels",
         r->labels ? json_incref(r->labels) : json_object(), "stop_on_error", (int)r->stop_on_error,
         "store_history", (int)r->store_history, "silent", (int)r->silent, "allow_input",
         (int)r->allow_input, "traceparent", r->traceparent);
-    return json_dumps(asked, JSON_COMPACT);
+    scoped(string) char *rest = json_dumps(asked, JSON_COMPACT);
+    struct buffer text = {0};
+    buffer_add(&text, rest, strlen(rest) - 1);
+    buffer_add_text(&text, ",\"code\":"); /* the last one: execution_record.c */
+    json_quote(&text, bytes_of(r->code));
+    buffer_add(&text, "}", 2);
+    return text.data;
 }
 
 /* --- to the kernel */
@@ -295,6 +302,29 @@ static void on_added(void *user, const struct execution_row *found, const struct
     execution_release(x);
 }
 
+void execution_store(struct execution *x)
+{
+    if (!x->unstored)
+        return;
+    x->unstored = false;
+    execution_table_add(x->core->store, &x->row, x->core->settings->core.executions_keep, on_added,
+                        execution_keep(x));
+}
+
+static void on_store_timer(uv_timer_t *timer)
+{
+    struct core *c = timer->data;
+    for (size_t i = 0; i < c->kernel_count; i++)
+        for (struct execution *x = c->kernels[i]->executions; x; x = x->next)
+            execution_store(x);
+}
+
+void executions_store_later(struct core *c)
+{
+    if (!uv_is_active((uv_handle_t *)&c->execution_timer))
+        uv_timer_start(&c->execution_timer, on_store_timer, STORE_DELAY_MS, 0);
+}
+
 static struct execution *known_one(struct core *c, const struct execution_row *found)
 {
     struct execution *open = execution_open_find(c, found->id);
@@ -375,7 +405,8 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
         return;
     }
     execution_open(x, k);
-    execution_table_add(s->core->store, &x->row, keep, on_added, execution_keep(x));
+    x->unstored = true; /* nobody is told of it before it is in, or has ended */
+    executions_store_later(s->core);
     dispatch_or_end(x, request->env);
     done(user, x, NULL);
     execution_release(x);
@@ -395,6 +426,8 @@ void execution_await(struct execution *x, enum execution_point point,
         done(user, x->problem.status ? &x->problem : NULL);
         return;
     }
+    if (point == EXECUTION_STORED)
+        execution_store(x);
     struct execution_waiter *waiter = xmalloc(sizeof(*waiter));
     *waiter = (struct execution_waiter){point, done, user, NULL};
     struct execution_waiter **end = &x->waiters;

@@ -32,6 +32,14 @@ static void on_settled(void *user, const struct err *e)
     execution_release(x);
 }
 
+static void on_added_ended(void *user, const struct execution_row *found, const struct err *e)
+{
+    struct execution *x = user;
+    (void)found; /* it has no key */
+    x->stored = true;
+    on_settled(x, e);
+}
+
 static void leave_kernel(struct execution *x)
 {
     struct execution **place = &x->kernel->executions;
@@ -53,7 +61,12 @@ static void settle(struct execution *x)
     buffer_clear(&x->input_header);
     if (x->kernel)
         leave_kernel(x);
-    execution_table_end(x->core->store, &x->row, on_settled, x);
+    if (x->unstored)
+        execution_table_add(x->core->store, &x->row, x->core->settings->core.executions_keep,
+                            on_added_ended, x);
+    else
+        execution_table_end(x->core->store, &x->row, on_settled, x);
+    x->unstored = false;
 }
 
 static void add_word(struct buffer *out, const char *name, const char *text)
@@ -268,6 +281,7 @@ void executions_kernel_gone(struct kernel *k, bool keep)
                           k->reason ? k->reason
                                     : (asked ? "its context ended" : "its kernel ended"));
         } else {
+            execution_store(x);
             x->problem = going;
             leave_kernel(x);
             execution_tell(x);

@@ -25,6 +25,7 @@ struct execution {
     struct execution *next;     /* of the same kernel, in the order in which they were asked for */
     struct journal_cursor from; /* where row.first_sequence stands; next is 0: not known */
     uint64_t events;
+    bool unstored;      /* its row is not on its way yet: it may end before */
     bool stored;        /* its row is committed */
     bool settled;       /* its end is committed */
     bool taken_up;      /* from an earlier gateway: it is not known yet whether the kernel has it */
@@ -41,7 +42,9 @@ struct execution *execution_open_find(const struct core *c, const char *id); /* 
 void execution_open(struct execution *x, struct kernel *k); /* the list keeps one reference */
 /* Tells the kernel to run it. env: of this run; NULL. False: e is filled. */
 bool execution_dispatch(struct execution *x, json_t *env, struct err *e);
-void execution_tell(struct execution *x); /* the waiters for whom it is time */
+void execution_store(struct execution *x);   /* its row, if it is unstored */
+void executions_store_later(struct core *c); /* of all that are */
+void execution_tell(struct execution *x);    /* the waiters for whom it is time */
 
 /* execution_fold.c: what the journal's records make of the open ones */
 void executions_take(struct kernel *k, const struct journal_record *record);

@@ -406,14 +406,20 @@ static struct shared *damaged(const struct journal *j, struct err *e, const char
     return NULL;
 }
 
+static int open_segment(const struct journal *j, const struct segment *segment)
+{
+    scoped(string) char *path = segment_path(j, segment->first);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 struct shared *journal_read(struct journal *j, struct journal_cursor *cursor, size_t want_bytes,
                             struct err *e)
 {
     if (cursor->next < journal_first(j) || cursor->next > j->last)
         return NULL;
     const struct segment *segment = &j->segments[segment_of(j, cursor->next)];
-    scoped(string) char *path = segment_path(j, segment->first);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool is_last = j->fd >= 0 && segment == &j->segments[j->count - 1];
+    int fd = is_last ? j->fd : open_segment(j, segment);
     if (fd < 0)
         return damaged(j, e, "a segment is missing");
     if (cursor->segment != segment->first) {
@@ -424,7 +430,8 @@ struct shared *journal_read(struct journal *j, struct journal_cursor *cursor, si
     size_t len = 0;
     scoped(string) char *data =
         read_chunk(fd, cursor->offset, segment->bytes - cursor->offset, want_bytes, &len);
-    close(fd);
+    if (!is_last)
+        close(fd);
     uint64_t records = 0;
     size_t whole = data ? whole_records((struct bytes){data, len}, cursor->next, &records) : 0;
     if (records == 0) {

@@ -31,6 +31,7 @@ struct uplink {
     struct link_reader *reader;
     struct buffer out;
     size_t out_sent; /* bytes at the start of out that are written */
+    int interest;    /* that poll was started with */
     bool attached, paused, closed;
 };
 
@@ -42,6 +43,9 @@ static void set_interest(struct uplink *u)
     if (!u->poll)
         return;
     int wanted = (u->paused ? 0 : UV_READABLE) | (u->out.len > u->out_sent ? UV_WRITABLE : 0);
+    if (wanted == u->interest)
+        return; /* starting it again is a system call */
+    u->interest = wanted;
     if (wanted)
         uv_poll_start(u->poll, wanted, on_poll);
     else
@@ -58,6 +62,7 @@ static void disconnect(struct uplink *u)
     if (!u->poll)
         return;
     uv_poll_stop(u->poll);
+    u->interest = 0;
     uv_close((uv_handle_t *)u->poll, free_handle);
     u->poll = NULL;
     close(u->fd);
@@ -279,6 +284,8 @@ static void take_frames(struct uplink *u)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct uplink *u = poll->data;
+    if (status != 0)
+        u->interest = 0; /* libuv has stopped it */
     if ((events & UV_WRITABLE) && status == 0) {
         flush(u);
         set_interest(u);

@@ -123,9 +123,8 @@ static void run_add(struct store_job *job, struct database *db)
         return;
     drop_old(add, db, &job->error);
     sqlite3_stmt *statement = database_statement(
-        db, "INSERT INTO executions (position, id, sandbox_id, kernel_id, context, status, created,"
-            " first_sequence, asked, idempotency_key, body_sha256)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+        db, "INSERT INTO executions (" COLUMNS ")"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)");
     sqlite3_bind_int64(statement, 1, row->position);
     database_bind_text(statement, 2, row->id);
     database_bind_text(statement, 3, row->sandbox_id);
@@ -133,10 +132,15 @@ static void run_add(struct store_job *job, struct database *db)
     database_bind_text(statement, 5, row->context);
     database_bind_text(statement, 6, row->status);
     database_bind_text(statement, 7, row->created);
-    sqlite3_bind_int64(statement, 8, (sqlite3_int64)row->first_sequence);
-    database_bind_text(statement, 9, row->asked);
-    database_bind_text(statement, 10, row->key);
-    bind_unless_empty(statement, 11, row->body_sha256);
+    bind_unless_empty(statement, 8, row->started);
+    bind_unless_empty(statement, 9, row->ended);
+    sqlite3_bind_int64(statement, 10, (sqlite3_int64)row->first_sequence);
+    sqlite3_bind_int64(statement, 11, (sqlite3_int64)row->last_sequence);
+    sqlite3_bind_int64(statement, 12, (sqlite3_int64)row->events);
+    database_bind_text(statement, 13, row->asked);
+    database_bind_text(statement, 14, row->outcome);
+    database_bind_text(statement, 15, row->key);
+    bind_unless_empty(statement, 16, row->body_sha256);
     database_run(db, statement, &job->error);
 }
 

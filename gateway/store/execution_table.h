@@ -11,8 +11,8 @@
 /* {0} is empty. The pointers are owned. */
 struct execution_row {
     char id[UUID_TEXT];
-    char status[EXECUTION_STATUS_TEXT]; /* "queued" until it has ended: what runs is known to core
-                                           alone */
+    char status[EXECUTION_STATUS_TEXT]; /* until it has ended that of when it was added: the present
+                                           one is known to core alone */
     char created[TIME_TEXT], started[TIME_TEXT], ended[TIME_TEXT]; /* "": not yet */
     int64_t position; /* in the list of all; given by core, counts up */
     char *sandbox_id, *kernel_id, *context;
@@ -29,10 +29,10 @@ void execution_row_copy(struct execution_row *out, const struct execution_row *f
 void execution_row_clear(struct execution_row *row);
 void execution_rows_free(struct execution_row *list, size_t count);
 
-/* Adds a row, which is copied. With a key that is taken in its sandbox nothing is added and
- * `found` is the row that has it; else found is NULL. done comes after the commit; e: 503. Of its
- * sandbox those that have ended and are older than the newest `keep` (0: all are kept) go now and
- * then: a sixteenth more may be there. */
+/* Adds a row, of one that may have ended already; it is copied. With a key that is taken in its
+ * sandbox nothing is added and `found` is the row that has it; else found is NULL. done comes after
+ * the commit; e: 503. Of its sandbox those that have ended and are older than the newest `keep` (0:
+ * all are kept) go now and then: a sixteenth more may be there. */
 void execution_table_add(struct store *s, const struct execution_row *row, int64_t keep,
                          void (*done)(void *user, const struct execution_row *found,
                                       const struct err *e),

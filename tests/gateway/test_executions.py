@@ -126,6 +126,15 @@ def test_run_and_wait(box: Box) -> None:
     assert box.get(f"/{record['id']}?outputs=1").json() == record
 
 
+def test_code_that_looks_like_a_record(box: Box) -> None:
+    """A record without its code has everything else."""
+    code, labels = 'print ,"code":"x"}', {"a": "1", "code": '","code":', "z": "\u00e9"}
+    record = box.run(code, labels=labels, cwd="/")
+    assert (record["code"], record["labels"]) == (code, labels)
+    (listed,) = box.get().json()["executions"]
+    assert listed == {k: v for k, v in record.items() if k not in ("code", "outputs")}
+
+
 def test_results_and_displays(box: Box) -> None:
     bundle = '{"data":{"text/plain":"\\ud83d\\ude00 4","image/png":"QQ=="},"metadata":{"a":0.10}'
     record = box.run(
