@@ -225,11 +225,15 @@ def test_a_client_that_leaves_cancels_nothing(box: Box) -> None:
 def test_a_head_comes_before_the_output(box: Box) -> None:
     connection = box.gateway.connection()
     connection.request(
-        "POST", box.path, json.dumps({"code": "wait"}), box.gateway.authorization | LINES
+        "POST",
+        box.path,
+        json.dumps({"code": "print begun\nwait"}),
+        box.gateway.authorization | LINES,
     )
     response: HTTPResponse = connection.getresponse()
     first = json.loads(response.readline())
     assert (response.status, first["type"]) == (200, "started")
+    assert json.loads(response.readline())["text"] == "begun\n"  # an interrupt is heard now
     execution = str(response.getheader("location")).rpartition("/")[2]
     assert box.ask(execution, "cancel").status == 202
     last = json.loads(response.read().splitlines()[-1])
@@ -311,14 +315,15 @@ def test_input(box: Box) -> None:
     box.until(running, status="running")
     early = box.ask(running, "input", {"value": "x"})
     assert (early.status, detail(early)) == (409, f"execution {running} does not wait for input")
-    box.ask(running, "cancel")
 
 
 def test_a_deadline(box: Box) -> None:
-    record = box.run("print before\nwait", deadline_ms=50)
+    box.run("print ready")
+    record = box.run("print before\nwait", deadline_ms=300)
     assert (record["status"], record["error"]["name"]) == ("timeout", "DeadlineExceeded")
-    assert (record["deadline_passed"], record["ended_by"]) == (True, "interrupt")
-    assert (record["state_retained"], record["outputs"]["stdout"]) == (True, "before\n")
+    assert (record["deadline_passed"], record["deadline_ms"]) == (True, 300)
+    assert record["ended_by"] in ("interrupt", "kill")  # killed if the driver was not there yet
+    assert record["state_retained"] == (record["ended_by"] == "interrupt")
 
 
 def test_the_output_limit(box: Box) -> None:
@@ -478,6 +483,7 @@ def test_a_batch_in_parallel(box: Box) -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(batch, box, items, parallel=True)
         processes.until(lambda: box.get("?status=ok").json()["executions"], "the second has ended")
+        processes.until(lambda: box.get("?status=running").json()["executions"], "the first runs")
         (asking,) = box.get("?status=running").json()["executions"]
         box.until(asking["id"], awaits_input=True)
         box.ask(asking["id"], "input", {"value": "v"})
