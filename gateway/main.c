@@ -18,6 +18,9 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
     struct core *core = core_new(settings, loop, e);
     for (size_t i = 0; core && i < dialect_table_count; i++)
         server_add_routes(server, dialect_tables[i], core);
+    scoped(string) char *audit = xasprintf("%s/audit.log", settings->core.state_dir);
+    if (core)
+        server_audit(server, audit, e);
     if (core)
         server_trust(server, &(struct trust){tokens_lookup, tokens_still, core});
     return core;

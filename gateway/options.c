@@ -170,6 +170,11 @@ static const struct option rows[] = {
      .help = "seconds after which one that was not taken is replaced; 0 for never"},
     {"max-sandboxes", OPTION_INT, CORE(max_sandboxes), "0", .low = 0, .high = 100000,
      .help = "sandboxes that may live at the same time; 0 for no limit"},
+    {"user-sandboxes", OPTION_INT, CORE(user_sandboxes), "32", .low = 0, .high = 100000,
+     .help = "sandboxes that a principal who is no administrator may have, paused ones too; 0 for "
+             "no limit"},
+    {"user-requests", OPTION_INT, NET(user_requests), "200", .low = 0, .high = 1000000,
+     .help = "requests a second of a principal who is no administrator; 0 for no limit"},
     {"share-templates", OPTION_BOOL, CORE(share_templates), "false",
      .help =
          "fork the sandboxes of all principals from one Python; else each has one of their own"},

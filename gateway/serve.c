@@ -145,7 +145,7 @@ static bool start(struct gateway *g, struct err *e)
     if (!server_listen(g->server, e))
         return false;
     g->served = g->service->open(&g->settings, &g->loop, g->server, e);
-    if (!g->served)
+    if (!g->served || e->status)
         return false;
     leave_record(g);
     if (*g->settings.net.port_file &&

@@ -9,7 +9,8 @@
  * in the tests of net/. */
 struct service {
     /* Begins, and adds its routes to the server, which already listens but answers nobody yet. The
-     * result is handed to the others. NULL: e says why it cannot. */
+     * result is handed to the others. NULL: e says why it cannot; with e filled: so, too, and it is
+     * drained and closed. */
     void *(*open)(const struct settings *settings, uv_loop_t *loop, struct server *server,
                   struct err *e);
     /* Finishes what is under way; done is called when nothing of it is in the loop any more. */

@@ -43,6 +43,7 @@ struct settings_net {
     int64_t body_limit_bytes;
     int64_t connections_limit;
     int64_t request_timeout_s; /* for the head of a request, and between two pieces of its body */
+    int64_t user_requests;     /* a second, of each principal whose role is user; 0: no limit */
     int64_t drain_s;           /* how long a graceful end may take */
 };
 
@@ -76,6 +77,7 @@ struct settings_core {
     int64_t pool_min, pool_max;           /* sandboxes that are kept ready */
     int64_t pool_age_s;                   /* older ones are replaced; 0: never */
     int64_t max_sandboxes;                /* 0: no limit */
+    int64_t user_sandboxes;               /* of each principal whose role is user; 0: no limit */
     bool share_templates;                 /* sandboxes of all principals come from one keeper */
     int64_t max_contexts;                 /* of one sandbox; 0: no limit */
     int64_t executions_keep;              /* records of one sandbox that have ended; 0: all */

@@ -531,8 +531,24 @@ static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env
     settle(h);
 }
 
-static bool check(struct core *c, const struct sandbox_request *request, struct limits *limits,
-                  struct err *e)
+/* What administrators alone may do, and how many sandboxes others may have. */
+static bool check_who(struct core *c, const struct principal *who,
+                      const struct sandbox_request *request, struct err *e)
+{
+    int64_t most = c->settings->core.user_sandboxes, own = 0;
+    if (principal_is_admin(who))
+        return true;
+    if (request->policy && strcmp(request->policy, "best-effort") == 0)
+        return fail(e, 403, "policy: only administrators may do without what the machine lacks");
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        own += strcmp(c->sandboxes[i]->owner, who->name) == 0;
+    return most == 0 || own < most ||
+           fail(e, 403, "Resource Limit: %s has %lld sandboxes, which is the most allowed",
+                who->name, (long long)own);
+}
+
+static bool check(struct core *c, const struct principal *who,
+                  const struct sandbox_request *request, struct limits *limits, struct err *e)
 {
     size_t live = 0;
     for (size_t i = 0; i < c->sandbox_count; i++)
@@ -553,7 +569,7 @@ static bool check(struct core *c, const struct sandbox_request *request, struct 
     if (most > 0 && live >= (size_t)most)
         return fail(e, 403, "Resource Limit: %lld sandboxes live, which is the most allowed",
                     (long long)most);
-    return kernels_allowed(c, e);
+    return check_who(c, who, request, e) && kernels_allowed(c, e);
 }
 
 void sandboxes_create(struct core *c, const struct principal *who,
@@ -563,7 +579,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
     struct err e = {0};
     struct limits limits = limits_default;
     char id[UUID_TEXT];
-    if (!check(c, request, &limits, &e)) {
+    if (!check(c, who, request, &limits, &e)) {
         done(user, NULL, &e);
         return;
     }

@@ -9,11 +9,13 @@
 #include <llhttp.h>
 #include <uv.h>
 
+#include "gateway/net/audit.h"
 #include "gateway/net/auth.h"
 #include "gateway/net/exchange.h"
 #include "gateway/net/limits.h"
 #include "gateway/net/list.h"
 #include "gateway/net/origin.h"
+#include "gateway/net/rate.h"
 #include "gateway/net/router.h"
 #include "gateway/net/server.h"
 #include "gateway/net/stream.h"
@@ -26,6 +28,8 @@ struct server {
     const struct route_table *tables[TABLES_LIMIT]; /* borrowed */
     size_t table_count;
     struct auth *auth;            /* owned */
+    struct rate *rate;            /* owned; NULL: no limit */
+    struct audit *audit;          /* owned; NULL: none is kept */
     struct origin_policy *origin; /* owned */
     struct tls *tls;              /* owned; NULL: plain */
     struct listener *listener;    /* owned; NULL before server_listen and after drain */

@@ -329,6 +329,16 @@ static bool check_rights(struct exchange *x, struct err *e)
     return true;
 }
 
+static bool check_rate(struct exchange *x, struct err *e)
+{
+    struct rate *rate = x->connection->server->rate;
+    if (!rate || !x->known || principal_is_admin(&x->principal) ||
+        rate_take(rate, x->principal.name, monotonic_ms()))
+        return true;
+    return fail(e, 429, "%s makes more than %lld requests a second, the most allowed",
+                x->principal.name, (long long)x->connection->server->settings->user_requests);
+}
+
 static bool check_upgrade(struct exchange *x, struct err *e)
 {
     if (!x->route || x->route->kind != ROUTE_UPGRADE || x->options)
@@ -371,8 +381,8 @@ static bool check_body(struct exchange *x, struct err *e)
 void exchange_judge(struct exchange *x)
 {
     static bool (*const checks[])(struct exchange *, struct err *) = {
-        check_headers, check_version,   check_method, check_host,    check_target,
-        check_origin,  check_principal, check_rights, check_upgrade, check_body,
+        check_headers,   check_version, check_method, check_host,    check_target, check_origin,
+        check_principal, check_rate,    check_rights, check_upgrade, check_body,
     };
     x->started_us = log_wants(LOG_DEBUG) ? monotonic_us() : 0;
     for (size_t i = 0; i < countof(checks); i++)

@@ -59,7 +59,7 @@ void exchange_reply(struct exchange *x, int status, const char *content_type,
 void exchange_reply_json(struct exchange *x, int status, json_t *body); /* body is taken */
 void exchange_reply_empty(struct exchange *x, int status);
 /* In the form of the route: {"message", "reason"} under /api, application/problem+json under /v1.
- * 503 carries Retry-After. */
+ * 429 and 503 carry Retry-After. */
 void exchange_fail(struct exchange *x, const struct err *e);
 /* A regular file, streamed in pieces of bounded memory, with ETag, If-None-Match and one Range;
  * etag may be NULL. */

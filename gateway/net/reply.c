@@ -95,6 +95,35 @@ static void log_reply(const struct exchange *x, int status)
                   F_INT("us", monotonic_us() - x->started_us));
 }
 
+/* What changed something, or was refused to somebody. */
+static bool is_for_audit(const struct exchange *x, int status)
+{
+    bool reads = x->method == GET && x->route->kind != ROUTE_UPGRADE;
+    if (x->route->access == ACCESS_OPEN || x->options)
+        return false;
+    return !reads || status == 401 || status == 403 || status == 429;
+}
+
+static void audit(const struct exchange *x, int status)
+{
+    struct audit *log = x->connection->server->audit;
+    char remote[STREAM_PEER_TEXT];
+    if (!log || !x->route || !is_for_audit(x, status))
+        return;
+    stream_peer_text(x->connection->stream, remote);
+    struct audit_line line = {
+        .who = exchange_principal(x),
+        .method = llhttp_method_name(x->connection->parser.method),
+        .route = x->route->pattern,
+        .remote = remote,
+        .status = status,
+    };
+    for (size_t i = 0; i < x->param_count; i++)
+        if (bytes_is(x->params[i].name, "id"))
+            line.id = x->params[i].value;
+    audit_add(log, &line);
+}
+
 void reply_head(struct exchange *x, int status, const char *content_type, int64_t length)
 {
     struct connection *c = x->connection;
@@ -120,6 +149,7 @@ void reply_head(struct exchange *x, int status, const char *content_type, int64_
     buffer_add_text(out, "\r\n");
     c->server->replies[status / 100 % 6]++;
     log_reply(x, status);
+    audit(x, status);
 }
 
 static bool has_content(int status)
@@ -171,7 +201,7 @@ static void add_error_headers(struct exchange *x, int status)
         exchange_add_header(x, "WWW-Authenticate", "Bearer realm=\"warmcell\"");
     if (status == 405)
         exchange_add_header(x, "Allow", x->allow);
-    if (status == 503)
+    if (status == 503 || status == 429)
         exchange_add_header(x, "Retry-After", "1");
     add_api_headers(x);
 }

@@ -52,6 +52,8 @@ static void server_free(struct server *s)
 {
     router_free(s->router);
     auth_free(s->auth);
+    rate_free(s->rate);
+    audit_close(s->audit);
     origin_policy_free(s->origin);
     tls_free(s->tls);
     free(s->url);
@@ -91,6 +93,8 @@ static void move_all(struct list *from, struct list *to)
 static void on_flush(uv_prepare_t *prepare)
 {
     struct server *s = prepare->data;
+    if (s->audit)
+        audit_write(s->audit);
     struct list turn;
     if (list_empty(&s->unsent) && list_empty(&s->yielding))
         return;
@@ -112,6 +116,12 @@ static void on_hurry(uv_idle_t *idle)
 void server_trust(struct server *s, const struct trust *trust)
 {
     auth_trust(s->auth, trust);
+}
+
+bool server_audit(struct server *s, const char *path, struct err *e)
+{
+    s->audit = audit_open(path, e);
+    return s->audit != NULL;
 }
 
 struct server *exchange_server(const struct exchange *x)
@@ -151,6 +161,7 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
     }
     s->router = router_new();
     s->auth = auth_new(settings->token);
+    s->rate = settings->user_requests > 0 ? rate_new(settings->user_requests) : NULL;
     list_init(&s->connections);
     list_init(&s->orphans);
     list_init(&s->websockets);

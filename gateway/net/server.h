@@ -24,6 +24,9 @@ const struct route_table *const *exchange_route_tables(const struct exchange *x,
 /* Whom else to let in. Copied. */
 void server_trust(struct server *s, const struct trust *trust);
 
+/* Keeps a record of who did what (net/audit.h) in this file. 503. */
+bool server_audit(struct server *s, const char *path, struct err *e);
+
 /* Closes the WebSockets and the streams of those who are not let in any more, WebSockets with 1008.
  * Done each second, too. */
 void server_recheck(struct server *s);

@@ -331,3 +331,16 @@ bool stream_peer_uid(const struct stream *s, uid_t *uid)
     *uid = peer.uid;
     return true;
 }
+
+void stream_peer_text(const struct stream *s, char out[STREAM_PEER_TEXT])
+{
+    uid_t uid;
+    struct sockaddr_storage address;
+    int len = sizeof address;
+    if (stream_peer_uid(s, &uid))
+        snprintf(out, STREAM_PEER_TEXT, "uid %u", (unsigned)uid);
+    else if (stream_is_unix(s) ||
+             uv_tcp_getpeername(&s->uv.tcp, (struct sockaddr *)&address, &len) != 0 ||
+             uv_ip_name((struct sockaddr *)&address, out, STREAM_PEER_TEXT) != 0)
+        snprintf(out, STREAM_PEER_TEXT, "unknown");
+}

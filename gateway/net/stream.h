@@ -51,6 +51,9 @@ void stream_close(struct stream *s);
 
 /* The user at the other end of a Unix socket; false on TCP. */
 bool stream_peer_uid(const struct stream *s, uid_t *uid);
+#define STREAM_PEER_TEXT 64
+/* Its address without the port, or "uid 1000". */
+void stream_peer_text(const struct stream *s, char out[STREAM_PEER_TEXT]);
 bool stream_is_unix(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
 
