@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -178,3 +179,89 @@ def test_old_records_go(begin: Begin) -> None:
     assert listed[0] == running
     assert listed[1:] == made[-4:]  # the last has been added when its turn to be dropped was over
     assert box.get(f"/{made[0]}").status == 404
+
+
+class Sequence:
+    """Operations in a random order on one context, and what must then be true."""
+
+    def __init__(self, box: Box, seed: int) -> None:
+        self.box = box
+        self.random = random.Random(seed)
+        self.made: list[str] = []  # ids; the place is the number that each prints
+        self.kills = 0
+
+    def ask(self, number: int) -> str:
+        key = {"Idempotency-Key": f"key {number}"}
+        code = f"print {number}" + "\nlines 500" * (number % 3)
+        return str(self.box.post(code, key, detach=True).json()["id"])
+
+    def do_detach(self) -> None:
+        self.made.append(self.ask(len(self.made)))
+
+    def do_again(self) -> None:
+        number = self.random.randrange(len(self.made) or 1)
+        if self.made:
+            assert self.ask(number) == self.made[number]
+
+    def do_read(self) -> None:
+        """From a number on, while it may still run: what follows it, and all of it."""
+        if self.made:
+            execution = self.random.choice(self.made)
+            after = self.random.randrange(4)
+            rest = self.box.follow(execution, after)
+            whole = self.box.follow(execution)
+            assert whole[after:] == rest
+            assert numbers(whole) == list(range(1, len(whole) + 1))
+
+    def do_page(self) -> None:
+        if self.made:
+            execution = self.random.choice(self.made)
+            page = self.box.get(f"/{execution}/events?limit=2").json()
+            assert self.box.follow(execution)[: len(page["events"])] == page["events"]
+
+    def do_list(self) -> None:
+        limit = self.random.randrange(1, 9)
+        found: list[str] = []
+        cursor = "0"
+        while cursor:
+            listed = self.box.get(f"?limit={limit}&after={cursor}").json()
+            found += [one["id"] for one in listed["executions"]]
+            cursor = listed["next"]
+        assert found == self.made
+
+    def do_kill(self) -> None:
+        if self.kills < 8:
+            self.kills += 1
+            come_back(self.box)
+
+    def check(self) -> None:
+        for number, execution in enumerate(self.made):
+            record = self.box.ended(execution)
+            assert (record["status"], record["idempotency_key"]) == ("ok", f"key {number}")
+            text = self.box.get(f"/{execution}/output").body.decode()
+            lines = "".join(f"line {n}\n" for n in range(500))
+            assert text == f"{number}\n" + lines * (number % 3)
+        count = self.box.run("count")["outputs"]["stdout"]
+        assert count == f"{len(self.made) + 1}\n"  # each ran once
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_random_sequence_with_killed_gateways(begin: Begin, seed: int) -> None:
+    sequence = Sequence(begin(), seed)
+    operations = [sequence.do_detach, sequence.do_detach, sequence.do_again, sequence.do_read,
+                  sequence.do_page, sequence.do_list, sequence.do_kill]  # fmt: skip
+    for _ in range(150):
+        sequence.random.choice(operations)()
+    assert sequence.kills == 8
+    sequence.check()
+
+
+def test_what_its_kernel_never_got(begin: Begin) -> None:
+    """What was acknowledged while the kernel still started runs when both are there; once."""
+    box = begin()
+    first = box.detach("print first")
+    second = box.detach("print second")
+    come_back(box)
+    assert [box.ended(one)["status"] for one in (first, second)] == ["ok", "ok"]
+    assert box.get(f"/{first}/output").body == b"first\n"
+    assert box.run("count")["outputs"]["stdout"] == "3\n"
