@@ -16,6 +16,8 @@ const struct verb *const cli_verbs[] = {
     &cli_sandbox_pause,
     &cli_sandbox_resume,
     &cli_exec,
+    &cli_run,
+    &cli_cp,
     NULL,
 };
 /* clang-format on */

@@ -1,6 +1,5 @@
 /* `warmcell exec`: a program in a sandbox, as if it ran here. Its command belongs to the sandbox,
  * so a connection that breaks is only made anew, behind the last event that came. */
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,11 +12,9 @@
 #include "gateway/net/url.h"
 #include "protocol/json.h"
 
-#define TIMEOUT_STATUS  124
-#define SIGNAL_STATUS   128
-#define RECONNECT_TRIES 50
-#define RECONNECT_MS    200
-#define DAY_S           86400
+#define TIMEOUT_STATUS 124
+#define SIGNAL_STATUS  128
+#define DAY_S          86400
 
 struct exec_options {
     struct cli_options common;
@@ -44,7 +41,7 @@ static const struct option rows[] = {
 struct remote {
     const struct cli *cli;
     char *path; /* of the command, once it is known; owned */
-    json_int_t last_event;
+    struct follow follow;
     json_t *end; /* the last event; owned */
 };
 
@@ -62,12 +59,11 @@ static bool on_event(void *user, json_t *event, struct bytes line, struct err *e
 {
     struct remote *x = user;
     const char *kind = "";
-    json_t *number = json_object_get(event, "number");
     field_str(event, "kind", OPTIONAL, &kind, NULL);
-    if (json_is_integer(number))
-        x->last_event = json_integer_value(number);
-    if (strcmp(kind, "end") == 0)
+    if (strcmp(kind, "end") == 0) {
         x->end = json_incref(event);
+        x->follow.ended = true;
+    }
     if (x->cli->json)
         return output_line(line, e);
     if (strcmp(kind, "stdout") == 0 || strcmp(kind, "stderr") == 0)
@@ -148,28 +144,11 @@ static struct call *begin(struct remote *x, const char *sandbox, struct err *e)
     return take(&c);
 }
 
-static struct call *go_on(const struct remote *x, struct err *e)
-{
-    scoped(string) char *path =
-        xasprintf("%s/events?after=%lld", x->path, (long long)x->last_event);
-    const struct call_request request = {
-        .method = "GET", .path = path, .accept = "application/x-ndjson"};
-    for (int tries = 0; tries < RECONNECT_TRIES; tries++) {
-        scoped(call) struct call *c = call_send(x->cli->target, &request, e);
-        if (c && call_accepted(c, e))
-            return take(&c);
-        if (e->status != CLI_UNREACHED && e->status != CLI_FAILED && e->status != 503)
-            return NULL;
-        poll(NULL, 0, RECONNECT_MS);
-    }
-    return NULL;
-}
-
-/* Follows c, and what comes in its place when it breaks off, to the command's end. */
-static bool follow_to_end(struct remote *x, struct call *c, struct err *e)
+/* To the command's end. */
+static bool follow_command(struct remote *x, struct call *c, struct err *e)
 {
     const struct exec_options *o = x->cli->options;
-    struct follow f = {
+    x->follow = (struct follow){
         .call = c,
         .signal_fd = follow_signals(),
         .input_fd = o->with_stdin ? STDIN_FILENO : -1,
@@ -178,19 +157,10 @@ static bool follow_to_end(struct remote *x, struct call *c, struct err *e)
         .on_signal = on_signal,
         .on_input = on_input,
     };
-    scoped(call) struct call *again = NULL;
-    bool ok = true;
-    while (ok && !x->end) {
-        ok = follow(&f, e);
-        if (x->end || (!ok && !call_broken(f.call)))
-            break;
-        call_free(take(&again));
-        f.call = again = go_on(x, e);
-        ok = again != NULL;
-    }
-    if (f.signal_fd >= 0)
-        close(f.signal_fd);
-    return x->end != NULL;
+    bool ok = follow_through(&x->follow, x->cli->target, x->path, e);
+    if (x->follow.signal_fd >= 0)
+        close(x->follow.signal_fd);
+    return ok;
 }
 
 /* The exit status that says how it ended, with a sentence where the status alone does not. */
@@ -230,7 +200,7 @@ static bool exec_run(struct cli *c, struct err *e)
     if (!cli_sandbox_find(c->target, c->words[0], sandbox, e))
         return false;
     scoped(call) struct call *call = begin(&x, sandbox, e);
-    bool ok = call && follow_to_end(&x, call, e);
+    bool ok = call && follow_command(&x, call, e);
     if (ok)
         c->exit_status = status_of(x.end, c->json);
     json_decref(x.end);

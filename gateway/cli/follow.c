@@ -13,6 +13,9 @@
 #define INPUT_BYTES (256 * 1024)
 #define LATER_MS    50
 
+#define RECONNECT_TRIES 50
+#define RECONNECT_MS    200
+
 /* What is on its way. */
 struct flow {
     struct follow *f;
@@ -60,6 +63,9 @@ static bool take_line(struct flow *flow, struct bytes line, struct err *e)
         e->status = CLI_FAILED;
         return false;
     }
+    json_t *number = json_object_get(event, "number");
+    if (json_is_integer(number))
+        flow->f->last_event = json_integer_value(number);
     return flow->f->on_event(flow->f->user, event, line, e);
 }
 
@@ -160,4 +166,37 @@ bool follow(struct follow *f, struct err *e)
     buffer_free(&flow.lines);
     free(flow.input);
     return ok;
+}
+
+/* Those behind the last event; NULL: e. */
+static struct call *go_on(const struct follow *f, const struct target *t, const char *path,
+                          struct err *e)
+{
+    scoped(string) char *events = xasprintf("%s/events?after=%lld", path, (long long)f->last_event);
+    const struct call_request request = {
+        .method = "GET", .path = events, .accept = "application/x-ndjson"};
+    for (int tries = 0; tries < RECONNECT_TRIES; tries++) {
+        poll(NULL, 0, RECONNECT_MS);
+        scoped(call) struct call *c = call_send(t, &request, e);
+        if (c && call_accepted(c, e))
+            return take(&c);
+        if (e->status != CLI_UNREACHED && e->status != CLI_FAILED && e->status != 503)
+            return NULL;
+    }
+    return NULL;
+}
+
+bool follow_through(struct follow *f, const struct target *t, const char *path, struct err *e)
+{
+    scoped(call) struct call *again = NULL;
+    bool ok = true;
+    while (ok && !f->ended) {
+        ok = follow(f, e);
+        if (f->ended || (!ok && !call_broken(f->call)))
+            break;
+        call_free(take(&again));
+        f->call = again = go_on(f, t, path, e);
+        ok = again != NULL;
+    }
+    return f->ended;
 }

@@ -16,9 +16,11 @@ enum follow_input {
 };
 
 struct follow {
-    struct call *call; /* borrowed; accepted, its reply is NDJSON */
-    int signal_fd;     /* of follow_signals; -1: signals are not looked at */
-    int input_fd;      /* -1: nothing is read; on_event may change it */
+    struct call *call;     /* borrowed; accepted, its reply is NDJSON */
+    int signal_fd;         /* of follow_signals; -1: signals are not looked at */
+    int input_fd;          /* -1: nothing is read; on_event may change it */
+    json_int_t last_event; /* number of the last one that came; kept by follow */
+    bool ended;            /* set by on_event: that was the last */
     void *user;
     /* One event and the line that it came as, without its end. False ends the following. */
     bool (*on_event)(void *user, json_t *event, struct bytes line, struct err *e);
@@ -35,6 +37,11 @@ int follow_signals(void);
 /* Until the reply ends. False: a callback said so (with its e), or CLI_FAILED: the reply broke off,
  * or is no NDJSON. */
 bool follow(struct follow *f, struct err *e);
+
+/* The same until on_event said that it ended: when the reply ends or breaks off before, it goes on
+ * behind the last event, at path/events, and looks ten seconds for a gateway that is gone. path is
+ * that of a command or an execution. */
+bool follow_through(struct follow *f, const struct target *t, const char *path, struct err *e);
 
 /* All of data to a descriptor. CLI_FAILED. */
 bool follow_write(int fd, struct bytes data, struct err *e);

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from e2e.test_sandbox_life import keeper_pids
@@ -142,3 +143,41 @@ class TestExec:
             run.ok("sandbox", "rm", box)
         assert not processes.wait_gone(keeper_pids(gateway))
         shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+class TestRun:
+    def test_notebook_with_plots(self, run: Tool, tmp_path: Path) -> None:
+        cells = [
+            "import matplotlib.pyplot as plt\nx = 3",
+            "plt.plot([1, x]); plt.show()\nopen('table.csv', 'w').write('1,2')\nx * 2",
+            "1 / 0",
+            "print('never')",
+        ]
+        book = {"cells": [{"cell_type": "code", "source": source} for source in cells]}
+        (tmp_path / "book.ipynb").write_text(json.dumps(book))
+        out = tmp_path / "out"
+        before = run.ok("sandbox", "ls", "-q")
+        done = run("run", str(tmp_path / "book.ipynb"), "--artifacts", str(out))
+        assert done.returncode == 1
+        assert done.stdout.endswith(b"6\n") and b"never" not in done.stdout
+        assert b"ZeroDivisionError: division by zero\n" in done.stderr
+        assert b"----> 1 1 / 0\n" in done.stderr and b"\x1b" not in done.stderr
+        assert (out / "2-1.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert (out / "workspace" / "table.csv").read_text() == "1,2"
+        assert run.ok("sandbox", "ls", "-q") == before
+
+    def test_input_ends(self, run: Tool, tmp_path: Path) -> None:
+        place = tmp_path / "script.py"
+        place.write_text(
+            "print('hello', input())\ntry:\n    input()\nexcept EOFError:\n    print('end')"
+        )
+        assert run.ok("run", str(place), stdin=b"you") == "hello you\nend\n"
+
+
+def test_copy_and_run(run: Tool, box: str, tmp_path: Path) -> None:
+    data = os.urandom(2_000_000)
+    (tmp_path / "data").write_bytes(data)
+    run.ok("cp", str(tmp_path / "data"), f"{box}:in/")
+    run.ok("exec", box, "--no-stdin", "--", "cp", "in/data", "copy")
+    run.ok("cp", f"{box}:copy", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == data

@@ -1,0 +1,347 @@
+/* `warmcell run`: a script, or the cells of a notebook one after another, in a sandbox that is made
+ * for it and removed at the end, however it ends. Signals are held back while it is made, so that
+ * it is always known and removed. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/cli/artifacts.h"
+#include "gateway/cli/cli.h"
+#include "gateway/cli/follow.h"
+#include "gateway/cli/notebook.h"
+#include "gateway/cli/output.h"
+#include "gateway/cli/sandbox.h"
+#include "gateway/cli/table.h"
+#include "protocol/json.h"
+
+#define SIGNAL_STATUS    128
+#define ANSWER_LIMIT     (1024 * 1024)
+#define READ_PIECE_BYTES (256 * 1024)
+
+struct run_options {
+    struct cli_options common;
+    char *artifacts, *sandbox;
+    bool keep;
+};
+
+#define RUN(field) offsetof(struct run_options, field)
+
+static const struct option rows[] = {
+    CLI_ROWS,
+    {"artifacts", OPTION_TEXT, RUN(artifacts), NULL,
+     .help = "a folder that gets the plots, pages and PDFs that it displays, as CELL-N.png, and "
+             "below workspace/ the files that it leaves",
+     .flag_only = true},
+    {"keep", OPTION_BOOL, RUN(keep), NULL,
+     .help = "leave the sandbox there and print its id on stderr", .flag_only = true},
+    {"sandbox", OPTION_TEXT, RUN(sandbox), NULL,
+     .help = "run in this sandbox, which stays, not in a new one", .flag_only = true},
+};
+
+/* What an input() takes for the end of its input, as a terminal does for Ctrl-D. */
+static const char end_of_input[] = "\x04";
+
+struct runner {
+    const struct cli *cli;
+    char sandbox[SANDBOX_ID_TEXT];
+    char *path; /* of the execution; owned */
+    struct follow follow;
+    struct artifacts artifacts;
+    struct buffer answers; /* of stdin, not yet asked for */
+    bool stdin_is_code, stdin_ended, asked;
+    int signal; /* the last that came; 0: none */
+    bool ok;    /* the last one ended well */
+};
+
+/* False: e. */
+static bool post(const struct runner *r, const char *what, const json_t *body, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/%s", r->path, what);
+    scoped(json) json_t *answer = call_json(r->cli->target, "POST", path, body, e);
+    return answer != NULL;
+}
+
+/* --- input() */
+
+/* The next line of stdin answers the input() that waits; at its end that raises EOFError. */
+static bool answer(struct runner *r, struct err *e)
+{
+    const char *end = r->answers.len ? memchr(r->answers.data, '\n', r->answers.len) : NULL;
+    struct err why = {0};
+    if (!end && !r->stdin_ended) {
+        r->follow.input_fd = STDIN_FILENO;
+        return true;
+    }
+    r->asked = false;
+    r->follow.input_fd = -1;
+    size_t len = end ? (size_t)(end - r->answers.data) : r->answers.len;
+    bool eof = !end && len == 0;
+    scoped(json) json_t *body = json_pack("{s:s%}", "value", eof ? end_of_input : r->answers.data,
+                                          eof ? strlen(end_of_input) : len);
+    buffer_drop(&r->answers, end ? len + 1 : len);
+    if (!body)
+        return fail(e, CLI_FAILED, "what was entered is not UTF-8");
+    return post(r, "input", body, &why) || why.status == 409 || (*e = why, false);
+}
+
+static enum follow_input on_input(void *user, struct bytes data, struct err *e)
+{
+    struct runner *r = user;
+    r->stdin_ended = data.len == 0;
+    if (r->answers.len + data.len > ANSWER_LIMIT) {
+        fail(e, CLI_FAILED, "a line of stdin is longer than %d bytes", ANSWER_LIMIT);
+        return INPUT_FAILED;
+    }
+    buffer_add_bytes(&r->answers, data);
+    return !r->asked || answer(r, e) ? INPUT_TAKEN : INPUT_FAILED;
+}
+
+/* --- events */
+
+static bool on_display(struct runner *r, const json_t *event, struct err *e)
+{
+    const json_t *bundle = json_object_get(event, "data");
+    const json_t *text = json_object_get(event, "text");
+    if (!json_is_string(text))
+        text = json_object_get(bundle, "text/plain");
+    if (json_is_string(text) &&
+        (!follow_write(STDOUT_FILENO,
+                       (struct bytes){json_string_value(text), json_string_length(text)}, e) ||
+         !follow_write(STDOUT_FILENO, bytes_of("\n"), e)))
+        return false;
+    return artifacts_save(&r->artifacts, bundle, e);
+}
+
+static bool on_stream(struct runner *r, const json_t *event, struct err *e)
+{
+    (void)r;
+    return output_event(event, json_string_value(json_object_get(event, "type")), e);
+}
+
+static bool on_error(struct runner *r, const json_t *event, struct err *e)
+{
+    (void)r;
+    const json_t *line;
+    size_t i;
+    const json_t *lines =
+        json_object_get(event, colour_wanted(STDERR_FILENO) ? "traceback_ansi" : "traceback");
+    if (json_array_size(lines) == 0) {
+        const char *name = json_string_value(json_object_get(event, "name"));
+        const char *value = json_string_value(json_object_get(event, "value"));
+        fprintf(stderr, "%s: %s\n", name ? name : "Error", value ? value : "");
+    }
+    json_array_foreach(lines, i, line) if (json_is_string(line))
+        fprintf(stderr, "%s\n", json_string_value(line));
+    (void)e;
+    return true;
+}
+
+static bool on_prompt(struct runner *r, const json_t *event, struct err *e)
+{
+    const char *prompt = json_string_value(json_object_get(event, "prompt"));
+    r->asked = true;
+    return (r->cli->json || follow_write(STDOUT_FILENO, bytes_of(prompt), e)) && answer(r, e);
+}
+
+static bool on_end(struct runner *r, const json_t *event, struct err *e)
+{
+    json_t *record = json_object_get(event, "execution");
+    const char *status = "lost", *reason = NULL;
+    (void)e;
+    r->follow.ended = true;
+    if (json_is_object(record)) {
+        field_str(record, "status", OPTIONAL, &status, NULL);
+        field_str(record, "reason", OPTIONAL, &reason, NULL);
+    }
+    r->ok = strcmp(status, "ok") == 0;
+    if (!r->ok && strcmp(status, "error") != 0 && !r->cli->json)
+        output_note("the code ended with %s%s%s", status, reason ? ": " : "", reason ? reason : "");
+    return true;
+}
+
+/* The gateway ends (503): it is looked for again; what is not kept any more (410) is. */
+static bool on_problem(struct runner *r, const json_t *event, struct err *e)
+{
+    const char *detail = json_string_value(json_object_get(event, "detail"));
+    (void)r;
+    return json_integer_value(json_object_get(event, "status")) == 503 ||
+           fail(e, CLI_FAILED, "%s", detail ? detail : "the events broke off");
+}
+
+static const struct {
+    const char *type;
+    bool (*on)(struct runner *r, const json_t *event, struct err *e);
+    bool always; /* with --json, too */
+} takers[] = {
+    {"stdout", on_stream, false},   {"stderr", on_stream, false},
+    {"display", on_display, false}, {"update_display", on_display, false},
+    {"result", on_display, false},  {"error", on_error, false},
+    {"input", on_prompt, true},     {"end", on_end, true},
+    {"problem", on_problem, true},
+};
+
+static bool on_event(void *user, json_t *event, struct bytes line, struct err *e)
+{
+    struct runner *r = user;
+    const char *type = json_string_value(json_object_get(event, "type"));
+    if (r->cli->json && (!output_line(line, e) ||
+                         !artifacts_save(&r->artifacts, json_object_get(event, "data"), e)))
+        return false;
+    for (size_t i = 0; type && i < countof(takers); i++)
+        if (strcmp(type, takers[i].type) == 0 && (takers[i].always || !r->cli->json))
+            return takers[i].on(r, event, e);
+    return true;
+}
+
+/* The first interrupt is for the code; a second one, or another signal, ends all of it. */
+static bool on_signal(void *user, int number, struct err *e)
+{
+    struct runner *r = user;
+    bool again = r->signal != 0;
+    r->signal = number;
+    if (number == SIGINT && !again)
+        return post(r, "cancel", NULL, &(struct err){0}) || true;
+    return fail(e, CLI_FAILED, "ended by SIG%s", sigabbrev_np(number));
+}
+
+/* --- cells */
+
+static struct call *begin(struct runner *r, const char *code, struct err *e)
+{
+    scoped(json) json_t *body = json_pack("{s:s, s:b, s:b}", "code", code, "allow_input",
+                                          !r->stdin_is_code, "stop_on_error", 1);
+    scoped(string) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    scoped(string) char *path = xasprintf("/v1/sandboxes/%s/executions", r->sandbox);
+    if (!text) {
+        fail(e, CLI_FAILED, "the code is not UTF-8");
+        return NULL;
+    }
+    const struct call_request request = {
+        .method = "POST",
+        .path = path,
+        .accept = "application/x-ndjson",
+        .content_type = "application/json",
+        .body = bytes_of(text),
+    };
+    scoped(call) struct call *c = call_send(r->cli->target, &request, e);
+    if (!c || !call_accepted(c, e))
+        return NULL;
+    free(r->path);
+    r->path = xstrdup(call_location(c));
+    return take(&c);
+}
+
+static bool run_cell(struct runner *r, const char *code, struct err *e)
+{
+    scoped(call) struct call *c = begin(r, code, e);
+    if (!c)
+        return false;
+    r->follow.call = c;
+    r->follow.last_event = 0;
+    r->follow.ended = r->ok = false;
+    r->artifacts.cell++;
+    r->artifacts.count = 0;
+    return follow_through(&r->follow, r->cli->target, r->path, e);
+}
+
+static bool run_cells(struct runner *r, const struct code *code, struct err *e)
+{
+    r->ok = true;
+    for (size_t i = 0; i < code->count && r->ok; i++)
+        if (!run_cell(r, code->cell[i], e))
+            return false;
+    return true;
+}
+
+/* --- the whole */
+
+static bool read_code(const char *name, struct code *out, struct err *e)
+{
+    bool piped = strcmp(name, "-") == 0;
+    scoped(buffer) struct buffer text = {0};
+    FILE *file = piped ? stdin : fopen(name, "re");
+    if (!file)
+        return fail_errno(e, CLI_FAILED, "%.200s cannot be read", name);
+    size_t got;
+    do {
+        got = fread(buffer_reserve(&text, READ_PIECE_BYTES), 1, READ_PIECE_BYTES, file);
+        text.len += got;
+    } while (got && text.len <= NOTEBOOK_LIMIT_BYTES);
+    bool ok = !ferror(file) || fail_errno(e, CLI_FAILED, "%.200s cannot be read", name);
+    if (!piped)
+        fclose(file);
+    if (ok && text.len > NOTEBOOK_LIMIT_BYTES)
+        return fail(e, CLI_FAILED, "%.200s is longer than %d bytes", name, NOTEBOOK_LIMIT_BYTES);
+    return ok && code_of(buffer_view(&text), name, out, e);
+}
+
+/* The sandbox that it runs in: one that is named, or a new one. */
+static bool enter(struct runner *r, struct err *e)
+{
+    const struct run_options *o = r->cli->options;
+    const char *id = NULL;
+    if (o->sandbox)
+        return cli_sandbox_find(r->cli->target, o->sandbox, r->sandbox, e);
+    scoped(json) json_t *model = cli_sandbox_make(r->cli->target, NULL, e);
+    if (!model || !field_str(model, "id", REQUIRED, &id, e))
+        return false;
+    snprintf(r->sandbox, sizeof r->sandbox, "%s", id);
+    if (o->keep)
+        output_note("the sandbox is %s", r->sandbox);
+    return true;
+}
+
+/* Whatever happened before, which is told before what goes wrong here. */
+static bool leave(const struct runner *r, bool ok, struct err *e)
+{
+    const struct run_options *o = r->cli->options;
+    struct err why = {0};
+    bool left =
+        !*r->sandbox || o->sandbox || o->keep || cli_sandbox_end(r->cli->target, r->sandbox, &why);
+    if (!left && ok)
+        *e = why;
+    return left && ok;
+}
+
+static bool run_run(struct cli *c, struct err *e)
+{
+    const struct run_options *o = c->options;
+    struct code code = {0};
+    struct runner r = {.cli = c, .artifacts.dir = o->artifacts};
+    if (!read_code(c->words[0], &code, e))
+        return false;
+    r.stdin_is_code = strcmp(c->words[0], "-") == 0;
+    r.follow = (struct follow){
+        .signal_fd = follow_signals(),
+        .input_fd = -1,
+        .user = &r,
+        .on_event = on_event,
+        .on_signal = on_signal,
+        .on_input = on_input,
+    };
+    bool ok = enter(&r, e) && run_cells(&r, &code, e) &&
+              (!o->artifacts || artifacts_fetch(&r.artifacts, c->target, r.sandbox, e));
+    ok = leave(&r, ok, e);
+    c->exit_status = r.signal ? SIGNAL_STATUS + r.signal : r.ok ? 0 : CLI_FAILED;
+    if (r.follow.signal_fd >= 0)
+        close(r.follow.signal_fd);
+    free(r.path);
+    buffer_free(&r.answers);
+    code_free(&code);
+    return ok;
+}
+
+const struct verb cli_run = {
+    .name = "run",
+    .words = "FILE|-",
+    .help =
+        "run a script, or a notebook's cells one after another, in a sandbox of its own: output "
+        "as it comes, traceback and status 1 on an error; nothing of it is left",
+    .options = rows,
+    .option_count = countof(rows),
+    .options_size = sizeof(struct run_options),
+    .min_words = 1,
+    .max_words = 1,
+    .run = run_run,
+};
