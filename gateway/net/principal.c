@@ -12,11 +12,6 @@ bool principal_is_admin(const struct principal *who)
     return who->role == ROLE_ADMIN;
 }
 
-bool principal_expired(const struct principal *who)
-{
-    return who->expires_s && who->expires_s <= (int64_t)time(NULL);
-}
-
 bool principal_sees(const struct principal *who, const char *owner)
 {
     return who->role == ROLE_ADMIN || strcmp(who->name, owner) == 0;

@@ -46,7 +46,6 @@ extern const struct principal principal_owner;
 extern const struct principal principal_gateway;
 
 bool principal_is_admin(const struct principal *who);
-bool principal_expired(const struct principal *who); /* by now */
 /* Is what belongs to the principal `owner` there for them at all? */
 bool principal_sees(const struct principal *who, const char *owner);
 /* 1 to PRINCIPAL_LIMIT letters, digits and ._@-, the first a letter or digit. */

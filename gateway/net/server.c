@@ -67,35 +67,6 @@ static void cut(struct server *s)
     list_each(&s->websockets, link) websocket_abort(websocket_of_link(link));
 }
 
-/* Of those whom is_out picks. */
-static void close_open(struct server *s,
-                       bool (*is_out)(const struct auth *auth, const struct principal *who))
-{
-    list_each(&s->websockets, link)
-    {
-        struct websocket *w = websocket_of_link(link);
-        if (is_out(s->auth, websocket_principal(w)))
-            websocket_close(w, CLOSE_POLICY, "the token is not good any more");
-    }
-    list_each(&s->connections, link)
-    {
-        struct connection *c = list_owner(link, struct connection, link);
-        if (c->pieces.events && c->exchange.known && is_out(s->auth, &c->exchange.principal))
-            connection_close(c);
-    }
-}
-
-static bool is_no_more(const struct auth *auth, const struct principal *who)
-{
-    return !auth_still(auth, who);
-}
-
-static bool has_expired(const struct auth *auth, const struct principal *who)
-{
-    (void)auth;
-    return principal_expired(who);
-}
-
 static void on_tick(uv_timer_t *timer)
 {
     struct server *s = timer->data;
@@ -103,7 +74,7 @@ static void on_tick(uv_timer_t *timer)
     list_each(&s->connections, link)
         connection_tick(list_owner(link, struct connection, link), now);
     list_each(&s->websockets, link) websocket_tick(websocket_of_link(link), now);
-    close_open(s, has_expired);
+    server_recheck(s);
     if (s->draining && s->on_drained && now >= s->drain_deadline_ms)
         cut(s);
 }
@@ -160,7 +131,18 @@ struct server *exchange_server(const struct exchange *x)
 
 void server_recheck(struct server *s)
 {
-    close_open(s, is_no_more);
+    list_each(&s->websockets, link)
+    {
+        struct websocket *w = websocket_of_link(link);
+        if (!auth_still(s->auth, websocket_principal(w)))
+            websocket_close(w, CLOSE_POLICY, "the token is not good any more");
+    }
+    list_each(&s->connections, link)
+    {
+        struct connection *c = list_owner(link, struct connection, link);
+        if (c->pieces.events && c->exchange.known && !auth_still(s->auth, &c->exchange.principal))
+            connection_close(c);
+    }
 }
 
 void server_hurry(struct server *s)

@@ -28,7 +28,7 @@ void server_trust(struct server *s, const struct trust *trust);
 bool server_audit(struct server *s, const char *path, struct err *e);
 
 /* Closes the WebSockets and the streams of those who are not let in any more, WebSockets with 1008.
- * Those whose tokens expire are closed without it. */
+ * Done each second, too. */
 void server_recheck(struct server *s);
 struct server *exchange_server(const struct exchange *x); /* that it came through; borrowed */
 

@@ -437,20 +437,6 @@ def test_a_keeper_that_is_killed(own: Place) -> None:
     assert processes.wait_gone(keepers) == []
 
 
-def test_a_sandbox_in_the_keeper_of_an_earlier_gateway(own: Place) -> None:
-    """One of another template, which this gateway does not talk to."""
-    gateway, _, path = own
-    run(gateway, path, shell="echo one > file")
-    earlier = keeper_pids(gateway)
-    gateway.kill()
-    gateway.options += ["--recycle-forks", "77"]
-    gateway.start()
-    assert run(gateway, path, shell="cat file")["stdout"] == "one\n"
-    for pid in earlier:
-        with contextlib.suppress(ProcessLookupError):  # some end with the first
-            os.kill(pid, signal.SIGKILL)
-
-
 def test_the_lease_ends_a_command() -> None:
     gateway, time = Gateway(options=["--pool-max", "0"], lease_s=1), mark()
     with gateway:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import http.client
 import json
 import re
 import shutil
@@ -187,33 +186,6 @@ def test_open_sockets_end_with_their_token(gateway: Gateway) -> None:
     remove(gateway, made)
 
 
-def test_streams_end_with_their_token(gateway: Gateway) -> None:
-    model, seen = mint(gateway, principal="eve")
-    made = create(seen)
-    body = json.dumps({"code": "wait"})
-    head = seen.authorization | {"Accept": "application/x-ndjson"}
-    with closing(seen.connection()) as connection:
-        connection.request("POST", f"/v1/sandboxes/{made['id']}/executions", body, head)
-        answer = connection.getresponse()
-        assert answer.status == 200 and json.loads(answer.readline())
-        assert gateway.request("DELETE", f"/v1/tokens/{model['id']}").status == 204
-        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-            answer.read()
-    remove(gateway, made)
-
-
-def test_what_is_open_ends_as_a_token_expires(gateway: Gateway) -> None:
-    made = create(gateway)
-    _, seen = mint(gateway, role="admin", expires_in_s=4)
-    client = seen.client(made["contexts"][0]["id"], ready=False)
-    with pytest.raises(ClosedError) as told:
-        while True:
-            client.receive_data(30)
-    assert told.value.code == 1008
-    assert seen.get("/v1/sandboxes").status == 401
-    remove(gateway, made)
-
-
 def test_tokens_after_a_kill() -> None:
     gateway, keeper = start("--pool-max", "0")
     kept, seen = mint(gateway, principal="ada")
@@ -324,8 +296,6 @@ def test_users_start_nothing_unconfined(gateway: Gateway, ada: Gateway) -> None:
     ):
         answer = ada.request("POST", path, body)
         assert answer.status == 403 and "/v1/sandboxes" in answer.json()["message"]
-    specs = ada.get("/api/kernelspecs").json()["kernelspecs"]
-    assert specs and {json.dumps(one["spec"]["env"]) for one in specs.values()} == {"{}"}
     kernel = gateway.start_kernel("warmcell")
     same_as_nothing(ada, "GET", "/api/kernels/{}", kernel)
     gateway.delete_kernel(kernel)
