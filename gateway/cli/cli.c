@@ -18,6 +18,7 @@ const struct verb *const cli_verbs[] = {
     &cli_exec,
     &cli_run,
     &cli_cp,
+    &cli_logs,
     NULL,
 };
 /* clang-format on */

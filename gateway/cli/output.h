@@ -11,6 +11,10 @@
  * other. CLI_FAILED: it cannot be written, or is not what an event holds. */
 bool output_event(const json_t *event, const char *kind, struct err *e);
 
+/* An event of an execution as a person reads it: streams as they are, displays and results by their
+ * text, errors with their traceback on stderr. Others are nothing. CLI_FAILED. */
+bool output_execution(const json_t *event, struct err *e);
+
 /* A line of NDJSON as it came, with its end, at once. */
 bool output_line(struct bytes line, struct err *e);
 

@@ -12,7 +12,6 @@
 #include "gateway/cli/notebook.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/sandbox.h"
-#include "gateway/cli/table.h"
 #include "protocol/json.h"
 
 #define SIGNAL_STATUS    128
@@ -99,42 +98,10 @@ static enum follow_input on_input(void *user, struct bytes data, struct err *e)
 
 /* --- events */
 
-static bool on_display(struct runner *r, const json_t *event, struct err *e)
+static bool on_shown(struct runner *r, const json_t *event, struct err *e)
 {
-    const json_t *bundle = json_object_get(event, "data");
-    const json_t *text = json_object_get(event, "text");
-    if (!json_is_string(text))
-        text = json_object_get(bundle, "text/plain");
-    if (json_is_string(text) &&
-        (!follow_write(STDOUT_FILENO,
-                       (struct bytes){json_string_value(text), json_string_length(text)}, e) ||
-         !follow_write(STDOUT_FILENO, bytes_of("\n"), e)))
-        return false;
-    return artifacts_save(&r->artifacts, bundle, e);
-}
-
-static bool on_stream(struct runner *r, const json_t *event, struct err *e)
-{
-    (void)r;
-    return output_event(event, json_string_value(json_object_get(event, "type")), e);
-}
-
-static bool on_error(struct runner *r, const json_t *event, struct err *e)
-{
-    (void)r;
-    const json_t *line;
-    size_t i;
-    const json_t *lines =
-        json_object_get(event, colour_wanted(STDERR_FILENO) ? "traceback_ansi" : "traceback");
-    if (json_array_size(lines) == 0) {
-        const char *name = json_string_value(json_object_get(event, "name"));
-        const char *value = json_string_value(json_object_get(event, "value"));
-        fprintf(stderr, "%s: %s\n", name ? name : "Error", value ? value : "");
-    }
-    json_array_foreach(lines, i, line) if (json_is_string(line))
-        fprintf(stderr, "%s\n", json_string_value(line));
-    (void)e;
-    return true;
+    return output_execution(event, e) &&
+           artifacts_save(&r->artifacts, json_object_get(event, "data"), e);
 }
 
 static bool on_prompt(struct runner *r, const json_t *event, struct err *e)
@@ -172,13 +139,10 @@ static bool on_problem(struct runner *r, const json_t *event, struct err *e)
 static const struct {
     const char *type;
     bool (*on)(struct runner *r, const json_t *event, struct err *e);
-    bool always; /* with --json, too */
 } takers[] = {
-    {"stdout", on_stream, false},   {"stderr", on_stream, false},
-    {"display", on_display, false}, {"update_display", on_display, false},
-    {"result", on_display, false},  {"error", on_error, false},
-    {"input", on_prompt, true},     {"end", on_end, true},
-    {"problem", on_problem, true},
+    {"input", on_prompt},
+    {"end", on_end},
+    {"problem", on_problem},
 };
 
 static bool on_event(void *user, json_t *event, struct bytes line, struct err *e)
@@ -189,9 +153,9 @@ static bool on_event(void *user, json_t *event, struct bytes line, struct err *e
                          !artifacts_save(&r->artifacts, json_object_get(event, "data"), e)))
         return false;
     for (size_t i = 0; type && i < countof(takers); i++)
-        if (strcmp(type, takers[i].type) == 0 && (takers[i].always || !r->cli->json))
+        if (strcmp(type, takers[i].type) == 0)
             return takers[i].on(r, event, e);
-    return true;
+    return r->cli->json || on_shown(r, event, e);
 }
 
 /* The first interrupt is for the code; a second one, or another signal, ends all of it. */

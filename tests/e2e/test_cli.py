@@ -181,3 +181,21 @@ def test_copy_and_run(run: Tool, box: str, tmp_path: Path) -> None:
     run.ok("exec", box, "--no-stdin", "--", "cp", "in/data", "copy")
     run.ok("cp", f"{box}:copy", str(tmp_path / "back"))
     assert (tmp_path / "back").read_bytes() == data
+
+
+def test_logs_of_a_command(gateway: Gateway, run: Tool, box: str) -> None:
+    body = {
+        "shell": "printf 'one\\377\\n'; echo two >&2; read line; echo $line",
+        "background": True,
+    }
+    path = f"/v1/sandboxes/{box}/commands"
+    command = gateway.request("POST", path, body).json()["id"]
+    with run.begin("logs", "--follow", box, command) as tool:
+        assert tool.stdout and tool.stderr
+        assert tool.stdout.readline() == b"one\377\n"
+        assert tool.stderr.readline() == b"two\n"
+        assert run("logs", box, command).stdout == b"one\377\n"
+        assert gateway.request("POST", f"{path}/{command}/stdin", b"three\n").status == 204
+        assert tool.stdout.read() == b"three\n"
+        assert tool.wait() == 0
+    assert run("logs", box, command).stdout == b"one\377\nthree\n"

@@ -1,4 +1,4 @@
-"""`warmcell run` and `warmcell cp` with kernels of the small driver."""
+"""`warmcell run`, `warmcell cp` and `warmcell logs` with kernels of the small driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from gateway.test_cli_sandbox import ids
-from gateway.test_sandboxes import Place, create, end, remove, start, workspace
+from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start, workspace
 from support import processes
 from support.cli import Tool, refused
 
@@ -225,3 +225,41 @@ class TestCopy:
             file.truncate(64 << 20)
         refused(run("cp", str(big), f"{made['id']}:x"), 1, "workspace")
         remove(place[0], made)
+
+
+class TestLogs:
+    def post(self, place: Place, box: dict[str, Any], code: str) -> str:
+        path = f"/v1/sandboxes/{box['id']}/executions"
+        answer = place[0].request("POST", path, {"code": code, "detach": True})
+        assert answer.status == 202
+        return str(answer.json()["id"])
+
+    def test_of_an_execution(self, run: Tool, place: Place, box: dict[str, Any]) -> None:
+        execution = self.post(place, box, "lines 3000\nfail oh")
+        done = run("logs", "-f", box["id"], execution)
+        text = "".join(f"line {n}\n" for n in range(3000)).encode()
+        assert (done.returncode, done.stdout, done.stderr) == (0, text, b"Failed\n")
+        again = run("logs", box["id"][:8], execution)
+        assert (again.returncode, again.stdout, again.stderr) == (0, text, b"Failed\n")
+        for words in (["--json"], ["--json", "--follow"]):
+            lines = run("logs", *words, box["id"], execution).stdout.splitlines()
+            events = [json.loads(line) for line in lines]
+            assert [event["number"] for event in events] == [n + 1 for n in range(len(events))]
+            assert events[-1]["type"] == "end"
+
+    def test_while_it_runs(self, run: Tool, place: Place, box: dict[str, Any]) -> None:
+        execution = self.post(place, box, "print one\nwait")
+        with run.begin("logs", "-f", box["id"], execution) as tool:
+            assert tool.stdout
+            assert tool.stdout.readline() == b"one\n"
+            assert run.ok("logs", box["id"], execution) == "one\n"
+            path = f"/v1/sandboxes/{box['id']}/executions/{execution}/cancel"
+            assert place[0].request("POST", path).status == 202
+            assert tool.stdout.read() == b""
+            assert tool.wait() == 0
+
+    def test_refused(self, run: Tool, box: dict[str, Any]) -> None:
+        for name in (NOBODY, "x", "../..", "a b"):
+            refused(run("logs", box["id"], name), 1, "neither a command nor an execution")
+        refused(run("logs", NOBODY, NOBODY), 1, NOBODY)
+        refused(run("logs", box["id"]), 2, "too few words; use: warmcell logs SANDBOX")
