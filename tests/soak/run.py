@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "bench")]
 
 import cycles  # noqa: E402
+import followers  # noqa: E402
 import kills  # noqa: E402
 import readers  # noqa: E402
 import sandbox_kills  # noqa: E402
@@ -39,7 +40,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "what", nargs="?", help="one; else all",
-        choices=["cycles", "sandboxes", "kills", "sandbox-kills", "readers"],
+        choices=["cycles", "sandboxes", "kills", "sandbox-kills", "readers", "followers"],
     )  # fmt: skip
     parser.add_argument("--cycles", type=int, default=int(number("WARMCELL_SOAK_CYCLES", 5000)))
     parser.add_argument(
@@ -53,6 +54,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="repeats a run of kills")
     parser.add_argument("--readers", type=int, default=int(number("WARMCELL_SOAK_READERS", 300)))
     parser.add_argument("--lines", type=int, default=200_000, help="lines printed (readers)")
+    parser.add_argument("--followers", type=int, default=500, help="readers of one execution")
+    parser.add_argument(
+        "--followed-lines", type=int, default=1_250_000, help="lines that it prints; 84 bytes each"
+    )
     wanted = parser.parse_args()
     if wanted.readers < 3 or wanted.cycles < 1 or wanted.parallel < 1:
         parser.error("at least 3 readers, 1 cycle and 1 at once")
@@ -73,6 +78,7 @@ def main() -> int:
         "kills": lambda: kills.run(wanted.kill_seconds, seed, say),
         "sandbox-kills": lambda: sandbox_kills.run(wanted.kill_seconds, seed, say),
         "readers": lambda: readers.run(wanted.readers, wanted.lines, say),
+        "followers": lambda: followers.run(wanted.followers, wanted.followed_lines, say),
     }
     processes.guard()
     try:

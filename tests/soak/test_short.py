@@ -18,6 +18,9 @@ RUN = Path(__file__).resolve().parent / "run.py"
         pytest.param(["sandboxes", "--sandboxes", "30", "--live", "20"], id="sandboxes"),
         pytest.param(["kills", "--kill-seconds", "8"], id="kills"),
         pytest.param(["sandbox-kills", "--kill-seconds", "1"], id="sandbox-kills"),
+        pytest.param(
+            ["followers", "--followers", "20", "--followed-lines", "50000"], id="followers"
+        ),
         pytest.param(["readers", "--readers", "30", "--lines", "50000"], id="readers"),
     ],
 )
