@@ -223,7 +223,7 @@ const struct doc v1_execution_output_doc = {
     .query = FIELDS(
         TEXT("stream", "Which of the two.", .words = "stdout stderr", .initial = "\"stdout\"")),
     .streams = true,
-    .replies = {{200, "The text, as it comes.", .type = "text/plain; charset=utf-8"}},
+    .replies = {REPLY(200, "The text, as it comes.", .type = "text/plain; charset=utf-8")},
     .errors = {{410, "The beginning of it is not kept any more."}},
 };
 

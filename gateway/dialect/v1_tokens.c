@@ -137,14 +137,14 @@ static const struct doc mint_doc = {
     .tag = "Tokens",
     .about = "No token has more rights, or a longer life, than the one that it is minted with.",
     .body = &request_schema,
-    .replies = {{201, "The token and its secret.", .schema = &new_token_schema}},
+    .replies = {REPLY(201, "The token and its secret.", .schema = &new_token_schema)},
     .errors = {{403, "More was asked for than the caller has."}},
 };
 
 static const struct doc list_doc = {
     .tag = "Tokens",
     .about = "Those of the caller's principal; for an admin all. Secrets are not kept.",
-    .replies = {{200, "The tokens that are good.", .schema = &tokens_schema}},
+    .replies = {REPLY(200, "The tokens that are good.", .schema = &tokens_schema)},
 };
 
 static const struct doc revoke_doc = {
@@ -152,7 +152,7 @@ static const struct doc revoke_doc = {
     .about = "It lets nobody in any more, nor does any token that was minted with it, and what "
              "they have open is closed.",
     .path = FIELDS(TEXT("id", "Of the token.")),
-    .replies = {{204, "It is revoked, and that is stored."}},
+    .replies = {REPLY(204, "It is revoked, and that is stored.")},
 };
 
 static const struct route rows[] = {
@@ -161,7 +161,6 @@ static const struct route rows[] = {
         .pattern = "/v1/tokens",
         .handler = list,
         .summary = "The tokens that are good",
-        .reply = "Tokens",
         .errors = {403},
         .error_form = ERRORS_PROBLEM,
         .access = ACCESS_TOKENS,
@@ -172,7 +171,6 @@ static const struct route rows[] = {
         .pattern = "/v1/tokens",
         .handler = mint,
         .summary = "Mint a token",
-        .reply = "NewToken",
         .errors = {400, 403, 413, 503},
         .error_form = ERRORS_PROBLEM,
         .access = ACCESS_TOKENS,

@@ -6,9 +6,6 @@
 
 struct doc;
 
-/* Rows that were written before there was a doc; goes once each has one. */
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-
 enum route_access {
     ACCESS_TOKEN,   /* the default: a principal, to read by a plain GET, else to write */
     ACCESS_OPEN,    /* anybody: health, the version */
@@ -32,7 +29,6 @@ struct route {
                             and may be any bytes but NUL, as the query may then */
     void (*handler)(struct exchange *x, void *context);
     const char *summary; /* one line for the API description */
-    const char *reply;   /* name of the reply's schema, or NULL: empty */
     int errors[10];      /* statuses besides 401, 0-terminated */
     enum route_access access;
     enum route_errors error_form;
