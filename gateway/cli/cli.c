@@ -19,6 +19,9 @@ const struct verb *const cli_verbs[] = {
     &cli_run,
     &cli_cp,
     &cli_logs,
+    &cli_token_create,
+    &cli_token_ls,
+    &cli_token_revoke,
     NULL,
 };
 /* clang-format on */

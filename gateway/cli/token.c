@@ -1,0 +1,173 @@
+/* `warmcell token create|ls|revoke`: who else may use the gateway. A secret is written once, to
+ * stdout, and is in no word of a command line. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/cli/call.h"
+#include "gateway/cli/cli.h"
+#include "gateway/cli/table.h"
+#include "gateway/net/url.h"
+#include "protocol/json.h"
+
+#define EXPIRES_MOST_S (INT64_C(10) * 366 * 24 * 3600) /* as the API has it */
+
+static const char *text_of(const json_t *model, const char *name)
+{
+    const char *text = json_string_value(json_object_get(model, name));
+    return text && *text ? text : "-";
+}
+
+static void print_json(const json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    putchar('\n');
+}
+
+/* --- create */
+
+struct create_options {
+    struct cli_options common;
+    char *principal, *name, *role;
+    struct string_list scopes;
+    int64_t expires_s;
+};
+
+#define CREATE(field) offsetof(struct create_options, field)
+
+static const struct option create_rows[] = {
+    CLI_ROWS,
+    {"principal", OPTION_TEXT, CREATE(principal), NULL,
+     .help = "whose it is (default: the caller's)", .flag_only = true},
+    {"name", OPTION_TEXT, CREATE(name), NULL, .help = "what it is for, for people",
+     .flag_only = true},
+    {"role", OPTION_TEXT, CREATE(role), NULL, .help = "user (default) or admin", .flag_only = true},
+    {"scopes", OPTION_LIST, CREATE(scopes), NULL,
+     .help = "of read, write, tokens and metrics (default: read,write)", .flag_only = true},
+    {"expires-s", OPTION_INT, CREATE(expires_s), "0", .low = 0, .high = EXPIRES_MOST_S,
+     .help = "seconds until it is good for nothing; 0: as long as the one that it is minted with",
+     .flag_only = true},
+};
+
+static json_t *create_body(const struct create_options *o)
+{
+    json_t *body = json_pack("{s:s*, s:s*, s:s*}", "principal", o->principal, "name", o->name,
+                             "role", o->role);
+    if (body && o->scopes.count) {
+        json_t *scopes = json_array();
+        for (size_t i = 0; i < o->scopes.count; i++)
+            json_array_append_new(scopes, json_string(o->scopes.item[i]));
+        json_object_set_new(body, "scopes", scopes);
+    }
+    if (body && o->expires_s)
+        json_object_set_new(body, "expires_in_s", json_integer(o->expires_s));
+    return body;
+}
+
+static bool create(struct cli *c, struct err *e)
+{
+    scoped(json) json_t *body = create_body(c->options);
+    if (!body)
+        return fail(e, CLI_USAGE, "a word of the command line is not UTF-8");
+    scoped(json) json_t *model = call_json(c->target, "POST", "/v1/tokens", body, e);
+    if (!model)
+        return false;
+    if (c->json)
+        print_json(model);
+    else
+        puts(text_of(model, "token"));
+    return true;
+}
+
+const struct verb cli_token_create = {
+    .name = "token create",
+    .words = "",
+    .help = "mint a token and print it; nobody sees it again",
+    .options = create_rows,
+    .option_count = countof(create_rows),
+    .options_size = sizeof(struct create_options),
+    .run = create,
+};
+
+/* --- ls */
+
+static void print_models(const json_t *all)
+{
+    static const char *const headers[] = {"ID", "PRINCIPAL", "ROLE", "SCOPES", "EXPIRES", "NAME"};
+    struct table *table = table_new(headers, countof(headers));
+    const json_t *model, *scope;
+    size_t i, j;
+    json_array_foreach(all, i, model)
+    {
+        scoped(buffer) struct buffer scopes = {0};
+        char expires[20];
+        json_array_foreach(json_object_get(model, "scopes"), j, scope)
+            buffer_printf(&scopes, "%s%s", j ? "," : "", json_string_value(scope));
+        snprintf(expires, sizeof expires, "%.19s", text_of(model, "expires"));
+        table_add(table, text_of(model, "id"));
+        table_add(table, text_of(model, "principal"));
+        table_add(table, text_of(model, "role"));
+        table_add(table, buffer_text(&scopes));
+        table_add(table, expires);
+        table_add(table, text_of(model, "name"));
+    }
+    table_print(table);
+}
+
+static bool ls(struct cli *c, struct err *e)
+{
+    scoped(json) json_t *answer = call_json(c->target, "GET", "/v1/tokens", NULL, e);
+    if (!answer)
+        return false;
+    const json_t *all = json_object_get(answer, "tokens");
+    if (c->json)
+        print_json(all);
+    else
+        print_models(all);
+    return true;
+}
+
+const struct verb cli_token_ls = {
+    .name = "token ls",
+    .words = "",
+    .help = "list the tokens that are good, without their secrets",
+    CLI_PLAIN,
+    .run = ls,
+};
+
+/* --- revoke */
+
+static bool revoke_one(const struct target *t, const char *id, struct err *e)
+{
+    scoped(buffer) struct buffer path = {0};
+    buffer_add_text(&path, "/v1/tokens/");
+    url_encode_path(&path, bytes_of(id));
+    json_t *answer = call_json(t, "DELETE", buffer_text(&path), NULL, e);
+    json_decref(answer);
+    return answer != NULL;
+}
+
+static bool revoke_all(struct cli *c, struct err *e)
+{
+    bool ok = true;
+    scoped(json) json_t *revoked = json_array();
+    for (size_t i = 0; i < c->word_count; i++) {
+        struct err why = {0};
+        if (revoke_one(c->target, c->words[i], &why))
+            json_array_append_new(revoked, json_string(c->words[i]));
+        else if (ok)
+            *e = why, ok = false;
+    }
+    if (c->json)
+        print_json(revoked);
+    return ok;
+}
+
+const struct verb cli_token_revoke = {
+    .name = "token revoke",
+    .words = "ID...",
+    .help = "let nobody in any more with these tokens and what was minted with them",
+    CLI_PLAIN,
+    .min_words = 1,
+    .max_words = CLI_WORDS_LIMIT,
+    .run = revoke_all,
+};
