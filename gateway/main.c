@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/cli/cli.h"
+#include "gateway/cli/completion.h"
 #include "gateway/core/core.h"
 #include "gateway/core/token.h"
 #include "gateway/dialect/tables.h"
@@ -78,7 +79,10 @@ static const char cli_page_head[] =
     "- The exit status is 0; 1: it failed; 2: wrong usage; 3: no gateway was reached. One sentence "
     "on\n"
     "  stderr says why. What runs a program ends with the program's own status.\n"
-    "- Colours are for terminals, and for none when `NO_COLOR` is set.\n\n";
+    "- Colours are for terminals, and for none when `NO_COLOR` is set.\n"
+    "- `. <(warmcell completion bash)` in `.bashrc` completes all of it, ids of sandboxes too; "
+    "so do\n"
+    "  `. <(warmcell completion zsh)` and `warmcell completion fish | source`.\n\n";
 
 static int options_main(char *const *args, size_t count)
 {
@@ -96,24 +100,29 @@ static int options_main(char *const *args, size_t count)
 }
 
 static int help_main(char *const *args, size_t count);
+static int completion_main(char *const *args, size_t count);
 
 static const struct command {
     const char *name;
     int (*run)(char *const *args, size_t count);
     const char *help;
+    const struct option_table *options; /* NULL: none, or those of a verb of it */
 } commands[] = {
     {"serve", serve_main,
-     "serve kernels over HTTP and WebSocket; this is also what no command does"},
+     "serve kernels over HTTP and WebSocket; this is also what no command does", &serve_options},
     {"kernelspec", kernelspec_main,
-     "install, remove [NAME] or list: our kernel among those that Jupyter finds"},
+     "install, remove [NAME] or list: our kernel among those that Jupyter finds", NULL},
     {"warm", warm_main,
-     "keep a Python warm, so that JupyterLab's kernels start in milliseconds; --status, --stop"},
+     "keep a Python warm, so that JupyterLab's kernels start in milliseconds; --status, --stop",
+     &warm_options},
     {"doctor", doctor_main,
-     "what this machine can do for sandboxes, with the remedy of what it lacks; --json"},
+     "what this machine can do for sandboxes, with the remedy of what it lacks; --json", NULL},
     {"options", options_main,
-     "list the options of serve; --markdown as docs/options.md, --cli as docs/cli.md"},
-    {"version", version_main, "print the version"},
-    {"help", help_main, "this text"},
+     "list the options of serve; --markdown as docs/options.md, --cli as docs/cli.md", NULL},
+    {"completion", completion_main,
+     "print what bash, zsh or fish completes: . <(warmcell completion bash)", NULL},
+    {"version", version_main, "print the version", NULL},
+    {"help", help_main, "this text", NULL},
 };
 
 static int help_main(char *const *args, size_t count)
@@ -133,6 +142,19 @@ static int help_main(char *const *args, size_t count)
     buffer_add_text(&text, "\nOptions of warm:\n");
     option_help(&warm_options, &text);
     return print(&text);
+}
+
+static int completion_main(char *const *args, size_t count)
+{
+    struct buffer text = {0};
+    struct completion_other others[countof(commands)];
+    for (size_t i = 0; i < countof(commands); i++)
+        others[i] =
+            (struct completion_other){commands[i].name, commands[i].help, commands[i].options};
+    if (count == 1 && completion_script(args[0], others, countof(others), &text))
+        return print(&text);
+    fprintf(stderr, "warmcell: completion is for one of bash, zsh, fish\n");
+    return 2;
 }
 
 int main(int argc, char **argv)
