@@ -345,7 +345,8 @@ static bool read_signal(json_t *body, int *number, struct err *e)
 {
     json_t *value = json_object_get(body, "signal");
     const char *name = json_string_value(value);
-    *number = (int)(json_integer_value(value) <= 64 ? json_integer_value(value) : 0);
+    json_int_t given = json_integer_value(value);
+    *number = given > 0 && given <= 64 ? (int)given : 0;
     if (name && strncmp(name, "SIG", 3) == 0)
         name += 3;
     for (int n = 1; name && n < NSIG; n++)

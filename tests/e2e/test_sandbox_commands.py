@@ -588,6 +588,7 @@ def test_bad_questions(gateway: Gateway, path: str) -> None:
         ("signal", {"signal": "SIGNONE"}, 400),
         ("signal", {}, 400),
         ("signal", {"signal": 65}, 400),
+        ("signal", {"signal": 1 - 2**32}, 400),
     ):
         assert gateway.request("POST", f"{one}/{place}", body).status == status
     assert gateway.request("POST", path, b"{").status == 400
