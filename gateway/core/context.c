@@ -24,6 +24,11 @@ const char *context_name(const struct kernel *k)
     return k->context_name;
 }
 
+const char *context_restored_from(const struct kernel *k)
+{
+    return k->restored_from;
+}
+
 const char *context_forked_from(const struct kernel *k)
 {
     return k->forked_from;

@@ -27,7 +27,9 @@ struct kernel *contexts_find(const struct sandbox *s, const char *id, struct err
 void contexts_each(const struct sandbox *s, void (*each)(void *user, struct kernel *k), void *user);
 
 /* Borrowed and valid until control returns to the loop. */
-const char *context_name(const struct kernel *k);        /* "default", "context-2", ... */
+const char *context_name(const struct kernel *k); /* "default", "context-2", ... */
+/* The id of the snapshot that its interpreter began with; NULL: it began without one. */
+const char *context_restored_from(const struct kernel *k);
 const char *context_forked_from(const struct kernel *k); /* an id; NULL: it began empty */
 struct timespec context_created(const struct kernel *k);
 

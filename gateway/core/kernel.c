@@ -161,6 +161,7 @@ static void kernel_free(struct kernel *k)
     free(k->cause);
     free(k->context_name);
     free(k->forked_from);
+    free(k->restored_from);
     free(k->log_dir);
     free(k->dir);
     free(k->name);
@@ -264,6 +265,7 @@ void kernel_save(const struct kernel *k)
         json_object_set_new(saved, "context_number", json_integer(k->context_number));
         add_text(saved, "context_name", k->context_name);
         add_text(saved, "forked_from", k->forked_from);
+        add_text(saved, "restored_from", k->restored_from);
     }
     scoped(string) char *path = xasprintf("%s/kernel.json", k->dir);
     struct err e;
@@ -359,6 +361,7 @@ bool kernel_prepare(struct kernel *k, struct err *e)
     k->epoch++;
     k->source = k->acked = 0;
     k->was_attached = false;
+    free(take(&k->restored_from));
     free(take(&k->death_reason));
     free(take(&k->death_cause));
     k->uplink = uplink_open(k->core->loop, socket, &kernel_uplink_events, k);

@@ -174,18 +174,21 @@ static void on_committed(struct moving *m, const struct err *e)
     }
     json_t *answer = json_pack("{s:O, s:o}", "snapshot", json_object_get(s->paused, "id"),
                                "contexts", in_order(s, r->answers));
+    for (struct kernel *k = s->kernel; k; k = k->sibling) {
+        json_t *restored = json_object_get(r->answers, k->id);
+        if (json_is_null(json_object_get(restored, "problem")))
+            k->restored_from = xstrdup(json_string_value(json_object_get(s->paused, "id")));
+        k->handing = false;
+        kernel_touch(k);
+        kernel_save(k);
+        kernel_table_started(s->core->store, k->id, k->name, k->started);
+    }
     json_decref(r->answers);
     free(r);
     s->resuming = NULL;
     json_decref(take(&s->paused));
     free(take(&s->paused_reason));
     s->halted = false;
-    for (struct kernel *k = s->kernel; k; k = k->sibling) {
-        k->handing = false;
-        kernel_touch(k);
-        kernel_save(k);
-        kernel_table_started(s->core->store, k->id, k->name, k->started);
-    }
     log_info("sandbox resumed", F_STR("sandbox", s->id));
     moving_end(m, answer, NULL);
 }

@@ -208,4 +208,6 @@ void sandbox_restore(struct kernel *k, json_t *saved)
     context_join(s, k, json_integer_value(json_object_get(saved, "context_number")));
     k->context_name = xstrdup(name ? name : "default");
     k->forked_from = from ? xstrdup(from) : NULL;
+    from = json_string_value(json_object_get(saved, "restored_from"));
+    k->restored_from = from ? xstrdup(from) : NULL;
 }

@@ -175,12 +175,13 @@ struct kernel {
     struct kernel *sibling;  /* borrowed: the next context of the sandbox */
     int64_t context_number;
     char *context_name, *forked_from; /* NULL: not in a sandbox; it began empty */
-    struct branching *branching;      /* owned until its maker is told: it waits to be branched */
-    bool pooled;                      /* of the pool, not handed out */
-    bool handing;                     /* being adopted for a request */
-    bool ending;                      /* kernel_stop was called */
-    bool restoring;                   /* its variables are to be restored when it is ready */
-    bool gone;                        /* waits for its handles to close */
+    char *restored_from; /* the snapshot whose state its interpreter began with; NULL: none */
+    struct branching *branching; /* owned until its maker is told: it waits to be branched */
+    bool pooled;                 /* of the pool, not handed out */
+    bool handing;                /* being adopted for a request */
+    bool ending;                 /* kernel_stop was called */
+    bool restoring;              /* its variables are to be restored when it is ready */
+    bool gone;                   /* waits for its handles to close */
     bool was_attached;
 
     int listener;               /* of a host that is to be started; 0: none */

@@ -76,6 +76,8 @@ static void set_state(struct kernel *k, struct bytes text, bool by_user)
         if (!slice_is(text, states[i].text) || states[i].state == KERNEL_DEAD)
             continue;
         bool first = k->state == KERNEL_STARTING || k->state == KERNEL_RESTARTING;
+        if (states[i].state == KERNEL_STARTING || states[i].state == KERNEL_RESTARTING)
+            free(take(&k->restored_from)); /* the next interpreter begins empty */
         if (by_user || states[i].state == KERNEL_RESTARTING)
             k->state = states[i].state;
         else if (first && states[i].state != KERNEL_STARTING)

@@ -1,12 +1,15 @@
 /* /v1/sandboxes/{id}/contexts: create (empty, or as a branch of another one), list, show, delete.
  *
- * A context is {"id", "name", "language", "state", "reason", "cause", "created", "forked_from"}:
+ * A context is {"id", "name", "language", "state", "reason", "cause", "created", "forked_from",
+ * "snapshot"}:
  *
  * - "id" is that of its kernel under /api/kernels;
  * - "state" is "starting", "idle", "busy", "restarting", "dead" or, with its sandbox, "paused";
  * - "reason" is a sentence, "cause" a word (docs/link.md, DEATH) that say why it is dead or what
  *   happened to it last, or null;
- * - "forked_from" is the id of the context that it was a branch of, or null. */
+ * - "forked_from" is the id of the context that it was a branch of, or null;
+ * - "snapshot" is the id of the snapshot whose variables its interpreter began with, or null: it
+ *   began empty, or as a branch. */
 #include "gateway/core/context.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
@@ -23,20 +26,23 @@ static json_t *context_model(const struct kernel *k)
 {
     char created[TIME_TEXT];
     time_text(context_created(k), created);
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o}", "id", kernel_id(k), "name",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o}", "id", kernel_id(k), "name",
                      context_name(k), "language", "python", "state", kernel_state_text(k), "reason",
                      text_or_null(kernel_reason(k)), "cause", text_or_null(kernel_cause(k)),
-                     "created", created, "forked_from", text_or_null(context_forked_from(k)));
+                     "created", created, "forked_from", text_or_null(context_forked_from(k)),
+                     "snapshot", text_or_null(context_restored_from(k)));
 }
 
 /* Of a context that has no process: what its snapshot says of it. */
-static json_t *paused_model(json_t *record)
+static json_t *paused_model(const struct sandbox *s, json_t *record)
 {
-    return json_pack("{s:O, s:O, s:s, s:s, s:n, s:n, s:O, s:O}", "id",
+    bool saved = json_is_object(json_object_get(record, "head"));
+    return json_pack("{s:O, s:O, s:s, s:s, s:n, s:n, s:O, s:O, s:o}", "id",
                      json_object_get(record, "id"), "name", json_object_get(record, "name"),
                      "language", "python", "state", "paused", "reason", "cause", "created",
                      json_object_get(record, "created"), "forked_from",
-                     json_object_get(record, "forked_from"));
+                     json_object_get(record, "forked_from"), "snapshot",
+                     text_or_null(saved ? sandbox_last_snapshot(s) : NULL));
 }
 
 static void add_model(void *user, struct kernel *k)
@@ -50,7 +56,7 @@ json_t *v1_contexts_model(const struct sandbox *s)
     size_t i;
     contexts_each(s, add_model, list);
     json_array_foreach(sandbox_paused_contexts(s), i, one)
-        json_array_append_new(list, paused_model(one));
+        json_array_append_new(list, paused_model(s, one));
     return list;
 }
 

@@ -14,7 +14,11 @@ const struct doc_schema v1_context_schema = {
                TEXT("reason", "Why it is dead, or what happened to it last.", .null = true),
                TEXT("cause", "The same in one word.", .null = true),
                TEXT("created", "When.", .format = "date-time"),
-               TEXT("forked_from", "The id of the context that it was a branch of.", .null = true)),
+               TEXT("forked_from", "The id of the context that it was a branch of.", .null = true),
+               TEXT("snapshot",
+                    "The id of the snapshot whose variables its interpreter began with; null: it "
+                    "began empty, or as a branch.",
+                    .null = true)),
 };
 
 static const struct doc_schema contexts = {

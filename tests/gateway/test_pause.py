@@ -90,7 +90,8 @@ def test_there_and_back(place: Place, sandbox: dict[str, Any]) -> None:
     model = pause(gateway, sandbox)
     (context,) = model["contexts"]
     assert (context["id"], context["state"]) == (kernel, "paused")
-    assert context | {"state": 0} == sandbox["contexts"][0] | {"state": 0}
+    mine = {"state": "paused", "snapshot": model["snapshot"]}
+    assert context == sandbox["contexts"][0] | mine
     assert (model["uid"], model["snapshot"]) == (None, gateway_snapshots(gateway, sandbox)[0]["id"])
     assert model["limits"]["processes"]["value"] == 55
     assert keeper.requests("CLOSE")[-1]["sandbox"] == sandbox["id"]
@@ -108,6 +109,34 @@ def test_there_and_back(place: Place, sandbox: dict[str, Any]) -> None:
     assert run(gateway, kernel, "get x") == "1\n"
     plan = json.loads((gateway.runtime / "kernels" / kernel / "sandbox.json").read_text())
     assert plan["env"]["A"] == "b"
+
+
+def begins_with(gateway: Gateway, sandbox: dict[str, Any]) -> str | None:
+    """The snapshot that its context's interpreter began with."""
+    (context,) = show(gateway, sandbox)["contexts"]
+    found: str | None = context["snapshot"]
+    return found
+
+
+def test_a_context_says_which_snapshot_its_state_came_from(
+    gateway: Gateway, sandbox: dict[str, Any]
+) -> None:
+    kernel = context_of(sandbox)
+    assert begins_with(gateway, sandbox) is None
+    pause(gateway, sandbox)
+    first = resume(gateway, sandbox)["snapshot"]
+    post(gateway, sandbox, "snapshots")
+    assert begins_with(gateway, sandbox) == first
+    gateway.kill()
+    gateway.start()
+    assert begins_with(gateway, sandbox) == first
+    run(gateway, kernel, "crash 9")
+    assert begins_with(gateway, sandbox) is None, "it is dead, and the next one began empty"
+    assert run(gateway, kernel, "get x") == "nothing\n"
+    pause(gateway, sandbox)
+    assert resume(gateway, sandbox)["snapshot"] == begins_with(gateway, sandbox)
+    assert gateway.request("POST", f"/api/kernels/{kernel}/restart", {}).status == 200
+    assert begins_with(gateway, sandbox) is None
 
 
 def gateway_snapshots(gateway: Gateway, sandbox: dict[str, Any]) -> list[dict[str, Any]]:

@@ -444,6 +444,15 @@ def test_who_comes_back_without_a_uid_has_that_of_its_files(asker: Asker, tmp_pa
 
 
 @pytest.mark.skipif(not ROOT, reason="only root has uids to choose from")
+def test_a_uid_that_owns_a_workspace_is_given_to_nobody_else(asker: Asker, tmp_path: Path) -> None:
+    """Who was paused comes back to it."""
+    uid = opened(asker, "a")["uid"]
+    asker.ask(wire.CLOSE, {"sandbox": "a"})
+    assert opened(asker, "b")["uid"] != uid
+    assert opened(asker, "a")["uid"] == uid
+
+
+@pytest.mark.skipif(not ROOT, reason="only root has uids to choose from")
 def test_a_uid_that_one_made_ahead_has_can_be_asked_for(stocked: Keeper, tmp_path: Path) -> None:
     asker, state = stocked.asker(), tmp_path / "state"
     spares(asker, 2)

@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,10 @@ class Keeper:
         return {}
 
     def take(self, connection: socket.socket) -> bool:
-        data = connection.recv(65536)
+        try:
+            data = connection.recv(65536)
+        except ConnectionResetError:  # who asked has gone; what it said last is there still
+            data = connection.recv(65536)
         if not data:
             return False
         number, name = (
@@ -89,7 +93,8 @@ class Keeper:
         answer = (json.loads(refusal.read_text()) if refusal.exists()
                   else self.answer(name, body, connection.fileno()))  # fmt: skip
         head = struct.pack("<II", FAILED if refusal.exists() else OK, number)
-        connection.send(head + json.dumps(answer).encode())
+        with suppress(OSError):  # who asked was killed, or waits for no answer
+            connection.send(head + json.dumps(answer).encode())
         if name == "END":
             os._exit(0)
         return True
@@ -102,7 +107,8 @@ def serve(listener: socket.socket, keeper: Keeper) -> None:
         for one in ready:
             if one is listener:
                 connections.append(listener.accept()[0])
-            elif not keeper.take(one):
+                continue
+            if not keeper.take(one):
                 connections.remove(one)
                 one.close()
 
