@@ -280,7 +280,7 @@ static bool check(struct sandbox *s, const struct context_request *request, stru
                     "Resource Limit: the sandbox has %lld contexts, which is the most "
                     "allowed",
                     (long long)most);
-    return kernels_allowed(s->core, e);
+    return kernels_allowed(s->core, 1, e);
 }
 
 void contexts_create(struct sandbox *s, const struct context_request *request,

@@ -103,7 +103,7 @@ struct kernel *kernels_find(const struct core *c, const struct principal *who, c
     if (k && visible(k) && kernel_is_for(k, who))
         return k;
     const struct sandbox *s = k && k->sandbox ? k->sandbox : paused_holding(c, id);
-    if (s && !s->ending && sandbox_refuses(s, e))
+    if (s && !s->ending && principal_sees(who, s->owner) && sandbox_refuses(s, e))
         return NULL;
     fail(e, 404, "Kernel does not exist: %.100s", id);
     return NULL;
@@ -125,11 +125,16 @@ size_t kernels_live(const struct core *c)
     return live;
 }
 
-bool kernels_allowed(const struct core *c, struct err *e)
+bool kernels_allowed(const struct core *c, size_t more, struct err *e)
 {
     int64_t limit = c->settings->core.max_kernels;
-    return limit <= 0 || kernels_live(c) < (size_t)limit ||
-           fail(e, 403, "Resource Limit: %lld kernels run, which is the most allowed",
+    size_t live = kernels_live(c);
+    if (limit <= 0 || live + more <= (size_t)limit)
+        return true;
+    if (live < (size_t)limit)
+        return fail(e, 403, "Resource Limit: %zu kernels are asked for, and %zu of %lld run", more,
+                    live, (long long)limit);
+    return fail(e, 403, "Resource Limit: %lld kernels run, which is the most allowed",
                 (long long)limit);
 }
 
@@ -448,7 +453,7 @@ static bool check_request(struct core *c, const struct principal *who,
         return fail(e, 400, "kernel_id: must be five groups of letters and digits joined by \"-\"");
     if (request->id && kernels_any(c, request->id))
         return fail(e, 409, "kernel %.100s exists already", request->id);
-    return kernels_allowed(c, e);
+    return kernels_allowed(c, 1, e);
 }
 
 static struct kernel *start_new(struct core *c, const struct kernel_request *request,

@@ -300,13 +300,15 @@ static void on_opened(void *user, json_t *answer, const struct err *e)
     struct resuming *r = user;
     struct sandbox *s = moving_sandbox(r->m);
     json_t *one;
-    size_t i;
+    size_t i, contexts = json_array_size(sandbox_paused_contexts(s));
     struct err why = {0};
     r->awaited = 1;
     if (e)
         r->why = *e;
-    else
+    else if (kernels_allowed(s->core, contexts, &why)) /* others may have begun meanwhile */
         sandbox_take_opening(s, answer);
+    else
+        r->why = why;
     json_array_foreach(sandbox_paused_contexts(s), i, one)
     {
         if (r->why.status || s->ending)
@@ -330,7 +332,7 @@ void sandbox_resume(struct sandbox *s, bool force, snapshot_done *done, void *us
         fail(&e, 409, "sandbox %s is not paused", s->id);
     else if (s->kernel)
         fail(&e, 409, "sandbox %s is still ending its processes", s->id);
-    else if (kernels_allowed(s->core, &e))
+    else if (kernels_allowed(s->core, json_array_size(sandbox_paused_contexts(s)), &e))
         m = moving_begin(s, force, done, user, &e);
     if (!m) {
         done(user, s, NULL, &e);

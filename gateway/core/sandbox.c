@@ -569,7 +569,7 @@ static bool check(struct core *c, const struct principal *who,
     if (most > 0 && live >= (size_t)most)
         return fail(e, 403, "Resource Limit: %lld sandboxes live, which is the most allowed",
                     (long long)most);
-    return check_who(c, who, request, e) && kernels_allowed(c, e);
+    return check_who(c, who, request, e) && kernels_allowed(c, 1, e);
 }
 
 void sandboxes_create(struct core *c, const struct principal *who,

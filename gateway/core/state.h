@@ -251,8 +251,8 @@ void kernel_close_handle(struct kernel *k, uv_handle_t *handle);
  * if keep_files. */
 void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_files);
 bool kernel_is_for(const struct kernel *k, const struct principal *who); /* theirs to touch */
-size_t kernels_live(const struct core *c);                        /* what max_kernels counts */
-bool kernels_allowed(const struct core *c, struct err *e);        /* one more; 403 */
+size_t kernels_live(const struct core *c); /* what max_kernels counts */
+bool kernels_allowed(const struct core *c, size_t more, struct err *e); /* 403 */
 struct kernel *kernels_any(const struct core *c, const char *id); /* also pooled and ending ones */
 
 /* stream.c: what a host says */

@@ -38,7 +38,7 @@ struct tokens {
     struct core *core;
     struct token *first;
     struct token *places[PLACES];
-    size_t count;
+    struct token *coming; /* minted, and not in the database yet; owned by their minting */
 };
 
 static const struct {
@@ -126,7 +126,6 @@ static void add(struct tokens *all, struct token *t)
     *end = t;
     t->other = *place;
     *place = t;
-    all->count++;
 }
 
 static void token_free(struct token *t)
@@ -144,8 +143,42 @@ static void drop(struct tokens *all, struct token *t)
     while (*place != t)
         place = &(*place)->other;
     *place = t->other;
-    all->count--;
     token_free(t);
+}
+
+static void forget_coming(struct tokens *all, const struct token *t)
+{
+    struct token **from = &all->coming;
+    while (*from != t)
+        from = &(*from)->next;
+    *from = t->next;
+}
+
+/* principal NULL: of all. */
+static size_t count_of(const struct token *list, const char *principal)
+{
+    size_t count = 0;
+    for (; list; list = list->next)
+        count += !principal || (list->principal.role == ROLE_USER &&
+                                strcmp(list->principal.name, principal) == 0);
+    return count;
+}
+
+/* Counts those under way, too: many may be asked for at once. */
+static bool check_room(const struct tokens *all, const struct principal *who, struct err *e)
+{
+    if (count_of(all->first, NULL) + count_of(all->coming, NULL) >= TOKENS_LIMIT)
+        return fail(e, 403, "Resource Limit: there are %d tokens, the most allowed", TOKENS_LIMIT);
+    return principal_is_admin(who) ||
+           count_of(all->first, who->name) + count_of(all->coming, who->name) < TOKENS_USER_LIMIT ||
+           fail(e, 403, "Resource Limit: %s has %d tokens, the most allowed", who->name,
+                TOKENS_USER_LIMIT);
+}
+
+/* One of a higher role is not theirs, whatever name it has. */
+static bool is_seen(const struct principal *who, const struct token *t)
+{
+    return principal_sees(who, t->principal.name) && t->principal.role <= who->role;
 }
 
 static bool has_expired(const struct principal *who)
@@ -196,7 +229,7 @@ void tokens_each(struct core *c, const struct principal *who,
 {
     drop_expired(c->tokens);
     for (const struct token *t = c->tokens->first; t; t = t->next)
-        if (!t->ended && principal_sees(who, t->principal.name))
+        if (!t->ended && is_seen(who, t))
             each(user, t);
 }
 
@@ -263,12 +296,9 @@ static struct token *token_new(struct core *c, const struct principal *who,
     struct principal p = {.role = ROLE_USER};
     drop_expired(c->tokens);
     if (!read_whose(who, r, &p, e) || !read_scopes(who, r->scopes, &p.scopes, e) ||
-        !read_expiry(who, r->expires_in_s, &p, e) || (r->name && !check_name(r->name, e)))
+        !read_expiry(who, r->expires_in_s, &p, e) || (r->name && !check_name(r->name, e)) ||
+        !check_room(c->tokens, who, e))
         return NULL;
-    if (c->tokens->count >= TOKENS_LIMIT) {
-        fail(e, 403, "Resource Limit: there are %d tokens, the most allowed", TOKENS_LIMIT);
-        return NULL;
-    }
     struct token *t = xcalloc(1, sizeof(*t));
     uuid_make(p.token);
     t->principal = p;
@@ -318,6 +348,8 @@ static void on_added(void *user, const struct err *e)
     struct minting *m = user;
     struct tokens *all = m->core->tokens;
     struct err why;
+    forget_coming(all, m->token);
+    m->token->next = NULL;
     if (!e && parent_is_gone(all, m->token)) {
         token_table_revoke(m->core->store, token_id(m->token), on_unwanted, NULL);
         fail(&why, 403, "the token that this one was minted with was revoked");
@@ -375,6 +407,8 @@ void tokens_mint(struct core *c, const struct principal *who, const struct token
     struct minting *m = xcalloc(1, sizeof(*m));
     *m = (struct minting){.core = c, .token = t, .done = done, .user = user};
     if (t && make_secret(m->secret, t->sha256, &e)) {
+        t->next = c->tokens->coming;
+        c->tokens->coming = t;
         store_token(t, m);
         return;
     }
@@ -447,7 +481,7 @@ void tokens_revoke(struct core *c, const struct principal *who, const char *id,
 {
     struct token *t = find(c->tokens, id);
     struct err e;
-    if (!t || !principal_sees(who, t->principal.name)) {
+    if (!t || !is_seen(who, t)) {
         fail(&e, 404, "there is no token %.100s", id);
         done(user, &e);
         return;

@@ -9,6 +9,7 @@
 #include "protocol/err.h"
 
 #define TOKENS_LIMIT         10000 /* that are good at one time */
+#define TOKENS_USER_LIMIT    100   /* of these a principal's, minted by users */
 #define TOKEN_NAME_LIMIT     100   /* bytes */
 #define TOKEN_EXPIRES_MOST_S (INT64_C(10) * 366 * 24 * 3600)
 
@@ -33,7 +34,8 @@ void tokens_mint(struct core *c, const struct principal *who, const struct token
                               const struct err *e),
                  void *user);
 
-/* Of who's principal; all for an admin. Those that have expired are not there. */
+/* Of who's principal, and none of a higher role; all for an admin. Those that have expired are not
+ * there. */
 void tokens_each(struct core *c, const struct principal *who,
                  void (*each)(void *user, const struct token *t), void *user);
 

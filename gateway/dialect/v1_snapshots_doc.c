@@ -101,7 +101,7 @@ const struct doc v1_sandbox_resume_doc = {
     .path = v1_in_sandbox,
     .body = &force,
     .replies = {REPLY(200, "It runs, with what is said.", .schema = &resumed)},
-    .errors = {{403, "`--max-kernels` run."},
+    .errors = {{403, "`--max-kernels` leaves no room for all its contexts."},
                {409, "It is not paused."},
                {502, "A context cannot be restored as a whole; with `force` it begins empty."}},
 };

@@ -303,6 +303,23 @@ def test_kernels_that_run_are_counted(gateway: Gateway, sandbox: dict[str, Any])
     resume(gateway, sandbox)
 
 
+def test_there_must_be_room_for_all_contexts_of_a_resume(
+    gateway: Gateway, sandbox: dict[str, Any]
+) -> None:
+    second = gateway.request("POST", url(sandbox, "/contexts"), {})
+    assert second.status == 201
+    run(gateway, second.json()["id"], "set y 1")
+    pause(gateway, sandbox)
+    others = [create(gateway) for _ in range(3)]
+    answer = post(gateway, sandbox, "resume")
+    assert answer.status == 403, answer
+    assert "2 kernels are asked for, and 3 of 4 run" in detail(answer)
+    remove(gateway, others.pop())
+    assert len(resume(gateway, sandbox)["contexts"]) == 2
+    for other in others:
+        remove(gateway, other)
+
+
 def test_a_gateway_that_was_killed(place: Place, sandbox: dict[str, Any]) -> None:
     gateway, _keeper = place
     kernel = context_of(sandbox)

@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -164,6 +165,30 @@ def test_tokens_of_others_are_not_there(gateway: Gateway, ada: Gateway, bob: Gat
     assert ada.get("/v1/sandboxes").status == 200
 
 
+def test_an_admin_of_the_same_name_is_not_there(gateway: Gateway) -> None:
+    admin, _ = mint(gateway, principal="kim", role="admin")
+    user, seen = mint(gateway, principal="kim", scopes=["read", "write", "tokens"])
+    assert listed(seen) == {user["id"]}
+    assert problem(seen.request("DELETE", f"/v1/tokens/{admin['id']}"))[0] == 404
+    assert admin["id"] in listed(gateway)
+    for one in (admin, user):
+        assert gateway.request("DELETE", f"/v1/tokens/{one['id']}").status == 204
+
+
+def test_one_user_does_not_use_up_all_tokens(gateway: Gateway) -> None:
+    """Also when they ask for many at once, before the first is stored."""
+    parent, seen = mint(gateway, principal="greedy", scopes=["read", "write", "tokens"])
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: seen.request("POST", "/v1/tokens", {}), range(104)))
+    assert sorted(one.status for one in answers) == [201] * 99 + [403] * 5
+    refused = next(one for one in answers if one.status == 403)
+    assert problem(refused)[1] == "Resource Limit: greedy has 100 tokens, the most allowed"
+    other, also = mint(gateway, principal="modest", scopes=["read", "write", "tokens"])
+    mint(also)
+    for one in (parent, other):
+        assert gateway.request("DELETE", f"/v1/tokens/{one['id']}").status == 204
+
+
 def test_an_admin_for_numbers_alone(gateway: Gateway, ada: Gateway) -> None:
     _, prometheus = mint(gateway, role="admin", scopes=["metrics"])
     assert prometheus.get("/metrics").status == 200
@@ -259,6 +284,12 @@ def test_a_foreign_kernel_is_not_there(gateway: Gateway, ada: Gateway, bob: Gate
         if rest == "/channels":
             continue
         same_as_nothing(bob, method, "/api/kernels/{}" + rest, kernel)
+    with closing(ada.client(kernel)) as client:
+        assert client.run("print mine").stdout == "mine\n"
+    assert ada.request("POST", f"/v1/sandboxes/{made['id']}/pause", {}).status == 200
+    assert ada.get(f"/api/kernels/{kernel}").status == 409
+    same_as_nothing(bob, "GET", "/api/kernels/{}", kernel)
+    assert ada.request("POST", f"/v1/sandboxes/{made['id']}/resume", {}).status == 200
     with pytest.raises(websocket.WebSocketBadStatusException, match="404"):
         SocketClient(bob.channels_url(kernel, "s"), "s", headers=bob.authorization)
     assert bob.get("/api/kernels").json() == []
