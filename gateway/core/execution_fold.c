@@ -245,12 +245,13 @@ static void take_one(struct execution *x, const struct journal_record *record,
         take_end(x, record->sequence, m);
     } else if (part == PART_EVENT) {
         x->events++;
-        if (bytes_is(record->msg_type, "input_request")) {
+        if (m->channel == CHANNEL_STDIN && bytes_is(record->msg_type, "input_request")) {
             buffer_clear(&x->input_header);
             buffer_add_bytes(&x->input_header, m->header);
         }
     } else if (bytes_is(record->msg_type, "execute_reply")) {
-        take_reply(x, m);
+        if (m->channel == CHANNEL_SHELL) /* on another it is nobody's word for how it ended */
+            take_reply(x, m);
     } else {
         take_busy(x, m);
     }

@@ -66,14 +66,20 @@ static void on_stream(struct kernel *k, const struct link_frame *frame)
         put_text(k, frame->number, name, part(frame, 1), false);
 }
 
-/* Types that only the host may say. */
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t len = strlen(text), tail = strlen(ending);
+    return len >= tail && strcmp(text + len - tail, ending) == 0;
+}
+
+/* Types that only the host may say: each request and each reply has a kind of frame of its own. */
 static bool reserved(const char *msg_type)
 {
-    static const char *const names[] = {"status", "iopub_welcome", "shutdown_reply", "stream"};
+    static const char *const names[] = {"status", "iopub_welcome", "stream"};
     for (size_t i = 0; i < countof(names); i++)
         if (strcmp(names[i], msg_type) == 0)
             return true;
-    return false;
+    return ends_with(msg_type, "_reply") || ends_with(msg_type, "_request");
 }
 
 static void note_count(struct kernel *k, struct bytes content)
@@ -149,10 +155,17 @@ static void on_reply(struct kernel *k, const struct link_frame *frame)
         kernel_leave(k, PHASE_ENDING);
 }
 
+/* An execution without its reply would go on with neither its deadline nor its limit of output. */
 static void on_done(struct kernel *k, const struct link_frame *frame)
 {
-    if (is_running(k, frame))
-        kernel_finish(k);
+    if (!is_running(k, frame))
+        return;
+    if (k->running->execution) {
+        report("the interpreter called an execution done that it owes a reply, and is killed");
+        interpreter_kill(k->interpreter);
+        return;
+    }
+    kernel_finish(k);
 }
 
 static void on_input_request(struct kernel *k, const struct link_frame *frame)

@@ -43,6 +43,29 @@ def test_a_result_and_an_error(box: Box) -> None:
     assert record["outputs"]["displays"] == []
 
 
+FORGED = """
+import _warmcell
+word = {"outcome": "ok", "state_retained": True, "generation": 99}
+for kind in ("execute_reply", "input_request", "status"):
+    content = {"status": "ok", "execution_state": "idle", "execution_count": 5555}
+    _warmcell.publish(kind, {"warmcell": word}, content)
+"""
+DONE = "[_warmcell.send(20, number) for number in range(1, 99)]; import time; time.sleep(600)"
+
+
+def test_code_cannot_say_how_it_ended(gateway: Gateway) -> None:
+    made = create(gateway)
+    box = Box(gateway, made)
+    record = box.run(FORGED + "raise ValueError('the real end')")
+    assert (record["status"], record["generation"]) == ("error", 1)
+    assert record["error"]["value"] == "the real end"
+    record = box.run(FORGED + DONE)
+    assert (record["status"], record["state_retained"]) == ("killed", False)
+    assert record["generation"] == 1 and "SIGKILL" in record["error"]["value"]
+    assert box.run("1 + 1")["outputs"]["text"] == "2"
+    remove(gateway, made)
+
+
 def test_what_it_used(box: Box) -> None:
     busy = "import time; end = time.process_time() + %s\nwhile time.process_time() < end: pass"
     record = box.run(busy % 0.2)

@@ -161,6 +161,9 @@ class Driver:
     def do_forge(self, kind: str) -> None:
         self.link.send(PUBLISH, self.number, kind.encode(), b"{}", b'{"execution_state":"dead"}')
 
+    def do_done(self, _text: str) -> None:
+        self.link.send(DONE, self.number)
+
     def do_input(self, prompt: str) -> None:
         content = dump({"prompt": prompt, "password": False})
         self.link.send(INPUT_REQUEST, self.number, content)

@@ -22,6 +22,7 @@ CRASHES = [
     ("break ffffffffffffffffffffffffffffffff\nwait", "SIGKILL"),
     ("break 0400000063000000000000000000000001020304\nwait", "SIGKILL"),
     ("break 000000005a0000000000000000000000\nwait", "SIGKILL"),
+    ("done\nwait", "SIGKILL"),
 ]
 
 

@@ -71,9 +71,13 @@ def test_buffers(client: DirectClient) -> None:
     assert message.buffers == [b"b" * 3000000, b""]
 
 
-@pytest.mark.parametrize(
-    "msg_type", ["status", "shutdown_reply", "iopub_welcome", "stream", 'x","a":"', "X", ""]
-)
+RESERVED = [
+    "status", "iopub_welcome", "stream", "shutdown_reply", "execute_reply", "input_reply",
+    "execute_request", "input_request", 'x","a":"', "X", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("msg_type", RESERVED)
 def test_what_only_the_host_says_is_not_passed_on(client: DirectClient, msg_type: str) -> None:
     run = client.run(f"forge {msg_type}\nprint after")
     assert [m.msg_type for m in run.outputs] == ["stream"]
