@@ -79,6 +79,7 @@ static json_t *order(json_t *records, const char *last, json_t *summaries)
                 first = i;
         json_t *record = json_array_get(records, first);
         const char *id = json_string_value(json_object_get(record, "id"));
+        json_object_del(json_array_get(summaries, json_array_size(summaries) - 1), "buffers");
         json_array_append_new(summaries, snapshot_summary(record));
         if (id && strcmp(id, last) == 0)
             return record;
@@ -90,6 +91,7 @@ static json_t *order(json_t *records, const char *last, json_t *summaries)
 static void be_paused(struct sandbox *s, json_t *record, bool asked)
 {
     s->paused = json_incref(record);
+    snapshot_keep_short(record);
     s->halted = true;
     const char *reason = json_string_value(json_object_get(record, "reason"));
     if (asked) {

@@ -27,11 +27,6 @@ json_t *sandbox_paused_contexts(const struct sandbox *s)
 
 /* --- pause */
 
-static json_t *last_summary(const struct sandbox *s)
-{
-    return json_array_get(s->snapshots, json_array_size(s->snapshots) - 1);
-}
-
 static void forget_keeper(struct sandbox *s)
 {
     free(take(&s->keeper));
@@ -54,8 +49,7 @@ static void on_closed(void *user, json_t *answer, const struct err *e)
     (void)e;
     forget_keeper(s);
     if (emptying->m)
-        moving_end(emptying->m, emptying->why.status ? NULL : json_incref(last_summary(s)),
-                   emptying->why.status ? &emptying->why : NULL);
+        moving_end(emptying->m, NULL, emptying->why.status ? &emptying->why : NULL);
     free(emptying);
     sandbox_let_go(s);
 }
@@ -97,6 +91,7 @@ static void on_saved(struct moving *m, const struct err *e)
     }
     const char *reason = json_string_value(json_object_get(moving_record(m), "reason"));
     s->paused = json_incref(moving_record(m));
+    snapshot_keep_short(s->paused);
     s->paused_reason = reason ? xstrdup(reason) : NULL;
     log_info("sandbox paused", F_STR("sandbox", s->id));
     if (s->kernel)
@@ -109,7 +104,7 @@ void sandbox_pause(struct sandbox *s, bool force, snapshot_done *done, void *use
 {
     struct err e;
     if (s->paused && !s->moving) {
-        done(user, s, last_summary(s), NULL);
+        done(user, s, NULL, NULL);
         return;
     }
     struct moving *m = moving_begin(s, force, done, user, &e);

@@ -5,7 +5,9 @@
  *    "contexts": [{"id", "name", "number", "created", "forked_from", "head": what carrier_save gave
  *                  or null, "problem": text or null}]}
  * and the record "state", {"paused": bool, "snapshot": id}, which is written last. In memory
- * s->snapshots has of each its model, and "files", the names that the vault must keep for it.
+ * s->snapshots has of each what snapshot_summary gives: "files" are the names that the vault must
+ * keep for it; "buffers", of the last alone, is what need not be sent again. The lists of names are
+ * in the vault only (snapshot_list.c).
  *
  * Invariant: a snapshot is in s->snapshots when it and the state that names it are on the disk. */
 #include "gateway/core/snapshot.h"
@@ -19,7 +21,8 @@
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
-#define KEPT_MOST 5 /* snapshots of a sandbox */
+#define KEPT_MOST    5 /* snapshots of a sandbox */
+#define GIVE_BACK_MS 1000
 
 struct moving {
     struct sandbox *s;
@@ -78,17 +81,14 @@ void moving_end(struct moving *m, json_t *answer, const struct err *e)
                  F_STR("why", e->text));
     m->done(m->user, s->ending || s->gone ? NULL : s, answer, e);
     json_decref(answer);
+    if (m->record && !s->core->give_back_ms)
+        s->core->give_back_ms = monotonic_ms() + GIVE_BACK_MS;
     json_decref(m->record);
     free(m);
     sandbox_let_go(s);
 }
 
 /* --- what is known of a snapshot */
-
-json_t *sandbox_snapshots(const struct sandbox *s)
-{
-    return s->snapshots;
-}
 
 static json_t *last_of(const struct sandbox *s)
 {
@@ -99,51 +99,6 @@ static json_t *last_of(const struct sandbox *s)
 const char *sandbox_last_snapshot(const struct sandbox *s)
 {
     return json_string_value(json_object_get(last_of(s), "id"));
-}
-
-static json_t *or_empty(json_t *list)
-{
-    return list ? json_incref(list) : json_array();
-}
-
-/* Adds the files of a head, and gives its bytes. */
-static json_int_t add_files(json_t *head, json_t *files, json_t *buffers)
-{
-    json_int_t bytes = json_integer_value(json_object_get(head, "pickle_bytes"));
-    json_t *one;
-    size_t i;
-    if (head)
-        json_array_append(files, json_object_get(head, "pickle"));
-    json_array_foreach(json_object_get(head, "buffers"), i, one)
-    {
-        bytes += json_integer_value(json_object_get(one, "bytes"));
-        json_array_append(files, json_object_get(one, "blake2b"));
-        json_array_append(buffers, one);
-    }
-    return bytes;
-}
-
-json_t *snapshot_summary(json_t *record)
-{
-    json_t *contexts = json_array(), *files = json_array(), *buffers = json_array(), *one;
-    json_int_t bytes = 0;
-    size_t i;
-    json_array_foreach(json_object_get(record, "contexts"), i, one)
-    {
-        json_t *head = json_object_get(one, "head");
-        head = json_is_object(head) ? head : NULL;
-        bytes += add_files(head, files, buffers);
-        json_array_append_new(
-            contexts, json_pack("{s:O, s:O, s:o, s:o, s:O}", "id", json_object_get(one, "id"),
-                                "name", json_object_get(one, "name"), "saved",
-                                or_empty(json_object_get(head, "variables")), "not_saved",
-                                or_empty(json_object_get(head, "not_saved")), "problem",
-                                json_object_get(one, "problem")));
-    }
-    return json_pack("{s:O, s:O, s:O, s:I, s:o, s:o, s:o}", "id", json_object_get(record, "id"),
-                     "created", json_object_get(record, "created"), "why",
-                     json_object_get(record, "why"), "bytes", bytes, "contexts", contexts, "files",
-                     files, "buffers", buffers);
 }
 
 /* --- committing */
@@ -186,6 +141,7 @@ static void on_work_done(uv_work_t *work, int status)
         vault_remove(c->vault, s->id);
         fail(&commit->why, 409, "sandbox %s was deleted meanwhile", s->id);
     } else if (!commit->why.status && commit->record) {
+        json_object_del(last_of(s), "buffers");
         json_array_append_new(s->snapshots, snapshot_summary(commit->record));
         while (json_array_size(s->snapshots) > KEPT_MOST)
             json_array_remove(s->snapshots, 0);
@@ -337,7 +293,7 @@ void moving_save(struct moving *m, const char *why, const char *reason,
 
 static void on_kept(struct moving *m, const struct err *e)
 {
-    moving_end(m, e ? NULL : json_incref(last_of(m->s)), e);
+    moving_end(m, e ? NULL : snapshot_model(m->record), e);
 }
 
 void sandbox_snapshot(struct sandbox *s, bool force, snapshot_done *done, void *user)

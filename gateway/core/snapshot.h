@@ -9,10 +9,11 @@
 
 #include "gateway/core/sandbox.h"
 
-/* done is called once, later or at once. s: NULL when it has ended meanwhile. snapshot (borrowed)
- * is
+/* done is called once, later or at once. s: NULL when it has ended meanwhile. snapshot (borrowed;
+ * NULL of a pause) is
  *   {"id", "created", "why": "asked", "pause" or "idle", "bytes",
- *    "contexts": [{"id", "name", "saved": [{"name", "type"}], "not_saved": [{"name", "reason"}],
+ *    "contexts": [{"id", "name", "saved": [{"name", "type"}], "saved_more": how many more,
+ *                  "not_saved": [{"name", "reason"}], "not_saved_more": how many more,
  *                  "problem": why nothing of it was saved, or null}]}
  * 409: something is under way, or a context is busy or starting (force: its variables are left out,
  * and the snapshot says so); 413 a context is larger than --snapshot-limit; 502; 503. Nothing has
@@ -21,7 +22,7 @@ typedef void snapshot_done(void *user, struct sandbox *s, json_t *snapshot, cons
 void sandbox_snapshot(struct sandbox *s, bool force, snapshot_done *done, void *user);
 
 /* Saves, and ends all its processes. From its begin on nothing more is run. Of a paused one: done
- * at once with the snapshot that it has. */
+ * at once. */
 void sandbox_pause(struct sandbox *s, bool force, snapshot_done *done, void *user);
 
 /* The same for one that nobody uses, without what cannot be saved; reason is what its model says.
@@ -36,7 +37,10 @@ void sandbox_pause_idle(struct sandbox *s, const char *reason);
 void sandbox_resume(struct sandbox *s, bool force, snapshot_done *done, void *user);
 
 bool sandbox_is_paused(const struct sandbox *s);
-json_t *sandbox_snapshots(const struct sandbox *s);         /* an array, oldest first; borrowed */
+/* Reads them; done is called once, later. list (borrowed): an array as JSON, oldest first. 503. */
+void sandbox_snapshots(const struct sandbox *s,
+                       void (*done)(void *user, struct bytes list, const struct err *e),
+                       void *user);
 const char *sandbox_last_snapshot(const struct sandbox *s); /* an id; NULL: none */
 /* Of a paused one: [{"id", "name", "created", "forked_from"}]; borrowed. */
 json_t *sandbox_paused_contexts(const struct sandbox *s);

@@ -369,6 +369,12 @@ void branching_expects(struct branching *b, struct kernel *to); /* before it is 
 void branching_attached(struct kernel *to);                     /* its host waits now */
 void branching_lost(struct kernel *to, const char *reason);     /* to is being freed */
 
+/* snapshot_list.c */
+/* {"id", "created", "why", "bytes", "files", "buffers"} of a record; given. */
+json_t *snapshot_summary(json_t *record);
+json_t *snapshot_model(json_t *record);   /* as in snapshot.h; given; on any thread */
+void snapshot_keep_short(json_t *record); /* without what a resume does not need */
+
 /* snapshot.c, pausing.c, paused.c */
 struct moving *moving_begin(struct sandbox *s, bool force, snapshot_done *done, void *user,
                             struct err *e); /* NULL: 409, 503; done was not called */
@@ -382,7 +388,6 @@ void moving_commit(struct moving *m, bool paused,
 struct sandbox *moving_sandbox(const struct moving *m);
 json_t *moving_record(const struct moving *m);
 void moving_end(struct moving *m, json_t *answer, const struct err *e); /* answer: taken */
-json_t *snapshot_summary(json_t *record);                               /* given */
 void resuming_ready(struct kernel *k);                    /* its interpreter is idle */
 void resuming_lost(struct kernel *k, const char *reason); /* it is being freed */
 void pausing_emptied(struct sandbox *s);                  /* its last kernel is gone */

@@ -1,10 +1,10 @@
 /* /v1/sandboxes/{id}/snapshots, …/pause and …/resume.
  *
  * A snapshot is {"id", "created", "why": "asked|pause|idle", "bytes", "contexts": [{"id", "name",
- * "saved": [{"name", "type"}], "not_saved": [{"name", "reason"}], "problem"}]}; "problem" says why
- * nothing of a context was saved, or is null. A resume answers {"sandbox", "snapshot": id,
- * "contexts": [{"id", "name", "restored": [name], "not_restored": [{"name", "reason"}],
- * "problem"}]}. */
+ * "saved": [{"name", "type"}], "saved_more": n, "not_saved": [{"name", "reason"}],
+ * "not_saved_more": n, "problem"}]}; "problem" says why nothing of a context was saved, or is null.
+ * A resume answers {"sandbox", "snapshot": id, "contexts": [{"id", "name", "restored": [name],
+ * "not_restored": [{"name", "reason"}], "problem"}]}. */
 #include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
 #include "protocol/json.h"
@@ -19,26 +19,24 @@ static struct sandbox *find(struct exchange *x, struct core *c)
     return s;
 }
 
-/* What is for the client. */
-static json_t *snapshot_model(json_t *snapshot)
+static void on_listed(void *user, struct bytes list, const struct err *e)
 {
-    static const char *const names[] = {"id", "created", "why", "bytes", "contexts"};
-    json_t *model = json_object();
-    for (size_t i = 0; i < countof(names); i++)
-        json_object_set(model, names[i], json_object_get(snapshot, names[i]));
-    return model;
+    scoped(buffer) struct buffer text = {0};
+    if (e) {
+        exchange_fail(user, e);
+        return;
+    }
+    buffer_add_text(&text, "{\"snapshots\":");
+    buffer_add_bytes(&text, list);
+    buffer_add_text(&text, ",\"next\":null}");
+    exchange_reply(user, 200, "application/json", buffer_view(&text));
 }
 
 void v1_snapshots_list(struct exchange *x, void *core)
 {
     struct sandbox *s = find(x, core);
-    if (!s)
-        return;
-    json_t *list = json_array(), *one;
-    size_t i;
-    json_array_foreach(sandbox_snapshots(s), i, one)
-        json_array_append_new(list, snapshot_model(one));
-    exchange_reply_json(x, 200, json_pack("{s:o, s:n}", "snapshots", list, "next"));
+    if (s)
+        sandbox_snapshots(s, on_listed, x);
 }
 
 /* NULL: the exchange was answered. */
@@ -71,7 +69,7 @@ static bool failed(struct exchange *x, const struct sandbox *s, const struct err
 static void on_saved(void *user, struct sandbox *s, json_t *snapshot, const struct err *e)
 {
     if (!failed(user, s, e))
-        exchange_reply_json(user, 201, snapshot_model(snapshot));
+        exchange_reply_json(user, 201, json_incref(snapshot));
 }
 
 void v1_snapshots_create(struct exchange *x, void *core)

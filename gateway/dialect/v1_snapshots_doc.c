@@ -19,8 +19,10 @@ static const struct doc_schema saved_context = {
     .name = "SavedContext",
     .whole = true,
     .fields = FIELDS(TEXT("id", "Of the context."), TEXT("name", "Of the context."),
-                     LIST("saved", &saved_variable, "Its variables."),
-                     LIST("not_saved", &missed_variable, "What cannot be saved."),
+                     LIST("saved", &saved_variable, "Its variables, 10,000 at most."),
+                     INTEGER("saved_more", "How many more there are."),
+                     LIST("not_saved", &missed_variable, "What cannot be saved, 10,000 at most."),
+                     INTEGER("not_saved_more", "How many more there are."),
                      TEXT("problem", "Why nothing of it was saved.", .null = true)),
 };
 

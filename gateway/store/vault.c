@@ -215,6 +215,9 @@ bool vault_put(const struct vault *v, const char *sandbox, const char *name, con
     scoped(string) char *path = record_path(v, sandbox, name);
     scoped(string) char *folder = vault_path(v, sandbox, NULL);
     scoped(buffer) struct buffer file = {0};
+    if (strlen(text) + SEAL_TEXT + 1 > RECORD_LIMIT_BYTES)
+        return fail(e, 413, "the record of a snapshot would be larger than %u bytes",
+                    RECORD_LIMIT_BYTES);
     seal(v, sandbox, name, bytes_of(text), mac);
     buffer_printf(&file, "%s\n", mac);
     buffer_add_text(&file, text);

@@ -31,7 +31,7 @@ void vault_records(const struct vault *v, const char *sandbox,
                    void (*each)(void *user, const char *name), void *user);
 
 /* Puts a record in the place of one of that name, whole or not at all; afterwards a power cut does
- * not undo it. name: letters, digits and hyphens. 503. */
+ * not undo it. name: letters, digits and hyphens. 413: larger than 64 MiB; 503. */
 bool vault_put(const struct vault *v, const char *sandbox, const char *name, const json_t *record,
                struct err *e);
 /* Given; NULL: 404 there is none, 503 it cannot be read, or is not what was sealed. */

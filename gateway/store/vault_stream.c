@@ -14,6 +14,9 @@
 #define HEAD_LIMIT_BYTES (4 * 1024 * 1024)
 #define PIECE_BYTES      (1024 * 1024)
 #define BUFFERS_MOST     10000
+#define TOLD_MOST        10000 /* variables that are named */
+#define TOLD_BYTES       (512 * 1024)
+#define FOLDER_BYTES     4096
 #define BUFFER_BYTES     (4 * 1024 * 1024) /* of the socket */
 
 struct peer {
@@ -130,11 +133,13 @@ static bool bad(struct err *e, const char *what)
     return fail(e, 502, "the interpreter's snapshot is malformed: %s", what);
 }
 
-/* An array of objects with two texts each; given. */
-static json_t *pairs_of(json_t *list, const char *first, const char *second, struct err *e)
+/* An array of objects with two texts each; given. *more: how many more there were than are told;
+ * NULL: all are. */
+static json_t *pairs_of(json_t *list, const char *first, const char *second, json_int_t *more,
+                        struct err *e)
 {
     json_t *out = json_array(), *one;
-    size_t i;
+    size_t i, told = 0;
     json_array_foreach(list, i, one)
     {
         json_t *a = json_object_get(one, first), *b = json_object_get(one, second);
@@ -143,7 +148,11 @@ static json_t *pairs_of(json_t *list, const char *first, const char *second, str
             bad(e, first);
             return NULL;
         }
-        json_array_append_new(out, json_pack("{s:O, s:O}", first, a, second, b));
+        told += json_string_length(a) + json_string_length(b);
+        if (more && (json_array_size(out) >= TOLD_MOST || told > TOLD_BYTES))
+            (*more)++;
+        else
+            json_array_append_new(out, json_pack("{s:O, s:O}", first, a, second, b));
     }
     return out;
 }
@@ -190,13 +199,15 @@ static json_t *buffers_of(json_t *head, const json_t *known, int64_t left, struc
 
 static json_t *text_or_null(json_t *value)
 {
-    return json_is_string(value) ? json_incref(value) : json_null();
+    return json_is_string(value) && json_string_length(value) <= FOLDER_BYTES ? json_incref(value)
+                                                                              : json_null();
 }
 
 /* The head as it is kept; given. */
 static json_t *head_of(json_t *said, const json_t *known, int64_t limit, struct err *e)
 {
     json_int_t pickle = json_integer_value(json_object_get(said, "pickle_bytes"));
+    json_int_t more = 0, not_saved_more = 0;
     if (pickle <= 0 || json_integer_value(json_object_get(said, "version")) != 1) {
         bad(e, "version or pickle_bytes");
         return NULL;
@@ -206,16 +217,18 @@ static json_t *head_of(json_t *said, const json_t *known, int64_t limit, struct 
         return NULL;
     }
     scoped(json) json_t *variables =
-        pairs_of(json_object_get(said, "variables"), "name", "type", e);
-    scoped(json) json_t *not_saved =
-        variables ? pairs_of(json_object_get(said, "not_saved"), "name", "reason", e) : NULL;
+        pairs_of(json_object_get(said, "variables"), "name", "type", &more, e);
+    scoped(json) json_t *not_saved = variables ? pairs_of(json_object_get(said, "not_saved"),
+                                                          "name", "reason", &not_saved_more, e)
+                                               : NULL;
     scoped(json) json_t *buffers = not_saved ? buffers_of(said, known, limit - pickle, e) : NULL;
     if (!buffers)
         return NULL;
-    return json_pack("{s:i, s:o, s:o, s:O, s:O, s:I, s:O}", "version", 1, "python",
+    return json_pack("{s:i, s:o, s:o, s:O, s:I, s:O, s:I, s:I, s:O}", "version", 1, "python",
                      text_or_null(json_object_get(said, "python")), "cwd",
                      text_or_null(json_object_get(said, "cwd")), "variables", variables,
-                     "not_saved", not_saved, "pickle_bytes", pickle, "buffers", buffers);
+                     "variables_more", more, "not_saved", not_saved, "not_saved_more",
+                     not_saved_more, "pickle_bytes", pickle, "buffers", buffers);
 }
 
 /* --- saving */
@@ -315,7 +328,7 @@ static json_t *answer_of(json_t *said, struct err *e)
             return NULL;
         }
     }
-    json_t *others = pairs_of(json_object_get(said, "not_restored"), "name", "reason", e);
+    json_t *others = pairs_of(json_object_get(said, "not_restored"), "name", "reason", NULL, e);
     return others ? json_pack("{s:o, s:o}", "restored",
                               json_is_array(names) ? json_incref(names) : json_array(),
                               "not_restored", others)

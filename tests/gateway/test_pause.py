@@ -157,14 +157,33 @@ def test_snapshots_are_listed_and_five_are_kept(gateway: Gateway, sandbox: dict[
     (context,) = made[-1]["contexts"]
     assert context == {
         "id": context_of(sandbox), "name": "default", "problem": None,
-        "saved": [{"name": "x", "type": "str"}, {"name": "y", "type": "str"}],
-        "not_saved": [{"name": "n", "reason": "r"}],
+        "saved": [{"name": "x", "type": "str"}, {"name": "y", "type": "str"}], "saved_more": 0,
+        "not_saved": [{"name": "n", "reason": "r"}], "not_saved_more": 0,
     }  # fmt: skip
     assert (made[-1]["why"], made[-1]["bytes"]) == ("asked", len('{"x": "1", "y": "5"}') + 6)
     assert gateway_snapshots(gateway, sandbox) == made[1:]
     files = [path.name for path in vault(gateway, sandbox).iterdir()]
     assert sum(name.endswith(".json") for name in files) == 5 + 1
     assert sum(len(name) == 128 for name in files) == 5 + 1, "the buffer is the same in all"
+    (vault(gateway, sandbox) / f"{made[2]['id']}.json").unlink()
+    left = [made[1], *made[3:]]
+    assert gateway_snapshots(gateway, sandbox) == left, "they are read when they are asked for"
+
+
+@pytest.mark.parametrize(("many", "told"), [("names", 10000), ("text", 16)])
+def test_ten_thousand_variables_are_named(
+    gateway: Gateway, sandbox: dict[str, Any], many: str, told: int
+) -> None:
+    """Or half a MiB of them; the others are saved, too, and counted."""
+    run(gateway, context_of(sandbox), f"snapshot many_{many}")
+    made = post(gateway, sandbox, "snapshots")
+    assert made.status == 201, made
+    (context,) = made.json()["contexts"]
+    assert (len(context["saved"]), context["saved_more"]) == (told, 5)
+    assert (len(context["not_saved"]), context["not_saved_more"]) == (told, 5)
+    assert gateway_snapshots(gateway, sandbox) == [made.json()]
+    pause(gateway, sandbox)
+    assert resume(gateway, sandbox)["contexts"][0]["restored"] == ["x"]
 
 
 def test_while_paused_all_else_is_refused(gateway: Gateway, sandbox: dict[str, Any]) -> None:

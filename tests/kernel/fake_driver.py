@@ -306,6 +306,18 @@ class Driver:
         send_block(peer, head | {"pickle_bytes": 100})
         peer.sendall(b"too little")
 
+    def send_many(self, peer: socket.socket, head: dict[str, Any], names: list[str]) -> None:
+        variables = [{"name": name, "type": "t" * 5} for name in names]
+        not_saved = [{"name": name, "reason": "r" * 5} for name in names]
+        send_block(peer, head | {"variables": variables, "not_saved": not_saved})
+        peer.sendall(dump(self.variables) + b"buffer")
+
+    def wrong_many_names(self, peer: socket.socket, head: dict[str, Any]) -> None:
+        self.send_many(peer, head, [f"v{i}" for i in range(10005)])
+
+    def wrong_many_text(self, peer: socket.socket, head: dict[str, Any]) -> None:
+        self.send_many(peer, head, ["n" * (32768 - 5)] * 21)
+
     def wrong_wait(self, peer: socket.socket, _head: dict[str, Any]) -> None:
         """Until the other end has gone; a file says that it waits."""
         Path(self.sign).touch()
