@@ -100,10 +100,33 @@ static struct session *append(struct core *c, const char *id, const char *path, 
     return s;
 }
 
+static bool kernel_has_room(const struct core *c, const struct kernel *k, struct err *e)
+{
+    size_t own = 0;
+    for (const struct session *s = c->sessions->first; s; s = s->next)
+        own += s->kernel == k;
+    return own < SESSIONS_KERNEL_LIMIT ||
+           fail(e, 403, "Resource Limit: kernel %s has %d sessions, the most allowed", k->id,
+                SESSIONS_KERNEL_LIMIT);
+}
+
+bool sessions_allowed(const struct core *c, const struct kernel *k, struct err *e)
+{
+    size_t all = 0;
+    for (const struct session *s = c->sessions->first; s; s = s->next)
+        all++;
+    if (all >= SESSIONS_LIMIT)
+        return fail(e, 403, "Resource Limit: there are %d sessions, the most allowed",
+                    SESSIONS_LIMIT);
+    return !k || kernel_has_room(c, k, e);
+}
+
 struct session *sessions_add(struct core *c, const char *path, const char *name, const char *type,
-                             struct kernel *k)
+                             struct kernel *k, struct err *e)
 {
     char id[UUID_TEXT];
+    if (!sessions_allowed(c, k, e))
+        return NULL;
     uuid_make(id);
     struct session *s = append(c, id, path, name, type, k);
     put(s);
@@ -119,15 +142,18 @@ static void change(char **member, const char *value)
     *member = copy;
 }
 
-void session_change(struct session *s, const char *path, const char *name, const char *type,
-                    struct kernel *k)
+bool session_change(struct session *s, const char *path, const char *name, const char *type,
+                    struct kernel *k, struct err *e)
 {
+    if (k && k != s->kernel && !kernel_has_room(s->core, k, e))
+        return false;
     change(&s->path, path);
     change(&s->name, name);
     change(&s->type, type);
     if (k)
         s->kernel = k;
     put(s);
+    return true;
 }
 
 static void session_free(struct session *s)

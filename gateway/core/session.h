@@ -5,6 +5,10 @@
 
 #include "gateway/core/kernel.h"
 
+#define SESSION_TEXT_LIMIT    4096 /* bytes of a path, a name or a type */
+#define SESSIONS_KERNEL_LIMIT 64   /* of one kernel */
+#define SESSIONS_LIMIT        4096
+
 struct session; /* borrowed, valid until control returns to the loop */
 struct sessions;
 
@@ -22,12 +26,14 @@ struct session *sessions_find_path(struct core *c, const struct principal *who, 
 void sessions_each(struct core *c, const struct principal *who,
                    void (*each)(void *user, struct session *s), void *user);
 
-/* Binds path to k. */
+/* Is there room for one more, of k? NULL: of a kernel that is yet to be started. 403. */
+bool sessions_allowed(const struct core *c, const struct kernel *k, struct err *e);
+/* Binds path to k. No text is longer than SESSION_TEXT_LIMIT. NULL: 403. */
 struct session *sessions_add(struct core *c, const char *path, const char *name, const char *type,
-                             struct kernel *k);
-/* Changes what is not NULL. */
-void session_change(struct session *s, const char *path, const char *name, const char *type,
-                    struct kernel *k);
+                             struct kernel *k, struct err *e);
+/* Changes what is not NULL. 403: k has as many as a kernel may have. */
+bool session_change(struct session *s, const char *path, const char *name, const char *type,
+                    struct kernel *k, struct err *e);
 void session_remove(struct session *s); /* its kernel goes on */
 
 struct sessions *sessions_new(void);

@@ -237,7 +237,7 @@ static const struct doc_schema wanted_kernel = {
 };
 
 #define SESSION_FIELDS                                                                             \
-    TEXT("path", "Of the notebook."), TEXT("name", "Of the notebook."),                            \
+    TEXT("path", "Of the notebook, at most 4,096 bytes."), TEXT("name", "Likewise."),              \
         TEXT("type", "Such as `notebook` or `console`."),                                          \
         OBJECT("kernel", &wanted_kernel, "What shall run its code."),                              \
         OBJECT("notebook", &session_notebook, "By old clients, instead of `path`.")
@@ -267,7 +267,9 @@ const struct doc jupyter_sessions_add_doc = {
                     "\"warmcell\"}}",
     .body_must = true,
     .replies = {REPLY(201, "The session.", .schema = &session, .headers = made)},
-    .errors = {{501, "There is no such kernelspec."}},
+    .errors = {{403,
+                "The kernel has 64 sessions, or there are 4,096, or a new kernel is not allowed."},
+               {501, "There is no such kernelspec."}},
 };
 
 const struct doc jupyter_session_show_doc = {
@@ -283,7 +285,8 @@ const struct doc jupyter_session_change_doc = {
     .body = &session_request,
     .body_example = "{\"path\": \"renamed.ipynb\"}",
     .replies = {REPLY(200, "As it is now.", .schema = &session)},
-    .errors = {{501, "There is no such kernelspec."}},
+    .errors = {{403, "The kernel has 64 sessions, or a new kernel is not allowed."},
+               {501, "There is no such kernelspec."}},
 };
 
 const struct doc jupyter_session_delete_doc = {

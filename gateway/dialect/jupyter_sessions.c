@@ -32,6 +32,18 @@ void jupyter_sessions_list(struct exchange *x, void *core)
     exchange_reply_json(x, 200, list);
 }
 
+static bool check_texts(const struct wanted *w, struct err *e)
+{
+    const struct {
+        const char *name, *text;
+    } fields[] = {{"path", w->path}, {"name", w->name}, {"type", w->type}};
+    for (size_t i = 0; i < countof(fields); i++)
+        if (fields[i].text && strlen(fields[i].text) > SESSION_TEXT_LIMIT)
+            return fail(e, 400, "%s: must be at most %d bytes long", fields[i].name,
+                        SESSION_TEXT_LIMIT);
+    return true;
+}
+
 /* Old clients put path into "notebook". */
 static bool read_body(json_t *body, struct wanted *out, struct err *e)
 {
@@ -49,7 +61,7 @@ static bool read_body(json_t *body, struct wanted *out, struct err *e)
         return false;
     return field_str(body, "path", OPTIONAL, &out->path, e) &&
            field_str(body, "name", OPTIONAL, &out->name, e) &&
-           field_str(body, "type", OPTIONAL, &out->type, e);
+           field_str(body, "type", OPTIONAL, &out->type, e) && check_texts(out, e);
 }
 
 static void reply_new(struct exchange *x, const struct session *s)
@@ -89,13 +101,19 @@ static void waiting_free(struct waiting *w)
     free(w);
 }
 
-static void bind_new(struct exchange *x, struct core *c, const struct wanted *w, struct kernel *k)
+/* False: there is no room, which was answered. */
+static bool bind_new(struct exchange *x, struct core *c, const struct wanted *w, struct kernel *k)
 {
+    struct err e;
     struct session *s =
         sessions_find_path(c, exchange_principal(x), w->path); /* another was faster */
     if (!s)
-        s = sessions_add(c, w->path, w->name ? w->name : "", w->type, k);
-    reply_new(x, s);
+        s = sessions_add(c, w->path, w->name ? w->name : "", w->type, k, &e);
+    if (s)
+        reply_new(x, s);
+    else
+        exchange_fail(x, &e);
+    return s != NULL;
 }
 
 /* The old kernel goes, unless another session has it too. */
@@ -104,29 +122,41 @@ static void change(struct exchange *x, struct core *c, struct session *s, const 
 {
     struct kernel *old = session_kernel(s);
     bool goes = k && k != old && kernels_find(c, exchange_principal(x), kernel_id(old), NULL);
-    session_change(s, w->path, w->name, w->type, k);
+    struct err e;
+    if (!session_change(s, w->path, w->name, w->type, k, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
     exchange_reply_json(x, 200, model(s));
     if (goes)
         kernel_stop(old, "its session has another kernel", NULL, NULL);
 }
 
+/* Why the kernel that was started for it is not wanted; NULL: it is. */
+static const char *bind_started(struct waiting *w, struct kernel *k)
+{
+    struct err gone = {0};
+    if (!w->session)
+        return bind_new(w->x, w->core, &w->wanted, k) ? NULL : "there is no room for its session";
+    struct session *s = sessions_find(w->core, exchange_principal(w->x), w->session, &gone);
+    if (s) {
+        change(w->x, w->core, s, &w->wanted, k);
+        return NULL;
+    }
+    exchange_fail(w->x, &gone);
+    return "its session is gone";
+}
+
 static void on_kernel(void *user, struct kernel *k, const struct err *e)
 {
     struct waiting *w = user;
-    struct err gone = {0};
-    struct session *s = w->session && k
-                            ? sessions_find(w->core, exchange_principal(w->x), w->session, &gone)
-                            : NULL;
-    if (!k)
-        reply_failed(w->x, w->wanted.kernel_name, e);
-    else if (!w->session)
-        bind_new(w->x, w->core, &w->wanted, k);
-    else if (s)
-        change(w->x, w->core, s, &w->wanted, k);
+    const char *unwanted = NULL;
+    if (k)
+        unwanted = bind_started(w, k);
     else
-        exchange_fail(w->x, &gone);
-    if (k && w->session && !s)
-        kernel_stop(k, "its session is gone", NULL, NULL);
+        reply_failed(w->x, w->wanted.kernel_name, e);
+    if (unwanted)
+        kernel_stop(k, unwanted, NULL, NULL);
     waiting_free(w);
 }
 
@@ -162,6 +192,8 @@ void jupyter_sessions_add(struct exchange *x, void *core)
         reply_new(x, there);
     else if (k)
         bind_new(x, core, &w, k);
+    else if (!sessions_allowed(core, NULL, &e))
+        exchange_fail(x, &e);
     else
         start_kernel(x, core, body, &w, NULL, w.path);
 }

@@ -296,6 +296,36 @@ def test_sessions_take_kernels_and_go_with_them(gateway: Gateway, kernel: str) -
     assert gateway.get("/api/sessions").json() == []
 
 
+@pytest.mark.parametrize("field", ["path", "name", "type"])
+def test_texts_of_sessions_are_short(gateway: Gateway, kernel: str, field: str) -> None:
+    body: dict[str, Any] = {"path": "a", "name": "", "type": "file", "kernel": {"id": kernel}}
+    answer = gateway.request("POST", "/api/sessions", body | {field: "x" * 4097})
+    assert answer.status == 400
+    assert answer.json()["message"] == f"{field}: must be at most 4096 bytes long"
+    made = gateway.request("POST", "/api/sessions", body | {field: "x" * 4096})
+    assert made.status == 201
+    answer = gateway.request("PATCH", made.headers["location"], {field: "x" * 4097})
+    assert answer.status == 400
+
+
+def test_a_kernel_has_so_many_sessions(gateway: Gateway, kernel: str) -> None:
+    body: dict[str, Any] = {"type": "notebook", "name": "", "kernel": {"id": kernel}}
+    for number in range(64):
+        answer = gateway.request("POST", "/api/sessions", body | {"path": f"{number}.ipynb"})
+        assert answer.status == 201
+    refused = gateway.request("POST", "/api/sessions", body | {"path": "more.ipynb"})
+    assert refused.status == 403
+    assert "64 sessions, the most allowed" in refused.json()["message"]
+    assert gateway.request("POST", "/api/sessions", body | {"path": "0.ipynb"}).status == 201
+    other = gateway.start_kernel(NAME)
+    elsewhere = body | {"path": "more.ipynb", "kernel": {"id": other}}
+    made = gateway.request("POST", "/api/sessions", elsewhere)
+    moved = gateway.request("PATCH", made.headers["location"], {"kernel": {"id": kernel}})
+    assert moved.status == 403
+    assert gateway.get(f"/api/kernels/{other}").status == 200
+    gateway.delete_kernel(other)
+
+
 def test_sessions_survive_the_gateway() -> None:
     gateway = fake_gateway()
     with gateway:
