@@ -182,7 +182,7 @@ static const struct option rows[] = {
      .help = "contexts that a sandbox may have at the same time; 0 for no limit"},
     {"executions-keep", OPTION_INT, CORE(executions_keep), "10000", .low = 0, .high = 10000000,
      .help = "records of executions that have ended, the newest of each sandbox, that are kept; "
-             "0 for all"},
+             "0 for any number, up to 256 MiB"},
     {"file-limit", OPTION_INT, CORE(file_limit_bytes), "17179869184", .low = 1024,
      .high = 1024LL * 1024 * 1024 * MIB,
      .help = "the longest body, in bytes, that is written to a file of a sandbox; its own limits "

@@ -66,7 +66,8 @@ struct execution_filter {
     int64_t after, limit;
 };
 
-/* Oldest first. list is borrowed for the call of done. more: there are some behind the last. */
+/* Oldest first, without code, and none behind 4 MiB of them. list is borrowed for the call of done.
+ * more: there are some behind the last. */
 void executions_list(struct sandbox *s, const struct execution_filter *filter,
                      void (*done)(void *user, struct execution *const *list, size_t count,
                                   bool more, const struct err *e),
@@ -78,8 +79,9 @@ bool execution_status_known(const char *status);
 /* The record, as one JSON object (docs/gateway.md, "Executions"). with_code: the code too. */
 void execution_write(const struct execution *x, bool with_code, struct buffer *out);
 /* An error as `"name": ..., "value": ..., "traceback": [...], "traceback_ansi": [...]`: content is
- * that of an `error` or of a reply. */
-void execution_error_write(struct bytes content, struct buffer *out);
+ * that of an `error` or of a reply. bounded: as a record has it, name and value of at most 1 and
+ * 64 KiB of JSON, each traceback of 256, and then `"truncated": true` behind them. */
+void execution_error_write(struct bytes content, bool bounded, struct buffer *out);
 const char *execution_id(const struct execution *x);
 const char *execution_status(const struct execution *x);
 const char *execution_sandbox_id(const struct execution *x);

@@ -14,6 +14,7 @@
 #include "protocol/json.h"
 
 #define REASON_LIMIT 300
+#define WORD_LIMIT   64
 
 static void set_status(struct execution *x, const char *status)
 {
@@ -105,28 +106,13 @@ static void add_ms(struct buffer *out, const char *name, struct bytes seconds)
     buffer_printf(out, ",\"%s\":%.3f", name, strtod(text, NULL) * 1000);
 }
 
+/* A number or a word; what is longer is none. */
 static void add_raw(struct buffer *out, const char *name, struct bytes value)
 {
-    if (!value.len)
+    if (!value.len || value.len > WORD_LIMIT)
         return;
     buffer_printf(out, ",\"%s\":", name);
     buffer_add_bytes(out, value);
-}
-
-void execution_error_write(struct bytes content, struct buffer *out)
-{
-    struct slice error[] = {{.name = "ename"}, {.name = "evalue"}, {.name = "traceback"}};
-    struct bytes null = bytes_of("null"), none = bytes_of("[]");
-    json_slices(content, error, countof(error), NULL);
-    bool lines = error[2].value.len && error[2].value.data[0] == '[';
-    buffer_add_text(out, "\"name\":");
-    buffer_add_bytes(out, error[0].value.len ? error[0].value : null);
-    buffer_add_text(out, ",\"value\":");
-    buffer_add_bytes(out, error[1].value.len ? error[1].value : null);
-    buffer_add_text(out, ",\"traceback\":");
-    execution_strip_ansi(lines ? error[2].value : none, out);
-    buffer_add_text(out, ",\"traceback_ansi\":");
-    buffer_add_bytes(out, lines ? error[2].value : none);
 }
 
 static void add_outcome(struct buffer *out, struct bytes warmcell)
@@ -195,7 +181,7 @@ static void take_reply(struct execution *x, const struct message *m)
     add_raw(out, "execution_count", content[COUNT].value);
     if (bytes_is(content[STATUS].value, "\"error\"")) {
         buffer_add_text(out, ",\"error\":{");
-        execution_error_write(m->content, out);
+        execution_error_write(m->content, true, out);
         buffer_add_text(out, "}");
     }
     buffer_add_text(out, "}");

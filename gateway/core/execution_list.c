@@ -5,6 +5,8 @@
 #include "gateway/core/execution_state.h"
 #include "gateway/core/state.h"
 
+#define PAGE_LIMIT_BYTES (4 * 1024 * 1024) /* behind so many comes no other record */
+
 struct listing {
     struct core *core;
     int64_t limit;
@@ -47,8 +49,12 @@ static void list_open(struct sandbox *s, const struct execution_filter *filter,
             }
     if (count)
         qsort(list, count, sizeof(*list), by_position);
-    bool more = count > (size_t)filter->limit;
-    done(user, list, more ? (size_t)filter->limit : count, more, NULL);
+    size_t shown = 0, bytes = 0;
+    while (shown < count && shown < (size_t)filter->limit && bytes < PAGE_LIMIT_BYTES) {
+        const char *asked = list[shown++]->row.asked;
+        bytes += execution_asked_head(asked, strlen(asked));
+    }
+    done(user, list, shown, count > shown, NULL);
     free(list);
 }
 
@@ -56,14 +62,15 @@ static void on_listed(void *user, const struct execution_row *rows, size_t count
                       const struct err *e)
 {
     struct listing *l = user;
-    bool more = count > (size_t)l->limit;
-    size_t shown = more ? (size_t)l->limit : count;
+    size_t shown = 0, bytes = 0;
+    while (shown < count && shown < (size_t)l->limit && bytes < PAGE_LIMIT_BYTES)
+        bytes += execution_row_bytes(&rows[shown++]);
     struct execution **list = xcalloc(shown ? shown : 1, sizeof(*list));
     for (size_t i = 0; i < shown; i++) {
         struct execution *open = execution_open_find(l->core, rows[i].id);
         list[i] = open ? execution_keep(open) : execution_new(l->core, &rows[i]);
     }
-    l->done(l->user, list, shown, more, e);
+    l->done(l->user, list, shown, count > shown, e);
     for (size_t i = 0; i < shown; i++)
         execution_release(list[i]);
     free(list);
@@ -85,6 +92,7 @@ void executions_list(struct sandbox *s, const struct execution_filter *filter,
                                           .kernel_id = filter->context,
                                           .status = filter->status,
                                           .after = filter->after,
-                                          .limit = filter->limit + 1};
+                                          .limit = filter->limit + 1,
+                                          .limit_bytes = PAGE_LIMIT_BYTES};
     execution_table_list(s->core->store, &query, on_listed, l);
 }

@@ -102,16 +102,10 @@ static void add_members(struct buffer *out, const char *object)
     buffer_add(out, object + 1, len - 2);
 }
 
-/* The code is the last member, so that the rest is what stands before the last `,"code":` (in a
- * string its quotes would be escaped). */
 static void add_asked(const struct execution *x, bool with_code, struct buffer *out)
 {
-    static const char code[] = ",\"code\":";
-    size_t len = strlen(x->row.asked), end = len - 1;
-    if (!with_code)
-        for (end -= strlen(code); end > 0; end--)
-            if (memcmp(x->row.asked + end, code, strlen(code)) == 0)
-                break;
+    size_t len = strlen(x->row.asked);
+    size_t end = with_code ? len - 1 : execution_asked_head(x->row.asked, len);
     buffer_add_text(out, ",");
     buffer_add(out, x->row.asked + 1, end - 1);
 }

@@ -51,7 +51,7 @@ static void write_display(const struct message *m, struct buffer *out)
 static void write_error(const struct message *m, struct buffer *out)
 {
     buffer_add_text(out, ",");
-    execution_error_write(m->content, out);
+    execution_error_write(m->content, false, out);
 }
 
 static void write_input(const struct message *m, struct buffer *out)

@@ -12,7 +12,8 @@ static const struct doc_schema error = {
     .fields = FIELDS(TEXT("name", "Such as `ZeroDivisionError`.", .null = true),
                      TEXT("value", "Its text.", .null = true),
                      LIST("traceback", NULL, "Lines without colours.", .items = DOC_TEXT),
-                     LIST("traceback_ansi", NULL, "Lines with colours.", .items = DOC_TEXT)),
+                     LIST("traceback_ansi", NULL, "Lines with colours.", .items = DOC_TEXT),
+                     BOOLEAN("truncated", "True: the `error` event has more of it.")),
 };
 
 static const struct doc_schema display = {

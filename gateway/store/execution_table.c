@@ -2,6 +2,7 @@
 #include "gateway/store/execution_table.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "gateway/store/database.h"
 #include "protocol/memory.h"
@@ -9,6 +10,8 @@
 #define COLUMNS                                                                                    \
     "position, id, sandbox_id, kernel_id, context, status, created, started, ended,"               \
     " first_sequence, last_sequence, events, asked, outcome, idempotency_key, body_sha256"
+#define DROP_EVERY_MOST 625 /* executions: so many may be more than are kept */
+#define LARGE_ROW_BYTES (64 * 1024)
 
 static char *copy(const char *text)
 {
@@ -44,6 +47,22 @@ void execution_rows_free(struct execution_row *list, size_t count)
     free(list);
 }
 
+size_t execution_asked_head(const char *asked, size_t len)
+{
+    static const char code[] = ",\"code\":";
+    size_t part = strlen(code);
+    const char *colon = asked + len;
+    while ((colon = memrchr(asked, ':', (size_t)(colon - asked))))
+        if ((size_t)(colon - asked) >= part && memcmp(colon + 1 - part, code, part) == 0)
+            return (size_t)(colon + 1 - part - asked);
+    return len ? len - 1 : 0;
+}
+
+size_t execution_row_bytes(const struct execution_row *row)
+{
+    return (row->asked ? strlen(row->asked) : 0) + (row->outcome ? strlen(row->outcome) : 0);
+}
+
 static void bind_unless_empty(sqlite3_stmt *statement, int at, const char *text)
 {
     database_bind_text(statement, at, text && *text ? text : NULL);
@@ -55,8 +74,17 @@ static void bind_unless_empty(sqlite3_stmt *statement, int at, const char *text)
         snprintf(out, sizeof(out), "%s", text_ ? text_ : "");                                      \
     } while (0)
 
+/* What is asked but for the code, which may be long, and is "" now. */
+static char *asked_without_code(sqlite3_stmt *statement)
+{
+    const char *asked = (const char *)sqlite3_column_text(statement, 12);
+    size_t len = asked ? (size_t)sqlite3_column_bytes(statement, 12) : 0;
+    return asked ? xasprintf("%.*s,\"code\":\"\"}", (int)execution_asked_head(asked, len), asked)
+                 : NULL;
+}
+
 /* The columns as COLUMNS has them. */
-static void read_row(sqlite3_stmt *statement, struct execution_row *row)
+static void read_row(sqlite3_stmt *statement, bool with_code, struct execution_row *row)
 {
     *row = (struct execution_row){
         .position = sqlite3_column_int64(statement, 0),
@@ -66,7 +94,7 @@ static void read_row(sqlite3_stmt *statement, struct execution_row *row)
         .first_sequence = (uint64_t)sqlite3_column_int64(statement, 9),
         .last_sequence = (uint64_t)sqlite3_column_int64(statement, 10),
         .events = (uint64_t)sqlite3_column_int64(statement, 11),
-        .asked = database_text(statement, 12),
+        .asked = with_code ? database_text(statement, 12) : asked_without_code(statement),
         .outcome = database_text(statement, 13),
         .key = database_text(statement, 14),
     };
@@ -96,23 +124,55 @@ static bool find_key(struct add *add, struct database *db)
     database_bind_text(statement, 2, add->row.key);
     add->is_found = database_row(db, statement, &add->job.error);
     if (add->is_found)
-        read_row(statement, &add->found);
+        read_row(statement, true, &add->found);
     sqlite3_reset(statement);
     return add->is_found;
+}
+
+static void drop_beyond_count(const char *sandbox_id, int64_t keep, struct database *db,
+                              struct err *e)
+{
+    sqlite3_stmt *statement = database_statement(
+        db, "DELETE FROM executions WHERE sandbox_id = ?1 AND ended IS NOT NULL AND position <="
+            " (SELECT position FROM executions WHERE sandbox_id = ?1 AND ended IS NOT NULL"
+            " ORDER BY position DESC LIMIT 1 OFFSET ?2)");
+    database_bind_text(statement, 1, sandbox_id);
+    sqlite3_bind_int64(statement, 2, keep);
+    database_run(db, statement, e);
+}
+
+static void drop_beyond_bytes(const char *sandbox_id, struct database *db, struct err *e)
+{
+    sqlite3_stmt *statement =
+        database_statement(db, "SELECT COALESCE(SUM(bytes), 0) FROM executions"
+                               " WHERE sandbox_id = ?1 AND ended IS NOT NULL");
+    database_bind_text(statement, 1, sandbox_id);
+    bool beyond = database_row(db, statement, e) &&
+                  sqlite3_column_int64(statement, 0) > EXECUTIONS_KEPT_BYTES;
+    sqlite3_reset(statement);
+    if (!beyond)
+        return;
+    statement = database_statement(
+        db, "DELETE FROM executions WHERE sandbox_id = ?1 AND ended IS NOT NULL AND position <="
+            " (SELECT MAX(position) FROM"
+            " (SELECT position, SUM(bytes) OVER (ORDER BY position DESC) AS newer FROM executions"
+            " WHERE sandbox_id = ?1 AND ended IS NOT NULL) WHERE newer > ?2)");
+    database_bind_text(statement, 1, sandbox_id);
+    sqlite3_bind_int64(statement, 2, EXECUTIONS_KEPT_BYTES);
+    database_run(db, statement, e);
 }
 
 /* Looking for the oldest that is kept costs a walk over all that are: so not each time. */
 static void drop_old(const struct add *add, struct database *db, struct err *e)
 {
-    if (!add->keep || add->row.position % (add->keep / 16 + 1) != 0)
-        return;
-    sqlite3_stmt *statement = database_statement(
-        db, "DELETE FROM executions WHERE sandbox_id = ?1 AND ended IS NOT NULL AND position <="
-            " (SELECT position FROM executions WHERE sandbox_id = ?1 AND ended IS NOT NULL"
-            " ORDER BY position DESC LIMIT 1 OFFSET ?2)");
-    database_bind_text(statement, 1, add->row.sandbox_id);
-    sqlite3_bind_int64(statement, 2, add->keep);
-    database_run(db, statement, e);
+    int64_t every = add->keep / 16 + 1;
+    if (add->keep == 0 || every > DROP_EVERY_MOST)
+        every = DROP_EVERY_MOST;
+    bool turn = add->row.position % every == 0;
+    if (turn && add->keep)
+        drop_beyond_count(add->row.sandbox_id, add->keep, db, e);
+    if (turn || execution_row_bytes(&add->row) > LARGE_ROW_BYTES)
+        drop_beyond_bytes(add->row.sandbox_id, db, e);
 }
 
 static void run_add(struct store_job *job, struct database *db)
@@ -123,8 +183,8 @@ static void run_add(struct store_job *job, struct database *db)
         return;
     drop_old(add, db, &job->error);
     sqlite3_stmt *statement = database_statement(
-        db, "INSERT INTO executions (" COLUMNS ")"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)");
+        db, "INSERT INTO executions (" COLUMNS ", bytes) VALUES"
+            " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
     sqlite3_bind_int64(statement, 1, row->position);
     database_bind_text(statement, 2, row->id);
     database_bind_text(statement, 3, row->sandbox_id);
@@ -141,6 +201,7 @@ static void run_add(struct store_job *job, struct database *db)
     database_bind_text(statement, 14, row->outcome);
     database_bind_text(statement, 15, row->key);
     bind_unless_empty(statement, 16, row->body_sha256);
+    sqlite3_bind_int64(statement, 17, (sqlite3_int64)execution_row_bytes(row));
     database_run(db, statement, &job->error);
 }
 
@@ -182,7 +243,7 @@ static void run_end(struct store_job *job, struct database *db)
     const struct execution_row *row = &((struct end *)job)->row;
     sqlite3_stmt *statement = database_statement(
         db, "UPDATE executions SET status = ?2, started = ?3, ended = ?4, last_sequence = ?5,"
-            " events = ?6, outcome = ?7 WHERE id = ?1");
+            " events = ?6, outcome = ?7, bytes = bytes + ?8 WHERE id = ?1");
     database_bind_text(statement, 1, row->id);
     database_bind_text(statement, 2, row->status);
     bind_unless_empty(statement, 3, row->started);
@@ -190,7 +251,10 @@ static void run_end(struct store_job *job, struct database *db)
     sqlite3_bind_int64(statement, 5, (sqlite3_int64)row->last_sequence);
     sqlite3_bind_int64(statement, 6, (sqlite3_int64)row->events);
     database_bind_text(statement, 7, row->outcome);
+    sqlite3_bind_int64(statement, 8, (sqlite3_int64)execution_row_bytes(row)); /* of the outcome */
     database_run(db, statement, &job->error);
+    if (execution_row_bytes(row) > LARGE_ROW_BYTES && !job->error.status)
+        drop_beyond_bytes(row->sandbox_id, db, &job->error);
 }
 
 static void done_end(struct store_job *job)
@@ -208,8 +272,8 @@ void execution_table_end(struct store *s, const struct execution_row *row,
     end->job.run = run_end;
     end->job.done = done_end;
     end->row = *row;
-    end->row.sandbox_id = end->row.kernel_id = end->row.context = NULL;
-    end->row.asked = end->row.key = NULL;
+    end->row.kernel_id = end->row.context = end->row.asked = end->row.key = NULL;
+    end->row.sandbox_id = copy(row->sandbox_id);
     end->row.outcome = copy(row->outcome);
     end->done = done;
     end->user = user;
@@ -220,19 +284,27 @@ struct list {
     struct store_job job;
     char *sandbox_id, *id, *kernel_id, *status;
     int64_t after, limit;
+    size_t limit_bytes;
     struct execution_row *found;
     size_t count;
     void (*done)(void *user, const struct execution_row *list, size_t count, const struct err *e);
     void *user;
 };
 
-static void read_rows(struct database *db, sqlite3_stmt *statement, struct execution_row **found,
-                      size_t *count, struct err *e)
+/* limit_bytes: 0: all of all; else without code, and no more behind the first row that is beyond.
+ */
+static void read_rows(struct database *db, sqlite3_stmt *statement, size_t limit_bytes,
+                      struct execution_row **found, size_t *count, struct err *e)
 {
-    while (database_row(db, statement, e)) {
+    size_t bytes = 0;
+    bool beyond = false;
+    while (!beyond && database_row(db, statement, e)) {
         *found = xrealloc(*found, (*count + 1) * sizeof(**found));
-        read_row(statement, &(*found)[(*count)++]);
+        read_row(statement, limit_bytes == 0, &(*found)[*count]);
+        beyond = limit_bytes && bytes >= limit_bytes;
+        bytes += execution_row_bytes(&(*found)[(*count)++]);
     }
+    sqlite3_reset(statement);
 }
 
 static void run_list(struct store_job *job, struct database *db)
@@ -257,7 +329,7 @@ static void run_list(struct store_job *job, struct database *db)
         database_bind_text(statement, 5, list->status);
         sqlite3_bind_int64(statement, 6, list->limit);
     }
-    read_rows(db, statement, &list->found, &list->count, &job->error);
+    read_rows(db, statement, list->limit_bytes, &list->found, &list->count, &job->error);
 }
 
 static void done_list(struct store_job *job)
@@ -286,6 +358,7 @@ void execution_table_list(struct store *s, const struct execution_query *query,
     list->status = copy(query->status);
     list->after = query->after;
     list->limit = query->limit;
+    list->limit_bytes = query->limit_bytes;
     list->done = done;
     list->user = user;
     store_submit(s, &list->job);
@@ -308,7 +381,7 @@ static void run_load(struct store_job *job, struct database *db)
     sqlite3_reset(statement);
     statement = database_statement(db, "SELECT " COLUMNS
                                        " FROM executions WHERE ended IS NULL ORDER BY position");
-    read_rows(db, statement, &load->found, &load->count, &job->error);
+    read_rows(db, statement, 0, &load->found, &load->count, &job->error);
 }
 
 bool execution_table_load(struct store *s, struct execution_row **list, size_t *count,

@@ -7,6 +7,7 @@
 
 #define EXECUTION_STATUS_TEXT 16
 #define EXECUTION_SHA256_TEXT 65
+#define EXECUTIONS_KEPT_BYTES (256 * 1024 * 1024) /* of those of a sandbox that have ended */
 
 /* {0} is empty. The pointers are owned. */
 struct execution_row {
@@ -27,12 +28,17 @@ struct execution_row {
 
 void execution_row_copy(struct execution_row *out, const struct execution_row *from);
 void execution_row_clear(struct execution_row *row);
+/* Of asked, and of outcome. */
+size_t execution_row_bytes(const struct execution_row *row);
+/* How long `asked` is before its last member, which is the code. */
+size_t execution_asked_head(const char *asked, size_t len);
 void execution_rows_free(struct execution_row *list, size_t count);
 
 /* Adds a row, of one that may have ended already; it is copied. With a key that is taken in its
  * sandbox nothing is added and `found` is the row that has it; else found is NULL. done comes after
  * the commit; e: 503. Of its sandbox those that have ended and are older than the newest `keep` (0:
- * all are kept) go now and then: a sixteenth more may be there. */
+ * all are kept), or than the newest EXECUTIONS_KEPT_BYTES of them, go now and then: a sixteenth
+ * more may be there, at most 625. */
 void execution_table_add(struct store *s, const struct execution_row *row, int64_t keep,
                          void (*done)(void *user, const struct execution_row *found,
                                       const struct err *e),
@@ -50,6 +56,8 @@ struct execution_query {
     const char *status; /* of one that has ended */
     int64_t after;      /* position; 0: from the start */
     int64_t limit;      /* at least 1 */
+    size_t limit_bytes; /* 0: none. Else their code is "", and behind so many bytes (of asked and
+                           outcome) comes one more row at most */
 };
 
 /* Oldest first. list is borrowed for the call of done; e is NULL or 503. */

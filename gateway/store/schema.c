@@ -36,6 +36,11 @@ static const char *const steps[] = {
     " principal TEXT NOT NULL, role TEXT NOT NULL, scopes TEXT NOT NULL, created TEXT NOT NULL,"
     " expires INTEGER NOT NULL, revoked TEXT, minted_by TEXT);"
     "ALTER TABLE artifacts ADD COLUMN principal TEXT NOT NULL DEFAULT 'owner';",
+    "ALTER TABLE executions ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE executions SET bytes = length(CAST(asked AS BLOB))"
+    " + COALESCE(length(CAST(outcome AS BLOB)), 0);"
+    "CREATE INDEX executions_ended ON executions (sandbox_id, position, bytes)"
+    " WHERE ended IS NOT NULL;",
 };
 
 bool schema_migrate(struct database *db, struct err *e)

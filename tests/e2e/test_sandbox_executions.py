@@ -3,6 +3,7 @@ results, errors, input, and an end for want of memory."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 
@@ -75,6 +76,29 @@ def test_what_it_used(box: Box) -> None:
     assert box.run(child)["cpu_ms"] >= 190
     before = box.run("1")["memory_peak_bytes"]
     assert box.run("big = b'x' * (60 << 20); del big")["memory_peak_bytes"] >= before + (50 << 20)
+
+
+LONG = """
+
+class Long(Exception):
+    pass
+raise Long('\\x1b[31m\U0001f600' * 400_000)
+"""
+
+
+def test_a_long_error(box: Box) -> None:
+    record = box.run(LONG)
+    error = record["error"]
+    assert (record["status"], error["name"], error["truncated"]) == ("error", "Long", True)
+    for name, most in (("value", 64), ("traceback", 256), ("traceback_ansi", 256)):
+        raw = json.dumps(error[name], ensure_ascii=False, separators=(",", ":")).encode()
+        assert 0 < len(raw) <= most << 10, name
+    assert "raise" in "".join(error["traceback"]) and len(error["traceback"]) > 1
+    (whole,) = [one for one in box.follow(record["id"]) if one["type"] == "error"]
+    assert whole["value"] == "\x1b[31m\U0001f600" * 400_000
+    cut = error["traceback_ansi"]
+    assert cut[:-1] == whole["traceback_ansi"][: len(cut) - 1]
+    assert whole["traceback_ansi"][len(cut) - 1].startswith(cut[-1])
 
 
 LOOK = "import os; print(os.environ.get('A'), os.environ.get('HOME'), os.getcwd())"

@@ -522,3 +522,39 @@ def test_batches_that_are_refused(box: Box, body: Any, text: str) -> None:
     assert answer.status == 400
     assert text in detail(answer)
     assert box.get().json()["executions"] == []
+
+
+def test_a_long_error_is_cut_in_the_record_alone(box: Box) -> None:
+    """Between characters, not within one; a page of such records ends before its limit."""
+    text = "\x01\U0001f600\u00e9" * 150_000  # of 12, 4 and 2 bytes or so as JSON
+    record = box.run("fail " + text)
+    error = record["error"]
+    assert record["status"] == "error" and error["truncated"]
+    assert error["name"] == "Failed"
+    assert text.startswith(error["value"]) and 4_000 < len(error["value"]) < 64 << 10
+    (event,) = [one for one in box.follow(record["id"]) if one["type"] == "error"]
+    assert event["value"] == text and "truncated" not in event
+    for _ in range(2):
+        assert box.run("fail short")["error"] == {
+            "name": "Failed",
+            "value": "short",
+            "traceback": ["Failed"],
+            "traceback_ansi": ["Failed"],
+        }
+
+
+def test_a_page_ends_by_its_bytes(box: Box) -> None:
+    labels = {f'{n} ,"code":': "x" * 4000 for n in range(60)} | {"code": "y"}
+    made = [box.run("print " + "c" * 100_000, labels=labels)["id"] for _ in range(20)]
+    listed: list[str] = []
+    sizes, after = [], "0"
+    while after:
+        answer = box.get(f"?limit=1000&after={after}")
+        page = answer.json()
+        assert len(answer.body) < 5 << 20
+        assert all(one["labels"] == labels and "code" not in one for one in page["executions"])
+        listed += [one["id"] for one in page["executions"]]
+        sizes.append(len(page["executions"]))
+        after = page["next"]
+    assert listed == made and len(sizes) == 2
+    assert box.show(made[0])["code"] == "print " + "c" * 100_000

@@ -7,8 +7,10 @@ import json
 import os
 import random
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from gateway.test_executions import LINES, Box, detail, numbers
@@ -184,6 +186,20 @@ def test_old_records_go(begin: Begin) -> None:
     assert listed[0] == running
     assert listed[1:] == made[-4:]  # the last has been added when its turn to be dropped was over
     assert box.get(f"/{made[0]}").status == 404
+
+
+def test_old_records_go_by_their_bytes(begin: Begin) -> None:
+    """However few there are; what is stored of each is counted."""
+    box = begin("--executions-keep", "0")
+    made = [box.run(f"print {n}")["id"] for n in range(4)]
+    made.append(box.run("print " + "x" * 70_000)["id"])
+    database = sqlite3.connect(box.gateway.state / "warmcell.db", timeout=30)
+    with closing(database), database:
+        counted = database.execute("SELECT bytes, length(asked) + length(outcome) FROM executions")
+        assert all(count == length for count, length in counted.fetchall())
+        database.execute("UPDATE executions SET bytes = 300 << 20 WHERE id = ?", (made[1],))
+    made.append(box.run("print " + "x" * 70_000)["id"])  # a long one looks at once
+    assert [one["id"] for one in box.get().json()["executions"]] == made[2:]
 
 
 class Sequence:

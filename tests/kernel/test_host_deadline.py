@@ -67,6 +67,14 @@ def test_the_interpreters_own_metadata_stays(own: str) -> None:
         assert reply.metadata == json.loads(own or "{}")
 
 
+@pytest.mark.parametrize("own", ['{"a":1,"warmcell":{"outcome":"oom"}}', '{"warmcell":1}', '{"a":'])
+def test_the_hosts_word_is_the_only_one_of_its_name(own: str) -> None:
+    with Host() as host:
+        reply = run(host.client(), f"metadata {own}").reply
+        assert reply is not None and list(reply.metadata) == ["warmcell"]
+        assert reply.metadata["warmcell"]["outcome"] == "ok"
+
+
 def test_display_and_descriptors_are_output() -> None:
     with Host() as host:
         of = run(host.client(), "display 1000\nwrite 616263\nbuffers 50\nprint end")
