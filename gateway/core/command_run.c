@@ -183,6 +183,10 @@ struct command_watch *command_run_watch(struct command_run *r, void (*on_more)(v
 static void unlink_watch(struct command_watch *w)
 {
     struct command_watch **at = &w->run->watches;
+    while (*at && *at != w)
+        at = &(*at)->next;
+    if (!*at)
+        at = &w->run->telling;
     while (*at != w)
         at = &(*at)->next;
     *at = w->next;
@@ -196,18 +200,18 @@ void command_watch_close(struct command_watch *w)
     free(w);
 }
 
-/* One that is told may close itself, or another: they are taken from a list of their own, on which
- * they can still be found, and put back before they are told. */
+/* One that is told may close itself, or another, or be the end of them all: they wait for their
+ * turn on a list of their own, on which they can still be found. */
 static void tell_more(struct command_run *r)
 {
-    struct command_run turn = {.watches = r->watches};
+    struct command_watch **at = &r->telling;
+    while (*at)
+        at = &(*at)->next;
+    *at = r->watches;
     r->watches = NULL;
-    for (struct command_watch *w = turn.watches; w; w = w->next)
-        w->run = &turn;
-    while (turn.watches) {
-        struct command_watch *w = turn.watches;
-        turn.watches = w->next;
-        w->run = r;
+    while (r->telling) {
+        struct command_watch *w = r->telling;
+        r->telling = w->next;
         w->next = r->watches;
         r->watches = w;
         w->on_more(w->user);
@@ -216,8 +220,8 @@ static void tell_more(struct command_run *r)
 
 static void tell_gone(struct command_run *r)
 {
-    while (r->watches) {
-        struct command_watch *w = r->watches;
+    while (r->telling || r->watches) {
+        struct command_watch *w = r->telling ? r->telling : r->watches;
         unlink_watch(w);
         w->on_gone(w->user);
         free(w);
@@ -226,13 +230,11 @@ static void tell_gone(struct command_run *r)
 
 static void tell_started(struct command_run *r, const struct err *e)
 {
-    struct run_starter *starter = r->starters;
-    r->starters = NULL;
-    while (starter) {
-        struct run_starter *next = starter->next;
-        starter->done(starter->user, e ? NULL : r, e);
-        free(starter);
-        starter = next;
+    while (r->starters) {
+        struct run_starter starter = *r->starters;
+        free(r->starters);
+        r->starters = starter.next;
+        starter.done(starter.user, e ? NULL : r, e);
     }
 }
 
@@ -305,7 +307,7 @@ static bool was_refused(struct command_run *r)
     return true;
 }
 
-void run_look(struct command_run *r)
+static void look(struct command_run *r)
 {
     struct err e;
     run_log_refresh(r->log);
@@ -327,6 +329,15 @@ void run_look(struct command_run *r)
     r->told = run_log_last(r->log);
     if (more)
         tell_more(r);
+}
+
+/* It may be let go by those who are told. */
+void run_look(struct command_run *r)
+{
+    r->handles++;
+    look(r);
+    r->handles--;
+    free_if_unused(r);
 }
 
 static void on_retry(uv_timer_t *timer)

@@ -45,8 +45,9 @@ struct command_run {
     struct run_ask *asks;
 
     struct command_watch *watches;
-    uint64_t told;                /* the last record that they know of */
-    struct run_starter *starters; /* NULL: all are told */
+    struct command_watch *telling; /* those whose turn to be told of more is still to come */
+    uint64_t told;                 /* the last record that they know of */
+    struct run_starter *starters;  /* NULL: all are told */
     void (*forgotten)(void *user, const struct err *e);
     void *forgotten_user;
     bool forgetting;

@@ -2,9 +2,10 @@
  *
  * A request is parsed as far as its end, handed to exchange.c outside of llhttp, and only when its
  * reply is whole does parsing go on with the bytes that were held back meanwhile: so pipelined
- * requests are answered in order and never run at the same time. A refused connection is shut down,
- * drained and then closed, because a close with unread bytes would take the refusal back (TCP
- * reset). */
+ * requests are answered in order and never run at the same time. A handler that replied later than
+ * in its own call is not run into by the next one: that one comes in a turn of its own. A refused
+ * connection is shut down, drained and then closed, because a close with unread bytes would take
+ * the refusal back (TCP reset). */
 #include "gateway/net/connection.h"
 
 #include <assert.h>
@@ -337,11 +338,19 @@ static void feed(struct connection *c, struct bytes data)
     connection_flush(c);
 }
 
+/* Bytes that are held go first, in the next turn. */
+static bool resumes(const struct connection *c)
+{
+    return c->state == CONNECTION_READING && !list_empty(&c->later.link);
+}
+
 static void on_read(void *user, struct bytes data)
 {
     struct connection *c = user;
-    if (c->state == CONNECTION_READING ||
-        (c->state == CONNECTION_RECEIVING && !c->exchange.incoming.broken.status)) {
+    if (resumes(c)) {
+        hold(c, data);
+    } else if (c->state == CONNECTION_READING ||
+               (c->state == CONNECTION_RECEIVING && !c->exchange.incoming.broken.status)) {
         feed(c, data);
     } else if (c->state == CONNECTION_REPLYING) {
         hold(c, data);
@@ -360,9 +369,9 @@ static void on_end(void *user, bool broken)
     struct connection *c = user;
     c->peer_ended = true;
     if (broken || c->state == CONNECTION_LINGERING ||
-        (c->state == CONNECTION_READING && !stream_pending(c->stream)))
+        (c->state == CONNECTION_READING && !resumes(c) && !stream_pending(c->stream)))
         connection_close(c);
-    else if (c->state == CONNECTION_READING)
+    else if (c->state == CONNECTION_READING && !resumes(c))
         c->state = CONNECTION_ENDING;
     else if (c->state == CONNECTION_RECEIVING)
         body_break(&c->exchange, &(struct err){400, "the body is shorter than was said"});
@@ -426,7 +435,7 @@ void connection_accept(struct server *s, uv_stream_t *listener)
     }
     c->server = s;
     c->exchange.connection = c;
-    list_init(&c->pieces.yielding);
+    list_init(&c->later.link);
     llhttp_init(&c->parser, HTTP_REQUEST, &callbacks);
     c->parser.data = c;
     c->deadline_ms = request_deadline(c);
@@ -471,17 +480,24 @@ static void resume(struct connection *c)
 {
     size_t len;
     stream_read_start(c->stream);
-    if (!c->held.len)
-        return;
     char *data = buffer_take(&c->held, &len);
     feed(c, (struct bytes){data, len});
     free(data);
+}
+
+void connection_later(struct connection *c, void (*run)(struct connection *c))
+{
+    c->later.run = run;
+    if (list_empty(&c->later.link))
+        list_add(&c->server->later, &c->later.link);
+    server_hurry(c->server);
 }
 
 void connection_reply_done(struct connection *c)
 {
     struct exchange *x = &c->exchange;
     x->open = false;
+    list_remove(&c->later.link);
     if (!c->stream || c->state == CONNECTION_CLOSED) {
         connection_release(c);
         return;
@@ -494,8 +510,10 @@ void connection_reply_done(struct connection *c)
     if (c->feeding)
         return;
     connection_flush(c);
-    if (c->state == CONNECTION_READING)
-        resume(c);
+    if (c->state == CONNECTION_READING && c->held.len)
+        connection_later(c, resume);
+    else if (c->state == CONNECTION_READING)
+        stream_read_start(c->stream);
 }
 
 void connection_close(struct connection *c)
@@ -503,6 +521,8 @@ void connection_close(struct connection *c)
     if (c->state == CONNECTION_CLOSED)
         return;
     bool receiving = c->state == CONNECTION_RECEIVING;
+    if (resumes(c))
+        list_remove(&c->later.link);
     c->state = CONNECTION_CLOSED;
     c->deadline_ms = 0;
     if (c->file)
@@ -538,7 +558,8 @@ void connection_tick(struct connection *c, int64_t now_ms)
 
 bool connection_idle(const struct connection *c)
 {
-    return c->state == CONNECTION_READING && !c->in_message && !stream_pending(c->stream);
+    return c->state == CONNECTION_READING && !c->in_message && !resumes(c) &&
+           !stream_pending(c->stream);
 }
 
 struct stream *connection_detach(struct connection *c, struct buffer *leftover)
@@ -564,7 +585,7 @@ void connection_release(struct connection *c)
 void connection_free(struct connection *c)
 {
     list_remove(&c->link);
-    list_remove(&c->pieces.yielding);
+    list_remove(&c->later.link);
     exchange_free(&c->exchange);
     buffer_free(&c->held);
     buffer_free(&c->out);

@@ -41,13 +41,13 @@ struct server {
     struct list
         orphans; /* struct connection without a client whose exchange has not been replied to */
     struct list unsent;      /* struct websocket with something queued: flushed once a loop turn */
-    struct list yielding;    /* struct connection whose reply goes on in the next turn */
+    struct list later;       /* struct connection that goes on in the next turn */
     size_t connection_count; /* both lists */
     int64_t replies[6];      /* by the first digit of their status */
     uv_timer_t tick;
     uv_prepare_t flush;
-    uv_idle_t hurry; /* active while unsent is not empty, so that the loop does not sleep before the
-                        flush */
+    uv_idle_t hurry; /* active while unsent or later is not empty, so that the loop does not sleep
+                        before the flush */
     bool draining;
     int64_t drain_deadline_ms;
     void (*on_drained)(void *user);
@@ -103,7 +103,11 @@ struct exchange {
         bool ended;        /* all of it is in */
         bool continued;    /* 100 Continue was sent, or is not wanted */
     } incoming;            /* a streamed body; body.c */
-    bool not_utf8;         /* the decoded path or query */
+    struct {
+        void (*run)(void *user);
+        void *user;
+    } later;       /* of exchange_later */
+    bool not_utf8; /* the decoded path or query */
     const struct route *route;
     void *context;
     char allow[64]; /* of a 405 or an OPTIONS reply */
@@ -152,16 +156,24 @@ struct connection {
     struct {
         const struct pieces_events *events; /* NULL: no such reply is under way */
         void *user;
-        bool waiting;         /* for the socket to take what was sent, or for the next turn */
-        size_t turn_bytes;    /* sent since it waited last */
-        struct list yielding; /* of the server; or of itself alone */
-    } pieces;                 /* pieces.c */
+        bool waiting;      /* for the socket to take what was sent, or for the next turn */
+        size_t turn_bytes; /* sent since it waited last */
+    } pieces;              /* pieces.c */
+    struct {
+        struct list link; /* of server.later; or of itself alone */
+        void (*run)(struct connection *c);
+    } later;
 };
 
 /* connection.c */
 void connection_accept(struct server *s, uv_stream_t *listener);
-void connection_flush(struct connection *c);      /* gives `out` to the stream */
-void connection_reply_done(struct connection *c); /* the reply is in `out`, whole: what next? */
+void connection_flush(struct connection *c); /* gives `out` to the stream */
+/* The reply is in `out`, whole: what next? The request behind it runs in a later turn of the loop,
+ * never inside the call: who replies need not fear what it does. */
+void connection_reply_done(struct connection *c);
+/* run is called in the next turn of the loop, unless that is taken back by removing the link, by
+ * another run, or by the end of c. */
+void connection_later(struct connection *c, void (*run)(struct connection *c));
 void connection_close(struct connection *c);
 void connection_tick(struct connection *c, int64_t now_ms);
 void connection_release(
@@ -211,7 +223,7 @@ void websocket_abort(struct websocket *w);
 
 /* server.c */
 void server_orphan(struct server *s, struct list *link); /* a connection has lost its stream */
-void server_hurry(struct server *s);                     /* something is in `unsent` */
+void server_hurry(struct server *s);                     /* something is in `unsent` or `later` */
 void server_check_drained(struct server *s);
 
 #endif

@@ -38,6 +38,19 @@ void exchange_free(struct exchange *x)
     buffer_free(&x->extra_headers);
 }
 
+static void run_later(struct connection *c)
+{
+    c->exchange.later.run(c->exchange.later.user);
+}
+
+void exchange_later(struct exchange *x, void (*run)(void *user), void *user)
+{
+    assert(x->open && !x->connection->pieces.events);
+    x->later.run = run;
+    x->later.user = user;
+    connection_later(x->connection, run_later);
+}
+
 enum method exchange_method(const struct exchange *x)
 {
     return x->method;

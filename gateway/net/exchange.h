@@ -53,7 +53,8 @@ exchange_base_url(const struct exchange *x); /* "" or "/prefix", without a final
  * what comes from outside). */
 void exchange_add_header(struct exchange *x, const char *name, const char *value);
 
-/* The replies; each ends the exchange, which must not be used after. */
+/* The replies; each ends the exchange, which must not be used after. No handler of another request
+ * runs inside them. */
 void exchange_reply(struct exchange *x, int status, const char *content_type,
                     struct bytes body);                                 /* body is copied */
 void exchange_reply_json(struct exchange *x, int status, json_t *body); /* body is taken */
@@ -61,6 +62,9 @@ void exchange_reply_empty(struct exchange *x, int status);
 /* In the form of the route: {"message", "reason"} under /api, application/problem+json under /v1.
  * 429 and 503 carry Retry-After. */
 void exchange_fail(struct exchange *x, const struct err *e);
+/* Instead of a reply for now: run is called in the next turn of the loop, unless x was replied to
+ * until then; also when the client has gone. Only before a reply has begun. */
+void exchange_later(struct exchange *x, void (*run)(void *user), void *user);
 /* A regular file, streamed in pieces of bounded memory, with ETag, If-None-Match and one Range;
  * etag may be NULL. */
 void exchange_reply_file(struct exchange *x, const char *path, const char *content_type,
@@ -83,6 +87,8 @@ bool exchange_begin(struct exchange *x, int status, const char *content_type,
 /* Sends a piece (copied), and everything before it. False: the client is slower; nothing more
  * should be sent before on_ready. */
 bool exchange_send(struct exchange *x, struct bytes piece);
+/* Sends nothing for now: on_ready comes in a later turn of the loop. */
+void exchange_yield(struct exchange *x);
 void exchange_end(struct exchange *x); /* that was all */
 /* Ends it so that the client sees that this was not all: the connection closes in the middle. */
 void exchange_cut(struct exchange *x);

@@ -2,24 +2,17 @@
  * as bytes until the connection ends. A client that reads slowly is waited for, so that it costs no
  * more memory than what it was sent last.
  *
- * Invariant: no callback comes from inside exchange_send, exchange_end or exchange_cut. */
+ * Invariant: no callback comes from inside exchange_send, exchange_yield, exchange_end or
+ * exchange_cut. */
 #include <assert.h>
 
 #include "gateway/net/connection.h"
-
-/* A socket that takes everything, and one who always has more, must not stop all others. */
-static void yield(struct connection *c)
-{
-    if (list_empty(&c->pieces.yielding))
-        list_add(&c->server->yielding, &c->pieces.yielding);
-    server_hurry(c->server);
-}
 
 static void stop_waiting(struct connection *c)
 {
     c->pieces.waiting = false;
     c->pieces.turn_bytes = 0;
-    list_remove(&c->pieces.yielding);
+    list_remove(&c->later.link);
 }
 
 bool exchange_begin(struct exchange *x, int status, const char *content_type,
@@ -69,9 +62,19 @@ bool exchange_send(struct exchange *x, struct bytes piece)
     connection_flush(c);
     bool pending = stream_pending(c->stream);
     c->pieces.waiting = pending || c->pieces.turn_bytes >= PIECES_TURN_BYTES;
-    if (c->pieces.waiting && !pending)
-        yield(c);
+    if (c->pieces.waiting && !pending) /* a socket that takes everything, and one who always has
+                                          more, must not stop all others */
+        connection_later(c, pieces_continue);
     return !c->pieces.waiting;
+}
+
+void exchange_yield(struct exchange *x)
+{
+    struct connection *c = x->connection;
+    assert(c->pieces.events);
+    c->pieces.waiting = true;
+    if (!stream_pending(c->stream))
+        connection_later(c, pieces_continue);
 }
 
 void exchange_end(struct exchange *x)

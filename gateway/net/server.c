@@ -96,15 +96,16 @@ static void on_flush(uv_prepare_t *prepare)
     if (s->audit)
         audit_write(s->audit);
     struct list turn;
-    if (list_empty(&s->unsent) && list_empty(&s->yielding))
-        return;
     move_all(&s->unsent, &turn);
     while (!list_empty(&turn))
         websocket_flush(websocket_of_unsent(turn.next));
-    move_all(&s->yielding, &turn);
-    while (!list_empty(&turn))
-        pieces_continue(list_owner(turn.next, struct connection, pieces.yielding));
-    if (list_empty(&s->unsent) && list_empty(&s->yielding))
+    move_all(&s->later, &turn);
+    while (!list_empty(&turn)) {
+        struct connection *c = list_owner(turn.next, struct connection, later.link);
+        list_remove(turn.next);
+        c->later.run(c);
+    }
+    if (list_empty(&s->unsent) && list_empty(&s->later))
         uv_idle_stop(&s->hurry);
 }
 
@@ -147,7 +148,8 @@ void server_recheck(struct server *s)
 
 void server_hurry(struct server *s)
 {
-    uv_idle_start(&s->hurry, on_hurry);
+    if (!s->closing)
+        uv_idle_start(&s->hurry, on_hurry);
 }
 
 struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, struct err *e)
@@ -166,7 +168,7 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
     list_init(&s->orphans);
     list_init(&s->websockets);
     list_init(&s->unsent);
-    list_init(&s->yielding);
+    list_init(&s->later);
     uv_timer_init(loop, &s->tick);
     uv_prepare_init(loop, &s->flush);
     uv_idle_init(loop, &s->hurry);

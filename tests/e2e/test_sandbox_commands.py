@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from support import processes
 from support.files import end as end_gateway
 from support.files import make_gateway
 from support.gateway import Answer, Gateway
+from support.service import Ended, Wire
 
 WHOLE = ("stdout", "stderr", "encoding", "lossy", "truncated")
 LINES = {"Accept": "application/x-ndjson"}
@@ -318,6 +320,45 @@ def test_deleted_while_it_runs(gateway: Gateway, path: str) -> None:
     assert with_word(time) == []
     for method, place in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("POST", "/stdin")):
         assert gateway.request(method, f"{path}/{made['id']}{place}").status == 404
+
+
+def to_its_end(wire: Wire) -> bytes:
+    with contextlib.suppress(Ended):
+        while True:
+            wire.more()
+    return bytes(wire.received)
+
+
+def test_deleted_behind_a_reply_that_its_end_brings(gateway: Gateway, path: str) -> None:
+    """Who asks for it again by its key is told of its end, and at once deletes it, while another,
+    who reads slowly, is still to be told of that end."""
+    script = "head -c 12000000 /dev/zero | tr '\\0' x; read line"
+    body = json.dumps({"shell": script, "stdin_open": True}).encode()
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+
+    def command_with(written: int) -> str:
+        listed = gateway.get(path).json()["commands"]
+        return next((one["id"] for one in listed if one["bytes"]["stdout"] == written), "")
+
+    first, again, slow = (Wire(socket.socket()) for _ in range(3))
+    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with first, again, slow:
+        for wire in (first, again, slow):
+            wire.socket.settimeout(60)
+            wire.socket.connect(("127.0.0.1", gateway.port))
+        first.request(path, "POST", key, body, token=gateway.token)
+        processes.until(lambda: command_with(12_000_000) != "", "all of its output")
+        command = f"{path}/{command_with(12_000_000)}"
+        slow.request(f"{command}/events", token=gateway.token)
+        assert slow.reply(head=True).status == 200
+        again.request(path, "POST", key, body, token=gateway.token)
+        again.request(command, "DELETE", token=gateway.token)
+        assert gateway.get(command).json()["status"] == "running"  # both are with the gateway
+        assert gateway.request("POST", f"{command}/stdin", b"\n").status == 204
+        assert first.reply().json()["status"] == "exited"
+        assert [again.reply().status, again.reply().status] == [200, 204]
+        assert not to_its_end(slow).endswith(b"0\r\n\r\n")  # it broke off
+    assert gateway.get(command).status == 404
 
 
 def test_the_limit_of_output(gateway: Gateway) -> None:

@@ -33,6 +33,7 @@ struct place {
     uv_loop_t *loop;
     struct list laters;
     struct list takers;
+    bool replies_later; /* in a reply of /api/later */
     int let_down;
     char ended[200]; /* how many takers were let down, and how the last one was */
     struct client *clients[CLIENTS_LIMIT];
@@ -167,10 +168,12 @@ static void on_later(uv_timer_t *timer)
 {
     struct later *l = timer->data;
     list_remove(&l->link);
+    l->place->replies_later = true;
     if (l->upgrade)
         client_accept(l->exchange, l->place);
     else
         exchange_reply(l->exchange, 200, "text/plain", bytes_of("later"));
+    l->place->replies_later = false;
     uv_close((uv_handle_t *)timer, on_later_closed);
 }
 
@@ -185,6 +188,13 @@ static void reply_later(struct exchange *x, void *context)
     uv_timer_init(p->loop, &l->timer);
     l->timer.data = l;
     uv_timer_start(&l->timer, on_later, (uint64_t)number_of(x, "ms", 50), 0);
+}
+
+/* Whether this runs inside of another's reply. */
+static void tell_inside(struct exchange *x, void *context)
+{
+    struct place *p = context;
+    exchange_reply(x, 200, "text/plain", bytes_of(p->replies_later ? "inside" : "outside"));
 }
 
 static void echo(struct exchange *x, void *context)
@@ -393,6 +403,7 @@ static const struct route routes[] = {
     {GET, "/api/raw/{name*}", send_name, .summary = ""},
     {GET, "/api/later", reply_later, .summary = ""},
     {POST, "/api/later", reply_later, .summary = ""},
+    {GET, "/api/inside", tell_inside, .summary = ""},
     {GET, "/api/bytes/{count}", send_bytes, .summary = ""},
     {GET, "/api/file", send_file, .summary = ""},
     {GET, "/api/pieces", send_pieces, .summary = ""},

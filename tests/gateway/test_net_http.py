@@ -226,6 +226,12 @@ def test_pipelined_behind_a_slow_one(wire: Wire) -> None:
         assert wire.reply().json()["body_bytes"] == len(body)
 
 
+def test_pipelined_runs_behind_the_reply_and_not_in_it(wire: Wire) -> None:
+    both = ("/api/later", "/api/inside")
+    wire.send(b"".join(f"GET {path} HTTP/1.1\r\n{HEAD}\r\n".encode() for path in both))
+    assert [wire.reply().body for _ in both] == [b"later", b"outside"]
+
+
 def test_half_closed_client_gets_all_replies(wire: Wire) -> None:
     wire.send(
         f"GET /api/later HTTP/1.1\r\n{HEAD}\r\nGET /api/echo/b HTTP/1.1\r\n{HEAD}\r\n".encode()
