@@ -180,6 +180,10 @@ static const struct option rows[] = {
          "fork the sandboxes of all principals from one Python; else each has one of their own"},
     {"max-contexts", OPTION_INT, CORE(max_contexts), "16", .low = 0, .high = 1000,
      .help = "contexts that a sandbox may have at the same time; 0 for no limit"},
+    {"max-output-bytes", OPTION_INT, CORE(max_output_bytes), "4294967296", .low = 1024,
+     .high = 1024LL * 1024 * 1024 * MIB,
+     .help = "the greatest output_bytes that a sandbox may have, which is also what one without a "
+             "limit gets; commands keep what they put out on the disk"},
     {"executions-keep", OPTION_INT, CORE(executions_keep), "10000", .low = 0, .high = 10000000,
      .help = "records of executions that have ended, the newest of each sandbox, that are kept; "
              "0 for any number, up to 256 MiB"},

@@ -79,6 +79,7 @@ struct settings_core {
     int64_t max_sandboxes;                /* 0: no limit */
     int64_t user_sandboxes;               /* of each principal whose role is user; 0: no limit */
     bool share_templates;                 /* sandboxes of all principals come from one keeper */
+    int64_t max_output_bytes;             /* of an execution or a command of a sandbox */
     int64_t max_contexts;                 /* of one sandbox; 0: no limit */
     int64_t executions_keep;              /* records of one sandbox that have ended; 0: all */
     int64_t snapshot_limit;               /* bytes of the variables of one context */

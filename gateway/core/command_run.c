@@ -450,6 +450,7 @@ static void adopt(struct sandbox *s, const char *id)
         !(r->log = run_log_open(log, &e))) {
         /* it was just being made, and nobody was told of it */
         scoped(string) char *parent = xasprintf("%s/%s/commands", s->core->sandboxes_dir, s->id);
+        clear_traces(r); /* the plan holds its environment */
         folder_remove(s->core, parent, id, NULL, NULL);
         run_free(r);
         return;

@@ -531,6 +531,30 @@ static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env
     settle(h);
 }
 
+/* Nobody puts out more than the administrator allows: it is kept where no limit of a disk counts.
+ */
+static void bound_output(const struct core *c, struct limits *limits)
+{
+    int64_t most = c->settings->core.max_output_bytes;
+    if (limits->output_bytes == 0 || limits->output_bytes > most)
+        limits->output_bytes = most;
+}
+
+static bool read_limits(const struct core *c, json_t *asked, struct limits *out, struct err *e)
+{
+    struct limits limits = *out;
+    int64_t most = c->settings->core.max_output_bytes;
+    bound_output(c, &limits);
+    if (asked && !limits_read(asked, &limits, e))
+        return false;
+    if (limits.output_bytes > most)
+        return fail(e, 403, "Resource Limit: output_bytes: %lld is the most allowed",
+                    (long long)most);
+    bound_output(c, &limits);
+    *out = limits;
+    return true;
+}
+
 /* What administrators alone may do, and how many sandboxes others may have. */
 static bool check_who(struct core *c, const struct principal *who,
                       const struct sandbox_request *request, struct err *e)
@@ -564,7 +588,7 @@ static bool check(struct core *c, const struct principal *who,
         return fail(e, 400, "policy: must be \"required\" or \"best-effort\"");
     if (request->env && !environment_check(request->env, e))
         return false;
-    if (request->limits && !limits_read(request->limits, limits, e))
+    if (!read_limits(c, request->limits, limits, e))
         return false;
     if (most > 0 && live >= (size_t)most)
         return fail(e, 403, "Resource Limit: %lld sandboxes live, which is the most allowed",
@@ -706,7 +730,7 @@ void sandbox_change_limits(struct sandbox *s, json_t *limits,
 {
     struct err e = {0};
     struct limits wanted = s->limits;
-    if (!limits_read(limits, &wanted, &e) ||
+    if (!read_limits(s->core, limits, &wanted, &e) ||
         (!is_reachable(s) && !fail(&e, 503, "the sandbox's keeper is not there"))) {
         done(user, &e);
         return;

@@ -18,6 +18,7 @@
 #include "protocol/utf8.h"
 
 #define PIECE_BYTES (128 * 1024)
+#define TURN_BYTES  (1024 * 1024) /* of a log, read before others have their turn */
 
 struct event_reader {
     struct exchange *x;
@@ -26,7 +27,7 @@ struct event_reader {
     struct run_cursor cursor;
     enum v1_stream form;
     bool base64, follow;
-    bool waits; /* for the client */
+    bool waits; /* for the client, or for its next turn */
 };
 
 /* --- one event */
@@ -95,17 +96,19 @@ static void add(struct buffer *out, const struct event_reader *reader, const str
     }
 }
 
-/* The next piece of what is wanted; false: there is none now. */
-static bool next_piece(struct event_reader *reader, struct buffer *out)
+/* The next piece of what is wanted; false: there is none now, or none in the next *left bytes of
+ * the log, from which goes what was read. */
+static bool next_piece(struct event_reader *reader, struct buffer *out, size_t *left)
 {
     scoped(buffer) struct buffer records = {0};
     struct record record;
     struct bytes text;
-    while (!out->len && command_run_find(reader->run, &reader->cursor)) {
+    while (!out->len && *left && command_run_find(reader->run, &reader->cursor)) {
         uint64_t at[2] = {reader->cursor.bytes[0], reader->cursor.bytes[1]};
         buffer_clear(&records);
         if (!command_run_read(reader->run, &reader->cursor, &records, PIECE_BYTES))
             break;
+        *left -= records.len < *left ? records.len : *left;
         struct bytes rest = buffer_view(&records);
         while (run_log_next(&rest, &record, &text)) {
             bool second = record.kind == RECORD_STDERR;
@@ -120,9 +123,14 @@ static bool next_piece(struct event_reader *reader, struct buffer *out)
 static void pump(struct event_reader *reader)
 {
     scoped(buffer) struct buffer out = {0};
-    while (!reader->waits && next_piece(reader, &out)) {
+    size_t left = TURN_BYTES;
+    while (!reader->waits && next_piece(reader, &out, &left)) {
         reader->waits = !exchange_send(reader->x, buffer_view(&out));
         buffer_clear(&out);
+    }
+    if (!reader->waits && !left) {
+        exchange_yield(reader->x);
+        reader->waits = true;
     }
     if (reader->waits)
         return;

@@ -23,6 +23,7 @@
     (4 * 1024 * 1024) /* of each output in a model; events have all of it                          \
                        */
 #define PIECE_BYTES      (256 * 1024)
+#define TURN_BYTES       (1024 * 1024) /* of a log, read before others have their turn */
 #define DEADLINE_MOST_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 /* --- the model */
@@ -85,30 +86,6 @@ static json_t *model(const struct command_run *r)
     return m;
 }
 
-/* The beginnings of both outputs. True: that is all of them. */
-static bool read_outputs(struct command_run *r, struct buffer outputs[2])
-{
-    struct run_cursor cursor = {.next = 1};
-    scoped(buffer) struct buffer records = {0};
-    bool whole = true;
-    while (command_run_read(r, &cursor, &records, PIECE_BYTES)) {
-        struct bytes rest = buffer_view(&records), text;
-        struct record record;
-        while (run_log_next(&rest, &record, &text)) {
-            struct buffer *out = &outputs[record.kind == RECORD_STDERR];
-            if (record.kind != RECORD_STDOUT && record.kind != RECORD_STDERR)
-                continue;
-            size_t room = INLINE_LIMIT_BYTES - out->len;
-            whole = whole && text.len <= room;
-            buffer_add(out, text.data, text.len < room ? text.len : room);
-        }
-        buffer_clear(&records);
-        if (outputs[0].len == INLINE_LIMIT_BYTES && outputs[1].len == INLINE_LIMIT_BYTES)
-            break;
-    }
-    return whole;
-}
-
 static json_t *output_text(const struct buffer *output, bool base64, bool *lossy)
 {
     scoped(buffer) struct buffer text = {0};
@@ -124,19 +101,119 @@ static json_t *output_text(const struct buffer *output, bool base64, bool *lossy
     return json_stringn(text.data ? text.data : "", text.len);
 }
 
-static json_t *whole_model(struct command_run *r, bool base64)
+/* --- one with what it wrote */
+
+/* A model whose outputs are still being read, so many bytes a turn: those of one may be few, and
+ * far behind in the log. It is as the command was when it was asked for. */
+struct showing {
+    struct exchange *x;
+    struct core *core;
+    struct command_run *run;
+    struct command_watch *watch;
+    json_t *model;
+    bool base64;
+    struct run_cursor cursor;
+    uint64_t known[2]; /* bytes of stdout and stderr */
+    struct buffer outputs[2];
+};
+
+static void free_showing(struct showing *w)
 {
-    struct buffer outputs[2] = {{0}, {0}};
-    json_t *m = model(r);
-    bool lossy = false, whole = read_outputs(r, outputs);
-    json_object_set_new(m, "stdout", output_text(&outputs[0], base64, &lossy));
-    json_object_set_new(m, "stderr", output_text(&outputs[1], base64, &lossy));
-    json_object_set_new(m, "encoding", json_string(base64 ? "base64" : "text"));
+    command_watch_close(w->watch);
+    json_decref(w->model);
+    buffer_free(&w->outputs[0]);
+    buffer_free(&w->outputs[1]);
+    free(w);
+}
+
+static size_t room_for(const struct showing *w, bool second)
+{
+    uint64_t known = w->known[second];
+    return (size_t)(known < INLINE_LIMIT_BYTES ? known : INLINE_LIMIT_BYTES) -
+           w->outputs[second].len;
+}
+
+/* Reads the beginnings of both outputs. True: there they are. */
+static bool read_outputs(struct showing *w)
+{
+    scoped(buffer) struct buffer records = {0};
+    size_t left = TURN_BYTES;
+    while (room_for(w, false) || room_for(w, true)) {
+        struct record record;
+        struct bytes text;
+        if (!left)
+            return false;
+        buffer_clear(&records);
+        if (!command_run_read(w->run, &w->cursor, &records, PIECE_BYTES))
+            break;
+        left -= records.len < left ? records.len : left;
+        struct bytes rest = buffer_view(&records);
+        while (run_log_next(&rest, &record, &text)) {
+            bool second = record.kind == RECORD_STDERR;
+            size_t room = room_for(w, second);
+            if (second || record.kind == RECORD_STDOUT)
+                buffer_add(&w->outputs[second], text.data, text.len < room ? text.len : room);
+        }
+    }
+    return true;
+}
+
+static void show_on(void *user)
+{
+    struct showing *w = user;
+    json_t *m = w->model;
+    struct exchange *x = w->x;
+    bool lossy = false;
+    if (!read_outputs(w)) {
+        exchange_later(x, show_on, w);
+        return;
+    }
+    json_object_set_new(m, "stdout", output_text(&w->outputs[0], w->base64, &lossy));
+    json_object_set_new(m, "stderr", output_text(&w->outputs[1], w->base64, &lossy));
+    json_object_set_new(m, "encoding", json_string(w->base64 ? "base64" : "text"));
     json_object_set_new(m, "lossy", json_boolean(lossy));
-    json_object_set_new(m, "truncated", json_boolean(!whole));
-    buffer_free(&outputs[0]);
-    buffer_free(&outputs[1]);
-    return m;
+    json_object_set_new(
+        m, "truncated",
+        json_boolean(w->outputs[0].len < w->known[0] || w->outputs[1].len < w->known[1]));
+    json_incref(m);
+    free_showing(w);
+    exchange_reply_json(x, 200, m);
+}
+
+static void on_shown_more(void *user)
+{
+    (void)user;
+}
+
+static void on_shown_gone(void *user)
+{
+    struct showing *w = user;
+    struct exchange *x = w->x;
+    struct err e;
+    if (core_draining(w->core))
+        fail(&e, 503, "the gateway is ending; the command is not");
+    else
+        fail(&e, 404, "the command was forgotten meanwhile");
+    w->watch = NULL;
+    free_showing(w);
+    exchange_fail(x, &e);
+}
+
+static void show_whole(struct exchange *x, struct core *core, struct command_run *r, bool base64)
+{
+    const struct run_log *log = command_run_log(r);
+    struct showing *w = xcalloc(1, sizeof *w);
+    *w = (struct showing){
+        .x = x,
+        .core = core,
+        .run = r,
+        .model = model(r),
+        .base64 = base64,
+        .cursor = {.next = 1},
+        .known = {run_log_bytes(log, RECORD_STDOUT), run_log_bytes(log, RECORD_STDERR)},
+    };
+    w->watch = command_run_watch(r, on_shown_more, on_shown_gone, w);
+    show_on(w);
 }
 
 /* --- finding */
@@ -193,7 +270,7 @@ static void on_more(void *user)
     if (!run_log_end(command_run_log(w->run)))
         return;
     command_watch_close(w->watch);
-    exchange_reply_json(w->x, 200, whole_model(w->run, w->base64));
+    show_whole(w->x, w->core, w->run, w->base64);
     free(w);
 }
 
@@ -310,7 +387,7 @@ static void show(struct exchange *x, void *core)
     if (!r)
         return;
     if (v1_command_encoding(exchange_query(x, "encoding"), &base64, &e))
-        exchange_reply_json(x, 200, whole_model(r, base64));
+        show_whole(x, core, r, base64);
     else
         exchange_fail(x, &e);
 }
@@ -399,7 +476,7 @@ static const struct route rows[] = {
      COMMAND,
      show,
      "One command, with what it wrote",
-     {400, 404},
+     {400, 404, 503},
      THE_REST,
      &v1_command_show_doc},
     {DELETE,

@@ -361,6 +361,47 @@ def test_deleted_behind_a_reply_that_its_end_brings(gateway: Gateway, path: str)
     assert gateway.get(command).status == 404
 
 
+@pytest.mark.parametrize("place", ["", "/output?stream=stderr"])
+def test_a_long_log_is_read_in_turns(gateway: Gateway, path: str, place: str) -> None:
+    """Who reads it through for what is behind it does not keep others waiting: it is deleted while
+    it is read."""
+    script = "head -c 12000000 /dev/zero | tr '\\0' x; echo behind >&2"
+    made = run(gateway, path, shell=script)
+    assert (made["truncated"], made["stderr"]) == (True, "behind\n")
+    command = f"{path}/{made['id']}"
+    with contextlib.ExitStack() as stack:
+        reader, other = (stack.enter_context(Wire(socket.socket())) for _ in range(2))
+        for wire in (reader, other):
+            wire.socket.settimeout(60)
+            wire.socket.connect(("127.0.0.1", gateway.port))
+            wire.request("/api", token=gateway.token)
+            assert wire.reply().status == 200
+        os.kill(gateway.pid, signal.SIGSTOP)  # so that both come together
+        reader.request(command + place, token=gateway.token)
+        other.request(command, "DELETE", token=gateway.token)
+        os.kill(gateway.pid, signal.SIGCONT)
+        assert other.reply().status == 204
+        if place:
+            assert not to_its_end(reader).endswith(b"0\r\n\r\n")  # it broke off
+        else:
+            assert reader.reply().status == 404
+
+
+def test_what_was_just_being_made_leaves_nothing(own: Place) -> None:
+    gateway, sandbox, _ = own
+    made = str(uuid.uuid4())
+    gateway.kill()
+    folder = gateway.state / "sandboxes" / sandbox["id"] / "commands" / made
+    plan = gateway.runtime / "commands" / f"{made}.json"
+    folder.mkdir(parents=True)
+    (folder / "log").touch()
+    plan.parent.mkdir(exist_ok=True)
+    plan.write_text('{"env": ["A=secret"]}')
+    gateway.start()
+    processes.until(lambda: not folder.exists(), "its folder is removed")
+    assert not plan.exists()
+
+
 def test_the_limit_of_output(gateway: Gateway) -> None:
     sandbox = create(gateway, limits={"output_bytes": 100_000})
     path = f"/v1/sandboxes/{sandbox['id']}/commands"

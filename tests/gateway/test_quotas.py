@@ -51,6 +51,22 @@ def test_only_administrators_do_without_confinement(gateway: Gateway) -> None:
     assert status == 403 and words.startswith("policy:")
 
 
+def test_nobody_puts_out_more_than_the_most(gateway: Gateway) -> None:
+    most = 4 << 30
+    _, ada = mint(gateway, principal="ada")
+    made = create(ada, {"limits": {"output_bytes": 0}})
+    assert made["limits"]["output_bytes"]["value"] == most
+    for method, path in (("POST", "/v1/sandboxes"), ("PATCH", f"/v1/sandboxes/{made['id']}")):
+        for client in (ada, gateway):
+            asked = {"limits": {"output_bytes": most + 1}}
+            status, words = problem(client.request(method, path, asked))
+            assert (status, words) == (
+                403,
+                f"Resource Limit: output_bytes: {most} is the most allowed",
+            )
+    remove(gateway, made)
+
+
 def test_too_many_requests() -> None:
     gateway, keeper = start("--pool-max", "0", "--user-requests", "1")
     _, ada = mint(gateway, principal="ada")
