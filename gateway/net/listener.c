@@ -92,12 +92,14 @@ static struct listener *try_port(const char *ip, int port, uv_loop_t *loop, bool
 static struct listener *open_tcp(const struct settings_net *settings, uv_loop_t *loop,
                                  struct err *e)
 {
-    for (int64_t i = 0; i <= settings->port_retries; i++) {
-        bool taken;
-        struct listener *l = try_port(settings->ip, (int)(settings->port + i), loop, &taken, e);
-        if (l || !taken || settings->port + i >= 65535)
+    struct err why = {0}; /* a try that failed leaves nothing in e when a later one succeeds */
+    bool taken = true;
+    for (int64_t i = 0; taken && i <= settings->port_retries && settings->port + i <= 65535; i++) {
+        struct listener *l = try_port(settings->ip, (int)(settings->port + i), loop, &taken, &why);
+        if (l)
             return l;
     }
+    *e = why;
     return NULL;
 }
 
