@@ -80,7 +80,8 @@ void share_press(const struct share *s, pid_t pid);
  * dropped, the peak of a control group with it. processes counts threads, as the limit does. Where
  * the keeper counts itself, what the last tick saw. Given. */
 json_t *share_usage(struct share *s);
-/* True when memory ran out since the last call; then the limit and the peak. */
+/* Asked for each that was killed: true when it was for want of memory; then the limit and the
+ * peak. Each kill is told once. */
 bool share_out_of_memory(struct share *s, int64_t *limit_bytes, int64_t *peak_bytes);
 /* To be called every SHARE_TICK_MS while processes run: own accounting where no cgroup or quota
  * enforces. roots: the init and the processes that the keeper started inside; their descendants are

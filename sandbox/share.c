@@ -27,6 +27,7 @@
 #define OPEN_FILES_LOOK 20000
 #define HURRY_BYTES     (INT64_C(1024) * 1024)
 #define HURRY_INODES    1000
+#define OOM_EXPLAINS_MS 1000 /* until everyone who was killed with the first has ended */
 
 struct share {
     struct governor *governor; /* borrowed */
@@ -40,7 +41,9 @@ struct share {
     struct meter meter;
     struct meter_reading reading;
     int64_t memory_peak; /* where the kernel keeps none */
-    int64_t oom_seen;    /* kills that share_out_of_memory has told */
+    int64_t oom_seen;    /* kills for want of memory that were looked at, since it began */
+    int64_t oom_untold;  /* of them, those that explained no end yet, */
+    int64_t oom_seen_ms; /* and when the last of them were looked at */
     bool out_of_memory;  /* by our own account */
 };
 
@@ -374,18 +377,35 @@ json_t *share_usage(struct share *s)
                      "disk_inodes", number_or_null(disk_known ? disk.inodes : -1));
 }
 
+/* Whether one of the kernel's kills explains an end. It may kill several at a time, of which each
+ * end is one; it may have killed a child of a cell, which explains nobody's end for long. */
+static bool takes_a_kill(struct share *s, int64_t kills)
+{
+    int64_t now = monotonic_ms();
+    if (now - s->oom_seen_ms > OOM_EXPLAINS_MS)
+        s->oom_untold = 0;
+    if (kills > s->oom_seen) {
+        s->oom_untold += kills - s->oom_seen;
+        s->oom_seen = kills;
+        s->oom_seen_ms = now;
+    }
+    if (s->oom_untold == 0)
+        return false;
+    s->oom_untold--;
+    return true;
+}
+
 bool share_out_of_memory(struct share *s, int64_t *limit_bytes, int64_t *peak_bytes)
 {
     struct cgroup_usage use = group_usage(s);
-    bool told = s->out_of_memory || (use.oom_kills > 0 && use.oom_kills > s->oom_seen);
-    if (!told)
+    bool killed = takes_a_kill(s, use.oom_kills);
+    if (!killed && !s->out_of_memory)
         return false;
     *limit_bytes = s->limits.memory_bytes;
     *peak_bytes = governs(s, CGROUP_MEMORY) ? use.memory_peak_bytes : s->meter.peak_bytes;
     if (*peak_bytes < 0)
         *peak_bytes = s->memory_peak > *limit_bytes ? s->memory_peak : *limit_bytes;
     s->out_of_memory = false;
-    s->oom_seen = use.oom_kills > 0 ? use.oom_kills : 0;
     return true;
 }
 

@@ -173,15 +173,20 @@ def test_a_branch_that_dies_is_told_and_begins_empty(
 def test_memory_is_of_the_sandbox(
     gateway: Gateway, sandbox: dict[str, Any], first: SocketClient
 ) -> None:
-    """Two that hold each less than the limit are too much together; one of them ends."""
+    """Two that hold each less than the limit are too much together; one of them ends at
+    least, at once or, where the use is looked at from time to time, a little later."""
+
+    def causes() -> list[str | None]:
+        return [one["cause"] for one in show(gateway, sandbox)["contexts"]]
+
     made = fork(gateway, sandbox)
     hold = "block = bytearray(300 << 20)\nblock[::4096] = block[::4096]\nprint('held')"
     with closing(gateway.client(made["id"])) as other:
         assert first.run(hold).stdout == "held\n"
         ended = other.run(hold)
-        found = [one["cause"] for one in show(gateway, sandbox)["contexts"]]
-    assert "oom" in found
-    assert ended.status == "error" or found[0] == "oom"
+        processes.until(lambda: "oom" in causes(), "a context that ran out of memory")
+    assert set(causes()) <= {None, "oom"}  # the kernel may take both
+    assert ended.status == "ok" or causes()[1] == "oom"
 
 
 def test_a_host_that_is_killed_takes_its_branch_alone(
