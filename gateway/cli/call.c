@@ -300,6 +300,25 @@ static bool read_whole(struct call *c, struct buffer *out, struct err *e)
     return true;
 }
 
+struct call *call_events(const struct target *t, const char *path, const json_t *body,
+                         struct err *e)
+{
+    scoped(string) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (!text) {
+        fail(e, CLI_USAGE, "what is not UTF-8 cannot be passed on");
+        return NULL;
+    }
+    const struct call_request request = {
+        .method = "POST",
+        .path = path,
+        .accept = "application/x-ndjson",
+        .content_type = "application/json",
+        .body = bytes_of(text),
+    };
+    scoped(call) struct call *c = call_send(t, &request, e);
+    return c && call_accepted(c, e) ? take(&c) : NULL;
+}
+
 json_t *call_json(const struct target *t, const char *method, const char *path, const json_t *body,
                   struct err *e)
 {

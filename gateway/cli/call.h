@@ -29,6 +29,11 @@ struct call *call_send(const struct target *t, const struct call_request *r, str
 void call_free(struct call *c);
 SCOPED(call, struct call *, call_free)
 
+/* Sends body, and begins a reply that is a stream of lines of JSON. NULL: e, as of call_accepted,
+ * or CLI_USAGE when a word of the body is not UTF-8. */
+struct call *call_events(const struct target *t, const char *path, const json_t *body,
+                         struct err *e);
+
 /* A piece of a body that follows. False without e->status when the gateway takes no more of it: its
  * reply says why. */
 bool call_write(struct call *c, struct bytes piece, struct err *e);

@@ -120,21 +120,9 @@ static json_t *request_body(const struct cli *c)
 static struct call *begin(struct remote *x, const char *sandbox, struct err *e)
 {
     scoped(json) json_t *body = request_body(x->cli);
-    scoped(string) char *text = json_dumps(body, JSON_COMPACT);
     scoped(string) char *path = xasprintf("/v1/sandboxes/%s/commands", sandbox);
-    if (!text) {
-        fail(e, CLI_USAGE, "words that are no UTF-8 cannot be passed on");
-        return NULL;
-    }
-    const struct call_request request = {
-        .method = "POST",
-        .path = path,
-        .accept = "application/x-ndjson",
-        .content_type = "application/json",
-        .body = bytes_of(text),
-    };
-    scoped(call) struct call *c = call_send(x->cli->target, &request, e);
-    if (!c || !call_accepted(c, e))
+    scoped(call) struct call *c = call_events(x->cli->target, path, body, e);
+    if (!c)
         return NULL;
     if (!*call_location(c)) {
         fail(e, 502, "the gateway does not name the command that it started");

@@ -175,21 +175,9 @@ static struct call *begin(struct runner *r, const char *code, struct err *e)
 {
     scoped(json) json_t *body = json_pack("{s:s, s:b, s:b}", "code", code, "allow_input",
                                           !r->stdin_is_code, "stop_on_error", 1);
-    scoped(string) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     scoped(string) char *path = xasprintf("/v1/sandboxes/%s/executions", r->sandbox);
-    if (!text) {
-        fail(e, CLI_FAILED, "the code is not UTF-8");
-        return NULL;
-    }
-    const struct call_request request = {
-        .method = "POST",
-        .path = path,
-        .accept = "application/x-ndjson",
-        .content_type = "application/json",
-        .body = bytes_of(text),
-    };
-    scoped(call) struct call *c = call_send(r->cli->target, &request, e);
-    if (!c || !call_accepted(c, e))
+    scoped(call) struct call *c = call_events(r->cli->target, path, body, e);
+    if (!c)
         return NULL;
     free(r->path);
     r->path = xstrdup(call_location(c));

@@ -8,7 +8,8 @@
 #include "gateway/core/kernel.h"
 
 /* As kernel_launch, but that the host is started when no sandbox is being made any more, or
- * LAUNCH_LATEST_MS later; if it cannot be started then, the kernel dies. */
+ * LAUNCH_LATEST_MS later; if it cannot be started then, the kernel dies. False: there is no socket
+ * for it to be awaited on, 503. */
 #define LAUNCH_LATEST_MS 100
 bool launching_add(struct kernel *k, struct err *e);
 void launching_remove(struct kernel *k); /* it is being freed; nothing when it does not wait */

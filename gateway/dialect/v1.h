@@ -9,6 +9,11 @@
 /* A body may be absent: it is then {}. Given; NULL: the exchange was answered. */
 json_t *v1_body(struct exchange *x);
 
+/* The query's decimal number of that name within low..high; out is left alone when it is absent.
+ * 400. */
+bool v1_query_number(const struct exchange *x, const char *name, int64_t low, int64_t high,
+                     int64_t *out, struct err *e);
+
 /* Answers a DELETE when what it names has ended: 204, or e. user: the exchange. */
 void v1_removed(void *user, const struct err *e);
 

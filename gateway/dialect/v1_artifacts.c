@@ -39,21 +39,6 @@ static json_t *model(const struct exchange *x, const struct artifact *a)
     return m;
 }
 
-/* A decimal number of a query, within low..high. */
-static bool query_number(const struct exchange *x, const char *name, int64_t low, int64_t high,
-                         int64_t *out, struct err *e)
-{
-    const char *text = exchange_query(x, name);
-    if (!text)
-        return true;
-    size_t len = strlen(text);
-    if (len == 0 || len > 18 || strspn(text, "0123456789") != len)
-        return fail(e, 400, "%s: must be a number", name);
-    *out = strtoll(text, NULL, 10);
-    return (*out >= low && *out <= high) ||
-           fail(e, 400, "%s: out of range (%lld to %lld)", name, (long long)low, (long long)high);
-}
-
 /* The request, and one row more than the page, which tells whether there is a next. */
 struct page {
     struct exchange *x;
@@ -88,8 +73,8 @@ void v1_artifacts_list(struct exchange *x, void *core)
         .execution_id = exchange_query(x, "execution"),
         .limit = LIMIT_DEFAULT,
     };
-    if (!query_number(x, "limit", 1, LIMIT_MOST, &query.limit, &e) ||
-        !query_number(x, "after", 0, INT64_MAX, &query.after, &e)) {
+    if (!v1_query_number(x, "limit", 1, LIMIT_MOST, &query.limit, &e) ||
+        !v1_query_number(x, "after", 0, INT64_MAX, &query.after, &e)) {
         exchange_fail(x, &e);
         return;
     }

@@ -40,21 +40,6 @@ static void reply_record(struct exchange *x, int status, const struct execution 
     v1_reply_text(x, status, &text);
 }
 
-/* A decimal number of a query, within low..high. */
-static bool query_number(const struct exchange *x, const char *name, int64_t low, int64_t high,
-                         int64_t *out, struct err *e)
-{
-    const char *text = exchange_query(x, name);
-    if (!text)
-        return true;
-    size_t len = strlen(text);
-    if (len == 0 || len > 18 || strspn(text, "0123456789") != len)
-        return fail(e, 400, "%s: must be a number", name);
-    *out = strtoll(text, NULL, 10);
-    return (*out >= low && *out <= high) ||
-           fail(e, 400, "%s: out of range (%lld to %lld)", name, (long long)low, (long long)high);
-}
-
 /* --- create */
 
 struct creating {
@@ -210,8 +195,8 @@ void v1_executions_list(struct exchange *x, void *core)
         return;
     if (filter.status && !execution_status_known(filter.status))
         fail(&e, 400, "status: \"%.40s\" is none", filter.status);
-    else if (query_number(x, "limit", 1, LIMIT_MOST, &filter.limit, &e))
-        query_number(x, "after", 0, INT64_MAX, &filter.after, &e);
+    else if (v1_query_number(x, "limit", 1, LIMIT_MOST, &filter.limit, &e))
+        v1_query_number(x, "after", 0, INT64_MAX, &filter.after, &e);
     if (e.status)
         exchange_fail(x, &e);
     else
@@ -276,7 +261,7 @@ static void reply_page(struct exchange *x, struct execution *execution, uint64_t
 {
     struct err e = {0};
     struct page page = {.execution = execution, .left = PAGE_DEFAULT, .last = after};
-    if (!query_number(x, "limit", 1, PAGE_MOST, &page.left, &e)) {
+    if (!v1_query_number(x, "limit", 1, PAGE_MOST, &page.left, &e)) {
         exchange_fail(x, &e);
         return;
     }

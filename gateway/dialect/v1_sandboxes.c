@@ -97,6 +97,20 @@ json_t *v1_sandbox_model(const struct sandbox *s)
                      text_or_null(sandbox_last_snapshot(s)), "contexts", v1_contexts_model(s));
 }
 
+bool v1_query_number(const struct exchange *x, const char *name, int64_t low, int64_t high,
+                     int64_t *out, struct err *e)
+{
+    const char *text = exchange_query(x, name);
+    if (!text)
+        return true;
+    size_t len = strlen(text);
+    if (len == 0 || len > 18 || strspn(text, "0123456789") != len)
+        return fail(e, 400, "%s: must be a number", name);
+    *out = strtoll(text, NULL, 10);
+    return (*out >= low && *out <= high) ||
+           fail(e, 400, "%s: out of range (%lld to %lld)", name, (long long)low, (long long)high);
+}
+
 json_t *v1_body(struct exchange *x)
 {
     struct err e = {0};

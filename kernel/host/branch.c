@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "kernel/host/kernel.h"
+#include "kernel/host/reach.h"
 #include "sandbox/wire.h"
 
 #define BRANCH_WAIT_MS 10000
@@ -86,23 +86,6 @@ static void on_other_host(void *data, uint32_t events)
     wire_message_free(&m);
 }
 
-static int connect_to(const char *path, struct err *e)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        fail(e, 400, "to: longer than %zu bytes", sizeof address.sun_path - 1);
-        return -1;
-    }
-    strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-        return fd;
-    fail_errno(e, 503, "to: no host waits at %s", path);
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
 static bool may_branch(const struct kernel *k, struct err *e)
 {
     if (k->phase != PHASE_READY || !k->interpreter)
@@ -123,7 +106,7 @@ void branch_begin(struct kernel *k, struct bytes json, struct outcome outcome)
     int fd = -1;
     if (body && field_str(body, "to", REQUIRED, &to, &e) &&
         field_bool(body, "force", OPTIONAL, &force, &e) && may_branch(k, &e))
-        fd = connect_to(to, &e);
+        fd = reach(to, SOCK_SEQPACKET | SOCK_NONBLOCK, &e);
     if (fd < 0) {
         outcome_tell(&outcome, false, e.status, e.text);
         return;

@@ -5,10 +5,10 @@
 
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "kernel/host/kernel.h"
+#include "kernel/host/reach.h"
 
 #define LIMIT_MOST_S 3600
 #define GRACE_MS     5000 /* after the interrupt */
@@ -50,23 +50,6 @@ static void on_overdue(void *data)
     timer_start(t->timer, GRACE_MS);
 }
 
-static int connect_to(const char *path, struct err *e)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        fail(e, 400, "to: longer than %zu bytes", sizeof address.sun_path - 1);
-        return -1;
-    }
-    strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-        return fd;
-    fail_errno(e, 503, "to: nobody waits at %s", path);
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
 static bool may_transfer(const struct kernel *k, struct err *e)
 {
     if (k->phase != PHASE_READY || !k->interpreter)
@@ -88,7 +71,7 @@ void transfer_begin(struct kernel *k, enum link_kind kind, struct bytes json,
     int fd = -1;
     if (body && field_str(body, "to", REQUIRED, &to, &e) &&
         field_int(body, "limit_s", OPTIONAL, 1, LIMIT_MOST_S, &limit_s, &e) && may_transfer(k, &e))
-        fd = connect_to(to, &e);
+        fd = reach(to, SOCK_STREAM, &e);
     if (fd < 0) {
         outcome_tell(&outcome, false, e.status, e.text);
         return;

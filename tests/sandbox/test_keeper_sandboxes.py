@@ -85,6 +85,20 @@ def test_a_process_in_a_sandbox(keeper: Keeper, asker: Asker, tmp_path: Path) ->
     assert asker.end_of(process)["wait_status"] == 4 << 8
 
 
+def test_the_keeper_goes_before_what_it_starts(keeper: Keeper, asker: Asker) -> None:
+    """Where it may: an ordinary user cannot raise a priority."""
+    opened(asker)
+    process = started(asker)
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    begun = inits(keeper)
+    assert begun
+    found = [
+        os.getpriority(os.PRIO_PROCESS, pid)
+        for pid in (keeper.first, *begun, process.pid)
+    ]
+    assert found == [max(-20, usual - 10) if ROOT else usual] + [usual] * (len(begun) + 1)
+
+
 def test_a_process_that_ends_before_the_keeper_looks(asker: Asker) -> None:
     """It is busy with other answers from the moment that the process exists."""
     opened(asker)
