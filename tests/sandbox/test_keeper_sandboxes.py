@@ -92,10 +92,7 @@ def test_the_keeper_goes_before_what_it_starts(keeper: Keeper, asker: Asker) -> 
     usual = os.getpriority(os.PRIO_PROCESS, 0)
     begun = inits(keeper)
     assert begun
-    found = [
-        os.getpriority(os.PRIO_PROCESS, pid)
-        for pid in (keeper.first, *begun, process.pid)
-    ]
+    found = [os.getpriority(os.PRIO_PROCESS, pid) for pid in (keeper.first, *begun, process.pid)]
     assert found == [max(-20, usual - 10) if ROOT else usual] + [usual] * (len(begun) + 1)
 
 
