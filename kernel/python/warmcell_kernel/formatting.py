@@ -40,7 +40,7 @@ class ShellDisplayFormatter(DisplayFormatter):
             and text.enabled
             and all(text.type_printers.get(t) is printer for t, printer in PRETTY.items())
             and text.singleton_printers.get(id(obj)) is pretty._singleton_pprinters.get(id(obj))
-            and not NAMES & text.deferred_printers.keys()
+            and NAMES.isdisjoint(text.deferred_printers)
             and _knows_nothing(self.ipython_display_formatter, obj)
             and _knows_nothing(self.mimebundle_formatter, obj)
             and all(
@@ -54,7 +54,7 @@ def _knows_nothing(formatter: BaseFormatter, obj: Any) -> bool:
     """Whether nobody registered anything with a formatter that it would find for obj."""
     return (
         type(formatter).__module__ == "IPython.core.formatters"
-        and not TYPES & formatter.type_printers.keys()
+        and TYPES.isdisjoint(formatter.type_printers)
         and id(obj) not in formatter.singleton_printers
-        and not NAMES & formatter.deferred_printers.keys()
+        and NAMES.isdisjoint(formatter.deferred_printers)
     )

@@ -1,6 +1,7 @@
-"""What the C encoder does not know: values of user code in the JSON of a message.
+"""JSON of requests, read; and what the C encoder does not know: values of user code in the JSON of
+a message.
 
-The rules are those of jupyter_client, so that outputs are the same under every Python kernel.
+The rules of the latter are those of jupyter_client, so that outputs are the same under every Python kernel.
 """
 
 from __future__ import annotations
@@ -8,7 +9,15 @@ from __future__ import annotations
 import numbers
 from collections.abc import Iterable
 from datetime import date, datetime
+from json import JSONDecoder
 from typing import Any
+
+_decode = JSONDecoder().decode
+
+
+def read_json(part: bytes) -> Any:
+    """json.loads of what the host has seen to be UTF-8; ValueError, RecursionError."""
+    return {} if part == b"{}" else _decode(part.decode("utf-8", "surrogatepass"))
 
 
 def fallback(value: Any) -> Any:

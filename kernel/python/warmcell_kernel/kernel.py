@@ -15,6 +15,7 @@ from warmcell_kernel import answers, branching, frames, tracebacks
 from warmcell_kernel.asking import Asker
 from warmcell_kernel.eventloop import KernelLoop
 from warmcell_kernel.execute import Executor, error_content
+from warmcell_kernel.jsonable import read_json
 from warmcell_kernel.parents import NOBODY, Message, last_parent, parent_message, set_parent
 from warmcell_kernel.shell import ZMQInteractiveShell
 
@@ -97,7 +98,7 @@ class Kernel:
         """Answers one request, by exactly one REPLY or DONE."""
         msg_type = parts[0].decode()
         try:
-            header, metadata, content = (json.loads(part) for part in parts[1:4])
+            header, metadata, content = map(read_json, parts[1:4])
         except (ValueError, RecursionError) as error:
             # valid JSON that Python does not read: thousands of digits, or of nested lists
             self._refuse(number, msg_type, error)
