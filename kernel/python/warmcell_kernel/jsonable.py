@@ -1,7 +1,8 @@
 """JSON of requests, read; and what the C encoder does not know: values of user code in the JSON of
 a message.
 
-The rules of the latter are those of jupyter_client, so that outputs are the same under every Python kernel.
+The rules of the latter are those of jupyter_client, so that outputs are the same under every Python
+kernel.
 """
 
 from __future__ import annotations
