@@ -18,7 +18,7 @@
 struct gateway {
     struct settings settings;
     uv_loop_t loop;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     struct server *server;
     const struct service *service;
     void *served; /* what service->open returned */
@@ -125,13 +125,25 @@ static void on_signal(uv_signal_t *handle, int number)
     g->service->drain(g->served, on_drained, g);
 }
 
+static void on_reload(uv_signal_t *handle, int number)
+{
+    const struct gateway *g = handle->data;
+    (void)number;
+    server_reload(g->server);
+}
+
 static void watch_signals(struct gateway *g)
 {
-    static const int numbers[] = {SIGTERM, SIGINT};
-    for (size_t i = 0; i < countof(numbers); i++) {
+    static const struct {
+        int number;
+        uv_signal_cb callback;
+    } rows[countof(g->signals)] = {{SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_reload}};
+    for (size_t i = 0; i < countof(rows); i++) {
+        if (rows[i].number == SIGHUP && !server_reloads(g->server))
+            continue; /* the end of a terminal ends the gateway, as that of any program */
         uv_signal_init(&g->loop, &g->signals[i]);
         g->signals[i].data = g;
-        uv_signal_start(&g->signals[i], on_signal, numbers[i]);
+        uv_signal_start(&g->signals[i], rows[i].callback, rows[i].number);
     }
 }
 

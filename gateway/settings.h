@@ -15,6 +15,18 @@ struct string_list {
     size_t count;
 };
 
+/* Whose JWTs are believed, and how much of what they say. */
+struct settings_jwt {
+    char *keys;                    /* a file, a JWKS or PEM; "": no JWT is */
+    char *issuer;                  /* what iss must be; "": anything */
+    char *audience;                /* what aud must hold; "": anything */
+    struct string_list algorithms; /* of HS256, RS256, ES256 */
+    int64_t leeway_s;              /* that clocks may differ by */
+    char *role;                    /* the most that one gives: "user" or "admin" */
+    struct string_list scopes;     /* the most that one gives */
+    char *principal_claim, *role_claim, *scope_claim;
+};
+
 /* Where to listen and whom to believe: read by net/. */
 struct settings_net {
     char *ip;     /* "127.0.0.1"; a literal address, "localhost" or "*" */
@@ -26,6 +38,7 @@ struct settings_net {
     char *token;      /* "" : none is needed; never NULL after options_resolve */
     bool token_given; /* the operator chose it, so it is not printed */
     char *token_file;
+    struct settings_jwt jwt;
     bool insecure_http; /* plain HTTP beyond loopback was asked for */
     char *certfile;     /* "" without TLS */
     char *keyfile;

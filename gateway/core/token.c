@@ -41,49 +41,13 @@ struct tokens {
     struct token *coming; /* minted, and not in the database yet; owned by their minting */
 };
 
-static const struct {
-    const char *name;
-    enum scope scope;
-} scope_names[] = {
-    {"read", SCOPE_READ},
-    {"write", SCOPE_WRITE},
-    {"tokens", SCOPE_TOKENS},
-    {"metrics", SCOPE_METRICS},
-};
-
-static const char *const role_names[] = {[ROLE_USER] = "user", [ROLE_ADMIN] = "admin"};
-
-const char *role_name(enum role role)
-{
-    return role_names[role];
-}
-
-static bool role_read(const char *text, enum role *out)
-{
-    for (size_t i = 0; i < countof(role_names); i++)
-        if (strcmp(text, role_names[i]) == 0) {
-            *out = (enum role)i;
-            return true;
-        }
-    return false;
-}
-
 json_t *scopes_json(unsigned scopes)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < countof(scope_names); i++)
-        if (scopes & scope_names[i].scope)
-            json_array_append_new(list, json_string(scope_names[i].name));
+    for (unsigned scope = 1; scope <= SCOPES_ALL; scope <<= 1)
+        if (scopes & scope)
+            json_array_append_new(list, json_string(scope_name(scope)));
     return list;
-}
-
-/* 0: there is none of this name. */
-static unsigned scope_of(struct bytes name)
-{
-    for (size_t i = 0; i < countof(scope_names); i++)
-        if (bytes_is(name, scope_names[i].name))
-            return scope_names[i].scope;
-    return 0;
 }
 
 const char *token_id(const struct token *t)
@@ -245,7 +209,7 @@ static bool read_scopes(const struct principal *who, json_t *scopes, unsigned *o
     *out = 0;
     json_array_foreach(scopes, i, item)
     {
-        unsigned scope = json_is_string(item) ? scope_of(bytes_of(json_string_value(item))) : 0;
+        unsigned scope = json_is_string(item) ? scope_read(bytes_of(json_string_value(item))) : 0;
         if (!scope)
             return fail(e, 400, "scopes: must be of read, write, tokens and metrics");
         *out |= scope;
@@ -370,9 +334,9 @@ static void on_added(void *user, const struct err *e)
 
 static void join_scopes(unsigned scopes, struct buffer *out)
 {
-    for (size_t i = 0; i < countof(scope_names); i++)
-        if (scopes & scope_names[i].scope)
-            buffer_printf(out, "%s%s", out->len ? " " : "", scope_names[i].name);
+    for (unsigned scope = 1; scope <= SCOPES_ALL; scope <<= 1)
+        if (scopes & scope)
+            buffer_printf(out, "%s%s", out->len ? " " : "", scope_name(scope));
     buffer_text(out);
 }
 
@@ -508,24 +472,13 @@ static bool read_digest(const char *text, unsigned char out[SHA256_DIGEST_LENGTH
     return true;
 }
 
-static unsigned read_joined(const char *text)
-{
-    unsigned scopes = 0;
-    while (*text) {
-        size_t len = strcspn(text, " ");
-        scopes |= scope_of((struct bytes){text, len});
-        text += len + strspn(text + len, " ");
-    }
-    return scopes;
-}
-
 /* One that cannot be understood lets nobody in; nor does one whose parent is not there any more: it
  * would have been revoked in the same moment, or has expired as well. */
 static void on_row(void *user, const struct token_row *row)
 {
     struct tokens *all = user;
     struct token *t = xcalloc(1, sizeof(*t));
-    t->principal.scopes = read_joined(row->scopes);
+    t->principal.scopes = scopes_read(row->scopes);
     t->principal.expires_s = row->expires_s;
     t->name = xstrdup(row->name);
     if (strlen(row->id) != UUID_TEXT - 1 || !principal_name_good(row->principal) ||

@@ -55,7 +55,6 @@ const struct principal *token_principal(const struct token *t);
 const char *token_created(const struct token *t);
 const char *token_minted_by(const struct token *t); /* id of a token; NULL: the gateway's own */
 json_t *scopes_json(unsigned scopes);               /* an array of names; given */
-const char *role_name(enum role role);
 
 struct tokens *tokens_new(struct core *c, struct err *e); /* NULL: 503 */
 void tokens_free(struct tokens *all);

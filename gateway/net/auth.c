@@ -8,7 +8,9 @@
 #include <openssl/sha.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
+#include "gateway/net/jwt.h"
 #include "protocol/bytes.h"
 
 #define BASIC_LIMIT_BYTES 4096
@@ -19,6 +21,7 @@ struct auth {
     unsigned char cookie_hash[SHA256_DIGEST_LENGTH];
     char cookie[AUTH_COOKIE_TEXT];
     struct trust trust; /* lookup NULL: nobody else */
+    struct jwt *jwt;    /* borrowed; NULL: none is taken */
 };
 
 static void hash(const char *text, unsigned char out[SHA256_DIGEST_LENGTH])
@@ -67,8 +70,15 @@ void auth_trust(struct auth *a, const struct trust *trust)
     a->trust = *trust;
 }
 
+void auth_jwt(struct auth *a, struct jwt *jwt)
+{
+    a->jwt = jwt;
+}
+
 bool auth_still(const struct auth *a, const struct principal *who)
 {
+    if (who->jwt_key)
+        return a->jwt && jwt_still(a->jwt, who, (int64_t)time(NULL));
     return !*who->token || (a->trust.still && a->trust.still(a->trust.user, who));
 }
 
@@ -80,7 +90,11 @@ static bool token_ok(const struct auth *a, const char *text, struct principal *w
         *who = principal_owner;
         return true;
     }
-    return a->trust.lookup && a->trust.lookup(a->trust.user, digest, who);
+    if (a->trust.lookup && a->trust.lookup(a->trust.user, digest, who))
+        return true;
+    struct err why;
+    return a->jwt && strchr(text, '.') &&
+           jwt_check(a->jwt, bytes_of(text), (int64_t)time(NULL), who, &why);
 }
 
 /* Basic: the password counts, whatever the user is called. */

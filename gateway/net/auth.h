@@ -7,6 +7,7 @@
 #include "gateway/net/principal.h"
 
 struct auth;
+struct jwt;
 
 #define AUTH_COOKIE_TEXT 65
 
@@ -40,6 +41,8 @@ enum credential auth_check(const struct auth *a, const struct credentials *c,
 
 /* Further tokens than the gateway's own. Copied. */
 void auth_trust(struct auth *a, const struct trust *trust);
+/* What looks like a JWT is one of these, wherever a token may stand. Borrowed; NULL: none is. */
+void auth_jwt(struct auth *a, struct jwt *jwt);
 bool auth_still(const struct auth *a, const struct principal *who); /* is let in as before */
 bool auth_required(const struct auth *a);
 

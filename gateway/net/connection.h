@@ -12,6 +12,7 @@
 #include "gateway/net/audit.h"
 #include "gateway/net/auth.h"
 #include "gateway/net/exchange.h"
+#include "gateway/net/jwt.h"
 #include "gateway/net/limits.h"
 #include "gateway/net/list.h"
 #include "gateway/net/origin.h"
@@ -28,6 +29,7 @@ struct server {
     const struct route_table *tables[TABLES_LIMIT]; /* borrowed */
     size_t table_count;
     struct auth *auth;            /* owned */
+    struct jwt *jwt;              /* owned; NULL: none is taken */
     struct rate *rate;            /* owned; NULL: no limit */
     struct audit *audit;          /* owned; NULL: none is kept */
     struct origin_policy *origin; /* owned */

@@ -324,22 +324,13 @@ static enum scope scope_needed(const struct route *route)
 
 static bool check_rights(struct exchange *x, struct err *e)
 {
-    static const struct {
-        enum scope scope;
-        const char *name;
-    } names[] = {{SCOPE_READ, "read"},
-                 {SCOPE_WRITE, "write"},
-                 {SCOPE_TOKENS, "tokens"},
-                 {SCOPE_METRICS, "metrics"}};
     if (!x->route || x->options || x->route->access == ACCESS_OPEN)
         return true;
     if (x->route->access == ACCESS_METRICS && !principal_is_admin(&x->principal))
         return fail(e, 403, "this is for administrators");
     enum scope needed = scope_needed(x->route);
-    for (size_t i = 0; i < countof(names); i++)
-        if (names[i].scope == needed && !(x->principal.scopes & needed))
-            return fail(e, 403, "this token has not the scope \"%s\"", names[i].name);
-    return true;
+    return (x->principal.scopes & needed) ||
+           fail(e, 403, "this token has not the scope \"%s\"", scope_name(needed));
 }
 
 static bool check_rate(struct exchange *x, struct err *e)
@@ -410,7 +401,8 @@ static void give_cookie(struct exchange *x)
     const struct server *s = x->connection->server;
     const char *accept = exchange_header(x, "accept");
     if (x->credential != CREDENTIAL_QUERY || x->method != GET || x->route->kind == ROUTE_UPGRADE ||
-        !accept || !strstr(accept, "text/html") || !auth_required(s->auth) || *x->principal.token)
+        !accept || !strstr(accept, "text/html") || !auth_required(s->auth) ||
+        !principal_is_own(&x->principal))
         return;
     scoped(buffer) struct buffer value = {0};
     buffer_printf(&value, "%s=%s; Path=%s/; HttpOnly; SameSite=Strict%s", s->cookie_name,

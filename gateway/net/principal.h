@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/bytes.h"
 #include "protocol/ids.h"
 
 #define PRINCIPAL_OWNER "owner" /* who started the gateway */
@@ -26,7 +27,8 @@ enum scope {
 
 struct principal {
     char name[PRINCIPAL_LIMIT + 1];
-    char token[UUID_TEXT]; /* id of the token that was shown; "": the gateway's own, or a peer */
+    char token[UUID_TEXT]; /* id of the token that was shown; "": none that was minted */
+    uint64_t jwt_key;      /* number of the key that signed the JWT that was shown; 0: none was */
     enum role role;
     unsigned scopes;
     int64_t expires_s; /* since 1970; 0: never */
@@ -45,10 +47,21 @@ extern const struct principal principal_owner;
 /* The gateway itself, for what no request asks for: it finds everything. */
 extern const struct principal principal_gateway;
 
+/* The gateway's own token, or a peer of its uid: neither a minted one nor a JWT. */
+bool principal_is_own(const struct principal *who);
 bool principal_is_admin(const struct principal *who);
 /* Is what belongs to the principal `owner` there for them at all? */
 bool principal_sees(const struct principal *who, const char *owner);
 /* 1 to PRINCIPAL_LIMIT letters, digits and ._@-, the first a letter or digit. */
 bool principal_name_good(const char *name);
+
+/* "user", "admin". */
+const char *role_name(enum role role);
+bool role_read(const char *text, enum role *out);
+/* "read", "write", "tokens", "metrics", in this order. */
+const char *scope_name(enum scope scope);
+unsigned scope_read(struct bytes name); /* 0: there is none of this name */
+/* Of names with blanks between them; those that there are not are passed over. */
+unsigned scopes_read(const char *text);
 
 #endif

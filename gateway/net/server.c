@@ -44,6 +44,8 @@ static bool set_up(struct server *s, struct err *e)
         if (!s->tls)
             return false;
     }
+    if (*n->jwt.keys && !(s->jwt = jwt_new(&n->jwt, e)))
+        return false;
     s->origin = origin_policy_new(n, !beyond_loopback(n), e);
     return s->origin != NULL;
 }
@@ -52,6 +54,7 @@ static void server_free(struct server *s)
 {
     router_free(s->router);
     auth_free(s->auth);
+    jwt_free(s->jwt);
     rate_free(s->rate);
     audit_close(s->audit);
     origin_policy_free(s->origin);
@@ -74,6 +77,8 @@ static void on_tick(uv_timer_t *timer)
     list_each(&s->connections, link)
         connection_tick(list_owner(link, struct connection, link), now);
     list_each(&s->websockets, link) websocket_tick(websocket_of_link(link), now);
+    if (s->jwt)
+        jwt_refresh(s->jwt);
     server_recheck(s);
     if (s->draining && s->on_drained && now >= s->drain_deadline_ms)
         cut(s);
@@ -117,6 +122,17 @@ static void on_hurry(uv_idle_t *idle)
 void server_trust(struct server *s, const struct trust *trust)
 {
     auth_trust(s->auth, trust);
+}
+
+void server_reload(struct server *s)
+{
+    jwt_reload(s->jwt);
+    server_recheck(s);
+}
+
+bool server_reloads(const struct server *s)
+{
+    return s->jwt != NULL;
 }
 
 bool server_audit(struct server *s, const char *path, struct err *e)
@@ -163,6 +179,7 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
     }
     s->router = router_new();
     s->auth = auth_new(settings->token);
+    auth_jwt(s->auth, s->jwt);
     s->rate = settings->user_requests > 0 ? rate_new(settings->user_requests) : NULL;
     list_init(&s->connections);
     list_init(&s->orphans);

@@ -24,6 +24,10 @@ const struct route_table *const *exchange_route_tables(const struct exchange *x,
 /* Whom else to let in. Copied. */
 void server_trust(struct server *s, const struct trust *trust);
 
+/* Has it files that it reads again (the keys of JWTs)? Then does it so now. */
+bool server_reloads(const struct server *s);
+void server_reload(struct server *s);
+
 /* Keeps a record of who did what (net/audit.h) in this file. 503. */
 bool server_audit(struct server *s, const char *path, struct err *e);
 
