@@ -29,6 +29,7 @@ struct sandbox *sandbox_new(struct core *c, const char *id)
     s->limits = limits_default;
     s->env = json_object();
     s->network = json_string("none");
+    s->labels = json_object();
     s->snapshots = json_array();
     s->uid = -1;
     clock_gettime(CLOCK_REALTIME, &s->created);
@@ -56,6 +57,9 @@ static void free_if_unused(struct sandbox *s)
     free(s->owner);
     free(s->keeper);
     free(s->paused_reason);
+    free(s->name);
+    json_decref(s->labels);
+    json_decref(s->once);
     json_decref(s->paused);
     json_decref(s->snapshots);
     json_decref(s->env);
@@ -90,6 +94,11 @@ void sandbox_let_go(struct sandbox *s)
     free_if_unused(s);
 }
 
+bool sandbox_is_made(const struct sandbox *s)
+{
+    return visible(s);
+}
+
 static bool is_there_for(const struct sandbox *s, const struct principal *who)
 {
     return visible(s) && principal_sees(who, s->owner);
@@ -99,6 +108,8 @@ struct sandbox *sandboxes_find_any(const struct core *c, const struct principal 
                                    const char *id, struct err *e)
 {
     struct sandbox *s = sandbox_known(c, id);
+    if (!s)
+        s = sandbox_named(c, who->name, id);
     if (s && is_there_for(s, who))
         return s;
     fail(e, 404, "there is no sandbox %.100s", id);
@@ -120,15 +131,14 @@ void sandboxes_each(const struct core *c, const struct principal *who,
             each(user, c->sandboxes[i]);
 }
 
-static struct keeper *keeper_of(const struct sandbox *s)
+struct keeper *sandbox_keeper(const struct sandbox *s)
 {
     return kept_keeper(sandbox_kept(s));
 }
 
-/* It lives in the keeper that we talk to, and not in one of an earlier template. */
-static bool is_reachable(const struct sandbox *s)
+bool sandbox_reachable(const struct sandbox *s)
 {
-    struct keeper *keeper = s->keeper ? keeper_of(s) : NULL;
+    struct keeper *keeper = s->keeper ? sandbox_keeper(s) : NULL;
     return keeper && keeper_up(keeper) && strcmp(s->keeper, keeper_name(keeper)) == 0;
 }
 
@@ -174,8 +184,9 @@ static void clear_away(struct sandbox *s)
     s->asks++;
     s->ending = true;
     execution_table_remove(s->core->store, s->id);
-    if (is_reachable(s))
-        keeper_ask(keeper_of(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_closed, s);
+    if (sandbox_reachable(s))
+        keeper_ask(sandbox_keeper(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_closed,
+                   s);
     else
         on_closed(s, NULL, NULL);
 }
@@ -223,8 +234,8 @@ void sandbox_end_contexts(struct sandbox *s, int code, const char *reason)
 void sandbox_close(struct sandbox *s, void (*done)(void *user, json_t *answer, const struct err *e),
                    void *user)
 {
-    if (is_reachable(s))
-        keeper_ask(keeper_of(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), done, user);
+    if (sandbox_reachable(s))
+        keeper_ask(sandbox_keeper(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), done, user);
     else
         done(user, NULL, NULL);
 }
@@ -232,7 +243,7 @@ void sandbox_close(struct sandbox *s, void (*done)(void *user, json_t *answer, c
 void sandbox_open_again(struct sandbox *s,
                         void (*done)(void *user, json_t *answer, const struct err *e), void *user)
 {
-    struct keeper *keeper = keeper_of(s);
+    struct keeper *keeper = sandbox_keeper(s);
     struct err e;
     if (keeper) {
         keeper_ask(keeper, WIRE_OPEN, sandbox_plan(s), done, user);
@@ -343,7 +354,7 @@ static void on_opened(void *user, json_t *answer, const struct err *e)
 
 static void open_it(struct sandbox *s)
 {
-    struct keeper *keeper = keeper_of(s);
+    struct keeper *keeper = sandbox_keeper(s);
     struct err e;
     if (!keeper) {
         fail(&e, 503, "the gateway is ending");
@@ -388,10 +399,10 @@ static void on_emptied(void *user, json_t *answer, const struct err *e)
 
 void sandbox_died(struct sandbox *s)
 {
-    if (contexts_live(s) || !is_reachable(s))
+    if (contexts_live(s) || !sandbox_reachable(s))
         return;
     s->asks++;
-    keeper_ask(keeper_of(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_emptied, s);
+    keeper_ask(sandbox_keeper(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_emptied, s);
 }
 
 /* --- a keeper that is up (again) */
@@ -411,7 +422,7 @@ void sandboxes_join(struct core *c, struct keeper *keeper)
 {
     for (size_t i = 0; i < c->sandbox_count; i++) {
         struct sandbox *s = c->sandboxes[i];
-        if (!contexts_live(s) || s->ending || keeper_of(s) != keeper || !is_reachable(s))
+        if (!contexts_live(s) || s->ending || sandbox_keeper(s) != keeper || !sandbox_reachable(s))
             continue;
         s->asks++;
         keeper_ask(keeper, WIRE_OPEN, sandbox_plan(s), on_joined, s);
@@ -496,13 +507,13 @@ static bool rename_it(struct handing *h)
     uuid_make(id);
     scoped(string) char *from = xasprintf("%s/%s", s->core->sandboxes_dir, s->id);
     scoped(string) char *to = xasprintf("%s/%s", s->core->sandboxes_dir, id);
-    if (!is_reachable(s) || rename(from, to) != 0)
+    if (!sandbox_reachable(s) || rename(from, to) != 0)
         return false;
     json_t *order = json_pack("{s:s, s:s}", "sandbox", s->id, "to", id);
     free(s->id);
     s->id = xstrdup(id);
     h->awaited++;
-    keeper_ask(keeper_of(s), WIRE_RENAME, order, on_keeper_told, h);
+    keeper_ask(sandbox_keeper(s), WIRE_RENAME, order, on_keeper_told, h);
     return true;
 }
 
@@ -520,7 +531,7 @@ static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env
         json_object_update(s->env, env);
     if (changed) {
         h->awaited++;
-        keeper_ask(keeper_of(s), WIRE_LIMITS,
+        keeper_ask(sandbox_keeper(s), WIRE_LIMITS,
                    json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(limits)),
                    on_keeper_told, h);
     }
@@ -540,7 +551,7 @@ static void bound_output(const struct core *c, struct limits *limits)
         limits->output_bytes = most;
 }
 
-static bool read_limits(const struct core *c, json_t *asked, struct limits *out, struct err *e)
+bool sandbox_read_limits(const struct core *c, json_t *asked, struct limits *out, struct err *e)
 {
     struct limits limits = *out;
     int64_t most = c->settings->core.max_output_bytes;
@@ -588,7 +599,8 @@ static bool check(struct core *c, const struct principal *who,
         return fail(e, 400, "policy: must be \"required\" or \"best-effort\"");
     if (request->env && !environment_check(request->env, e))
         return false;
-    if (!read_limits(c, request->limits, limits, e))
+    if (!sandbox_read_limits(c, request->limits, limits, e) ||
+        !sandbox_check_words(c, who, request, e))
         return false;
     if (most > 0 && live >= (size_t)most)
         return fail(e, 403, "Resource Limit: %lld sandboxes live, which is the most allowed",
@@ -603,23 +615,27 @@ void sandboxes_create(struct core *c, const struct principal *who,
     struct err e = {0};
     struct limits limits = limits_default;
     char id[UUID_TEXT];
-    if (!check(c, who, request, &limits, &e)) {
-        done(user, NULL, &e);
+    struct sandbox *s;
+    bool good = sandbox_made_before(c, who, request->once, &s, &e);
+    if (!good || s || !check(c, who, request, &limits, &e)) {
+        done(user, good ? s : NULL, good && s ? NULL : &e);
         return;
     }
     bool best_effort = request->policy && strcmp(request->policy, "best-effort") == 0;
     const char *network = json_string_value(request->network);
     bool usual = !best_effort && !request->cold && keepers_shared_with(c, who) &&
                  (!request->network || (network && strcmp(network, "none") == 0));
-    struct sandbox *s = usual ? pool_take_sandbox(c) : NULL;
+    s = usual ? pool_take_sandbox(c) : NULL;
     if (s) {
         sandbox_set_owner(s, who->name);
+        sandbox_take_words(s, request);
         hand_out(s, &limits, request->env, done, user);
         return;
     }
     uuid_make(id);
     s = sandbox_new(c, id);
     sandbox_set_owner(s, who->name);
+    sandbox_take_words(s, request);
     s->limits = limits;
     s->best_effort = best_effort;
     s->cold = request->cold;
@@ -656,89 +672,12 @@ static void on_usage(void *user, json_t *answer, const struct err *e)
 
 void sandbox_measure(struct sandbox *s, void (*done)(void *user), void *user)
 {
-    if (!is_reachable(s)) {
+    if (!sandbox_reachable(s)) {
         done(user);
         return;
     }
     struct measuring *m = xmalloc(sizeof(*m));
     *m = (struct measuring){s, done, user};
     s->asks++;
-    keeper_ask(keeper_of(s), WIRE_USAGE, json_pack("{s:s}", "sandbox", s->id), on_usage, m);
-}
-
-/* The keeper has them; each host watches over time and output. */
-struct changing {
-    struct sandbox *s;
-    struct limits limits;
-    int awaited; /* hosts */
-    struct err why;
-    void (*done)(void *user, const struct err *e);
-    void *user;
-};
-
-static void save_all(const struct sandbox *s)
-{
-    for (const struct kernel *k = s->kernel; k; k = k->sibling)
-        kernel_save(k);
-}
-
-static void end_change(struct changing *change, const struct err *e)
-{
-    struct sandbox *s = change->s;
-    s->asks--;
-    change->done(change->user, e);
-    free(change);
-    free_if_unused(s);
-}
-
-static void on_host_told(void *user, const struct err *e)
-{
-    struct changing *change = user;
-    if (e)
-        change->why = *e;
-    if (--change->awaited == 0)
-        end_change(change, change->why.status ? &change->why : NULL);
-}
-
-static void on_changed(void *user, json_t *answer, const struct err *e)
-{
-    struct changing *change = user;
-    struct sandbox *s = change->s;
-    (void)answer;
-    if (e) {
-        end_change(change, e);
-        return;
-    }
-    scoped(json) json_t *adoption = json_pack("{s:o}", "limits", limits_json(&change->limits));
-    scoped(string) char *text = json_dumps(adoption, JSON_COMPACT);
-    s->limits = change->limits;
-    s->lives_from_ms = monotonic_ms();
-    save_all(s);
-    change->awaited = 1;
-    for (struct kernel *k = s->kernel, *next; k; k = next) {
-        next = k->sibling;
-        if (!k->uplink || k->ending)
-            continue;
-        change->awaited++;
-        kernel_command(k, LINK_ADOPT_KERNEL, bytes_of(text), ADOPT_LIMIT_MS, on_host_told, change);
-    }
-    on_host_told(change, NULL);
-}
-
-void sandbox_change_limits(struct sandbox *s, json_t *limits,
-                           void (*done)(void *user, const struct err *e), void *user)
-{
-    struct err e = {0};
-    struct limits wanted = s->limits;
-    if (!read_limits(s->core, limits, &wanted, &e) ||
-        (!is_reachable(s) && !fail(&e, 503, "the sandbox's keeper is not there"))) {
-        done(user, &e);
-        return;
-    }
-    struct changing *change = xmalloc(sizeof(*change));
-    *change = (struct changing){.s = s, .limits = wanted, .done = done, .user = user};
-    s->asks++;
-    keeper_ask(keeper_of(s), WIRE_LIMITS,
-               json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(&wanted)),
-               on_changed, change);
+    keeper_ask(sandbox_keeper(s), WIRE_USAGE, json_pack("{s:s}", "sandbox", s->id), on_usage, m);
 }

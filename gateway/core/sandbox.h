@@ -20,17 +20,40 @@ struct sandbox_request {
     json_t *network;    /* "none", "full", or {"allow": [...]} (docs/keeper.md) */
     const char *policy; /* "required" or "best-effort" */
     bool cold;          /* never a fork */
+    const char *name;   /* unique among those of its owner (naming.h) */
+    json_t *labels;     /* {"name": "text"} */
+    json_t *once;       /* of its Idempotency-Key (once.h) */
+};
+
+/* What a list shall hold; all borrowed; NULL, 0: whatever. */
+struct sandbox_filter {
+    const char *state;         /* as sandbox_state_text */
+    const char *name_prefix;   /* what its name begins with */
+    const char *const *labels; /* each as for labels_match: all must fit */
+    size_t label_count;
+};
+
+/* What changes of one that lives; all borrowed; NULL: stays. */
+struct sandbox_change {
+    json_t *limits;   /* those that are named */
+    json_t *labels;   /* {"name": "text" or null}: null takes one away */
+    json_t *env;      /* {"NAME": "value" or null}: of contexts and commands to come */
+    const char *name; /* unique */
+    bool no_name;     /* it shall have none */
 };
 
 /* Makes one, or hands out one of the pool, that belongs to who. done is called once, at once or
- * later: with a sandbox (its kernel may still be starting), or NULL and why: 400 the request; 403
- * the most allowed live; 501 the machine lacks what the policy requires; 502; 503. */
+ * later: with a sandbox (its kernel may still be starting; the one that was made with the same key
+ * before), or NULL and why: 400 the request; 403 the most allowed live; 409 its name is taken, or
+ * it is being made with the same key; 422 the key came with another body; 501 the machine lacks
+ * what the policy requires; 502; 503. */
 void sandboxes_create(struct core *c, const struct principal *who,
                       const struct sandbox_request *request,
                       void (*done)(void *user, struct sandbox *s, const struct err *e), void *user);
 
-/* What who may know of: NULL with e 404, whether it is foreign or not there. Those of the pool and
- * those that are being deleted are not found. Whatever a route does with a sandbox begins here. */
+/* What who may know of, by its id or, of their own, by its name: NULL with e 404, whether it is
+ * foreign or not there. Those of the pool and those that are being deleted are not found. Whatever
+ * a route does with a sandbox begins here. */
 struct sandbox *sandboxes_find(const struct core *c, const struct principal *who, const char *id,
                                struct err *e);
 /* The same also of those that are paused, or on their way there or back; sandboxes_find answers 409
@@ -41,7 +64,10 @@ void sandboxes_each(const struct core *c, const struct principal *who,
                     void (*each)(void *user, struct sandbox *s), void *user);
 
 const char *sandbox_id(const struct sandbox *s);
-const char *sandbox_owner(const struct sandbox *s);      /* the name of a principal */
+const char *sandbox_owner(const struct sandbox *s); /* the name of a principal */
+const char *sandbox_name(const struct sandbox *s);  /* NULL: it has none */
+json_t *sandbox_labels(const struct sandbox *s);    /* an object; borrowed */
+bool sandbox_fits(const struct sandbox *s, const struct sandbox_filter *filter);
 const char *sandbox_state_text(const struct sandbox *s); /* "starting", "running", "paused"... */
 const char *sandbox_reason(const struct sandbox *s);     /* NULL: nothing happened */
 const char *sandbox_cause(const struct sandbox *s); /* the word for it, as kernel_cause; NULL */
@@ -64,9 +90,11 @@ struct sandbox *kernel_sandbox(const struct kernel *k); /* NULL: the owner's */
  * keeper did not say). done is called once; the sandbox may be gone by then. */
 void sandbox_measure(struct sandbox *s, void (*done)(void *user), void *user);
 
-/* Limits that are not named stay. 400; 502, 503: they are unchanged. */
-void sandbox_change_limits(struct sandbox *s, json_t *limits,
-                           void (*done)(void *user, const struct err *e), void *user);
+/* All or nothing: 400, 403 the request; 409 the name is taken, more is in use than a limit allows,
+ * or it is being changed; 502, 503: it is as it was (but hosts that were told keep what they
+ * heard). */
+void sandbox_change(struct sandbox *s, const struct sandbox_change *change,
+                    void (*done)(void *user, const struct err *e), void *user);
 
 /* Ends it and everything in it, and removes its folder: it is not found any more at once; done when
  * nothing of it is left. done may be NULL. */

@@ -150,6 +150,7 @@ json_t *sandbox_save(const struct sandbox *s)
                   s->owner, "created", created, "limits", limits_json(&s->limits), "env", s->env,
                   "network", s->network, "cold", (int)s->cold, "best_effort", (int)s->best_effort,
                   "uid", (json_int_t)s->uid, "lives_from_ms", (json_int_t)s->lives_from_ms);
+    sandbox_save_words(s, saved);
     if (s->keeper)
         json_object_set_new(saved, "keeper", json_string(s->keeper));
     if (s->enforced)
@@ -168,6 +169,7 @@ static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
     struct err e;
     if (owner)
         sandbox_set_owner(s, owner);
+    sandbox_restore_words(s, saved);
     limits_read(json_object_get(saved, "limits"), &s->limits, &e);
     if (json_is_object(json_object_get(saved, "env")))
         replace(&s->env, json_object_get(saved, "env"));

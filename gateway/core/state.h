@@ -133,6 +133,11 @@ struct sandbox {
     json_t *env; /* what its maker named; an object */
     json_t *network;
     bool cold, best_effort;
+    char *name;               /* owned; NULL: none */
+    const char *claimed_name; /* borrowed: of a change that is under way; NULL */
+    bool changing;
+    json_t *labels; /* owned */
+    json_t *once;   /* owned: of the request that made it; NULL: it had no key */
     struct timespec created;
     bool pooled;  /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
     bool opening; /* its keeper is making it for who asked */
@@ -316,7 +321,26 @@ void sandbox_folder_remove(struct core *c, const char *id, void (*done)(void *us
 void folder_remove(struct core *c, const char *parent, const char *name, void (*done)(void *user),
                    void *user);
 
+/* sandbox_words.c */
+struct sandbox *sandbox_named(const struct core *c, const char *owner, const char *name);
+bool sandbox_name_free(const struct core *c, const char *owner, const char *name,
+                       const struct sandbox *but, struct err *e); /* 409 */
+bool sandbox_check_words(const struct core *c, const struct principal *who,
+                         const struct sandbox_request *request, struct err *e); /* 400, 409 */
+void sandbox_take_words(struct sandbox *s, const struct sandbox_request *request);
+/* out: the one that was made with the same key; NULL: none. 409 it is not ready yet; 422. */
+bool sandbox_made_before(const struct core *c, const struct principal *who, json_t *once,
+                         struct sandbox **out, struct err *e);
+void sandbox_save_words(const struct sandbox *s, json_t *saved);
+void sandbox_restore_words(struct sandbox *s, json_t *saved);
+
 /* sandbox.c */
+bool sandbox_is_made(const struct sandbox *s); /* its maker was told; it is there for its owner */
+struct keeper *sandbox_keeper(const struct sandbox *s); /* NULL: draining */
+/* It lives in the keeper that we talk to, and not in one of an earlier template. */
+bool sandbox_reachable(const struct sandbox *s);
+/* Over those that are in *out, which nobody asked for; 400, 403. asked: NULL: none. */
+bool sandbox_read_limits(const struct core *c, json_t *asked, struct limits *out, struct err *e);
 struct sandbox *sandbox_new(struct core *c, const char *id);
 void sandboxes_join(struct core *c,
                     struct keeper *keeper); /* it is up: take hold of what lives there */

@@ -5,8 +5,15 @@
 
 #include "gateway/net/doc.h"
 
-extern const struct doc_field v1_in_sandbox[]; /* the path parameter {id} alone */
-extern const struct doc_field v1_location[];   /* the header of what was made */
+/* The pages of v1_page.h. */
+#define V1_LIMIT INTEGER("limit", "At most so many.", .least = 1, .most = 1000, .initial = "100")
+#define V1_AFTER TEXT("after", "The `next` of the page before.")
+#define V1_NEXT                                                                                    \
+    TEXT("next", "Behind this, as `after`, the list goes on; null: that was all.", .null = true)
+
+extern const struct doc_field v1_in_sandbox[];  /* the path parameter {id} alone */
+extern const struct doc_field v1_location[];    /* the header of what was made */
+extern const struct doc_field v1_idempotency[]; /* the header of a request that makes something */
 extern const struct doc_schema v1_sandbox_schema, v1_context_schema;
 
 extern const struct doc v1_readyz_doc, v1_metrics_doc;

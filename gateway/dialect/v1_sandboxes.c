@@ -1,7 +1,7 @@
 /* /v1/sandboxes: create, list, show, change, delete.
  *
- * A sandbox is {"id", "owner", "state", "reason", "cause", "created", "uid", "cold", "network",
- * "policy", "limits", "confinement", "usage", "snapshot", "contexts"}:
+ * A sandbox is {"id", "name", "labels", "owner", "state", "reason", "cause", "created", "uid",
+ * "cold", "network", "policy", "limits", "confinement", "usage", "snapshot", "contexts"}:
  *
  * - "owner" is the name of the principal that it belongs to;
  * - "uid" is the host's, or "shared" where all sandboxes have one;
@@ -15,13 +15,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/core/once.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
+#include "gateway/dialect/v1_page.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 #include "protocol/memory.h"
 
 #define BODY_LIMIT_BYTES (1024 * 1024)
+#define FILTERS_MOST     16 /* of labels in one list */
 
 static json_t *text_or_null(const char *text)
 {
@@ -87,8 +90,10 @@ json_t *v1_sandbox_model(const struct sandbox *s)
     json_t *uid = sandbox_is_paused(s)  ? json_null()
                   : sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s))
                                         : json_string("shared");
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, s:o, s:o}",
-                     "id", sandbox_id(s), "owner", sandbox_owner(s), "state", sandbox_state_text(s),
+    return json_pack("{s:s, s:o, s:O, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, "
+                     "s:o, s:o}",
+                     "id", sandbox_id(s), "name", text_or_null(sandbox_name(s)), "labels",
+                     sandbox_labels(s), "owner", sandbox_owner(s), "state", sandbox_state_text(s),
                      "reason", text_or_null(sandbox_reason(s)), "cause",
                      text_or_null(sandbox_cause(s)), "created", created, "uid", uid, "cold",
                      (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy",
@@ -134,6 +139,20 @@ static void on_created(void *user, struct sandbox *s, const struct err *e)
     exchange_reply_json(x, 201, v1_sandbox_model(s));
 }
 
+static bool read_request(struct exchange *x, json_t *body, struct sandbox_request *r, struct err *e)
+{
+    r->network = json_object_get(body, "network");
+    if (json_is_null(r->network))
+        r->network = NULL;
+    return field_object(body, "limits", OPTIONAL, &r->limits, e) &&
+           field_object(body, "env", OPTIONAL, &r->env, e) &&
+           field_str(body, "policy", OPTIONAL, &r->policy, e) &&
+           field_bool(body, "cold", OPTIONAL, &r->cold, e) &&
+           field_str(body, "name", OPTIONAL, &r->name, e) &&
+           field_object(body, "labels", OPTIONAL, &r->labels, e) &&
+           once_read(exchange_header(x, "idempotency-key"), exchange_body(x), &r->once, e);
+}
+
 void v1_sandboxes_create(struct exchange *x, void *core)
 {
     struct err e = {0};
@@ -141,24 +160,18 @@ void v1_sandboxes_create(struct exchange *x, void *core)
     scoped(json) json_t *body = v1_body(x);
     if (!body)
         return;
-    if (!field_object(body, "limits", OPTIONAL, &request.limits, &e) ||
-        !field_object(body, "env", OPTIONAL, &request.env, &e) ||
-        !field_str(body, "policy", OPTIONAL, &request.policy, &e) ||
-        !field_bool(body, "cold", OPTIONAL, &request.cold, &e)) {
+    if (read_request(x, body, &request, &e))
+        sandboxes_create(core, exchange_principal(x), &request, on_created, x);
+    else
         exchange_fail(x, &e);
-        return;
-    }
-    request.network = json_object_get(body, "network");
-    if (json_is_null(request.network))
-        request.network = NULL;
-    sandboxes_create(core, exchange_principal(x), &request, on_created, x);
+    json_decref(request.once);
 }
 
 /* Also one that is paused. */
-static struct sandbox *find(struct exchange *x, struct core *c)
+static struct sandbox *find(struct exchange *x, struct core *c, const char *id)
 {
     struct err e = {0};
-    struct sandbox *s = sandboxes_find_any(c, exchange_principal(x), exchange_param(x, "id"), &e);
+    struct sandbox *s = sandboxes_find_any(c, exchange_principal(x), id, &e);
     if (!s)
         exchange_fail(x, &e);
     return s;
@@ -169,61 +182,118 @@ struct measured {
     struct exchange *x;
     struct core *core;
     size_t awaited;
+    char id[UUID_TEXT]; /* of the one: it may get another name meanwhile */
 };
 
-static void add_model(void *user, struct sandbox *s)
+/* A page is made twice: to measure those that are in it, and, when that is done, to tell what is
+ * there then. */
+struct listing {
+    struct page page;
+    struct sandbox_filter filter;
+    const char *labels[FILTERS_MOST];
+};
+
+static bool is_state(const char *text)
 {
-    json_array_append_new(user, v1_sandbox_model(s));
+    static const char *const states[] = {"starting", "running", "failed",
+                                         "pausing",  "paused",  "resuming"};
+    for (size_t i = 0; i < countof(states); i++)
+        if (strcmp(states[i], text) == 0)
+            return true;
+    return false;
+}
+
+static bool read_filter(const struct exchange *x, struct listing *l, struct err *e)
+{
+    const char *label;
+    size_t at = 0;
+    l->filter = (struct sandbox_filter){.state = exchange_query(x, "state"),
+                                        .name_prefix = exchange_query(x, "name_prefix"),
+                                        .labels = l->labels};
+    while ((label = exchange_query_next(x, "label", &at))) {
+        if (l->filter.label_count == FILTERS_MOST)
+            return fail(e, 400, "label: at most %d times", FILTERS_MOST);
+        l->labels[l->filter.label_count++] = label;
+    }
+    return !l->filter.state || is_state(l->filter.state) ||
+           fail(e, 400, "state: there is no state %.40s", l->filter.state);
+}
+
+static void add_to_page(void *user, struct sandbox *s)
+{
+    struct listing *l = user;
+    if (sandbox_fits(s, &l->filter))
+        page_add(&l->page, sandbox_created(s), sandbox_id(s), s);
+}
+
+/* False: 400. */
+static bool list_page(struct exchange *x, struct core *c, struct listing *l, struct err *e)
+{
+    if (!page_read(x, false, &l->page, e) || !read_filter(x, l, e))
+        return false;
+    sandboxes_each(c, exchange_principal(x), add_to_page, l);
+    page_cut(&l->page);
+    return true;
 }
 
 static void on_all_measured(void *user)
 {
     struct measured *m = user;
+    struct listing l;
+    struct err e;
     if (--m->awaited > 0)
         return;
     json_t *list = json_array();
-    sandboxes_each(m->core, exchange_principal(m->x), add_model, list);
-    exchange_reply_json(m->x, 200, json_pack("{s:o, s:n}", "sandboxes", list, "next"));
+    list_page(m->x, m->core, &l, &e);
+    for (size_t i = 0; i < l.page.count; i++)
+        json_array_append_new(list, v1_sandbox_model(l.page.items[i].object));
+    exchange_reply_json(m->x, 200,
+                        json_pack("{s:o, s:o}", "sandboxes", list, "next", page_next(&l.page)));
+    page_free(&l.page);
     free(m);
-}
-
-static void measure_one(void *user, struct sandbox *s)
-{
-    struct measured *m = user;
-    m->awaited++;
-    sandbox_measure(s, on_all_measured, m);
 }
 
 void v1_sandboxes_list(struct exchange *x, void *core)
 {
+    struct err e = {0};
+    struct listing l;
+    if (!list_page(x, core, &l, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
     struct measured *m = xmalloc(sizeof(*m));
-    *m = (struct measured){x, core, 1};
-    sandboxes_each(core, exchange_principal(x), measure_one, m);
+    *m = (struct measured){.x = x, .core = core, .awaited = 1};
+    for (size_t i = 0; i < l.page.count; i++) {
+        m->awaited++;
+        sandbox_measure(l.page.items[i].object, on_all_measured, m);
+    }
+    page_free(&l.page);
     on_all_measured(m);
 }
 
 static void on_measured(void *user)
 {
     struct measured *m = user;
-    struct sandbox *s = find(m->x, m->core); /* it may have ended meanwhile */
+    struct sandbox *s = find(m->x, m->core, m->id); /* it may have ended meanwhile */
     if (s)
         exchange_reply_json(m->x, 200, v1_sandbox_model(s));
     free(m);
 }
 
-static void show(struct exchange *x, struct core *c)
+static void show(struct exchange *x, struct core *c, const char *id)
 {
-    struct sandbox *s = find(x, c);
+    struct sandbox *s = find(x, c, id);
     if (!s)
         return;
     struct measured *m = xmalloc(sizeof(*m));
-    *m = (struct measured){x, c, 1};
+    *m = (struct measured){.x = x, .core = c, .awaited = 1};
+    snprintf(m->id, sizeof(m->id), "%s", sandbox_id(s));
     sandbox_measure(s, on_measured, m);
 }
 
 void v1_sandbox_show(struct exchange *x, void *core)
 {
-    show(x, core);
+    show(x, core, exchange_param(x, "id"));
 }
 
 static void on_changed(void *user, const struct err *e)
@@ -232,27 +302,52 @@ static void on_changed(void *user, const struct err *e)
     if (e)
         exchange_fail(m->x, e);
     else
-        show(m->x, m->core);
+        show(m->x, m->core, m->id);
     free(m);
+}
+
+/* What the code in a sandbox stands on from its first moment. */
+static bool check_fixed(json_t *body, struct err *e)
+{
+    static const char *const fixed[] = {"network", "policy",  "cold",     "template",
+                                        "files",   "preload", "packages", "language"};
+    for (size_t i = 0; i < countof(fixed); i++)
+        if (json_object_get(body, fixed[i]))
+            return fail(e, 400, "%s: cannot be changed while a sandbox lives: make another one",
+                        fixed[i]);
+    return true;
+}
+
+static bool read_change(json_t *body, struct sandbox_change *change, struct err *e)
+{
+    change->no_name = json_is_null(json_object_get(body, "name"));
+    if (!check_fixed(body, e) || !field_object(body, "limits", OPTIONAL, &change->limits, e) ||
+        !field_object(body, "labels", OPTIONAL, &change->labels, e) ||
+        !field_object(body, "env", OPTIONAL, &change->env, e) ||
+        !field_str(body, "name", OPTIONAL, &change->name, e))
+        return false;
+    return change->limits || change->labels || change->env || change->name || change->no_name ||
+           fail(e, 400, "limits, labels, env or name: one of them is required");
 }
 
 void v1_sandbox_change(struct exchange *x, void *core)
 {
     struct err e = {0};
-    json_t *limits = NULL;
+    struct sandbox_change change = {0};
     struct sandbox *s = sandboxes_find(core, exchange_principal(x), exchange_param(x, "id"), &e);
     scoped(json) json_t *body = s ? v1_body(x) : NULL;
     if (!s)
         exchange_fail(x, &e);
     if (!body)
         return;
-    if (!field_object(body, "limits", REQUIRED, &limits, &e)) {
+    if (!read_change(body, &change, &e)) {
         exchange_fail(x, &e);
         return;
     }
     struct measured *m = xmalloc(sizeof(*m));
-    *m = (struct measured){x, core, 1};
-    sandbox_change_limits(s, limits, on_changed, m);
+    *m = (struct measured){.x = x, .core = core, .awaited = 1};
+    snprintf(m->id, sizeof(m->id), "%s", sandbox_id(s));
+    sandbox_change(s, &change, on_changed, m);
 }
 
 void v1_removed(void *user, const struct err *e)
@@ -266,7 +361,7 @@ void v1_removed(void *user, const struct err *e)
 
 void v1_sandbox_delete(struct exchange *x, void *core)
 {
-    struct sandbox *s = find(x, core);
+    struct sandbox *s = find(x, core, exchange_param(x, "id"));
     if (s)
         sandbox_remove(s, "the sandbox was deleted", v1_removed, x);
 }

@@ -3,8 +3,19 @@
 
 #include <stddef.h>
 
+#include "gateway/core/naming.h"
+
+#define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
 const struct doc_field v1_in_sandbox[] = {
     TEXT("id", "Of the sandbox.", .example = "\"0b5f1d7e-3c0e-4a55-9a0f-6f7c3b8f8a11\""),
+    {.name = NULL},
+};
+
+const struct doc_field v1_idempotency[] = {
+    TEXT("Idempotency-Key",
+         "1 to 255 bytes: the same key with the same body makes nothing new. It is known as long "
+         "as what it made is there."),
     {.name = NULL},
 };
 
@@ -51,7 +62,11 @@ static const struct doc_schema sandbox_request = {
              "`required` refuses what this machine cannot enforce; `best-effort` does without "
              "and says so in `confinement.missing`.",
              .words = "required best-effort", .initial = "\"required\""),
-        BOOLEAN("cold", "Start Python anew instead of forking a warm one.", .initial = "false")),
+        BOOLEAN("cold", "Start Python anew instead of forking a warm one.", .initial = "false"),
+        TEXT("name", "Unique among the sandboxes of its owner; routes take it in place of the id.",
+             .most = NAME_LIMIT, .pattern = NAME_PATTERN, .null = true),
+        MAP("labels", NULL, "At most 32, for finding it again. Values have at most 256 bytes.",
+            .items = DOC_TEXT, .example = "{\"team\": \"blue\"}")),
 };
 
 static const struct doc_schema limit_state = {
@@ -94,7 +109,10 @@ const struct doc_schema v1_sandbox_schema = {
     .name = "Sandbox",
     .whole = true,
     .fields = FIELDS(
-        TEXT("id", "A UUID.", .format = "uuid"), TEXT("owner", "The principal whose it is."),
+        TEXT("id", "A UUID.", .format = "uuid"),
+        TEXT("name", "What its owner calls it.", .null = true),
+        MAP("labels", NULL, "As they were given to it.", .items = DOC_TEXT),
+        TEXT("owner", "The principal whose it is."),
         TEXT("state", "Of its contexts together.",
              .words = "starting running failed pausing paused resuming"),
         TEXT("reason", "What happened to it last, in a sentence.", .null = true),
@@ -112,29 +130,46 @@ const struct doc_schema v1_sandbox_schema = {
 static const struct doc_schema sandboxes = {
     .name = "Sandboxes",
     .whole = true,
-    .fields = FIELDS(LIST("sandboxes", &v1_sandbox_schema, "Those that live."),
-                     TEXT("next", "Always null: the list is whole.", .null = true)),
+    .fields = FIELDS(LIST("sandboxes", &v1_sandbox_schema, "Those that live."), V1_NEXT),
 };
 
 static const struct doc_schema sandbox_change = {
     .name = "SandboxChange",
-    .fields = FIELDS(OBJECT("limits", &limits, "Those that are named change.", .must = true)),
+    .about = "One member at least.",
+    .fields = FIELDS(OBJECT("limits", &limits, "Those that are named change."),
+                     TEXT("name", "Another one; null: none any more.", .most = NAME_LIMIT,
+                          .pattern = NAME_PATTERN, .null = true),
+                     MAP("labels", NULL, "Those that are named change; null takes one away.",
+                         .items = DOC_ANY, .example = "{\"team\": \"red\", \"draft\": null}"),
+                     MAP("env", NULL, "Of contexts and commands to come; null takes a name away.",
+                         .items = DOC_ANY, .example = "{\"LANG\": \"C.UTF-8\"}")),
 };
 
 const struct doc v1_sandboxes_list_doc = {
     .tag = "Sandboxes",
-    .replies = {REPLY(200, "All of them, with what they use.", .schema = &sandboxes)},
+    .query =
+        FIELDS(TEXT("state", "In this state alone.",
+                    .words = "starting running failed pausing paused resuming"),
+               TEXT("label",
+                    "With this label, as `team`, or with this value, as `team=blue`. It may be "
+                    "there 16 times; all must fit.",
+                    .example = "\"team=blue\""),
+               TEXT("name_prefix", "With a name that begins so."), V1_LIMIT, V1_AFTER),
+    .replies = {REPLY(200, "A page of them, the oldest first, with what they use.",
+                      .schema = &sandboxes)},
 };
 
 const struct doc v1_sandboxes_create_doc = {
     .tag = "Sandboxes",
     .about = "A sandbox has a workspace folder, limits, and one context to begin with. It is "
              "answered when code can run in it; one with usual wishes comes from the pool.",
+    .headers = v1_idempotency,
     .body = &sandbox_request,
     .body_example = "{\"limits\": {\"memory_bytes\": 1073741824, \"execution_s\": 60}, \"env\": "
                     "{\"LANG\": \"C.UTF-8\"}}",
     .replies = {REPLY(201, "It is ready.", .schema = &v1_sandbox_schema, .headers = v1_location)},
     .errors = {{403, "`--max-sandboxes` live, or `--max-kernels` run."},
+               {409, "The owner has a sandbox of this name, or one is being made with the key."},
                {501, "The machine lacks what policy `required` needs; the sentence names it."}},
 };
 
@@ -146,7 +181,10 @@ const struct doc v1_sandbox_show_doc = {
 
 const struct doc v1_sandbox_change_doc = {
     .tag = "Sandboxes",
-    .about = "What runs goes on; the new limits hold at once.",
+    .about =
+        "What runs goes on; the new limits hold at once. All that is named changes, or nothing "
+        "does. `network`, `policy`, `cold`, `template`, `files`, `preload`, `packages` and "
+        "`language` cannot be changed while a sandbox lives: 400 names the member.",
     .path = v1_in_sandbox,
     .body = &sandbox_change,
     .body_example = "{\"limits\": {\"cpus\": 2}}",

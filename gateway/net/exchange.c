@@ -78,6 +78,16 @@ const char *exchange_query(const struct exchange *x, const char *name)
     return NULL;
 }
 
+const char *exchange_query_next(const struct exchange *x, const char *name, size_t *at)
+{
+    while (*at < x->query_count) {
+        size_t i = (*at)++;
+        if (strcmp(x->query[i].name, name) == 0)
+            return x->query[i].value;
+    }
+    return NULL;
+}
+
 const char *exchange_header(const struct exchange *x, const char *name)
 {
     for (size_t i = 0; i < x->header_count; i++)

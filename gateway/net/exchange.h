@@ -31,6 +31,9 @@ const char *exchange_param(
     const struct exchange *x,
     const char *name); /* {name} of the route, decoded; never NULL for a name in the pattern */
 const char *exchange_query(const struct exchange *x, const char *name); /* decoded; NULL: absent */
+/* One that may be there several times: the next one from place *at on, which is 0 at first and
+ * moves on; NULL: that was all. */
+const char *exchange_query_next(const struct exchange *x, const char *name, size_t *at);
 const char *exchange_header(const struct exchange *x,
                             const char *name); /* name in any case; NULL: absent */
 struct bytes exchange_body(const struct exchange *x);

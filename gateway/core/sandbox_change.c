@@ -1,0 +1,182 @@
+/* What of a sandbox can be changed while it lives: its name, labels, environment and limits.
+ *
+ * All is checked first; then its keeper is told the limits, and only if it takes them everything is
+ * changed at once, saved, and the hosts are told. So a change that is refused has changed nothing.
+ *
+ * Invariant: s->change is set while one is under way, and nobody else takes the name it claims. */
+#include <string.h>
+
+#include "gateway/core/naming.h"
+#include "gateway/core/state.h"
+#include "gateway/launch/environment.h"
+#include "protocol/json.h"
+
+#define HOST_LIMIT_MS (30 * 1000)
+
+/* The keeper has the limits; each host watches over time and output. */
+struct change {
+    struct sandbox *s;
+    struct limits limits;
+    char *name; /* owned, as the rest; NULL with renames: none any more */
+    bool renames;
+    json_t *labels, *env; /* as they shall be; NULL: as they are */
+    int awaited;          /* hosts */
+    struct err why;
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+static void save_all(const struct sandbox *s)
+{
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        kernel_save(k);
+}
+
+static void change_free(struct change *change)
+{
+    free(change->name);
+    json_decref(change->labels);
+    json_decref(change->env);
+    free(change);
+}
+
+static void end_change(struct change *change, const struct err *e)
+{
+    struct sandbox *s = change->s;
+    s->changing = false;
+    s->claimed_name = NULL;
+    change->done(change->user, e);
+    change_free(change);
+    sandbox_let_go(s);
+}
+
+static void replace(json_t **place, json_t **with)
+{
+    if (!*with)
+        return;
+    json_decref(*place);
+    *place = *with;
+    *with = NULL;
+}
+
+static void apply(struct change *change)
+{
+    struct sandbox *s = change->s;
+    if (change->renames) {
+        free(s->name);
+        s->name = take(&change->name);
+        s->claimed_name = NULL;
+    }
+    replace(&s->labels, &change->labels);
+    replace(&s->env, &change->env);
+    save_all(s);
+}
+
+static void on_host_told(void *user, const struct err *e)
+{
+    struct change *change = user;
+    if (e)
+        change->why = *e;
+    if (--change->awaited == 0)
+        end_change(change, change->why.status ? &change->why : NULL);
+}
+
+static void on_keeper_told(void *user, json_t *answer, const struct err *e)
+{
+    struct change *change = user;
+    struct sandbox *s = change->s;
+    (void)answer;
+    if (e) {
+        end_change(change, e);
+        return;
+    }
+    scoped(json) json_t *adoption = json_pack("{s:o}", "limits", limits_json(&change->limits));
+    scoped(string) char *text = json_dumps(adoption, JSON_COMPACT);
+    s->limits = change->limits;
+    s->lives_from_ms = monotonic_ms();
+    apply(change);
+    change->awaited = 1;
+    for (struct kernel *k = s->kernel, *next; k; k = next) {
+        next = k->sibling;
+        if (!k->uplink || k->ending)
+            continue;
+        change->awaited++;
+        kernel_command(k, LINK_ADOPT_KERNEL, bytes_of(text), HOST_LIMIT_MS, on_host_told, change);
+    }
+    on_host_told(change, NULL);
+}
+
+static bool read_name(struct change *change, const struct sandbox_change *asked, struct err *e)
+{
+    struct sandbox *s = change->s;
+    change->renames = asked->name || asked->no_name;
+    if (!asked->name)
+        return true;
+    if (!name_check(asked->name, e) || !sandbox_name_free(s->core, s->owner, asked->name, s, e))
+        return false;
+    change->name = xstrdup(asked->name);
+    return true;
+}
+
+static bool read_labels(struct change *change, json_t *labels, struct err *e)
+{
+    if (!labels)
+        return true;
+    change->labels = json_copy(change->s->labels);
+    return labels_check(labels, true, e) && labels_change(change->labels, labels, e);
+}
+
+/* A null takes a name away. */
+static bool read_env(struct change *change, json_t *env, struct err *e)
+{
+    const char *name;
+    json_t *value;
+    if (!env)
+        return true;
+    change->env = json_copy(change->s->env);
+    json_object_foreach(env, name, value)
+    {
+        if (json_is_null(value))
+            json_object_del(change->env, name);
+        else
+            json_object_set(change->env, name, value);
+    }
+    return environment_check(change->env, e);
+}
+
+static bool read_change(struct change *change, const struct sandbox_change *asked, struct err *e)
+{
+    struct sandbox *s = change->s;
+    if (s->changing)
+        return fail(e, 409, "sandbox %s is being changed already: wait for it", s->id);
+    if (!sandbox_read_limits(s->core, asked->limits, &change->limits, e) ||
+        !read_name(change, asked, e) || !read_labels(change, asked->labels, e) ||
+        !read_env(change, asked->env, e))
+        return false;
+    return !asked->limits || sandbox_reachable(s) ||
+           fail(e, 503, "the sandbox's keeper is not there");
+}
+
+void sandbox_change(struct sandbox *s, const struct sandbox_change *asked,
+                    void (*done)(void *user, const struct err *e), void *user)
+{
+    struct err e = {0};
+    struct change *change = xcalloc(1, sizeof(*change));
+    *change = (struct change){.s = s, .limits = s->limits, .done = done, .user = user};
+    if (!read_change(change, asked, &e)) {
+        change_free(change);
+        done(user, &e);
+        return;
+    }
+    sandbox_hold(s);
+    if (!asked->limits) {
+        apply(change);
+        end_change(change, NULL);
+        return;
+    }
+    s->changing = true;
+    s->claimed_name = change->name;
+    keeper_ask(sandbox_keeper(s), WIRE_LIMITS,
+               json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(&change->limits)),
+               on_keeper_told, change);
+}
