@@ -12,6 +12,7 @@
 #include "gateway/files/change.h"
 #include "gateway/files/identity.h"
 #include "gateway/files/path.h"
+#include "gateway/files/tree.h"
 
 static void on_work(uv_work_t *work)
 {
@@ -66,8 +67,9 @@ void file_job_start(struct file_job *job, void (*run)(struct file_job *job, int 
 struct reading {
     struct file_job job; /* first */
     struct file_found found;
-    bool look;
+    bool look, tree;
     char *after;
+    struct glob *glob; /* owned; NULL: all */
     size_t limit;
     void (*done)(void *user, struct file_found *found, const struct err *e);
     void *user;
@@ -81,7 +83,11 @@ static void read_it(struct file_job *job, int root)
     if (fd < 0)
         return;
     bool read = entry_read(fd, found->path, &found->entry, &job->why);
-    if (read && !r->look && found->entry.kind == ENTRY_FOLDER)
+    if (read && r->tree && found->entry.kind != ENTRY_FOLDER)
+        fail(&job->why, 409, "%.200s: this is not a folder", found->path);
+    else if (read && r->tree)
+        tree_read(fd, r->glob, r->after, r->limit, &found->listing, &job->why);
+    else if (read && !r->look && found->entry.kind == ENTRY_FOLDER)
         listing_read(fd, r->after, r->limit, &found->listing, &job->why);
     else if (read && !r->look && found->entry.kind != ENTRY_FILE)
         fail(&job->why, 409, "%.200s: this is neither a file nor a folder", found->path);
@@ -100,6 +106,7 @@ static void on_read(struct file_job *job)
     listing_free(&r->found.listing);
     free(r->found.path);
     free(r->after);
+    glob_free(r->glob);
     file_job_clear(job);
     free(r);
 }
@@ -108,15 +115,18 @@ void file_read(struct sandbox *s, const struct file_request *request,
                void (*done)(void *user, struct file_found *found, const struct err *e), void *user)
 {
     struct err e;
-    char *path = path_clean(request->path, &e);
-    if (!path) {
+    scoped(string) char *path = path_clean(request->path, &e);
+    struct glob *glob = path && request->glob ? glob_new(request->glob, &e) : NULL;
+    if (!path || (request->glob && !glob)) {
         done(user, NULL, &e);
         return;
     }
     struct reading *r = xcalloc(1, sizeof *r);
-    r->found.path = path;
+    r->found.path = take(&path);
     r->found.fd = -1;
     r->look = request->look;
+    r->tree = request->tree || glob;
+    r->glob = glob;
     r->after = xstrdup(request->after ? request->after : "");
     r->limit = request->limit;
     r->done = done;
@@ -146,6 +156,9 @@ static void change_it(struct file_job *job, int root)
     case CHANGE_MAKE_FOLDER:
         change_make_folder(root, c->path, change->condition.absent, &made, &job->why);
         c->created = made > 0;
+        break;
+    case CHANGE_MODE:
+        change_mode(root, c->path, change->mode, &change->condition, &job->why);
         break;
     case CHANGE_MOVE:
         change_move(root, c->path, c->to, change->overwrite, &replaced, &made, &job->why);

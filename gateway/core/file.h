@@ -20,6 +20,8 @@ struct file_request {
     bool look;         /* tell what the entry is, a link itself too; neither open nor list it */
     const char *after; /* of a folder: names behind this one; "": all */
     size_t limit;      /* and so many */
+    bool tree;         /* of a folder: all below it, by paths below it (files/tree.h) */
+    const char *glob;  /* of that, what this pattern matches (files/glob.h); NULL: all */
 };
 
 struct file_found {
@@ -29,7 +31,8 @@ struct file_found {
     struct listing listing; /* of a folder */
 };
 
-/* 409: it is neither file nor folder. found is released after done; NULL with e. */
+/* 400: the pattern; 409: it is neither file nor folder, or no folder where a tree is asked for, or
+ * one of more than WALK_DEPTH_MOST in each other. found is released after done; NULL with e. */
 void file_read(struct sandbox *s, const struct file_request *request,
                void (*done)(void *user, struct file_found *found, const struct err *e), void *user);
 
@@ -58,9 +61,10 @@ void file_upload_abort(
 /* --- changing */
 
 struct file_change {
-    enum { CHANGE_MAKE_FOLDER, CHANGE_MOVE, CHANGE_REMOVE } what;
+    enum { CHANGE_MAKE_FOLDER, CHANGE_MODE, CHANGE_MOVE, CHANGE_REMOVE } what;
     const char *path;
     const char *to; /* of a move */
+    unsigned mode;  /* the permissions to be set */
     bool overwrite, recursive;
     struct condition condition; /* of a folder to be made, absent alone; not of a move */
 };
@@ -68,5 +72,11 @@ struct file_change {
 /* created: something is there now that was not before. 412; 507. */
 void file_change(struct sandbox *s, const struct file_change *change,
                  void (*done)(void *user, bool created, const struct err *e), void *user);
+
+/* A file, a folder with all that is in it, or a link itself; folders on the way are made. created:
+ * nothing was there. 409: something is there, and overwrite is not allowed; 413; 507; what was
+ * copied until then stays. */
+void file_copy(struct sandbox *s, const char *from, const char *to, bool overwrite,
+               void (*done)(void *user, bool created, const struct err *e), void *user);
 
 #endif

@@ -57,11 +57,31 @@ int64_t quota_blocks(int64_t bytes)
     return bytes > INT64_MAX - BLOCK ? bytes : (bytes + BLOCK - 1) / BLOCK * BLOCK;
 }
 
+static int64_t held_bytes(const struct quota *q)
+{
+    return q->used_bytes + q->added_bytes - q->counted_bytes + q->reserved_bytes;
+}
+
+static int64_t held_inodes(const struct quota *q)
+{
+    return q->used_inodes + q->added_inodes - q->counted_inodes;
+}
+
+static int64_t left_of(int64_t limit, int64_t held)
+{
+    return !limit ? INT64_MAX : held < limit ? limit - held : 0;
+}
+
+void quota_left(const struct quota *q, const struct limits *l, int64_t *bytes, int64_t *inodes)
+{
+    *bytes = left_of(l->workspace_bytes, held_bytes(q));
+    *inodes = left_of(l->workspace_inodes, held_inodes(q));
+}
+
 bool quota_fits(const struct quota *q, const struct limits *l, int64_t bytes, int64_t inodes,
                 struct err *e)
 {
-    int64_t held = q->used_bytes + q->added_bytes - q->counted_bytes + q->reserved_bytes;
-    int64_t names = q->used_inodes + q->added_inodes - q->counted_inodes;
+    int64_t held = held_bytes(q), names = held_inodes(q);
     if (l->workspace_bytes && (held > l->workspace_bytes || bytes > l->workspace_bytes - held))
         return fail(e, 507,
                     "workspace_bytes: the workspace holds %.1f MiB of the %.1f MiB that its limit "

@@ -35,6 +35,8 @@ bool quota_is_fresh(const struct quota *q);
 /* So many bytes of a file, and so many names, more. 507 names the limit. */
 bool quota_fits(const struct quota *q, const struct limits *l, int64_t bytes, int64_t inodes,
                 struct err *e);
+/* How much is left; INT64_MAX: there is no limit. */
+void quota_left(const struct quota *q, const struct limits *l, int64_t *bytes, int64_t *inodes);
 int64_t quota_blocks(int64_t bytes); /* as bytes on the disk */
 
 #endif

@@ -4,7 +4,8 @@
  * "modified", "mode": "0644", "etag", "target"}: etag is null but of a file, target but of a
  * symlink, and all from size_bytes on where only the name may be read. Bytes of names that are not
  * UTF-8 are U+FFFD in name, path and target; url has them all. A folder is {"path", "files":
- * [entries by name], "next": null or what ?after= takes}. */
+ * [entries by name], "next": null or what ?after= takes}; so is all below it (?recursive=1,
+ * ?glob=), in the order of a walk. Changes are in v1_files_change.c, bodies in v1_uploads.c. */
 #include "gateway/dialect/v1_files.h"
 
 #include <stdio.h>
@@ -85,10 +86,11 @@ static json_t *entry_model(const struct exchange *x, const struct entry *entry, 
     static const char *const kinds[] = {"file", "folder", "symlink", "other"};
     char modified[TIME_TEXT], mode[8];
     scoped(string) char *url = v1_files_url(x, path);
+    const char *slash = strrchr(entry->name, '/'); /* a tree's are paths */
     json_t *model =
-        json_pack("{s:o, s:o, s:s, s:s, s:n, s:n, s:n, s:n, s:n}", "name", text_of(entry->name),
-                  "path", text_of(path), "url", url, "kind", kinds[entry->kind], "size_bytes",
-                  "modified", "mode", "etag", "target");
+        json_pack("{s:o, s:o, s:s, s:s, s:n, s:n, s:n, s:n, s:n}", "name",
+                  text_of(slash ? slash + 1 : entry->name), "path", text_of(path), "url", url,
+                  "kind", kinds[entry->kind], "size_bytes", "modified", "mode", "etag", "target");
     if (!entry->known)
         return model;
     time_text(entry->modified, modified);
@@ -113,9 +115,9 @@ static void reply_listing(struct exchange *x, const struct file_found *found)
             *found->path ? xasprintf("%s/%s", found->path, name) : xstrdup(name);
         json_array_append_new(files, entry_model(x, &l->entries[i], path));
     }
-    if (l->more && l->count) {
+    if (l->next) {
         scoped(buffer) struct buffer cursor = {0};
-        url_encode_path(&cursor, bytes_of(l->entries[l->count - 1].name));
+        url_encode_path(&cursor, bytes_of(l->next));
         next = json_string(buffer_text(&cursor));
     }
     exchange_reply_json(
@@ -182,7 +184,12 @@ static bool read_query(const struct exchange *x, struct file_request *request, s
     }
     if (request->limit < 1 || request->limit > LIMIT_MOST)
         return fail(e, 400, "limit: out of range (1 to %d)", LIMIT_MOST);
-    return v1_files_flag(x, "stat", &request->look, e);
+    request->glob = exchange_query(x, "glob");
+    if (!v1_files_flag(x, "stat", &request->look, e) ||
+        !v1_files_flag(x, "recursive", &request->tree, e))
+        return false;
+    return !request->look || !(request->glob || request->tree) ||
+           fail(e, 400, "stat goes with neither recursive nor glob");
 }
 
 static void read_path(struct exchange *x, struct core *c, const char *path)
@@ -209,117 +216,6 @@ static void show(struct exchange *x, void *core)
     read_path(x, core, exchange_param(x, "path"));
 }
 
-void v1_files_reply_changed(struct exchange *x, bool created, const char *path, const char *etag)
-{
-    if (etag && *etag)
-        exchange_add_header(x, "ETag", etag);
-    if (created) {
-        scoped(string) char *url = v1_files_url(x, path);
-        exchange_add_header(x, "Location", url);
-    }
-    exchange_reply_empty(x, created ? 201 : 204);
-}
-
-static void on_folder(void *user, bool created, const struct err *e)
-{
-    struct exchange *x = user;
-    if (e)
-        exchange_fail(x, e);
-    else
-        v1_files_reply_changed(x, created, exchange_param(x, "path"), NULL);
-}
-
-static bool check_no_body(const struct exchange *x, struct err *e)
-{
-    return exchange_body_length(x) == 0 || fail(e, 400, "this request takes no body");
-}
-
-static void make_folder(struct exchange *x, struct core *c)
-{
-    struct err e = {0};
-    struct file_change change = {.what = CHANGE_MAKE_FOLDER, .path = exchange_param(x, "path")};
-    struct sandbox *s = v1_files_sandbox(x, c);
-    if (!s)
-        return;
-    if (!check_no_body(x, &e) || !v1_files_condition(x, &change.condition, &e))
-        exchange_fail(x, &e);
-    else
-        file_change(s, &change, on_folder, x);
-}
-
-static void put(struct exchange *x, void *core)
-{
-    struct err e = {0};
-    bool folder;
-    if (!v1_files_flag(x, "folder", &folder, &e))
-        exchange_fail(x, &e);
-    else if (folder)
-        make_folder(x, core);
-    else
-        v1_files_receive(x, core, false);
-}
-
-static void on_moved(void *user, bool created, const struct err *e)
-{
-    struct exchange *x = user;
-    if (e)
-        exchange_fail(x, e);
-    else
-        v1_files_reply_changed(x, created, exchange_query(x, "move_to"), NULL);
-}
-
-static void move(struct exchange *x, struct core *c, const char *to)
-{
-    struct err e = {0};
-    struct file_change change = {.what = CHANGE_MOVE, .path = exchange_param(x, "path"), .to = to};
-    struct sandbox *s = v1_files_sandbox(x, c);
-    if (!s)
-        return;
-    if (!check_no_body(x, &e) || !v1_files_flag(x, "overwrite", &change.overwrite, &e))
-        exchange_fail(x, &e);
-    else
-        file_change(s, &change, on_moved, x);
-}
-
-static void post(struct exchange *x, void *core)
-{
-    struct err e = {0};
-    bool append;
-    const char *to = exchange_query(x, "move_to");
-    if (!v1_files_flag(x, "append", &append, &e) ||
-        (append == (to != NULL) &&
-         !fail(&e, 400, "either append=1 or move_to=PATH is needed, to say what shall be done")))
-        exchange_fail(x, &e);
-    else if (append)
-        v1_files_receive(x, core, true);
-    else
-        move(x, core, to);
-}
-
-static void on_removed(void *user, bool created, const struct err *e)
-{
-    struct exchange *x = user;
-    (void)created;
-    if (e)
-        exchange_fail(x, e);
-    else
-        exchange_reply_empty(x, 204);
-}
-
-static void remove_path(struct exchange *x, void *core)
-{
-    struct err e = {0};
-    struct file_change change = {.what = CHANGE_REMOVE, .path = exchange_param(x, "path")};
-    struct sandbox *s = v1_files_sandbox(x, core);
-    if (!s)
-        return;
-    if (!v1_files_flag(x, "recursive", &change.recursive, &e) ||
-        !v1_files_condition(x, &change.condition, &e))
-        exchange_fail(x, &e);
-    else
-        file_change(s, &change, on_removed, x);
-}
-
 static const struct route rows[] = {
     {
         .method = GET,
@@ -342,7 +238,7 @@ static const struct route rows[] = {
     {
         .method = PUT,
         .pattern = "/v1/sandboxes/{id}/files/{path*}",
-        .handler = put,
+        .handler = v1_files_put,
         .summary = "Write a file, whole or not at all; ?folder=1: make a folder",
         .errors = {400, 403, 404, 408, 409, 412, 413, 503, 507},
         .error_form = ERRORS_PROBLEM,
@@ -352,17 +248,27 @@ static const struct route rows[] = {
     {
         .method = POST,
         .pattern = "/v1/sandboxes/{id}/files/{path*}",
-        .handler = post,
-        .summary = "?append=1: add to the end of a file; ?move_to=PATH: move or rename",
+        .handler = v1_files_post,
+        .summary =
+            "?append=1: add to the end of a file; ?move_to=PATH, ?copy_to=PATH: move or copy",
         .errors = {400, 403, 404, 408, 409, 412, 413, 503, 507},
         .error_form = ERRORS_PROBLEM,
         .kind = ROUTE_STREAM,
         .doc = &v1_file_post_doc,
     },
     {
+        .method = PATCH,
+        .pattern = "/v1/sandboxes/{id}/files/{path*}",
+        .handler = v1_files_patch,
+        .summary = "Change the permissions of a file or folder",
+        .errors = {400, 403, 404, 412, 413, 503},
+        .error_form = ERRORS_PROBLEM,
+        .doc = &v1_file_patch_doc,
+    },
+    {
         .method = DELETE,
         .pattern = "/v1/sandboxes/{id}/files/{path*}",
-        .handler = remove_path,
+        .handler = v1_files_delete,
         .summary = "Remove a file, or with ?recursive=1 a folder",
         .errors = {400, 403, 404, 409, 412, 503},
         .error_form = ERRORS_PROBLEM,

@@ -20,6 +20,15 @@ char *v1_files_url(const struct exchange *x, const char *path);
 /* 201 with Location, or 204. etag: NULL or "": none. */
 void v1_files_reply_changed(struct exchange *x, bool created, const char *path, const char *etag);
 
+/* "644" or "0755": permissions in octal. 400. */
+bool v1_files_mode(const char *text, int *mode, struct err *e);
+
+/* Handlers of v1_files_change.c. */
+void v1_files_put(struct exchange *x, void *core);
+void v1_files_post(struct exchange *x, void *core);
+void v1_files_patch(struct exchange *x, void *core);
+void v1_files_delete(struct exchange *x, void *core);
+
 /* Writes what the request brings: the whole of a file, or more at its end. */
 void v1_files_receive(struct exchange *x, struct core *c, bool append);
 

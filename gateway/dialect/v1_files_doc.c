@@ -49,7 +49,13 @@ static const struct doc_schema entry_or_folder = {
 #define PAGE                                                                                       \
     INTEGER("limit", "Of a folder: at most so many.", .least = 1, .most = 10000,                   \
             .initial = "1000"),                                                                    \
-        TEXT("after", "Of a folder: what `next` said.")
+        TEXT("after", "Of a folder: what `next` said."),                                           \
+        TEXT("recursive", "Of a folder: all below it, what is in a folder behind it.",             \
+             .words = FLAG),                                                                       \
+        TEXT("glob",                                                                               \
+             "Of what is below a folder, what this pattern matches: `*`, `?` and `[a-z]` in a "    \
+             "name, `**` for any number of folders.",                                              \
+             .example = "\"**/*.csv\"")
 #define CONDITIONS                                                                                 \
     TEXT("If-None-Match", "`*`: only if nothing is there.", .words = "*"),                         \
         TEXT("If-Match", "Only if this version is there: an ETag.")
@@ -101,21 +107,40 @@ const struct doc v1_file_put_doc = {
 
 const struct doc v1_file_post_doc = {
     .tag = "Files",
-    .about = "One of both is needed. An append of up to 1 MiB is one write, not mixed with those "
+    .about = "One of `append`, `move_to` and `copy_to` is needed. An append of up to 1 MiB is one "
+             "write, not mixed with those "
              "of others.",
     .path = at_path,
     .query = FIELDS(TEXT("append", "Add the body to the end of a file.", .words = FLAG),
                     TEXT("mode", "Of a new file: permissions in octal.", .pattern = "^[0-7]{1,3}$"),
                     TEXT("move_to", "Where it shall be, below the workspace; without a body."),
+                    TEXT("copy_to", "Where a copy shall be, of a folder with all in it; without a "
+                                    "body."),
                     TEXT("overwrite", "Replace what is there.", .words = FLAG)),
     .headers = FIELDS(CONDITIONS),
     .body_type = "application/octet-stream",
     .replies = {REPLY(201, "It is new.", .headers = v1_location),
                 REPLY(204, "Something was there, and has grown or was replaced.")},
-    .errors = {{409, "Something is where it shall be moved to, and `overwrite` was not asked "
+    .errors = {{409, "Something is where it shall be, and `overwrite` was not asked "
                      "for."},
                {413, "Longer than `--file-limit`."},
                {507, "The sandbox's `workspace_bytes` or `workspace_inodes`."}},
+};
+
+static const struct doc_schema change = {
+    .name = "FileChange",
+    .fields = FIELDS(
+        TEXT("mode", "Permissions in octal: `755`.", .pattern = "^[0-7]{1,4}$", .must = true)),
+};
+
+const struct doc v1_file_patch_doc = {
+    .tag = "Files",
+    .about = "A link is followed where it stays in the workspace.",
+    .path = at_path,
+    .headers = FIELDS(CONDITIONS),
+    .body = &change,
+    .body_must = true,
+    .replies = {REPLY(204, "It has them.")},
 };
 
 const struct doc v1_file_delete_doc = {

@@ -91,20 +91,6 @@ static void on_opened(void *user, struct file_upload *u, const struct err *e)
         exchange_receive(p->x, &p->piece, on_piece, p);
 }
 
-/* "644" or "0755": permissions in octal. */
-static bool read_mode(const struct exchange *x, int *mode, struct err *e)
-{
-    const char *text = exchange_query(x, "mode");
-    *mode = -1;
-    if (!text)
-        return true;
-    size_t len = strlen(text);
-    if (len < 1 || len > 4 || strspn(text, "01234567") != len || strtol(text, NULL, 8) > 0777)
-        return fail(e, 400, "mode: must be permissions in octal (0 to 777)");
-    *mode = (int)strtol(text, NULL, 8);
-    return true;
-}
-
 void v1_files_receive(struct exchange *x, struct core *c, bool append)
 {
     struct err e = {0};
@@ -113,7 +99,10 @@ void v1_files_receive(struct exchange *x, struct core *c, bool append)
     struct sandbox *s = v1_files_sandbox(x, c);
     if (!s)
         return;
-    if (!read_mode(x, &plan.mode, &e) || !v1_files_condition(x, &plan.condition, &e) ||
+    const char *mode = exchange_query(x, "mode");
+    plan.mode = -1;
+    if ((mode && !v1_files_mode(mode, &plan.mode, &e)) ||
+        !v1_files_condition(x, &plan.condition, &e) ||
         !check_length(exchange_body_length(x), limit, &e)) {
         exchange_fail(x, &e);
         return;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gateway/files/path.h"
+#include "protocol/ids.h"
 #include "protocol/memory.h"
 
 bool change_make_folder(int root, const char *path, bool absent, size_t *made, struct err *e)
@@ -39,13 +40,6 @@ static int rename_new(int from_dir, const char *from, int to_dir, const char *to
     return errno == ENOENT ? renameat(from_dir, from, to_dir, to) : -1;
 }
 
-/* A folder cannot be moved into itself: the system says EINVAL. */
-static bool is_below(const char *path, const char *folder)
-{
-    size_t len = strlen(folder);
-    return strncmp(path, folder, len) == 0 && path[len] == '/';
-}
-
 static bool fail_move(const char *from, const char *to, struct err *e)
 {
     if (errno == EEXIST || errno == ENOTEMPTY)
@@ -66,7 +60,7 @@ bool change_move(int root, const char *from, const char *to, bool overwrite, boo
     *made = 0;
     if (!*from || !*to)
         return fail(e, 409, "the workspace itself stays where it is");
-    if (is_below(to, from))
+    if (path_is_below(to, from)) /* the system says EINVAL */
         return fail(e, 409, "%.150s: cannot be moved into itself", from);
     int from_dir = path_open_parent(root, from, false, &from_name, NULL, e);
     if (from_dir < 0)
@@ -88,6 +82,46 @@ bool change_move(int root, const char *from, const char *to, bool overwrite, boo
         close(to_dir);
     close(from_dir);
     return moved;
+}
+
+bool change_make_link(int root, const char *path, const char *target, bool overwrite, struct err *e)
+{
+    char id[UUID_TEXT], beside[UUID_TEXT + 16];
+    const char *name;
+    struct stat st;
+    int dir = path_open_parent(root, path, true, &name, NULL, e);
+    if (dir < 0)
+        return false;
+    uuid_make(id);
+    snprintf(beside, sizeof beside, PATH_BESIDE "%s", id);
+    bool there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0, made = false;
+    if (there && (!overwrite || S_ISDIR(st.st_mode)))
+        fail(e, 409, "%.200s: something is there already", path);
+    else if (symlinkat(target, dir, beside) != 0)
+        path_fail(e, path);
+    else if (!(made = (overwrite ? renameat(dir, beside, dir, name)
+                                 : rename_new(dir, beside, dir, name)) == 0)) {
+        path_fail(e, path);
+        unlinkat(dir, beside, 0);
+    }
+    close(dir);
+    return made;
+}
+
+bool change_mode(int root, const char *path, mode_t mode, const struct condition *condition,
+                 struct err *e)
+{
+    struct stat st;
+    char self[64];
+    int fd = path_open(root, path, true, e);
+    if (fd < 0)
+        return false;
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    bool ok = fstat(fd, &st) == 0 || path_fail(e, path);
+    ok = ok && (!condition || condition_holds(condition, &st, e));
+    ok = ok && (chmod(self, mode) == 0 || path_fail(e, path));
+    close(fd);
+    return ok;
 }
 
 /* Of a folder, what could not be removed first. */

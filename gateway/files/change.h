@@ -19,6 +19,16 @@ bool change_make_folder(int root, const char *path, bool absent, size_t *made, s
 bool change_move(int root, const char *from, const char *to, bool overwrite, bool *replaced,
                  size_t *made, struct err *e);
 
+/* A link with this text, whole at once; folders on the way are made. overwrite: what is there, but
+ * for a folder. 403, 409, 507. */
+bool change_make_link(int root, const char *path, const char *target, bool overwrite,
+                      struct err *e);
+
+/* The permissions of a file or folder, also of what a link leads to. condition may be NULL. 403,
+ * 404, 412. */
+bool change_mode(int root, const char *path, mode_t mode, const struct condition *condition,
+                 struct err *e);
+
 /* Removes a file, or a link itself; a folder with all that is in it, if recursive. The condition is
  * that of a file. 403 it may not be removed, or not all that is in it: the rest is gone then; 404,
  * 409 a folder and not recursive, the workspace, or folders deeper than REMOVE_DEPTH_MOST; 412. */

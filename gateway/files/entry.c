@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/files/names.h"
 #include "gateway/files/path.h"
 #include "protocol/memory.h"
 
@@ -66,64 +67,34 @@ bool entry_read(int fd, const char *name, struct entry *out, struct err *e)
     return true;
 }
 
+void entry_fill(struct entry *out, int dir, const char *name, const char *path,
+                const struct stat *st)
+{
+    *out = (struct entry){.name = xstrdup(path), .kind = ENTRY_OTHER};
+    if (st)
+        fill(out, st, dir, name);
+}
+
 void listing_free(struct listing *l)
 {
     for (size_t i = 0; i < l->count; i++)
         entry_free(&l->entries[i]);
     free(l->entries);
+    free(l->next);
     *l = (struct listing){0};
 }
 
-static int by_name(const void *a, const void *b)
+/* One that has gone meanwhile is left out. */
+static void look_up(int dir, const struct names *n, struct listing *out)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The smallest names so far: twice as many as are wanted at most. */
-struct names {
-    char **name;
-    size_t count, wanted;
-};
-
-static void keep_smallest(struct names *n)
-{
-    qsort(n->name, n->count, sizeof *n->name, by_name);
-    while (n->count > n->wanted)
-        free(n->name[--n->count]);
-}
-
-static bool read_names(DIR *handle, const char *after, struct names *n)
-{
-    struct dirent *entry;
-    while ((errno = 0, entry = readdir(handle))) {
-        const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, after) <= 0)
-            continue;
-        n->name[n->count++] = xstrdup(name);
-        if (n->count == 2 * n->wanted)
-            keep_smallest(n);
-    }
-    bool read = errno == 0;
-    keep_smallest(n);
-    return read;
-}
-
-/* Takes the names over into out. One that has gone meanwhile is left out. */
-static void look_up(int dir, struct names *n, size_t limit, struct listing *out)
-{
-    out->more = n->count > limit;
-    out->entries = xcalloc(limit, sizeof *out->entries);
+    out->entries = xcalloc(n->count + 1, sizeof *out->entries);
+    out->next = n->more ? xstrdup(n->name[n->count - 1]) : NULL;
     for (size_t i = 0; i < n->count; i++) {
         struct stat st;
-        int status = i < limit ? fstatat(dir, n->name[i], &st, AT_SYMLINK_NOFOLLOW) : -1;
-        if (i >= limit || (status < 0 && errno == ENOENT)) {
-            free(n->name[i]);
-            continue;
-        }
-        struct entry *entry = &out->entries[out->count++];
-        *entry = (struct entry){.name = n->name[i], .kind = ENTRY_OTHER};
-        if (status == 0)
-            fill(entry, &st, dir, entry->name);
+        bool known = fstatat(dir, n->name[i], &st, AT_SYMLINK_NOFOLLOW) == 0;
+        if (known || errno != ENOENT)
+            entry_fill(&out->entries[out->count++], dir, n->name[i], n->name[i],
+                       known ? &st : NULL);
     }
 }
 
@@ -131,6 +102,7 @@ bool listing_read(int fd, const char *after, size_t limit, struct listing *out, 
 {
     int dir = path_reopen(fd, O_RDONLY | O_DIRECTORY); /* as "." of it would be a look-up in it */
     DIR *handle = dir < 0 ? NULL : fdopendir(dir);
+    struct names names;
     *out = (struct listing){0};
     if (!handle) {
         path_fail(e, "");
@@ -138,15 +110,12 @@ bool listing_read(int fd, const char *after, size_t limit, struct listing *out, 
             close(dir);
         return false;
     }
-    struct names n = {.wanted = limit + 1};
-    n.name = xcalloc(2 * n.wanted, sizeof *n.name);
-    bool read = read_names(handle, after, &n);
-    if (!read)
+    bool read = names_read(handle, after, limit, &names);
+    if (read)
+        look_up(dirfd(handle), &names, out);
+    else
         path_fail(e, "");
-    look_up(dirfd(handle), &n, limit, out);
-    if (!read)
-        listing_free(out);
-    free(n.name);
+    names_free(&names);
     closedir(handle);
     return read;
 }

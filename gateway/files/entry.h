@@ -16,7 +16,8 @@
 enum entry_kind { ENTRY_FILE, ENTRY_FOLDER, ENTRY_SYMLINK, ENTRY_OTHER };
 
 struct entry {
-    char *name; /* owned; any bytes but NUL and "/"; "" for the workspace */
+    char *name; /* owned; any bytes but NUL; of a folder's list its name, of a tree's its path below
+                   it; "" for the workspace */
     enum entry_kind kind;
     bool known; /* the rest is: a folder may let its names be read and nothing else */
     int64_t size_bytes;
@@ -35,10 +36,14 @@ bool entry_read(int fd, const char *name, struct entry *out, struct err *e);
  * modification. */
 void entry_etag(const struct stat *st, char out[ETAG_TEXT]);
 
+/* `path` in dir; st: NULL when nothing but its names may be read. */
+void entry_fill(struct entry *out, int dir, const char *name, const char *path,
+                const struct stat *st);
+
 struct listing {
     struct entry *entries; /* by name, as bytes; owned */
     size_t count;
-    bool more; /* there are names after the last */
+    char *next; /* where to go on behind; owned; NULL: that was all */
 };
 
 void listing_free(struct listing *l); /* what it owns */

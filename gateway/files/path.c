@@ -44,6 +44,12 @@ char *path_clean(const char *text, struct err *e)
     return xstrdup(buffer_text(&out));
 }
 
+bool path_is_below(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    return strncmp(path, folder, len) == 0 && path[len] == '/';
+}
+
 int path_root(const char *folder, struct err *e)
 {
     int fd = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -14,11 +14,15 @@
 #include "protocol/err.h"
 
 #define PATH_WORKSPACE "/workspace" /* what the folder is called inside */
+#define PATH_BESIDE    ".warmcell-" /* begins the name of what is not in its place yet */
 #define PATH_MODE      0755         /* of folders that are made on the way */
 
 /* The path without needless slashes; "" is the workspace itself. Given; NULL: 400, a name in it is
  * "." or "..", or it is too long. */
 char *path_clean(const char *text, struct err *e);
+
+/* path lies somewhere in folder; both clean. */
+bool path_is_below(const char *path, const char *folder);
 
 /* The folder itself, O_PATH. -1: 404. */
 int path_root(const char *folder, struct err *e);

@@ -13,6 +13,7 @@
 #include "gateway/files/path.h"
 #include "protocol/ids.h"
 
+#define COPY_PIECE   (64 * 1024)
 #define APPEND_TRIES 8 /* what is there comes and goes while we look */
 
 struct upload {
@@ -64,7 +65,7 @@ static bool open_beside(struct upload *u)
 {
     char id[UUID_TEXT];
     uuid_make(id);
-    snprintf(u->beside, sizeof u->beside, ".warmcell-%s", id);
+    snprintf(u->beside, sizeof u->beside, PATH_BESIDE "%s", id);
     u->fd = openat(u->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
     if (u->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
         return u->fd >= 0;
@@ -169,6 +170,21 @@ bool upload_write(struct upload *u, struct bytes data, struct err *e)
     return true;
 }
 
+bool upload_copy(struct upload *u, int from_fd, int64_t most, int64_t *put, struct err *e)
+{
+    char piece[COPY_PIECE];
+    ssize_t got = copy_file_range(from_fd, NULL, u->fd, NULL, (size_t)most, 0);
+    if (got < 0 && errno != ENOSPC && errno != EDQUOT) { /* not between these two */
+        size_t want = most < COPY_PIECE ? (size_t)most : COPY_PIECE;
+        while ((got = read(from_fd, piece, want)) < 0 && errno == EINTR)
+            continue;
+        if (got > 0 && !upload_write(u, (struct bytes){piece, (size_t)got}, e))
+            return false;
+    }
+    *put = got;
+    return got >= 0 || path_fail(e, u->plan->path);
+}
+
 /* Gives the file a name; false with EEXIST where there is one. */
 static bool link_to(const struct upload *u, const char *name)
 {
@@ -184,7 +200,8 @@ static bool replace(struct upload *u, const struct stat *there)
     mode_t mode = u->plan->mode >= 0                 ? (mode_t)u->plan->mode
                   : there && S_ISREG(there->st_mode) ? there->st_mode & 0777
                                                      : UPLOAD_MODE;
-    if (fchmod(u->fd, mode) < 0)
+    const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, u->plan->modified};
+    if (fchmod(u->fd, mode) < 0 || (u->plan->dated && futimens(u->fd, times) < 0))
         return false;
     if (!there && link_to(u, u->name)) {
         u->created = true;

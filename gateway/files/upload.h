@@ -18,6 +18,8 @@ struct upload_plan {
     bool append; /* to the file that a link at path leads to, too; made if it is not there */
     int mode;    /* permissions; -1: those of what is replaced, else UPLOAD_MODE */
     struct condition condition;
+    bool dated; /* modified is what it shall say */
+    struct timespec modified;
 };
 void upload_plan_free(struct upload_plan *plan); /* what it owns */
 
@@ -30,6 +32,10 @@ struct upload *upload_open(int root, const struct upload_plan *plan, size_t *mad
 /* One write where the system takes it in one: what is appended at a time is not mixed with what
  * others append. 413, 507. */
 bool upload_write(struct upload *u, struct bytes data, struct err *e);
+
+/* The next bytes of another file, inside the system where that is possible. *put: how many, 0 at
+ * its end. 403, 413, 507. */
+bool upload_copy(struct upload *u, int from_fd, int64_t most, int64_t *put, struct err *e);
 
 struct upload_result {
     bool created; /* nothing was there before */

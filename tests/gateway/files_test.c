@@ -3,6 +3,7 @@
 
 #include "gateway/files/condition.h"
 #include "gateway/files/entry.h"
+#include "gateway/files/glob.h"
 #include "gateway/files/path.h"
 
 static const struct stat file = {
@@ -104,13 +105,90 @@ static void long_paths(void **state)
     }
 }
 
+static void globs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *path;
+        bool matches, below;
+    } cases[] = {
+        {"*", "a", true, false},
+        {"*", "a/b", false, false},
+        {"a*c", "abcbc", true, false},
+        {"a*c", "abcbd", false, false},
+        {"*a*b*", "xxaxxbxx", true, false},
+        {"?", "\xc3\xa9", true, false},
+        {"??", "\xc3\xa9", false, false},
+        {"?", "\xff", true, false},
+        {"[\xc3\xa0-\xc3\xaf]", "\xc3\xa9", true, false},
+        {"[!a]", "b", true, false},
+        {"[!a]", "a", false, false},
+        {"[]]", "]", true, false},
+        {"[a-]", "-", true, false},
+        {"[\\]]", "]", true, false},
+        {"\\*", "*", true, false},
+        {"\\*", "a", false, false},
+        {"*", ".a", false, false},
+        {".*", ".a", true, false},
+        {"[.]a", ".a", false, false},
+        {"**", "a", true, true},
+        {"**", ".a", false, false},
+        {"**/x", "x", true, true},
+        {"**/x", "a/b/x", true, true},
+        {"**/x", "a/b", false, true},
+        {"a/**/x", "b", false, false},
+        {"a/**/x", "a", false, true},
+        {"a/**/x/**/y", "a/x/b/x/y", true, true},
+        {"src/*.c", "src", false, true},
+        {"src/*.c", "other", false, false},
+        {"/a//b/", "a/b", true, false},
+        {"a", "", false, true},
+    };
+    for (size_t i = 0; i < countof(cases); i++) {
+        struct err e = {0};
+        struct glob *g = glob_new(cases[i].pattern, &e);
+        assert_non_null(g);
+        struct glob_answer answer = glob_look(g, cases[i].path);
+        if (answer.matches != cases[i].matches || answer.below != cases[i].below)
+            stop_test("case %zu: %d %d", i, answer.matches, answer.below);
+        glob_free(g);
+    }
+}
+
+static void globs_that_are_none(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"", "/", "..", "a/./b", "[", "a[b", "[]", "[!]", "[a\\]"};
+    for (size_t i = 0; i < countof(cases); i++) {
+        struct err e = {0};
+        assert_null(glob_new(cases[i], &e));
+        assert_int_equal(e.status, 400);
+    }
+}
+
+/* A pattern that makes a matcher that tries everything try for years. */
+static void globs_end_soon(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    char name[256];
+    memset(name, 'a', 255);
+    name[255] = '\0';
+    struct glob *g = glob_new("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", &e);
+    assert_false(glob_look(g, name).matches);
+    glob_free(g);
+    g = glob_new("**/a/**/a/**/a/**/a/**/a/**/a/**/a/**/a/**/a/**/a/**/a/**/b", &e);
+    assert_false(glob_look(g, "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/c").matches);
+    glob_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tags),
-        cmocka_unit_test(conditions),
-        cmocka_unit_test(paths),
-        cmocka_unit_test(long_paths),
+        cmocka_unit_test(tags),           cmocka_unit_test(conditions),
+        cmocka_unit_test(paths),          cmocka_unit_test(long_paths),
+        cmocka_unit_test(globs),          cmocka_unit_test(globs_that_are_none),
+        cmocka_unit_test(globs_end_soon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
