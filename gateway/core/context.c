@@ -94,6 +94,14 @@ struct kernel *contexts_find(const struct sandbox *s, const char *id, struct err
     return NULL;
 }
 
+struct kernel *contexts_named(const struct sandbox *s, const char *name)
+{
+    for (struct kernel *k = s->kernel; k; k = k->sibling)
+        if (visible(k) && (!name || strcmp(k->id, name) == 0 || strcmp(context_name(k), name) == 0))
+            return k;
+    return NULL;
+}
+
 void contexts_each(const struct sandbox *s, void (*each)(void *user, struct kernel *k), void *user)
 {
     for (struct kernel *k = s->kernel; k; k = k->sibling)

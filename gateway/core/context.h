@@ -23,6 +23,8 @@ void contexts_create(struct sandbox *s, const struct context_request *request,
 
 /* NULL with e 404. Those that are being made or deleted are not found. */
 struct kernel *contexts_find(const struct sandbox *s, const char *id, struct err *e);
+/* By id or name; NULL: the first one. NULL: there is none, or none that is found. */
+struct kernel *contexts_named(const struct sandbox *s, const char *name);
 /* In the order in which they were made. */
 void contexts_each(const struct sandbox *s, void (*each)(void *user, struct kernel *k), void *user);
 

@@ -139,25 +139,9 @@ static bool check_request(const struct execution_request *r, struct err *e)
     return check_env(r->env, e) && check_labels(r->labels, e);
 }
 
-struct context_search {
-    const char *name;
-    struct kernel *found;
-};
-
-static void match_context(void *user, struct kernel *k)
-{
-    struct context_search *search = user;
-    bool wanted = !search->name || strcmp(kernel_id(k), search->name) == 0 ||
-                  strcmp(context_name(k), search->name) == 0;
-    if (!search->found && wanted)
-        search->found = k;
-}
-
 static struct kernel *find_context(const struct sandbox *s, const char *name, struct err *e)
 {
-    struct context_search search = {name, NULL};
-    contexts_each(s, match_context, &search);
-    struct kernel *k = search.found;
+    struct kernel *k = contexts_named(s, name);
     if (!k) {
         fail(e, name ? 404 : 409, "the sandbox has no context%s%.100s", name ? " " : "",
              name ? name : "");
@@ -416,7 +400,7 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
 
 static bool is_reached(const struct execution *x, enum execution_point point)
 {
-    return x->problem.status || (point == EXECUTION_STORED ? x->stored : x->settled);
+    return x->problem.status || (point == EXECUTION_ENDED ? x->settled : x->stored);
 }
 
 void execution_await(struct execution *x, enum execution_point point,
@@ -434,6 +418,11 @@ void execution_await(struct execution *x, enum execution_point point,
     while (*end)
         end = &(*end)->next;
     *end = waiter;
+}
+
+void execution_hurry(struct execution *x)
+{
+    execution_store(x);
 }
 
 void execution_tell(struct execution *x)

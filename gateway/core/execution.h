@@ -46,13 +46,17 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
                        void *user);
 
 enum execution_point {
-    EXECUTION_STORED, /* its row is committed */
-    EXECUTION_ENDED,  /* its end is committed */
+    EXECUTION_STORED,      /* its row is committed, which is begun at once */
+    EXECUTION_STORED_SOON, /* the same within milliseconds, or with its end when that is earlier */
+    EXECUTION_ENDED,       /* its end is committed */
 };
 
 /* done is called once, at once or later: e: NULL, or 503: the database, or the gateway ends. */
 void execution_await(struct execution *x, enum execution_point point,
                      void (*done)(void *user, const struct err *e), void *user);
+
+/* Begins at once what is begun within milliseconds anyway. */
+void execution_hurry(struct execution *x);
 
 /* done is called once, at once or later, with x borrowed for the call, or NULL: 404; 503. */
 void executions_find(struct sandbox *s, const char *id,

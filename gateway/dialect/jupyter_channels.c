@@ -137,7 +137,8 @@ static void on_closed(void *user)
     free(client);
 }
 
-static const struct websocket_events socket_events = {on_message, on_drain, on_closed, on_sending};
+static const struct websocket_events socket_events = {on_message, on_drain, on_closed, on_sending,
+                                                      NULL};
 
 /* A client that comes to a dead kernel is told so at once. */
 static void tell_dead(struct client *client, const struct kernel *k)

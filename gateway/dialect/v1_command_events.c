@@ -32,8 +32,7 @@ struct event_reader {
 
 /* --- one event */
 
-static void add_output(struct buffer *out, const struct record *record, struct bytes text,
-                       uint64_t offset, bool base64)
+static void add_output(struct buffer *out, struct bytes text, uint64_t offset, bool base64)
 {
     buffer_printf(out, ",\"offset\":%" PRIu64 ",\"bytes\":%zu,", offset, text.len);
     if (!base64 && utf8_valid(text)) {
@@ -44,7 +43,6 @@ static void add_output(struct buffer *out, const struct record *record, struct b
         v1_base64(out, text);
         buffer_add_text(out, "\"");
     }
-    (void)record;
 }
 
 static void add_end(struct buffer *out, const struct command_run *r)
@@ -55,25 +53,34 @@ static void add_end(struct buffer *out, const struct command_run *r)
     buffer_add(out, text + 1, strlen(text) - 2);
 }
 
+static const char *const kinds[] = {[RECORD_STARTED] = "started",
+                                    [RECORD_STDOUT] = "stdout",
+                                    [RECORD_STDERR] = "stderr",
+                                    [RECORD_ENDED] = "end"};
+
+void v1_command_event_write(struct buffer *out, const struct command_run *r,
+                            const struct record *record, struct bytes text, uint64_t offset,
+                            bool base64)
+{
+    char time[TIME_TEXT];
+    time_text((struct timespec){record->time_us / 1000000, record->time_us % 1000000 * 1000}, time);
+    buffer_printf(out, "{\"number\":%" PRIu64 ",\"kind\":\"%s\",\"time\":\"%s\"", record->number,
+                  kinds[record->kind], time);
+    if (record->kind == RECORD_ENDED)
+        add_end(out, r);
+    else if (record->kind != RECORD_STARTED)
+        add_output(out, text, offset, base64);
+    buffer_add_text(out, "}");
+}
+
 static void add_event(struct buffer *out, const struct event_reader *reader,
                       const struct record *record, struct bytes text, uint64_t offset)
 {
-    static const char *const kinds[] = {[RECORD_STARTED] = "started",
-                                        [RECORD_STDOUT] = "stdout",
-                                        [RECORD_STDERR] = "stderr",
-                                        [RECORD_ENDED] = "end"};
-    const char *kind = kinds[record->kind];
-    char time[TIME_TEXT];
-    time_text((struct timespec){record->time_us / 1000000, record->time_us % 1000000 * 1000}, time);
     if (reader->form == STREAM_EVENTS)
-        buffer_printf(out, "id: %" PRIu64 "\nevent: %s\ndata: ", record->number, kind);
-    buffer_printf(out, "{\"number\":%" PRIu64 ",\"kind\":\"%s\",\"time\":\"%s\"", record->number,
-                  kind, time);
-    if (record->kind == RECORD_ENDED)
-        add_end(out, reader->run);
-    else if (record->kind != RECORD_STARTED)
-        add_output(out, record, text, offset, reader->base64);
-    buffer_add_text(out, reader->form == STREAM_EVENTS ? "}\n\n" : "}\n");
+        buffer_printf(out, "id: %" PRIu64 "\nevent: %s\ndata: ", record->number,
+                      kinds[record->kind]);
+    v1_command_event_write(out, reader->run, record, text, offset, reader->base64);
+    buffer_add_text(out, reader->form == STREAM_EVENTS ? "\n\n" : "\n");
 }
 
 /* --- the stream */

@@ -299,8 +299,7 @@ static void on_started(void *user, struct command_run *r, const struct err *e)
     free(w);
 }
 
-/* A string, or {"base64": "…"}. */
-static bool read_input(json_t *value, struct buffer *out, struct err *e)
+bool v1_command_input_read(json_t *value, struct buffer *out, struct err *e)
 {
     struct base64 state = {0};
     json_t *coded = json_object_get(value, "base64");
@@ -315,8 +314,8 @@ static bool read_input(json_t *value, struct buffer *out, struct err *e)
     return true;
 }
 
-static bool read_request(json_t *body, struct command_request *q, struct buffer *input,
-                         bool *base64, struct err *e)
+bool v1_command_request_read(json_t *body, struct command_request *q, struct buffer *input,
+                             bool *base64, struct err *e)
 {
     const char *encoding = NULL;
     json_t *argv = json_object_get(body, "argv"), *given = json_object_get(body, "stdin");
@@ -332,7 +331,7 @@ static bool read_request(json_t *body, struct command_request *q, struct buffer 
     q->has_input = given && !json_is_null(given);
     q->stdin_open = q->background && !q->has_input;
     if (!field_bool(body, "stdin_open", OPTIONAL, &q->stdin_open, e) ||
-        (q->has_input && !read_input(given, input, e)))
+        (q->has_input && !v1_command_input_read(given, input, e)))
         return false;
     q->input = buffer_view(input);
     return true;
@@ -349,7 +348,7 @@ static void create(struct exchange *x, void *core)
     if (!s)
         return;
     scoped(json) json_t *body = json_parse_object(exchange_body(x), "body", BODY_LIMIT_BYTES, &e);
-    if (!body || !read_request(body, &request, &input, &base64, &e)) {
+    if (!body || !v1_command_request_read(body, &request, &input, &base64, &e)) {
         exchange_fail(x, &e);
         return;
     }
@@ -417,8 +416,7 @@ static void feed(struct exchange *x, void *core)
         command_run_feed(r, body, eof && *eof == '1', on_done, x);
 }
 
-/* "SIGTERM", "TERM", or its number. */
-static bool read_signal(json_t *body, int *number, struct err *e)
+bool v1_command_signal_read(json_t *body, int *number, struct err *e)
 {
     json_t *value = json_object_get(body, "signal");
     const char *name = json_string_value(value);
@@ -440,7 +438,7 @@ static void send_signal(struct exchange *x, void *core)
     scoped(json) json_t *body = r ? v1_body(x) : NULL;
     if (!body)
         return;
-    if (read_signal(body, &number, &e))
+    if (v1_command_signal_read(body, &number, &e))
         command_run_signal(r, number, on_done, x);
     else
         exchange_fail(x, &e);

@@ -14,6 +14,20 @@ struct command_run *v1_command_find(struct exchange *x, struct core *core);
 bool v1_command_encoding(const char *text, bool *base64, struct err *e);
 void v1_base64(struct buffer *out, struct bytes data); /* appends */
 
+/* The body of POST …/commands: fills in what it says, and input, which the request borrows from.
+ * 400. */
+bool v1_command_request_read(json_t *body, struct command_request *out, struct buffer *input,
+                             bool *base64, struct err *e);
+/* A string, or {"base64": "…"}, appended. 400. */
+bool v1_command_input_read(json_t *value, struct buffer *out, struct err *e);
+/* {"signal": "SIGTERM"}, "TERM" or its number. 400. */
+bool v1_command_signal_read(json_t *body, int *number, struct err *e);
+
+/* One event as a JSON object. offset: of text in its stream. */
+void v1_command_event_write(struct buffer *out, const struct command_run *r,
+                            const struct record *record, struct bytes text, uint64_t offset,
+                            bool base64);
+
 /* status, exit_code, signal, reason, bytes, started, ended, run_ms: of the model and of the event
  * of its end. Given. */
 json_t *v1_command_outcome(const struct command_run *r);

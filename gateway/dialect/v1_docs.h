@@ -38,6 +38,8 @@ extern const struct doc v1_commands_list_doc, v1_commands_create_doc, v1_command
 extern const struct doc v1_files_list_doc, v1_file_show_doc, v1_file_put_doc, v1_file_post_doc,
     v1_file_patch_doc, v1_file_delete_doc;
 
+extern const struct doc v1_stream_doc;
+
 extern const struct doc v1_artifacts_list_doc, v1_artifact_show_doc, v1_artifact_content_doc;
 
 #endif

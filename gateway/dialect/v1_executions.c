@@ -105,9 +105,8 @@ static void on_created(void *user, struct execution *execution, const struct err
 }
 
 /* W3C: 55 characters in the only version there is; anything else is not carried on. */
-static const char *traceparent_of(const struct exchange *x)
+const char *v1_traceparent(const char *text)
 {
-    const char *text = exchange_header(x, "traceparent");
     return text && strlen(text) == 55 && strspn(text, "0123456789abcdef-") == 55 ? text : NULL;
 }
 
@@ -116,7 +115,8 @@ void v1_execution_request_begin(const struct exchange *x, struct execution_reque
     *out = (struct execution_request){.store_history = true,
                                       .key = exchange_header(x, "idempotency-key"),
                                       .body = exchange_body(x),
-                                      .traceparent = traceparent_of(x)};
+                                      .traceparent =
+                                          v1_traceparent(exchange_header(x, "traceparent"))};
 }
 
 bool v1_execution_request_read(json_t *body, struct execution_request *r, bool *detach,

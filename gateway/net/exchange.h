@@ -65,6 +65,8 @@ void exchange_reply_empty(struct exchange *x, int status);
 /* In the form of the route: {"message", "reason"} under /api, application/problem+json under /v1.
  * 429 and 503 carry Retry-After. */
 void exchange_fail(struct exchange *x, const struct err *e);
+/* Appends the object of a application/problem+json reply: {"type", "title", "status", "detail"}. */
+void exchange_problem(struct buffer *out, const struct err *e);
 /* Instead of a reply for now: run is called in the next turn of the loop, unless x was replied to
  * until then; also when the client has gone. Only before a reply has begun. */
 void exchange_later(struct exchange *x, void (*run)(void *user), void *user);

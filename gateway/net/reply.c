@@ -206,21 +206,26 @@ static void add_error_headers(struct exchange *x, int status)
     add_api_headers(x);
 }
 
+void exchange_problem(struct buffer *out, const struct err *e)
+{
+    buffer_printf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+                  reply_reason(e->status), e->status);
+    json_quote(out, bytes_of(e->text));
+    buffer_add_text(out, "}");
+}
+
 void exchange_fail(struct exchange *x, const struct err *e)
 {
     assert(e->status >= 400 && e->status < 600);
     scoped(buffer) struct buffer text = {0};
     bool problem = x->error_form == ERRORS_PROBLEM;
     if (problem) {
-        buffer_printf(&text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-                      reply_reason(e->status), e->status);
-        json_quote(&text, bytes_of(e->text));
+        exchange_problem(&text, e);
     } else {
         buffer_add_text(&text, "{\"message\":");
         json_quote(&text, bytes_of(e->text));
-        buffer_printf(&text, ",\"reason\":\"%s\"", reply_reason(e->status));
+        buffer_printf(&text, ",\"reason\":\"%s\"}", reply_reason(e->status));
     }
-    buffer_add_text(&text, "}");
     add_error_headers(x, e->status);
     exchange_reply(x, e->status, problem ? "application/problem+json" : "application/json",
                    buffer_view(&text));

@@ -46,6 +46,7 @@ extern const struct route_table jupyter_routes;    /* dialect/jupyter*.c */
 extern const struct route_table v1_routes;         /* dialect/v1*.c */
 extern const struct route_table v1_file_routes;    /* dialect/v1_files.c */
 extern const struct route_table v1_command_routes; /* dialect/v1_commands.c */
+extern const struct route_table v1_stream_routes;  /* dialect/v1_stream.c */
 extern const struct route_table v1_token_routes;   /* dialect/v1_tokens.c */
 extern const struct route_table docs_routes;       /* dialect/docs.c */
 

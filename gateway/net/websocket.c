@@ -56,6 +56,7 @@ struct websocket {
     size_t queued_bytes;
     size_t control_bytes;  /* of them, pongs and the like */
     struct buffer control; /* what wslay is writing */
+    bool turn_wanted;      /* on_turn is owed */
     bool owner_waits;      /* websocket_send returned false: on_drain is owed */
     enum closing closing;
     bool answered;        /* our close frame, by the peer's */
@@ -289,6 +290,11 @@ void websocket_flush(struct websocket *w)
     if (!w->stream) {
         websocket_abort(w);
         return;
+    }
+    if (w->turn_wanted) {
+        w->turn_wanted = false;
+        if (!w->owner_told && w->closing == CLOSING_NO)
+            w->events.on_turn(w->user);
     }
     write_queue(w);
     if (w->closing == CLOSING_STREAM)
@@ -538,6 +544,17 @@ bool websocket_send(struct websocket *w, struct shared *data, struct bytes part,
         return true;
     w->owner_waits = true;
     return false;
+}
+
+void websocket_later(struct websocket *w)
+{
+    w->turn_wanted = true;
+    schedule(w);
+}
+
+int64_t websocket_message_limit(const struct websocket *w)
+{
+    return w->server->settings->ws_message_limit_bytes;
 }
 
 void websocket_close(struct websocket *w, int code, const char *reason)

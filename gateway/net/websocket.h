@@ -20,6 +20,9 @@ struct websocket_events {
      * follows. An owner that keeps its place where a kill -9 does not reach can so tell what was
      * sent although on_sent was never reached. */
     void (*on_sending)(void *user, uint64_t cookie);
+    /* May be NULL. Comes once in the next turn of the loop after websocket_later, before what is
+     * queued is written. */
+    void (*on_turn)(void *user);
 };
 
 /* Does the client offer this subprotocol? */
@@ -44,6 +47,11 @@ struct bytes shared_view(const struct shared *s);
  * mark: send no more until on_drain. Each socket has its own queue; none delays another. */
 bool websocket_send(struct websocket *w, struct shared *data, struct bytes part, bool binary,
                     void (*on_sent)(void *user, uint64_t cookie), uint64_t cookie);
+
+/* Asks for on_turn. */
+void websocket_later(struct websocket *w);
+
+int64_t websocket_message_limit(const struct websocket *w); /* bytes of what a client may send */
 
 /* Sends a close frame after what is queued (bounded by a time limit), then closes. Codes: 1000 the
  * kernel was deleted, 1012 restart or drain, 1013 try again later, 1011 a bug. */

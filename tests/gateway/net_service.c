@@ -119,7 +119,7 @@ static void on_closed(void *user)
     free(c);
 }
 
-static const struct websocket_events client_events = {on_message, on_drain, on_closed, NULL};
+static const struct websocket_events client_events = {on_message, on_drain, on_closed, NULL, NULL};
 
 static struct client *client_accept(struct exchange *x, struct place *p)
 {
