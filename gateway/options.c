@@ -116,6 +116,9 @@ static const struct option rows[] = {
 
     {"state-dir", OPTION_TEXT, CORE(state_dir), NULL,
      .help = "the folder for what survives a restart (default: $XDG_STATE_HOME/warmcell)"},
+    {"durability", OPTION_TEXT, CORE(durability), "normal",
+     .help = "what a power cut may take: `normal`, at most the last 100 ms of what was "
+             "acknowledged; `full`, nothing: everything is on the disk before it is acknowledged"},
     {"runtime-dir", OPTION_TEXT, CORE(runtime_dir), NULL,
      .help = "the folder for sockets and connection files (default: $XDG_RUNTIME_DIR/warmcell)"},
     {"python", OPTION_TEXT, CORE(python), NULL,
@@ -320,6 +323,12 @@ static bool settle_base_url(struct settings_net *net, struct err *e)
     return true;
 }
 
+static bool check_durability(const char *word, struct err *e)
+{
+    return strcmp(word, "normal") == 0 || strcmp(word, "full") == 0 ||
+           fail(e, 400, "durability: %.40s is neither normal nor full", word);
+}
+
 static bool settle(struct settings *s, struct err *e)
 {
     if (!s->core.state_dir)
@@ -328,7 +337,8 @@ static bool settle(struct settings *s, struct err *e)
         s->core.runtime_dir = options_runtime_dir();
     if (!s->core.python)
         s->core.python = options_find_python();
-    return settle_base_url(&s->net, e) && settle_token(&s->net, e);
+    return check_durability(s->core.durability, e) && settle_base_url(&s->net, e) &&
+           settle_token(&s->net, e);
 }
 
 bool options_resolve(char *const *args, size_t count, struct settings *out, struct err *e)

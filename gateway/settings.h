@@ -64,6 +64,7 @@ struct settings_net {
 struct settings_core {
     char *state_dir;   /* database, blobs, logs: survives restarts */
     char *runtime_dir; /* sockets and connection files */
+    char *durability;  /* "normal" or "full" */
     char *default_kernel_name;
     char *force_kernel_name;     /* "" for none */
     bool list_kernels;           /* false: GET /api/kernels and /api/sessions answer 403 */

@@ -14,6 +14,7 @@
 #include "gateway/launch/command.h"
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
+#include "gateway/store/store.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
@@ -307,6 +308,16 @@ static bool was_refused(struct command_run *r)
     return true;
 }
 
+/* Its supervisor writes, and leaves the disk to us. */
+static void say_changed(struct command_run *r)
+{
+    struct sync *sync = store_sync(r->core->store);
+    if (r->round == sync_round(sync))
+        return;
+    scoped(string) char *log = xasprintf("%s/log", r->folder);
+    r->round = sync_path(sync, log);
+}
+
 static void look(struct command_run *r)
 {
     struct err e;
@@ -324,6 +335,8 @@ static void look(struct command_run *r)
         run_remove(r);
         return;
     }
+    if (more)
+        say_changed(r);
     if (run_log_last(r->log) > 0)
         tell_started(r, NULL);
     r->told = run_log_last(r->log);

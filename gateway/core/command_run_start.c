@@ -13,6 +13,7 @@
 #include "gateway/launch/command.h"
 #include "gateway/launch/environment.h"
 #include "gateway/log.h"
+#include "gateway/store/store.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
@@ -249,6 +250,19 @@ static void add_starter(struct command_run *r,
     r->starters = starter;
 }
 
+/* Files and folders that are new with it. */
+static void say_made(const struct command_run *r)
+{
+    struct sync *sync = store_sync(r->core->store);
+    scoped(string) char *own = xasprintf("%s/%s", r->core->sandboxes_dir, r->sandbox->id);
+    scoped(string) char *parent = xasprintf("%s/commands", own);
+    scoped(string) char *record = xasprintf("%s/command.json", r->folder);
+    scoped(string) char *log = xasprintf("%s/log", r->folder);
+    const char *const paths[] = {record, log, r->folder, parent, own, r->core->sandboxes_dir};
+    for (size_t i = 0; i < countof(paths); i++)
+        sync_path(sync, paths[i]);
+}
+
 static bool begin(struct command_run *r, const struct command_request *q, struct err *e)
 {
     struct sandbox *s = r->sandbox;
@@ -257,8 +271,10 @@ static bool begin(struct command_run *r, const struct command_request *q, struct
         xasprintf("%s/commands/%s.json", s->core->settings->core.runtime_dir, r->id);
     if (!keeper || !contexts_live(s))
         return fail(e, 409, "the sandbox does not run");
-    if (write_all(r, q, plan, e) && launch(r, q, plan, e))
+    if (write_all(r, q, plan, e) && launch(r, q, plan, e)) {
+        say_made(r);
         return true;
+    }
     unlink(plan);
     return false;
 }

@@ -47,6 +47,7 @@ struct command_run {
     struct command_watch *watches;
     struct command_watch *telling; /* those whose turn to be told of more is still to come */
     uint64_t told;                 /* the last record that they know of */
+    uint64_t round;                /* of the sync, as the log was last said to be changed */
     struct run_starter *starters;  /* NULL: all are told */
     void (*forgotten)(void *user, const struct err *e);
     void *forgotten_user;

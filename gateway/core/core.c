@@ -16,6 +16,7 @@
 #include "gateway/core/command_run.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/launching.h"
+#include "gateway/core/repair.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/session.h"
 #include "gateway/core/state.h"
@@ -80,7 +81,7 @@ static bool make_folders(struct core *c, struct err *e)
     scoped(string) char *commands_dir = xasprintf("%s/commands", settings->runtime_dir);
     return make_dirs(c->kernels_dir, e) && make_dirs(c->logs_dir, e) &&
            make_dirs(c->sandboxes_dir, e) && make_dirs(keepers_dir, e) &&
-           make_dirs(commands_dir, e) && blob_prepare(settings->state_dir, e);
+           make_dirs(commands_dir, e) && blob_prepare(settings->state_dir, &c->left_files, e);
 }
 
 static bool lock(const char *dir, const char *name, int *fd, struct err *e)
@@ -185,8 +186,9 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     c->seed = seed_open(settings->core.seed_uri, e);
     if (!c->seed || !make_folders(c, e) || !lock_folders(c, e) ||
         !(c->vault = vault_open(settings->core.state_dir, e)) ||
-        !(c->store = store_open(settings->core.state_dir, loop, e)) ||
-        !(c->tokens = tokens_new(c, e))) {
+        !(c->store = store_open(settings->core.state_dir,
+                                strcmp(settings->core.durability, "full") == 0, loop, e)) ||
+        !repair_state(c, e) || !(c->tokens = tokens_new(c, e))) {
         core_free(c);
         return NULL;
     }

@@ -11,9 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/log.h"
 #include "protocol/byte_order.h"
+#include "protocol/crc32c.h"
 
-#define MAGIC      0x474f4c57u /* "WLOG" */
+#define MAGIC      0x324f4c57u /* "WLO2" */
+#define MAGIC_OLD  0x474f4c57u /* "WLOG": without a sum */
+#define SUM_BYTES  4
 #define SCAN_BYTES (256 * 1024)
 
 struct segment {
@@ -31,13 +35,24 @@ struct journal {
     uint64_t bytes;
     uint64_t source;
     uint32_t epoch;
+    struct sync *sync; /* borrowed; NULL: none */
+    uint64_t round;    /* that syncs the last segment as it was said to be changed; 0: none */
 };
+
+/* Of a whole record: of all but the sum itself. */
+static uint32_t sum_of(const char *record, size_t len)
+{
+    size_t head_bytes = JOURNAL_HEAD_BYTES + SUM_BYTES;
+    uint32_t sum = crc32c(0, (struct bytes){record, JOURNAL_HEAD_BYTES});
+    return crc32c(sum, (struct bytes){record + head_bytes, len - head_bytes});
+}
 
 void journal_encode(struct buffer *batch, const struct journal_record *r)
 {
     assert(r->identity.len <= UINT16_MAX && r->msg_type.len <= UINT16_MAX);
-    char *head = buffer_reserve(batch, JOURNAL_HEAD_BYTES + r->identity.len + r->msg_type.len +
-                                           r->frame.len);
+    size_t begin = batch->len, head_bytes = JOURNAL_HEAD_BYTES + SUM_BYTES;
+    char *head =
+        buffer_reserve(batch, head_bytes + r->identity.len + r->msg_type.len + r->frame.len);
     store_u32le(head, MAGIC);
     store_u32le(head + 4, (uint32_t)r->frame.len);
     store_u64le(head + 8, r->sequence);
@@ -45,19 +60,22 @@ void journal_encode(struct buffer *batch, const struct journal_record *r)
     store_u32le(head + 24, r->epoch);
     store_u16le(head + 28, (uint16_t)r->identity.len);
     store_u16le(head + 30, (uint16_t)r->msg_type.len);
-    batch->len += JOURNAL_HEAD_BYTES;
+    batch->len += head_bytes;
     buffer_add_bytes(batch, r->identity);
     buffer_add_bytes(batch, r->msg_type);
     buffer_add_bytes(batch, r->frame);
+    head = batch->data + begin;
+    store_u32le(head + JOURNAL_HEAD_BYTES, sum_of(head, batch->len - begin));
 }
 
 /* The whole length of the record whose head is at data, 0: that is no head. */
 static uint64_t record_bytes(const char *head)
 {
-    if (load_u32le(head) != MAGIC)
+    uint32_t magic = load_u32le(head);
+    if (magic != MAGIC && magic != MAGIC_OLD)
         return 0;
-    return (uint64_t)JOURNAL_HEAD_BYTES + load_u16le(head + 28) + load_u16le(head + 30) +
-           load_u32le(head + 4);
+    return (uint64_t)JOURNAL_HEAD_BYTES + (magic == MAGIC ? SUM_BYTES : 0) + load_u16le(head + 28) +
+           load_u16le(head + 30) + load_u32le(head + 4);
 }
 
 bool journal_next(struct bytes *rest, struct journal_record *out)
@@ -69,7 +87,7 @@ bool journal_next(struct bytes *rest, struct journal_record *out)
     if (total == 0 || total > rest->len)
         return false;
     size_t identity = load_u16le(head + 28), type = load_u16le(head + 30);
-    const char *body = head + JOURNAL_HEAD_BYTES;
+    const char *body = head + JOURNAL_HEAD_BYTES + (load_u32le(head) == MAGIC ? SUM_BYTES : 0);
     *out = (struct journal_record){
         .sequence = load_u64le(head + 8),
         .source = load_u64le(head + 16),
@@ -182,6 +200,9 @@ static bool recover_last(struct journal *j)
         drop_newest(j);
         return false;
     }
+    if (end < segment->bytes)
+        log_warn("a log is cut behind its last whole message", F_STR("log", j->dir),
+                 F_INT("bytes", (int64_t)(segment->bytes - end)));
     j->bytes -= segment->bytes - end;
     segment->bytes = end;
     j->fd = fd;
@@ -242,6 +263,66 @@ void journal_close(struct journal *j)
     free(j);
 }
 
+void journal_set_sync(struct journal *j, struct sync *sync)
+{
+    j->sync = sync;
+    sync_path(sync, j->dir);
+}
+
+/* Where the first record stands that is not what was written, or does not follow *next; the
+ * segment's size if there is none. */
+static uint64_t sound_bytes(int fd, uint64_t size, uint64_t *next)
+{
+    scoped(buffer) struct buffer record = {0};
+    char head[JOURNAL_HEAD_BYTES + SUM_BYTES];
+    uint64_t offset = 0;
+    while (size - offset >= JOURNAL_HEAD_BYTES &&
+           pread(fd, head, sizeof head, (off_t)offset) >= JOURNAL_HEAD_BYTES) {
+        uint64_t total = record_bytes(head);
+        if (total == 0 || total > size - offset || load_u64le(head + 8) != *next)
+            break;
+        buffer_clear(&record);
+        if (load_u32le(head) == MAGIC &&
+            (pread(fd, buffer_reserve(&record, total), total, (off_t)offset) != (ssize_t)total ||
+             sum_of(record.data, total) != load_u32le(head + JOURNAL_HEAD_BYTES)))
+            break;
+        offset += total;
+        (*next)++;
+    }
+    return offset;
+}
+
+/* Gives how many bytes were cut off. */
+static uint64_t verify_segment(const struct journal *j, const struct segment *segment,
+                               uint64_t *next)
+{
+    scoped(string) char *path = segment_path(j, segment->first);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    uint64_t sound = fd >= 0 && segment->first == *next ? sound_bytes(fd, segment->bytes, next) : 0;
+    if (fd >= 0 && sound < segment->bytes && (sound == 0 || ftruncate(fd, (off_t)sound) != 0))
+        unlink(path);
+    if (fd >= 0)
+        close(fd);
+    return segment->bytes - sound;
+}
+
+uint64_t journal_verify(const char *dir)
+{
+    struct journal *j = xcalloc(1, sizeof *j);
+    uint64_t next = 0, cut = 0;
+    j->dir = xstrdup(dir);
+    j->fd = -1;
+    if (list_segments(j, NULL) && j->count)
+        next = j->segments[0].first;
+    for (size_t i = 0; i < j->count; i++) {
+        if (cut)
+            next = 0; /* what is behind a gap goes */
+        cut += verify_segment(j, &j->segments[i], &next);
+    }
+    journal_close(j);
+    return cut;
+}
+
 uint64_t journal_first(const struct journal *j)
 {
     return j->count ? j->segments[0].first : j->last + 1;
@@ -288,6 +369,8 @@ static bool begin_segment(struct journal *j, struct err *e)
         return fail_errno(e, 503, "the log file %.150s cannot be made", path);
     j->segments = xrealloc(j->segments, (j->count + 1) * sizeof(*j->segments));
     j->segments[j->count++] = (struct segment){j->last + 1, 0};
+    j->round = 0;
+    sync_path(j->sync, j->dir);
     return true;
 }
 
@@ -320,6 +403,14 @@ static void note_batch(struct journal *j, struct bytes batch)
     assert(batch.len == 0);
 }
 
+static void say_changed(struct journal *j)
+{
+    if (!j->sync || !j->count || j->round == sync_round(j->sync))
+        return;
+    scoped(string) char *path = segment_path(j, j->segments[j->count - 1].first);
+    j->round = sync_path(j->sync, path);
+}
+
 bool journal_append(struct journal *j, struct bytes batch, struct err *e)
 {
     bool stored = (!journal_begins(j) || begin_segment(j, e)) && write_whole(j->fd, batch, e);
@@ -331,6 +422,7 @@ bool journal_append(struct journal *j, struct bytes batch, struct err *e)
     }
     j->segments[j->count - 1].bytes += batch.len;
     j->bytes += batch.len;
+    say_changed(j);
     while (j->count > 1 && j->bytes > j->limit_bytes)
         drop_oldest(j);
     return true;

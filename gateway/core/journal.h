@@ -6,16 +6,18 @@
  * Blocking, on the loop's thread: it is the page cache that is written, one write(2) for a batch.
  *
  * A record, little-endian: u32 magic | u32 frame length | u64 sequence | u64 source | u32 epoch |
- * u16 identity length | u16 msg_type length | identity | msg_type | v1 frame. A segment is a file
- * of records whose name is the sequence of its first one. */
+ * u16 identity length | u16 msg_type length | u32 CRC-32C of all the rest | identity | msg_type |
+ * v1 frame. Records of an older magic have no sum. A segment is a file of records whose name is the
+ * sequence of its first one. */
 #ifndef WARMCELL_GATEWAY_CORE_JOURNAL_H
 #define WARMCELL_GATEWAY_CORE_JOURNAL_H
 
 #include "gateway/net/websocket.h"
+#include "gateway/store/sync.h"
 #include "protocol/bytes.h"
 #include "protocol/err.h"
 
-#define JOURNAL_HEAD_BYTES    32
+#define JOURNAL_HEAD_BYTES    32 /* without the sum */
 #define JOURNAL_SEGMENT_BYTES (8 * 1024 * 1024)
 
 struct journal;
@@ -42,6 +44,13 @@ bool journal_next(struct bytes *rest, struct journal_record *out);
  * cannot be used. */
 struct journal *journal_open(const char *dir, uint64_t limit_bytes, struct err *e);
 void journal_close(struct journal *j);
+
+/* What is appended from now on is said to sync (borrowed). */
+void journal_set_sync(struct journal *j, struct sync *sync);
+
+/* After a power cut, with nobody using the journal in dir: cuts it off at the first record that is
+ * not what was written, with all that is behind. Gives how many bytes went. */
+uint64_t journal_verify(const char *dir);
 
 uint64_t
 journal_first(const struct journal *j); /* lowest sequence that can be read; last + 1 when empty */

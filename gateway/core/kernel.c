@@ -216,6 +216,9 @@ static bool open_files(struct kernel *k, struct err *e)
         return false;
     scoped(string) char *path = xasprintf("%s/places", k->log_dir);
     k->places = places_open(path, e);
+    struct sync *sync = store_sync(k->core->store);
+    journal_set_sync(k->journal, sync);
+    sync_path(sync, k->core->logs_dir);
     k->next_sequence = journal_last(k->journal) + 1;
     k->release_at_bytes = 3 * (uint64_t)JOURNAL_SEGMENT_BYTES;
     return k->places != NULL;

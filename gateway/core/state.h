@@ -98,6 +98,7 @@ struct core {
     size_t sandbox_count;
     char *sandboxes_dir;
     struct counters counters;
+    size_t left_files; /* that writers which were killed had left; removed */
     struct timespec started, last_activity;
     bool draining, store_closing;
     void (*drained)(void *user);

@@ -11,6 +11,7 @@
 
 #include <openssl/evp.h>
 
+#include "gateway/store/sync.h"
 #include "protocol/ids.h"
 
 struct blob {
@@ -27,7 +28,7 @@ static bool make_dir(const char *path, struct err *e)
            fail_errno(e, 503, "the folder %.150s cannot be made", path);
 }
 
-bool blob_prepare(const char *state_dir, struct err *e)
+bool blob_prepare(const char *state_dir, size_t *left, struct err *e)
 {
     scoped(string) char *blobs = xasprintf("%s/blobs", state_dir);
     scoped(string) char *fresh = xasprintf("%s/blobs/tmp", state_dir);
@@ -37,7 +38,7 @@ bool blob_prepare(const char *state_dir, struct err *e)
     struct dirent *entry;
     while (handle && (entry = readdir(handle)))
         if (entry->d_name[0] != '.')
-            unlinkat(dirfd(handle), entry->d_name, 0);
+            *left += unlinkat(dirfd(handle), entry->d_name, 0) == 0;
     if (handle)
         closedir(handle);
     return true;
@@ -95,17 +96,27 @@ char *blob_path(const char *state_dir, const char *name)
     return xasprintf("%s/blobs/%.2s/%s", state_dir, name, name + 2);
 }
 
+/* A name that is told must be there after a power cut, in a folder that is. */
+static bool sync_folders(const char *state_dir, const char *dir, bool made, struct err *e)
+{
+    scoped(string) char *blobs = xasprintf("%s/blobs", state_dir);
+    return sync_file(dir, e) && (!made || sync_file(blobs, e));
+}
+
 /* Gives the written file its name; afterwards only the name is left. */
 static bool settle(struct blob *b, const char *name, struct err *e)
 {
     scoped(string) char *path = blob_path(b->state_dir, name);
-    if (access(path, F_OK) == 0)
-        return true; /* kept already; the temporary file goes */
     scoped(string) char *dir = xasprintf("%s/blobs/%.2s", b->state_dir, name);
+    if (access(path, F_OK) == 0)
+        return sync_folders(b->state_dir, dir, true, e); /* kept already; the new one goes */
     if (fdatasync(b->fd) != 0)
         return fail_errno(e, 503, "an artifact cannot be synced");
-    return make_dir(dir, e) && (rename(b->path, path) == 0 ||
-                                fail_errno(e, 503, "an artifact cannot be given its name"));
+    bool made = mkdir(dir, 0700) == 0;
+    return (made || make_dir(dir, e)) &&
+           (rename(b->path, path) == 0 ||
+            fail_errno(e, 503, "an artifact cannot be given its name")) &&
+           sync_folders(b->state_dir, dir, made, e);
 }
 
 bool blob_finish(struct blob *b, char name[BLOB_NAME_TEXT], int64_t *size_bytes, struct err *e)

@@ -9,14 +9,15 @@
 
 struct blob;
 
-/* Makes the folders of a state folder, and removes what writers that were killed left. */
-bool blob_prepare(const char *state_dir, struct err *e);
+/* Makes the folders of a state folder, and removes what writers that were killed left: *left files.
+ */
+bool blob_prepare(const char *state_dir, size_t *left, struct err *e);
 
 /* Begins to write one, into a temporary file. 503. */
 struct blob *blob_begin(const char *state_dir, struct err *e);
 bool blob_write(struct blob *b, struct bytes data, struct err *e);
 
-/* Syncs the file, gives it its name and releases b, also on failure. */
+/* Syncs the file, gives it its name, syncs that too, and releases b, also on failure. */
 bool blob_finish(struct blob *b, char name[BLOB_NAME_TEXT], int64_t *size_bytes, struct err *e);
 void blob_abandon(struct blob *b); /* NULL is fine */
 

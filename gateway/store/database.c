@@ -10,6 +10,8 @@
 
 #define STATEMENTS_LIMIT 64
 #define BUSY_MS          5000
+/* a database in mapped memory would be written by the system in any order */
+#define PRAGMAS "PRAGMA mmap_size=0; PRAGMA foreign_keys=ON"
 
 struct database {
     sqlite3 *handle;
@@ -40,7 +42,12 @@ static void make_private(const char *path)
         close(fd);
 }
 
-struct database *database_open(const char *path, struct err *e)
+int64_t database_changes(const struct database *db)
+{
+    return sqlite3_total_changes(db->handle);
+}
+
+struct database *database_open(const char *path, bool full, struct err *e)
 {
     struct database *db = xcalloc(1, sizeof(*db));
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
@@ -52,8 +59,8 @@ struct database *database_open(const char *path, struct err *e)
     }
     sqlite3_busy_timeout(db->handle, BUSY_MS);
     if (!database_exec(db,
-                       "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
-                       "PRAGMA foreign_keys=ON",
+                       full ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; " PRAGMAS
+                            : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; " PRAGMAS,
                        e) ||
         !schema_migrate(db, e)) {
         database_close(db);

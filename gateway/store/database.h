@@ -3,14 +3,19 @@
 #define WARMCELL_GATEWAY_STORE_DATABASE_H
 
 #include <sqlite3.h>
+#include <stdint.h>
 
 #include "protocol/err.h"
 
 struct database;
 
-struct database *database_open(const char *path, struct err *e);
+/* full: each commit is on the disk when it returns; else it is in the system's memory, and whole
+ * whenever it comes to the disk. */
+struct database *database_open(const char *path, bool full, struct err *e);
 void database_close(struct database *db);
 bool database_exec(struct database *db, const char *sql, struct err *e);
+/* Counts the rows that were ever changed through db. */
+int64_t database_changes(const struct database *db);
 
 /* The statement of sql, which must be a literal: it is prepared once. Reset and without values.
  * Never NULL: a statement that cannot be prepared is a bug in this folder and aborts. */

@@ -5,11 +5,9 @@
 #include <string.h>
 
 #include "gateway/store/database.h"
+#include "gateway/store/execution_row.h"
 #include "protocol/memory.h"
 
-#define COLUMNS                                                                                    \
-    "position, id, sandbox_id, kernel_id, context, status, created, started, ended,"               \
-    " first_sequence, last_sequence, events, asked, outcome, idempotency_key, body_sha256"
 #define DROP_EVERY_MOST 625 /* executions: so many may be more than are kept */
 #define LARGE_ROW_BYTES (64 * 1024)
 
@@ -83,7 +81,7 @@ static char *asked_without_code(sqlite3_stmt *statement)
                  : NULL;
 }
 
-/* The columns as COLUMNS has them. */
+/* The columns as EXECUTION_COLUMNS has them. */
 static void read_row(sqlite3_stmt *statement, bool with_code, struct execution_row *row)
 {
     *row = (struct execution_row){
@@ -106,6 +104,11 @@ static void read_row(sqlite3_stmt *statement, bool with_code, struct execution_r
     READ_TEXT(statement, 15, row->body_sha256);
 }
 
+void execution_row_read(sqlite3_stmt *statement, struct execution_row *out)
+{
+    read_row(statement, true, out);
+}
+
 struct add {
     struct store_job job;
     struct execution_row row, found;
@@ -118,7 +121,7 @@ struct add {
 static bool find_key(struct add *add, struct database *db)
 {
     sqlite3_stmt *statement =
-        database_statement(db, "SELECT " COLUMNS " FROM executions"
+        database_statement(db, "SELECT " EXECUTION_COLUMNS " FROM executions"
                                " WHERE sandbox_id = ?1 AND idempotency_key = ?2");
     database_bind_text(statement, 1, add->row.sandbox_id);
     database_bind_text(statement, 2, add->row.key);
@@ -183,7 +186,7 @@ static void run_add(struct store_job *job, struct database *db)
         return;
     drop_old(add, db, &job->error);
     sqlite3_stmt *statement = database_statement(
-        db, "INSERT INTO executions (" COLUMNS ", bytes) VALUES"
+        db, "INSERT INTO executions (" EXECUTION_COLUMNS ", bytes) VALUES"
             " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
     sqlite3_bind_int64(statement, 1, row->position);
     database_bind_text(statement, 2, row->id);
@@ -312,14 +315,15 @@ static void run_list(struct store_job *job, struct database *db)
     struct list *list = (struct list *)job;
     sqlite3_stmt *statement;
     if (list->id)
-        statement = database_statement(db, "SELECT " COLUMNS
+        statement = database_statement(db, "SELECT " EXECUTION_COLUMNS
                                            " FROM executions WHERE id = ?2 AND sandbox_id = ?1");
     else
-        statement = database_statement(
-            db, "SELECT " COLUMNS " FROM executions WHERE sandbox_id = ?1 AND position > ?3"
-                " AND (?4 IS NULL OR kernel_id = ?4)"
-                " AND (?5 IS NULL OR (status = ?5 AND ended IS NOT NULL))"
-                " ORDER BY position LIMIT ?6");
+        statement =
+            database_statement(db, "SELECT " EXECUTION_COLUMNS
+                                   " FROM executions WHERE sandbox_id = ?1 AND position > ?3"
+                                   " AND (?4 IS NULL OR kernel_id = ?4)"
+                                   " AND (?5 IS NULL OR (status = ?5 AND ended IS NOT NULL))"
+                                   " ORDER BY position LIMIT ?6");
     database_bind_text(statement, 1, list->sandbox_id);
     if (list->id) {
         database_bind_text(statement, 2, list->id);
@@ -379,7 +383,7 @@ static void run_load(struct store_job *job, struct database *db)
     if (database_row(db, statement, &job->error))
         load->last_position = sqlite3_column_int64(statement, 0);
     sqlite3_reset(statement);
-    statement = database_statement(db, "SELECT " COLUMNS
+    statement = database_statement(db, "SELECT " EXECUTION_COLUMNS
                                        " FROM executions WHERE ended IS NULL ORDER BY position");
     read_rows(db, statement, 0, &load->found, &load->count, &job->error);
 }

@@ -15,6 +15,7 @@
 struct store {
     char *dir;
     struct database *db;
+    struct sync *sync;
     uv_thread_t thread;
     uv_mutex_t mutex;
     uv_cond_t work;
@@ -26,6 +27,36 @@ struct store {
     void *closed_user;
 };
 
+struct settle {
+    struct store_job job;
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+static void run_settle(struct store_job *job, struct database *db)
+{
+    (void)job;
+    (void)db;
+}
+
+static void done_settle(struct store_job *job)
+{
+    struct settle *settle = (struct settle *)job;
+    settle->done(settle->user, job->error.status ? &job->error : NULL);
+    free(settle);
+}
+
+void store_settle(struct store *s, void (*done)(void *user, const struct err *e), void *user)
+{
+    if (!sync_is_full(s->sync)) {
+        done(user, NULL);
+        return;
+    }
+    struct settle *settle = xcalloc(1, sizeof *settle);
+    *settle = (struct settle){{.run = run_settle, .done = done_settle}, done, user};
+    store_submit(s, &settle->job);
+}
+
 static struct store_job *take_list(struct store_job **list, struct store_job ***end)
 {
     struct store_job *jobs = *list;
@@ -34,13 +65,30 @@ static struct store_job *take_list(struct store_job **list, struct store_job ***
     return jobs;
 }
 
+/* What the rows name comes to the disk before them. */
+static bool commit(struct store *s, struct store_job *jobs, int64_t before, struct err *e)
+{
+    bool changed = database_changes(s->db) != before;
+    bool awaited = changed;
+    for (struct store_job *job = jobs; job; job = job->next)
+        awaited = awaited || job->run == run_settle;
+    if (awaited && sync_is_full(s->sync) && !sync_now(s->sync, e))
+        return false;
+    if (!database_exec(s->db, "COMMIT", e))
+        return false;
+    if (changed)
+        sync_database(s->sync);
+    return true;
+}
+
 static void run_jobs(struct store *s, struct store_job *jobs)
 {
     struct err e = {0};
+    int64_t before = database_changes(s->db);
     bool open = database_exec(s->db, "BEGIN IMMEDIATE", &e);
     for (struct store_job *job = jobs; open && job; job = job->next)
         job->run(job, s->db);
-    if (open && database_exec(s->db, "COMMIT", &e))
+    if (open && commit(s, jobs, before, &e))
         return;
     if (open)
         database_exec(s->db, "ROLLBACK", NULL);
@@ -87,15 +135,18 @@ static void on_wake(uv_async_t *async)
     finish_jobs(async->data);
 }
 
-struct store *store_open(const char *state_dir, uv_loop_t *loop, struct err *e)
+struct store *store_open(const char *state_dir, bool full, uv_loop_t *loop, struct err *e)
 {
     scoped(string) char *path = xasprintf("%s/warmcell.db", state_dir);
-    struct database *db = database_open(path, e);
+    struct database *db = database_open(path, full, e);
     if (!db)
         return NULL;
     struct store *s = xcalloc(1, sizeof(*s));
     s->dir = xstrdup(state_dir);
     s->db = db;
+    s->sync = sync_new(state_dir, full);
+    sync_path(s->sync, state_dir);
+    sync_database(s->sync); /* a step of the schema may have been made */
     s->waiting_end = &s->waiting;
     s->finished_end = &s->finished;
     uv_mutex_init(&s->mutex);
@@ -110,6 +161,11 @@ struct store *store_open(const char *state_dir, uv_loop_t *loop, struct err *e)
 const char *store_dir(const struct store *s)
 {
     return s->dir;
+}
+
+struct sync *store_sync(const struct store *s)
+{
+    return s->sync;
 }
 
 void store_submit(struct store *s, struct store_job *job)
@@ -160,6 +216,7 @@ static void on_closed(uv_handle_t *handle)
     void (*closed)(void *) = s->closed;
     void *user = s->closed_user;
     database_close(s->db);
+    sync_close(s->sync);
     uv_cond_destroy(&s->work);
     uv_mutex_destroy(&s->mutex);
     free(s->dir);

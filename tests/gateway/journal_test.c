@@ -166,6 +166,77 @@ static void test_torn_tail_is_cut(void **state)
     assert_int_equal(read_from(p, 1, 4096), 10);
 }
 
+/* A byte at an offset of the last or (first) the first segment is another one. */
+static void spoil(struct place *p, bool first, off_t offset)
+{
+    char byte;
+    scoped(string) char *path =
+        xasprintf("%s/%020llu", p->dir,
+                  (unsigned long long)journal_segment(
+                      p->journal, first ? 0 : journal_segments(p->journal) - 1));
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, &byte, 1, offset), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}
+
+static void test_verified_whole(void **state)
+{
+    struct place *p = *state;
+    append(p, 200, 50000, 7);
+    append(p, 100, 50000, 207);
+    assert_true(journal_segments(p->journal) > 1);
+    assert_int_equal(journal_verify(p->dir), 0);
+    reopen(p);
+    assert_int_equal(read_from(p, 1, 1 << 20), 300);
+}
+
+static void test_verify_cuts_at_what_was_not_written(void **state)
+{
+    struct place *p = *state;
+    append(p, 10, 100, 1);
+    uint64_t bytes = journal_bytes(p->journal);
+    append(p, 3, 100, 11);
+    spoil(p, false, (off_t)bytes + 120); /* in a frame, where no head tells */
+    reopen(p);
+    assert_int_equal(journal_last(p->journal), 13);
+    assert_true(journal_verify(p->dir) > 300);
+    reopen(p);
+    assert_int_equal(journal_last(p->journal), 10);
+    assert_int_equal(read_from(p, 1, 4096), 10);
+}
+
+static void test_verify_leaves_no_gap(void **state)
+{
+    struct place *p = *state;
+    append(p, 200, 50000, 7);
+    append(p, 100, 50000, 207);
+    spoil(p, true, 1000000);
+    assert_true(journal_verify(p->dir) > 300 * 50000 - 1100000);
+    reopen(p);
+    assert_int_equal(journal_segments(p->journal), 1);
+    assert_int_equal(read_from(p, 1, 1 << 20), 19);
+}
+
+/* As an earlier version wrote them: without a sum, which cannot be verified then. */
+static void test_reads_records_of_old(void **state)
+{
+    struct place *p = *state;
+    scoped(string) char *path = xasprintf("%s/%020d", p->dir, 1);
+    char head[JOURNAL_HEAD_BYTES] = "WLOG\x02\0\0\0\x01";
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    head[30] = 6;
+    assert_int_equal(write(fd, head, sizeof head), sizeof head);
+    assert_int_equal(write(fd, "stream1:", 8), 8);
+    close(fd);
+    assert_int_equal(journal_verify(p->dir), 0);
+    reopen(p);
+    append(p, 2, 5, 1);
+    reopen(p);
+    assert_int_equal(read_from(p, 1, 4096), 3);
+}
+
 static void test_a_segment_of_rubbish_keeps_the_count(void **state)
 {
     struct place *p = *state;
@@ -228,6 +299,10 @@ int main(void)
         ON_DISK(test_comes_back_whole),
         ON_DISK(test_torn_tail_is_cut),
         ON_DISK(test_a_segment_of_rubbish_keeps_the_count),
+        ON_DISK(test_verified_whole),
+        ON_DISK(test_verify_cuts_at_what_was_not_written),
+        ON_DISK(test_verify_leaves_no_gap),
+        ON_DISK(test_reads_records_of_old),
         ON_DISK(test_is_bounded),
         ON_DISK(test_release_keeps_what_is_needed),
         ON_DISK(test_says_when_a_segment_begins),
