@@ -12,8 +12,7 @@
 
 #include "protocol/err.h"
 
-#define WALK_DEPTH_MOST 128 /* folders in each other that are gone into; each holds a descriptor   \
-                             */
+#define WALK_DEPTH_MOST 128 /* folders in each other; each holds a descriptor */
 
 /* Views live until the next step. */
 struct walk_entry {

@@ -457,13 +457,13 @@ REFUSED: list[tuple[str, str, bytes | None, dict[str, str], int, str]] = [
     ("PUT", "x?mode=", b"x", {}, 400, "mode"),
     ("PUT", "x?folder=x", b"", {}, 400, "folder"),
     ("PUT", "x", b"x", {"If_None_Match": '"a"'}, 400, "If-None-Match"),
-    ("POST", "x", b"x", {}, 400, "append=1 or move_to"),
-    ("POST", "x?append=1&move_to=y", b"x", {}, 400, "append=1 or move_to"),
+    ("POST", "x", b"x", {}, 400, "one of append=1"),
+    ("POST", "x?append=1&move_to=y", b"x", {}, 400, "one of append=1"),
     ("POST", "file?move_to=y", b"x", {}, 400, "no body"),
     ("POST", "file?move_to=y&overwrite=x", b"", {}, 400, "overwrite"),
     ("POST", "folder?append=1", b"x", {}, 409, "not a regular file"),
     ("DELETE", "folder?recursive=x", None, {}, 400, "recursive"),
-    ("PATCH", "file", b"x", {}, 405, "method"),
+    ("PATCH", "file", b"x", {}, 400, "body"),
 ]
 
 
