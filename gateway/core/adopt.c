@@ -59,8 +59,11 @@ static void fill(struct kernel *k, json_t *saved)
     free(k->resource_dir);
     k->resource_dir = xstrdup(resource_dir ? resource_dir : "");
     k->cwd = cwd ? xstrdup(cwd) : NULL;
+    scoped(string) char *context = xasprintf(KERNEL_ENV_CONTEXT, k->id);
+    scoped(json) json_t *env =
+        vault_reveal(k->core->vault, context, json_object_get(saved, "env"), NULL);
     environment_free(&k->env);
-    environment_from_json(json_object_get(saved, "env"), &k->env);
+    environment_from_json(env, &k->env);
     sandbox_restore(k, saved);
     uint64_t source = 0;
     uint32_t epoch = 0;

@@ -21,7 +21,9 @@
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
 #include "gateway/store/kernel_table.h"
+#include "gateway/store/vault.h"
 #include "protocol/ids.h"
+#include "protocol/json.h"
 
 #define GIVE_BACK_MS 5000 /* more kernels may end by then */
 
@@ -254,6 +256,14 @@ static void add_text(json_t *object, const char *name, const char *text)
         json_object_set_new(object, name, json_string(text));
 }
 
+/* It may hold secrets: on the disk it is sealed. */
+static json_t *hidden_env(const struct kernel *k)
+{
+    scoped(string) char *context = xasprintf(KERNEL_ENV_CONTEXT, k->id);
+    scoped(json) json_t *env = environment_json(&k->env);
+    return vault_hide(k->core->vault, context, env);
+}
+
 void kernel_save(const struct kernel *k)
 {
     char started[TIME_TEXT];
@@ -262,7 +272,7 @@ void kernel_save(const struct kernel *k)
         json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:o}", "id", k->id, "name", k->name,
                   "started", started, "pid", (json_int_t)k->host.pid, "start_ticks",
                   (json_int_t)k->host.start_ticks, "epoch", (json_int_t)k->epoch, "pooled",
-                  (int)k->pooled, "spec", k->spec, "env", environment_json(&k->env));
+                  (int)k->pooled, "spec", k->spec, "env", hidden_env(k));
     add_text(saved, "resource_dir", k->resource_dir);
     add_text(saved, "cwd", k->cwd);
     add_text(saved, "reason", k->reason);

@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include "gateway/core/state.h"
+#include "gateway/log.h"
+#include "gateway/store/vault.h"
 #include "protocol/ids.h"
+#include "protocol/json.h"
 
 const char *sandbox_id(const struct sandbox *s)
 {
@@ -141,15 +144,35 @@ void sandbox_take_opening(struct sandbox *s, json_t *answer)
     s->keeper = xstrdup(keeper_name(kept_keeper(sandbox_kept(s))));
 }
 
+/* Its environment may hold secrets: on the disk it is sealed. */
+static char *env_context(const char *id)
+{
+    return xasprintf("environment of sandbox %s", id);
+}
+
+static void restore_env(struct sandbox *s, const json_t *hidden)
+{
+    struct err e;
+    scoped(string) char *context = env_context(s->id);
+    scoped(json) json_t *env = vault_reveal(s->core->vault, context, hidden, &e);
+    if (json_is_object(env))
+        replace(&s->env, env);
+    else
+        log_warn("a sandbox comes back without its environment", F_STR("sandbox", s->id),
+                 F_STR("why", e.text));
+}
+
 json_t *sandbox_save(const struct sandbox *s)
 {
     char created[TIME_TEXT];
+    scoped(string) char *context = env_context(s->id);
     time_text(s->created, created);
     json_t *saved =
-        json_pack("{s:s, s:s, s:s, s:o, s:O, s:O, s:b, s:b, s:I, s:I}", "id", s->id, "owner",
-                  s->owner, "created", created, "limits", limits_json(&s->limits), "env", s->env,
-                  "network", s->network, "cold", (int)s->cold, "best_effort", (int)s->best_effort,
-                  "uid", (json_int_t)s->uid, "lives_from_ms", (json_int_t)s->lives_from_ms);
+        json_pack("{s:s, s:s, s:s, s:o, s:o, s:O, s:b, s:b, s:I, s:I}", "id", s->id, "owner",
+                  s->owner, "created", created, "limits", limits_json(&s->limits), "env",
+                  vault_hide(s->core->vault, context, s->env), "network", s->network, "cold",
+                  (int)s->cold, "best_effort", (int)s->best_effort, "uid", (json_int_t)s->uid,
+                  "lives_from_ms", (json_int_t)s->lives_from_ms);
     sandbox_save_words(s, saved);
     if (s->keeper)
         json_object_set_new(saved, "keeper", json_string(s->keeper));
@@ -171,8 +194,7 @@ static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
         sandbox_set_owner(s, owner);
     sandbox_restore_words(s, saved);
     limits_read(json_object_get(saved, "limits"), &s->limits, &e);
-    if (json_is_object(json_object_get(saved, "env")))
-        replace(&s->env, json_object_get(saved, "env"));
+    restore_env(s, json_object_get(saved, "env"));
     if (json_object_get(saved, "network"))
         replace(&s->network, json_object_get(saved, "network"));
     s->cold = json_is_true(json_object_get(saved, "cold"));

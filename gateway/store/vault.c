@@ -1,4 +1,5 @@
-/* The folder, the key and the sealed records. Big files are in vault_file.c.
+/* The folder, the keys, the sealed records and what is hidden in files of others. Big files are in
+ * vault_file.c.
  *
  * Invariant: a record that vault_get gives is, byte for byte, one that vault_put took for the same
  * sandbox and name. */
@@ -14,22 +15,23 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include "gateway/store/vault_folder.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
-#define KEY_BYTES          32
-#define SEAL_BYTES         32
-#define SEAL_TEXT          (2 * SEAL_BYTES)
 #define RECORD_LIMIT_BYTES (64u * 1024 * 1024)
-#define RECORD_SUFFIX      ".json"
+#define RECORD_SUFFIX      ".sealed"
 
 struct vault {
     char *folder;
-    unsigned char key[KEY_BYTES];
+    struct seal_keys keys;
 };
+
+const struct seal_keys *vault_keys(const struct vault *v)
+{
+    return &v->keys;
+}
 
 char *vault_path(const struct vault *v, const char *sandbox, const char *name)
 {
@@ -111,22 +113,18 @@ static char *read_file(const char *path, size_t limit, size_t *len, struct err *
     return text;
 }
 
-static bool find_key(struct vault *v, const char *state_dir, struct err *e)
+static bool find_keys(struct vault *v, const char *state_dir, struct err *e)
 {
     scoped(string) char *path = xasprintf("%s/snapshot.key", state_dir);
-    struct err none = {0};
-    size_t len;
-    scoped(string) char *found = read_file(path, KEY_BYTES, &len, &none);
-    if (found && len == KEY_BYTES) {
-        memcpy(v->key, found, KEY_BYTES);
+    if (seal_keys_read(path, &v->keys, e))
         return true;
-    }
-    if (none.status != 404)
-        return fail(e, 503, "%.150s is not a key of ours; without it no snapshot can be restored",
-                    path);
-    if (getrandom(v->key, KEY_BYTES, 0) != KEY_BYTES)
+    if (e->status != 404)
+        return false;
+    *e = (struct err){0};
+    v->keys.count = 1;
+    if (getrandom(v->keys.key[0], SEAL_KEY_BYTES, 0) != SEAL_KEY_BYTES)
         return fail_errno(e, 503, "no random bytes");
-    return put_file(path, (struct bytes){(char *)v->key, KEY_BYTES}, e) &&
+    return put_file(path, (struct bytes){(char *)v->keys.key[0], SEAL_KEY_BYTES}, e) &&
            vault_sync_folder(state_dir, e);
 }
 
@@ -136,7 +134,7 @@ struct vault *vault_open(const char *state_dir, struct err *e)
     v->folder = xasprintf("%s/snapshots", state_dir);
     if ((mkdir(v->folder, 0700) == 0 || errno == EEXIST ||
          fail_errno(e, 503, "the folder %.150s cannot be made", v->folder)) &&
-        find_key(v, state_dir, e))
+        find_keys(v, state_dir, e))
         return v;
     vault_close(v);
     return NULL;
@@ -146,7 +144,7 @@ void vault_close(struct vault *v)
 {
     if (!v)
         return;
-    OPENSSL_cleanse(v->key, KEY_BYTES);
+    OPENSSL_cleanse(&v->keys, sizeof(v->keys));
     free(v->folder);
     free(v);
 }
@@ -193,54 +191,77 @@ static char *record_path(const struct vault *v, const char *sandbox, const char 
     return vault_path(v, sandbox, file);
 }
 
-/* Of what a record is for, and its bytes, as hexadecimal digits. */
-static void seal(const struct vault *v, const char *sandbox, const char *name, struct bytes text,
-                 char out[SEAL_TEXT + 1])
+static char *record_context(const char *sandbox, const char *name)
 {
-    scoped(buffer) struct buffer whole = {0};
-    unsigned char mac[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    buffer_printf(&whole, "%s/%s\n", sandbox, name);
-    buffer_add_bytes(&whole, text);
-    HMAC(EVP_sha256(), v->key, KEY_BYTES, (unsigned char *)whole.data, whole.len, mac, &len);
-    for (unsigned i = 0; i < SEAL_BYTES; i++)
-        snprintf(out + 2 * i, 3, "%02x", mac[i]);
+    return xasprintf("record %s/%s", sandbox, name);
 }
 
 bool vault_put(const struct vault *v, const char *sandbox, const char *name, const json_t *record,
                struct err *e)
 {
-    char mac[SEAL_TEXT + 1];
     scoped(string) char *text = json_dumps(record, JSON_COMPACT);
     scoped(string) char *path = record_path(v, sandbox, name);
     scoped(string) char *folder = vault_path(v, sandbox, NULL);
+    scoped(string) char *context = record_context(sandbox, name);
     scoped(buffer) struct buffer file = {0};
-    if (strlen(text) + SEAL_TEXT + 1 > RECORD_LIMIT_BYTES)
+    if (strlen(text) > RECORD_LIMIT_BYTES)
         return fail(e, 413, "the record of a snapshot would be larger than %u bytes",
                     RECORD_LIMIT_BYTES);
-    seal(v, sandbox, name, bytes_of(text), mac);
-    buffer_printf(&file, "%s\n", mac);
-    buffer_add_text(&file, text);
+    seal_text(&v->keys, context, bytes_of(text), &file);
     return vault_make_folder(v, sandbox, e) && put_file(path, buffer_view(&file), e) &&
            vault_sync_folder(folder, e);
 }
 
 json_t *vault_get(const struct vault *v, const char *sandbox, const char *name, struct err *e)
 {
-    char mac[SEAL_TEXT + 1];
+    const size_t most = 2 * (size_t)RECORD_LIMIT_BYTES; /* with what sealing adds */
     size_t len;
+    struct err why;
     scoped(string) char *path = record_path(v, sandbox, name);
-    scoped(string) char *file = read_file(path, RECORD_LIMIT_BYTES, &len, e);
+    scoped(string) char *context = record_context(sandbox, name);
+    scoped(string) char *file = read_file(path, most, &len, e);
+    scoped(buffer) struct buffer text = {0};
     if (!file)
         return NULL;
-    struct bytes text = {file + SEAL_TEXT + 1, len > SEAL_TEXT ? len - SEAL_TEXT - 1 : 0};
-    if (text.len)
-        seal(v, sandbox, name, text, mac);
-    if (!text.len || CRYPTO_memcmp(mac, file, SEAL_TEXT) != 0) {
-        fail(e, 503, "the record %.150s is not what was sealed", path);
+    if (!unseal_text(&v->keys, context, (struct bytes){file, len}, &text, &why)) {
+        fail(e, 503, "the record %.150s is not what was sealed: %s", path, why.text);
         return NULL;
     }
-    return json_parse_object(text, "a sealed record", RECORD_LIMIT_BYTES, e);
+    return json_parse_object(buffer_view(&text), "a sealed record", RECORD_LIMIT_BYTES, e);
+}
+
+json_t *vault_hide(const struct vault *v, const char *context, const json_t *value)
+{
+    scoped(string) char *plain = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    scoped(buffer) struct buffer sealed = {0};
+    seal_text(&v->keys, context, bytes_of(plain), &sealed);
+    scoped(string) char *text = xmalloc(sealed.len / 3 * 4 + 8);
+    EVP_EncodeBlock((unsigned char *)text, (unsigned char *)sealed.data, (int)sealed.len);
+    OPENSSL_cleanse(plain, strlen(plain));
+    return json_string(text);
+}
+
+json_t *vault_reveal(const struct vault *v, const char *context, const json_t *hidden,
+                     struct err *e)
+{
+    const char *text = json_string_value(hidden);
+    size_t len = json_string_length(hidden);
+    scoped(buffer) struct buffer sealed = {0}, plain = {0};
+    if (!text || !len || len % 4 || len > RECORD_LIMIT_BYTES ||
+        EVP_DecodeBlock((unsigned char *)buffer_reserve(&sealed, len), (const unsigned char *)text,
+                        (int)len) < 0) {
+        fail(e, 503, "it is not sealed");
+        return NULL;
+    }
+    sealed.len = len / 4 * 3 - (text[len - 1] == '=') - (text[len - 2] == '=');
+    if (!unseal_text(&v->keys, context, buffer_view(&sealed), &plain, e))
+        return NULL;
+    json_t *value = json_loadb(plain.data, plain.len,
+                               JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
+    OPENSSL_cleanse(plain.data, plain.len);
+    if (!value)
+        fail(e, 503, "what was sealed is no JSON");
+    return value;
 }
 
 void vault_drop(const struct vault *v, const char *sandbox, const char *name)

@@ -1,11 +1,16 @@
 /* What is kept of sandboxes for as long as they do not run: records and variables, in a folder each
- * below STATE/snapshots (mode 0700), under a key that lies beside them (STATE/snapshot.key) and
- * that no kernel sees.
+ * below STATE/snapshots (mode 0700), under keys that lie beside them (STATE/snapshot.key, mode
+ * 0600) and that no kernel sees. What gets secrets of a sandbox is hidden with them in other files,
+ * too.
  *
- * A record is JSON, sealed by HMAC-SHA256 over the sandbox's id, the record's name and its bytes:
- * so none can be changed, or stand for another. Big bytes are files named by their BLAKE2b-512,
+ * All is sealed (store/seal.h): nobody without the keys reads or changes it. A record is JSON, of
+ * one sandbox and name: none can stand for another. Big bytes are files named by their BLAKE2b-512,
  * which a record names. All is synced before a record names it. Every function that takes a struct
- * vault may be called on any thread. */
+ * vault may be called on any thread.
+ *
+ * The file of keys holds 1 to SEAL_KEYS_LIMIT of 32 bytes, one behind the other: the first seals,
+ * all of them open. A new one that is put in front, while the gateway does not run, is a change of
+ * the key; an old one may go when nothing that it sealed is wanted any more. */
 #ifndef WARMCELL_GATEWAY_STORE_VAULT_H
 #define WARMCELL_GATEWAY_STORE_VAULT_H
 
@@ -38,6 +43,12 @@ bool vault_put(const struct vault *v, const char *sandbox, const char *name, con
 json_t *vault_get(const struct vault *v, const char *sandbox, const char *name, struct err *e);
 void vault_drop(const struct vault *v, const char *sandbox, const char *name);
 
+/* A value as a JSON string that tells nothing of it, for a file of somebody else's, and back. The
+ * context says where it stands (kind and id): elsewhere it is not revealed. Given; NULL: 503. */
+json_t *vault_hide(const struct vault *v, const char *context, const json_t *value);
+json_t *vault_reveal(const struct vault *v, const char *context, const json_t *hidden,
+                     struct err *e);
+
 /* Removes big files that kept, an array of their hashes, does not hold. */
 void vault_sweep(const struct vault *v, const char *sandbox, const json_t *kept);
 /* Removes everything of a sandbox. */
@@ -52,8 +63,7 @@ bool vault_file_finish(struct vault_file *f, char hash[VAULT_HASH_TEXT], struct 
 void vault_file_abandon(struct vault_file *f); /* NULL is legal */
 
 /* Passes the bytes of a big file on, a piece after the other; false from pass ends it, with what it
- * put into e. 503: it is not there, or its bytes are not those that its name stands for: they have
- * been passed on nevertheless. */
+ * put into e. 503: it is not there, or not what was sealed, from that piece on. */
 bool vault_file_read(const struct vault *v, const char *sandbox, const char *hash,
                      bool (*pass)(void *user, struct bytes piece, struct err *e), void *user,
                      struct err *e);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -10,7 +11,6 @@
 #include "gateway/store/vault_folder.h"
 #include "protocol/ids.h"
 
-#define PIECE_BYTES (1024 * 1024)
 #define BEGUN_BYTES (8 * 1024 * 1024) /* so much at a time is on its way to the disk early */
 #define FRESH       "new-"
 
@@ -19,7 +19,15 @@ struct vault_file {
     int fd;
     off_t written, begun;
     EVP_MD_CTX *digest;
+    struct seal *seal;
+    struct buffer piece, sealed; /* the bytes of a piece that is not whole yet; one that is */
 };
+
+/* In whose folder it lies; which of its files, its name says. */
+static char *file_context(const char *sandbox)
+{
+    return xasprintf("file of %s", sandbox);
+}
 
 static EVP_MD_CTX *digest_new(void)
 {
@@ -40,31 +48,55 @@ static void digest_text(EVP_MD_CTX *digest, char out[VAULT_HASH_TEXT])
 struct vault_file *vault_file_new(const struct vault *v, const char *sandbox, struct err *e)
 {
     char random[33];
+    unsigned char head[SEAL_HEAD_BYTES];
     random_hex(random, 16);
     if (!vault_make_folder(v, sandbox, e))
         return NULL;
     struct vault_file *f = xcalloc(1, sizeof *f);
+    scoped(string) char *context = file_context(sandbox);
     scoped(string) char *name = xasprintf(FRESH "%s", random);
     f->folder = vault_path(v, sandbox, NULL);
     f->path = vault_path(v, sandbox, name);
     f->digest = digest_new();
     f->fd = open(f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (f->fd >= 0)
+    f->seal = seal_begin(vault_keys(v), context, head);
+    f->written = SEAL_HEAD_BYTES;
+    if (f->fd < 0)
+        fail_errno(e, 503, "the file %.150s cannot be made", f->path);
+    else if (vault_write(f->fd, (struct bytes){(char *)head, sizeof(head)}, e))
         return f;
-    fail_errno(e, 503, "the file %.150s cannot be made", f->path);
     vault_file_abandon(f);
     return NULL;
 }
 
-bool vault_file_add(struct vault_file *f, struct bytes data, struct err *e)
+static bool write_piece(struct vault_file *f, bool last, struct err *e)
 {
-    EVP_DigestUpdate(f->digest, data.data, data.len);
-    if (!vault_write(f->fd, data, e))
+    buffer_clear(&f->sealed);
+    seal_piece(f->seal, buffer_view(&f->piece), last,
+               buffer_reserve(&f->sealed, f->piece.len + SEAL_TAG_BYTES));
+    f->sealed.len = f->piece.len + SEAL_TAG_BYTES;
+    buffer_clear(&f->piece);
+    if (!vault_write(f->fd, buffer_view(&f->sealed), e))
         return false;
-    f->written += (off_t)data.len;
+    f->written += (off_t)f->sealed.len;
     if (f->written - f->begun >= BEGUN_BYTES) { /* the sync at the end then waits for little */
         sync_file_range(f->fd, f->begun, f->written - f->begun, SYNC_FILE_RANGE_WRITE);
         f->begun = f->written;
+    }
+    return true;
+}
+
+/* A piece that is whole waits for more bytes: only then is it known not to be the last. */
+bool vault_file_add(struct vault_file *f, struct bytes data, struct err *e)
+{
+    EVP_DigestUpdate(f->digest, data.data, data.len);
+    while (data.len) {
+        if (f->piece.len == SEAL_PIECE_BYTES && !write_piece(f, false, e))
+            return false;
+        size_t room = SEAL_PIECE_BYTES - f->piece.len;
+        size_t now = data.len < room ? data.len : room;
+        buffer_add(&f->piece, data.data, now);
+        data = (struct bytes){data.data + now, data.len - now};
     }
     return true;
 }
@@ -78,6 +110,9 @@ void vault_file_abandon(struct vault_file *f)
         unlink(f->path);
     }
     EVP_MD_CTX_free(f->digest);
+    seal_free(f->seal);
+    buffer_free(&f->piece);
+    buffer_free(&f->sealed);
     free(f->folder);
     free(f->path);
     free(f);
@@ -89,11 +124,80 @@ bool vault_file_finish(struct vault_file *f, char hash[VAULT_HASH_TEXT], struct 
     scoped(string) char *path = xasprintf("%s/%s", f->folder, hash);
     bool good = access(path, F_OK) == 0; /* kept already; the new one goes */
     if (!good)
-        good = (fdatasync(f->fd) == 0 || fail_errno(e, 503, "a snapshot cannot be synced")) &&
+        good = write_piece(f, true, e) &&
+               (fdatasync(f->fd) == 0 || fail_errno(e, 503, "a snapshot cannot be synced")) &&
                (rename(f->path, path) == 0 ||
                 fail_errno(e, 503, "a snapshot cannot be given its name"));
     vault_file_abandon(f);
     return good;
+}
+
+/* So many bytes of it; 503: there are fewer. */
+static bool read_all(int fd, char *into, size_t count, struct err *e)
+{
+    while (count) {
+        ssize_t got = read(fd, into, count);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return fail(e, 503, "a part of the snapshot cannot be read");
+        into += got;
+        count -= (size_t)got;
+    }
+    return true;
+}
+
+/* One file on its way out. */
+struct reading {
+    int fd;
+    struct seal *seal;
+    EVP_MD_CTX *digest;
+    struct buffer sealed, plain;
+    bool (*pass)(void *user, struct bytes piece, struct err *e);
+    void *user;
+};
+
+static bool read_piece(struct reading *r, size_t sealed, bool last, struct err *e)
+{
+    struct err why;
+    buffer_clear(&r->sealed);
+    buffer_clear(&r->plain);
+    char *into = buffer_reserve(&r->sealed, sealed), *out = buffer_reserve(&r->plain, sealed);
+    if (!read_all(r->fd, into, sealed, e))
+        return false;
+    if (!seal_open_piece(r->seal, (struct bytes){into, sealed}, last, out, &why))
+        return fail(e, 503, "a part of the snapshot is not what was saved");
+    struct bytes piece = {out, sealed - SEAL_TAG_BYTES};
+    EVP_DigestUpdate(r->digest, piece.data, piece.len);
+    return !piece.len || r->pass(r->user, piece, e);
+}
+
+static bool read_pieces(struct reading *r, size_t left, struct err *e)
+{
+    const size_t whole = SEAL_PIECE_BYTES + SEAL_TAG_BYTES;
+    for (bool last = false; !last; left -= whole) {
+        last = left <= whole;
+        if (!read_piece(r, last ? left : whole, last, e))
+            return false;
+    }
+    return true;
+}
+
+static bool read_open(struct reading *r, const struct vault *v, const char *sandbox,
+                      const char *hash, struct err *e)
+{
+    unsigned char head[SEAL_HEAD_BYTES];
+    char found[VAULT_HASH_TEXT];
+    struct stat st;
+    scoped(string) char *context = file_context(sandbox);
+    if (fstat(r->fd, &st) != 0 || st.st_size < SEAL_HEAD_BYTES + SEAL_TAG_BYTES)
+        return fail(e, 503, "a part of the snapshot is not what was saved");
+    if (!read_all(r->fd, (char *)head, sizeof(head), e) ||
+        !(r->seal = seal_open(vault_keys(v), context, head, e)) ||
+        !read_pieces(r, (size_t)st.st_size - sizeof(head), e))
+        return false;
+    digest_text(r->digest, found);
+    return strcmp(found, hash) == 0 || fail(e, 503, "a part of the snapshot is not what was saved");
 }
 
 bool vault_file_read(const struct vault *v, const char *sandbox, const char *hash,
@@ -101,24 +205,19 @@ bool vault_file_read(const struct vault *v, const char *sandbox, const char *has
                      struct err *e)
 {
     scoped(string) char *path = vault_path(v, sandbox, hash);
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(e, 503, "a part of the snapshot cannot be read");
-    char found[VAULT_HASH_TEXT];
-    EVP_MD_CTX *digest = digest_new();
-    scoped(string) char *piece = xmalloc(PIECE_BYTES);
-    ssize_t got;
-    bool good = true;
-    while (good && ((got = read(fd, piece, PIECE_BYTES)) > 0 || (got < 0 && errno == EINTR))) {
-        struct bytes part = {piece, got > 0 ? (size_t)got : 0};
-        EVP_DigestUpdate(digest, part.data, part.len);
-        good = pass(user, part, e);
-    }
-    digest_text(digest, found);
-    EVP_MD_CTX_free(digest);
-    close(fd);
-    return good && (strcmp(found, hash) == 0 ||
-                    fail(e, 503, "a part of the snapshot is not what was saved"));
+    struct reading r = {.fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC),
+                        .digest = digest_new(),
+                        .pass = pass,
+                        .user = user};
+    bool good = r.fd >= 0 ? read_open(&r, v, sandbox, hash, e)
+                          : fail_errno(e, 503, "a part of the snapshot cannot be read");
+    if (r.fd >= 0)
+        close(r.fd);
+    EVP_MD_CTX_free(r.digest);
+    seal_free(r.seal);
+    buffer_free(&r.sealed);
+    buffer_free(&r.plain);
+    return good;
 }
 
 static bool is_kept(const json_t *kept, const char *name)

@@ -2,8 +2,10 @@
 #ifndef WARMCELL_GATEWAY_STORE_VAULT_FOLDER_H
 #define WARMCELL_GATEWAY_STORE_VAULT_FOLDER_H
 
+#include "gateway/store/seal.h"
 #include "gateway/store/vault.h"
 
+const struct seal_keys *vault_keys(const struct vault *v);
 /* Of a file in a sandbox's folder, or of the folder (name NULL); given. */
 char *vault_path(const struct vault *v, const char *sandbox, const char *name);
 bool vault_make_folder(const struct vault *v, const char *sandbox, struct err *e);

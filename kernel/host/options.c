@@ -56,7 +56,7 @@ static const struct option_row {
     {"--sandbox", NULL, "ID", TEXT, offsetof(struct options, sandbox),
      "with --keeper: confined in this sandbox, which is made where there is none"},
     {"--sandbox-plan", NULL, "FILE", TEXT, offsetof(struct options, sandbox_plan),
-     "with --sandbox: JSON, its uid, network, limits, env and cwd"},
+     "with --sandbox: JSON, its uid, network, limits, env and cwd; removed once it is read"},
     {"--cold", NULL, NULL, FLAG, offsetof(struct options, cold),
      "start the interpreter by exec, never by a fork (also WARMCELL_COLD=1)"},
     {"--driver", NULL, NULL, FLAG, offsetof(struct options, driver),

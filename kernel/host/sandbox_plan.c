@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sandbox/limits.h"
 #include "sandbox/root.h"
@@ -69,8 +70,11 @@ bool sandbox_plan_read(const char *id, const char *path, struct sandbox_plan *ou
         buffer_add_text(&text, "{}");
     else if (!read_file(path, &text, e))
         return false;
+    if (path)
+        unlink(path); /* its env may hold secrets */
     scoped(json) json_t *plan =
         json_parse_object(buffer_view(&text), "--sandbox-plan", LIMIT_BYTES, e);
+    explicit_bzero(text.data, text.len);
     if (!plan || !field_object(plan, "env", OPTIONAL, &env, e) ||
         !field_str(plan, "cwd", OPTIONAL, &cwd, e) ||
         !read_environment(env, usable_cpus(plan), &out->env, e))

@@ -13,8 +13,8 @@ struct sandbox_plan {
 
 /* The file is an object, all members optional: {"uid": n, "network": "none", "limits": {...},
  * "env": {name: value}, "cwd": "/workspace"}; what is not known here is passed on to the keeper.
- * path NULL:
- * {}. 400: what is wrong; 503: it cannot be read. *out must be empty. */
+ * It is removed once it is read. path NULL: {}. 400: what is wrong; 503: it cannot be read. *out
+ * must be empty. */
 bool sandbox_plan_read(const char *id, const char *path, struct sandbox_plan *out, struct err *e);
 void sandbox_plan_free(struct sandbox_plan *p);
 

@@ -163,9 +163,9 @@ def test_snapshots_are_listed_and_five_are_kept(gateway: Gateway, sandbox: dict[
     assert (made[-1]["why"], made[-1]["bytes"]) == ("asked", len('{"x": "1", "y": "5"}') + 6)
     assert gateway_snapshots(gateway, sandbox) == made[1:]
     files = [path.name for path in vault(gateway, sandbox).iterdir()]
-    assert sum(name.endswith(".json") for name in files) == 5 + 1
+    assert sum(name.endswith(".sealed") for name in files) == 5 + 1
     assert sum(len(name) == 128 for name in files) == 5 + 1, "the buffer is the same in all"
-    (vault(gateway, sandbox) / f"{made[2]['id']}.json").unlink()
+    (vault(gateway, sandbox) / f"{made[2]['id']}.sealed").unlink()
     left = [made[1], *made[3:]]
     assert gateway_snapshots(gateway, sandbox) == left, "they are read when they are asked for"
 
@@ -423,16 +423,16 @@ def test_a_record_stands_for_nothing_else(gateway: Gateway, sandbox: dict[str, A
     pause(gateway, other)
     last = show(gateway, sandbox)["snapshot"]
     mine, foreign = vault(gateway, sandbox), vault(gateway, other)
-    whole = (mine / f"{last}.json").read_bytes()
-    wrong = [(mine / f"{first['id']}.json").read_bytes(),
-             next(p for p in foreign.glob("*-*.json")).read_bytes(), whole[:70], b""]  # fmt: skip
+    whole = (mine / f"{last}.sealed").read_bytes()
+    wrong = [(mine / f"{first['id']}.sealed").read_bytes(),
+             next(p for p in foreign.glob("*-*.sealed")).read_bytes(), whole[:70], b""]  # fmt: skip
     for content in wrong:
         gateway.kill()
-        (mine / f"{last}.json").write_bytes(content)
+        (mine / f"{last}.sealed").write_bytes(content)
         gateway.start()
         assert gateway.get(url(sandbox)).status == 404
     gateway.kill()
-    (mine / f"{last}.json").write_bytes(whole)
+    (mine / f"{last}.sealed").write_bytes(whole)
     gateway.start()
     resume(gateway, sandbox)
     remove(gateway, other)
@@ -441,11 +441,11 @@ def test_a_record_stands_for_nothing_else(gateway: Gateway, sandbox: dict[str, A
 def test_a_record_that_was_changed_is_not_used(place: Place, sandbox: dict[str, Any]) -> None:
     gateway, _keeper = place
     model = pause(gateway, sandbox)
-    record = vault(gateway, sandbox) / f"{model['snapshot']}.json"
+    record = vault(gateway, sandbox) / f"{model['snapshot']}.sealed"
     whole = record.read_bytes()
-    assert whole.count(b'"processes":55') == 1
+    assert b"processes" not in whole, "it is encrypted"
     gateway.kill()
-    record.write_bytes(whole.replace(b'"processes":55', b'"processes":99'))
+    record.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     gateway.start()
     assert gateway.get(url(sandbox)).status == 404
     assert "is not what was sealed" in gateway.log.read_text()

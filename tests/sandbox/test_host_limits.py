@@ -25,11 +25,11 @@ class Sandbox:
     def __init__(self, keeper: Keeper, folder: Path) -> None:
         self.keeper, self.folder = keeper, folder
         self.plan = folder / "plan.json"
-        self.plan.write_text(json.dumps({"limits": LIMITS}))
         self.hosts: list[Host] = []
         self.host, self.gateway = self.context()
 
     def context(self, *options: str) -> tuple[Host, Gateway]:
+        self.plan.write_text(json.dumps({"limits": LIMITS}))  # a host removes what it has read
         host = Host(
             "--keeper", str(self.keeper.socket), "--sandbox", "one", "--sandbox-plan",
             str(self.plan), *GRACES, *options, zmq=False, uplink=True,
