@@ -293,7 +293,7 @@ struct sandbox *sandbox_open(struct asker *a, json_t *body, bool *created, struc
         return NULL;
     *created = !s;
     if (s && s->ending) {
-        fail(e, 409, "sandbox %s is just ending", id);
+        fail(e, 423, "sandbox %s is just ending", id);
         return NULL;
     }
     if (!s && k->sandbox_count >= SANDBOXES_MOST) {

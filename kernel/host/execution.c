@@ -310,5 +310,6 @@ void execution_cancelled(struct kernel *k, const struct request *request)
 void execution_refused(struct kernel *k, const struct request *request, const char *name,
                        const char *text)
 {
-    reply_error(k, request, (struct bytes){0}, (struct bytes){0}, RUN_ERROR, name, text);
+    enum run_outcome outcome = request->reason ? RUN_ERROR : RUN_KILLED;
+    reply_error(k, request, (struct bytes){0}, (struct bytes){0}, outcome, name, text);
 }

@@ -36,7 +36,8 @@ void execution_reply(struct kernel *k, const struct body *body, bool abort_queue
  * the reply only if it was not given yet. */
 void execution_lost(struct kernel *k, enum cause cause, const char *text);
 
-/* Replies of executions that were not run: `aborted`, or an error. */
+/* Replies of executions that were not run: `aborted`, or an error, which is `killed` when there is
+ * no interpreter and `error` when the request itself is wrong. */
 void execution_aborted(struct kernel *k, const struct request *request);
 void execution_cancelled(struct kernel *k, const struct request *request); /* aborted, too */
 void execution_refused(struct kernel *k, const struct request *request, const char *name,

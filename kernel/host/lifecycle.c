@@ -20,7 +20,7 @@
 #define QUICK_DEATH_MS     10000 /* sooner after the start, an end counts for the crash loop */
 #define QUICK_DEATHS_LIMIT 5
 #define HELLO_WAIT_MS      1000
-#define KEEPER_WAIT_MS     5000 /* for the next keeper, when the one that was there has ended */
+#define KEEPER_WAIT_MS     5000 /* for the next keeper, or sandbox, when the one before ends */
 #define KEEPER_RETRY_MS    20
 #define ADOPT_LIMIT_BYTES  (16u * 1024 * 1024)
 #define BROKEN_LINGER_MS   10000 /* how long a kernel that cannot start waits to be asked why */
@@ -99,11 +99,13 @@ static void on_again(void *data)
         start_interpreter(k);
 }
 
-/* A keeper that dies takes its sandboxes along, and who had it started begins the next one. */
-static bool keeper_may_come(struct kernel *k, int status)
+/* A keeper that dies takes its sandboxes along, and who had it started begins the next one. And a
+ * sandbox that still ends (423), because the host before this one did, will be gone. */
+static bool may_come(struct kernel *k, int status)
 {
-    if (status != 503 || !k->ever_ready || !k->plan.keeper ||
-        !keeper_client_confines(k->plan.keeper) || monotonic_ms() - k->started_ms > KEEPER_WAIT_MS)
+    bool passes = status == 423 || (status == 503 && k->ever_ready);
+    if (!passes || !k->plan.keeper || !keeper_client_confines(k->plan.keeper) ||
+        monotonic_ms() - k->started_ms > KEEPER_WAIT_MS)
         return false;
     if (!k->again_timer)
         k->again_timer = loop_timer(k->loop, on_again, k);
@@ -131,7 +133,7 @@ static void start_interpreter(struct kernel *k)
         wait_for_session(k);
     else if (k->interpreter)
         kernel_hello(k);
-    else if (!keeper_may_come(k, e.status))
+    else if (!may_come(k, e.status))
         be_broken(k, e.text, (struct bytes){0});
 }
 
@@ -351,7 +353,7 @@ void kernel_on_end(void *kernel, const struct interpreter_end *end)
     if (k->phase == PHASE_ENDING) {
         end_now(k);
     } else if (ended && interpreter_refusal(ended)) {
-        if (k->phase != PHASE_STARTING || !keeper_may_come(k, interpreter_refusal_status(ended)))
+        if (k->phase != PHASE_STARTING || !may_come(k, interpreter_refusal_status(ended)))
             be_broken(k, interpreter_refusal(ended), (struct bytes){0});
     } else if (k->phase == PHASE_RESTARTING) {
         kernel_doom_queue(k);

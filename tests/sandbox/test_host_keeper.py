@@ -325,6 +325,31 @@ def test_a_killed_keeper_takes_its_sandboxes_along_and_it_is_told(
     assert host.wait() == 1
 
 
+def connections(keeper: Keeper) -> int:
+    """Those that the keeper has not accepted yet among them."""
+    return Path("/proc/net/unix").read_text().count(f" {keeper.socket}\n")
+
+
+def test_a_host_that_comes_while_its_sandbox_ends_waits_for_that(
+    confined: Callable[..., Host], confining: Keeper
+) -> None:
+    """As the one does that replaces a host which was killed."""
+    before = confined()
+    client = before.client()
+    pid_of(client)
+    for _ in range(10):
+        assert client.run("daemon").stdout  # so that the end takes a while
+    os.kill(confining.first, signal.SIGSTOP)
+    before.kill()
+    asked = connections(confining)
+    client = confined().client(ready=False)
+    processes.until(lambda: connections(confining) > asked, "it asks for its sandbox")
+    os.kill(confining.first, signal.SIGCONT)
+    client.wait_ready()
+    run = client.run("print after")
+    assert (run.status, run.stdout) == ("ok", "after\n")
+
+
 def test_closing_ends_it_whoever_holds_it(confined: Callable[..., Host], confining: Keeper) -> None:
     host = confined()
     client = host.client()

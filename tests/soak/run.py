@@ -23,6 +23,7 @@ import kills  # noqa: E402
 import readers  # noqa: E402
 import sandbox_kills  # noqa: E402
 import sandboxes  # noqa: E402
+import sequence  # noqa: E402
 from harness import processes  # noqa: E402
 from harness.processes import BenchError  # noqa: E402
 
@@ -40,7 +41,8 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "what", nargs="?", help="one; else all",
-        choices=["cycles", "sandboxes", "kills", "sandbox-kills", "readers", "followers"],
+        choices=["cycles", "sandboxes", "kills", "sandbox-kills", "readers", "followers",
+                 "sequence"],
     )  # fmt: skip
     parser.add_argument("--cycles", type=int, default=int(number("WARMCELL_SOAK_CYCLES", 5000)))
     parser.add_argument(
@@ -58,6 +60,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--followed-lines", type=int, default=1_250_000, help="lines that it prints; 84 bytes each"
     )
+    parser.add_argument("--steps", type=int, default=5000, help="steps of the random sequence")
     wanted = parser.parse_args()
     if wanted.readers < 3 or wanted.cycles < 1 or wanted.parallel < 1:
         parser.error("at least 3 readers, 1 cycle and 1 at once")
@@ -78,6 +81,7 @@ def main() -> int:
         "kills": lambda: kills.run(wanted.kill_seconds, seed, say),
         "sandbox-kills": lambda: sandbox_kills.run(wanted.kill_seconds, seed, say),
         "readers": lambda: readers.run(wanted.readers, wanted.lines, say),
+        "sequence": lambda: sequence.run(wanted.steps, seed, say),
         "followers": lambda: followers.run(wanted.followers, wanted.followed_lines, say),
     }
     processes.guard()

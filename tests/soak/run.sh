@@ -1,7 +1,7 @@
 #!/bin/sh
 # The long proofs: every fuzzer for a while, then thousands of kernels, kills and slow readers. Called by
 # `./dev soak` with the set-up and the release build done. Arguments go to run.py; a fuzzer's time is
-# WARMCELL_FUZZ_SECONDS (600). `run.sh fuzz`, `run.sh api` or `run.sh cycles|sandboxes|kills|sandbox-kills|readers|followers`
+# WARMCELL_FUZZ_SECONDS (600). `run.sh fuzz`, `run.sh api` or `run.sh cycles|sandboxes|kills|sandbox-kills|readers|followers|sequence`
 # runs one of them.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
