@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/core/package_source.h"
 #include "gateway/ini.h"
 #include "gateway/place.h"
 #include "protocol/ids.h"
@@ -219,6 +220,15 @@ static const struct option rows[] = {
      .help = "bytes of the variables of one context that are saved at most"},
     {"sandbox-read-only", OPTION_LIST, CORE(sandbox_read_only), "",
      .help = "further absolute paths that code in sandboxes may read"},
+    {"package-index", OPTION_TEXT, CORE(package_index), "",
+     .help = "the URL of a package index (as https://pypi.org/simple) that packages of sandboxes "
+             "may be installed from; without it and `wheels` none can be installed"},
+    {"package-hosts", OPTION_LIST, CORE(package_hosts), "",
+     .help = "further hosts that its files come from (for pypi.org: files.pythonhosted.org is "
+             "known)"},
+    {"wheels", OPTION_TEXT, CORE(wheels), "",
+     .help = "a folder of wheels that packages of sandboxes may be installed from; code in "
+             "sandboxes may read it"},
     {"cgroup", OPTION_TEXT, CORE(cgroup), "",
      .help = "a cgroup v2 folder that is delegated to this gateway, for the limits of sandboxes "
              "(default: below its own)"},
@@ -329,6 +339,16 @@ static bool check_durability(const char *word, struct err *e)
            fail(e, 400, "durability: %.40s is neither normal nor full", word);
 }
 
+static bool settle_packages(const struct settings_core *core, struct err *e)
+{
+    struct package_source source;
+    if (*core->wheels && core->wheels[0] != '/')
+        return fail(e, 400, "wheels: must be an absolute path");
+    bool good = package_source_read(core, &source, e);
+    package_source_free(&source);
+    return good;
+}
+
 static bool settle(struct settings *s, struct err *e)
 {
     if (!s->core.state_dir)
@@ -338,7 +358,7 @@ static bool settle(struct settings *s, struct err *e)
     if (!s->core.python)
         s->core.python = options_find_python();
     return check_durability(s->core.durability, e) && settle_base_url(&s->net, e) &&
-           settle_token(&s->net, e);
+           settle_token(&s->net, e) && settle_packages(&s->core, e);
 }
 
 bool options_resolve(char *const *args, size_t count, struct settings *out, struct err *e)

@@ -99,6 +99,9 @@ struct settings_core {
     int64_t snapshot_limit;               /* bytes of the variables of one context */
     int64_t file_limit_bytes;             /* of one request that writes a file of a sandbox */
     struct string_list sandbox_read_only; /* further paths that are seen inside */
+    char *package_index;                  /* a URL; "": none */
+    struct string_list package_hosts;     /* where its files come from, besides its own host */
+    char *wheels;                         /* a folder of wheels; "": none */
     char *cgroup;   /* a delegated cgroup v2 folder for sandboxes; "": below our own */
     char *seed_uri; /* a notebook whose code cells run in every new kernel; "" for none */
 };

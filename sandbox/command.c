@@ -382,7 +382,7 @@ static bool ask_keeper(struct command *c, struct err *e)
         connect(c->keeper_fd, (const struct sockaddr *)&address, sizeof address) != 0)
         return fail_errno(e, 503, "the keeper of the sandbox cannot be reached");
     json_object_set_new(c->plan.open, "sandbox", json_string(c->plan.sandbox));
-    json_object_set_new(c->plan.open, "join", json_true());
+    json_object_set_new(c->plan.open, "join", json_boolean(!c->plan.alone));
     if (!wire_send(c->keeper_fd, WIRE_OPEN, OPEN_NUMBER, json_incref(c->plan.open), NULL, 0, e))
         return false;
     c->keeper_watch = loop_watch(c->loop, c->keeper_fd, EPOLLIN, on_keeper, c);

@@ -58,7 +58,8 @@ bool command_plan_read(const char *path, struct command_plan *out, struct err *e
            field_int(out->body, "output_bytes", OPTIONAL, 0, INT64_MAX, &out->output_bytes, e) &&
            field_int(out->body, "deadline_ms", OPTIONAL, 0, INT64_MAX, &out->deadline_ms, e) &&
            field_int(out->body, "lease_s", OPTIONAL, 0, INT64_MAX / 1000, &out->lease_s, e) &&
-           field_bool(out->body, "stdin_open", OPTIONAL, &out->stdin_open, e);
+           field_bool(out->body, "stdin_open", OPTIONAL, &out->stdin_open, e) &&
+           field_bool(out->body, "alone", OPTIONAL, &out->alone, e);
 }
 
 void command_plan_free(struct command_plan *p)

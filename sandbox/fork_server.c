@@ -318,9 +318,9 @@ json_t *fork_server_status(const struct fork_server *f)
         p = f->parents; /* on its way in, or out: then it is told soon why */
         state = p ? "starting" : "failed";
     }
-    return json_pack("{s:s, s:i, s:i, s:I, s:I, s:s?}", "state", state, "pid", p ? (int)p->pid : 0,
-                     "generation", p ? (int)p->generation : 0, "forks",
+    return json_pack("{s:s, s:i, s:i, s:I, s:I, s:s?, s:O?}", "state", state, "pid",
+                     p ? (int)p->pid : 0, "generation", p ? (int)p->generation : 0, "forks",
                      (json_int_t)(f ? f->forks : 0), "age_s",
                      (json_int_t)(p ? (monotonic_ms() - p->born_ms) / 1000 : 0), "why",
-                     f && f->why[0] ? f->why : NULL);
+                     f && f->why[0] ? f->why : NULL, "preloaded", p ? p->preloaded : NULL);
 }

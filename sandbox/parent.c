@@ -135,6 +135,9 @@ static bool take_warm(struct parent *p, struct wire_message *m, struct err *e)
                    json_is_string(why) ? json_string_value(why) : "?");
     keeper_log("fork server %d is warm: %lld modules in %lld ms", (int)p->pid, (long long)modules,
                (long long)took_ms);
+    json_t *preloaded = json_object_get(m->body, "preloaded");
+    json_decref(p->preloaded);
+    p->preloaded = json_is_array(preloaded) ? json_incref(preloaded) : NULL;
     p->phase = PARENT_READY;
     timer_stop(p->overdue);
     p->events.on_warm(p->events.data, p);
@@ -380,5 +383,6 @@ void parent_free(struct parent *p)
         close(p->words_fd);
     timer_close(p->overdue);
     buffer_free(&p->words);
+    json_decref(p->preloaded);
     free(p);
 }

@@ -36,6 +36,7 @@ struct parent {
     unsigned generation;
     int64_t born_ms;
     int64_t forks;
+    json_t *preloaded; /* owned; names of modules, as it said; NULL: it did not yet */
     struct {
         uint32_t number;
         struct start *start; /* borrowed */

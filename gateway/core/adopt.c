@@ -9,6 +9,7 @@
 
 #include "gateway/core/artifact.h"
 #include "gateway/core/command_run.h"
+#include "gateway/core/package_program.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
@@ -189,6 +190,7 @@ static void remove_folder_if_unowned(struct core *c, const char *id)
 
 void core_adopt(struct core *c)
 {
+    package_programs_clear(c);
     each_id(c, c->kernels_dir, look_at);
     paused_load(c);
     each_id(c, c->logs_dir, remove_if_unowned);

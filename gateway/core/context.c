@@ -9,6 +9,7 @@
 
 #include "gateway/core/json_file.h"
 #include "gateway/core/launching.h"
+#include "gateway/core/package.h"
 #include "gateway/core/state.h"
 #include "gateway/place.h"
 #include "gateway/store/kernel_table.h"
@@ -120,9 +121,10 @@ void context_environment(const struct settings_core *settings, struct environmen
     environment_init(env);
     const char *slash = strrchr(settings->python, '/');
     scoped(string) char *path =
-        xasprintf("%.*s%s/usr/local/bin:/usr/bin:/bin", slash ? (int)(slash - settings->python) : 0,
-                  settings->python, slash ? ":" : "");
+        xasprintf(PACKAGES_SITE "/bin:%.*s%s/usr/local/bin:/usr/bin:/bin",
+                  slash ? (int)(slash - settings->python) : 0, settings->python, slash ? ":" : "");
     environment_set(env, "PATH", path);
+    environment_set(env, "PYTHONPATH", PACKAGES_SITE);
     environment_set(env, "HOME", HOME);
     environment_set(env, "USER", "user");
     environment_set(env, "LOGNAME", "user");

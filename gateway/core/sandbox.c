@@ -42,6 +42,7 @@ static void leave_list(struct sandbox *s)
 {
     struct core *c = s->core;
     command_runs_let_go(s);
+    packages_let_go(s);
     for (size_t i = 0; i < c->sandbox_count; i++)
         if (c->sandboxes[i] == s) {
             c->sandboxes[i] = c->sandboxes[--c->sandbox_count];
@@ -274,6 +275,7 @@ void sandbox_remove(struct sandbox *s, const char *reason,
     if (s->ending)
         return;
     s->ending = true;
+    packages_let_go(s);
     log_info("sandbox ends", F_STR("sandbox", s->id), F_STR("reason", reason));
     paused_remove_logs(s);
     if (!s->kernel) {

@@ -77,6 +77,11 @@ char *sandbox_workspace(const struct sandbox *s)
     return xasprintf("%s/%s/workspace", s->core->sandboxes_dir, s->id);
 }
 
+char *sandbox_cold_mark(const struct core *c, const char *id)
+{
+    return xasprintf("%s/%s/cold", c->sandboxes_dir, id);
+}
+
 const struct limits *sandbox_limits(const struct sandbox *s)
 {
     return &s->limits;
@@ -197,7 +202,8 @@ static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
     restore_env(s, json_object_get(saved, "env"));
     if (json_object_get(saved, "network"))
         replace(&s->network, json_object_get(saved, "network"));
-    s->cold = json_is_true(json_object_get(saved, "cold"));
+    scoped(string) char *mark = sandbox_cold_mark(c, id);
+    s->cold = json_is_true(json_object_get(saved, "cold")) || access(mark, F_OK) == 0;
     s->best_effort = json_is_true(json_object_get(saved, "best_effort"));
     s->uid = json_integer_value(json_object_get(saved, "uid"));
     s->keeper = keeper ? xstrdup(keeper) : NULL;

@@ -24,8 +24,12 @@
 #define GATEWAY_IDENTITY                                                                           \
     "warmcell-gateway" /* of the gateway's own requests: their replies go to nobody */
 
+#define PACKAGES_IDENTITY "warmcell-packages" /* likewise; see package_refresh.h */
+
 struct branching;
 struct moving;
+struct package_job;
+struct package_refresh;
 struct resuming;
 struct scan;
 struct seed;
@@ -152,6 +156,8 @@ struct sandbox {
     json_t *enforced, *missing, *usage; /* as the keeper said; NULL: it did not yet */
     struct quota quota;                 /* for what comes from outside */
     struct command_run *runs;           /* owned: its commands, the newest first */
+    struct package_job *packages;       /* owned: what is done to its packages, in its order */
+    struct package_refresh *refreshing; /* borrowed; NULL */
 
     void (*opened)(void *user, struct sandbox *s,
                    const struct err *e); /* of its maker; NULL: told */
@@ -267,6 +273,8 @@ extern const struct uplink_events kernel_uplink_events;
 void kernel_touch(struct kernel *k);
 /* Sends a request of the gateway's own on shell. */
 void kernel_ask(struct kernel *k, const char *msg_type, const struct buffer *content);
+void kernel_ask_as(struct kernel *k, const char *identity, const char *msg_type,
+                   const struct buffer *content);
 /* Puts a message of the gateway into the batch. identity "": everybody. */
 void kernel_publish(struct kernel *k, const char *identity, const char *msg_type,
                     const struct buffer *frame);
@@ -439,6 +447,12 @@ bool pool_take(struct core *c, const struct kernel_request *request, const struc
 /* A sandbox of the pool becomes its taker's: NULL: none is ready. */
 struct sandbox *pool_take_sandbox(struct core *c);
 void pool_missed(struct core *c, enum pools which); /* one was asked for that the pool had not */
+
+/* package.c, package_refresh.c */
+void packages_let_go(struct sandbox *s); /* every job fails: the sandbox goes, or this gateway */
+void package_take_reply(struct kernel *k, struct bytes frame); /* to PACKAGES_IDENTITY */
+/* A file that is there when no interpreter of the sandbox may be a fork; given. */
+char *sandbox_cold_mark(const struct core *c, const char *id);
 
 /* sessions that a kernel's end takes with it */
 void sessions_kernel_gone(struct core *c, const char *kernel_id);

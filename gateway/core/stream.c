@@ -190,6 +190,11 @@ static void take_message(struct kernel *k, const struct link_frame *frame)
             seed_take_reply(k, v1);
         return;
     }
+    if (bytes_is(identity, PACKAGES_IDENTITY)) {
+        if (bytes_is(type, "execute_reply"))
+            package_take_reply(k, v1);
+        return;
+    }
     if (identity.len && ends_with_reply(type))
         take_reply(k, v1);
     put(k, identity, type, v1, frame->number);
@@ -247,15 +252,21 @@ void kernel_flush(struct kernel *k)
 
 void kernel_ask(struct kernel *k, const char *msg_type, const struct buffer *content)
 {
+    kernel_ask_as(k, GATEWAY_IDENTITY, msg_type, content);
+}
+
+void kernel_ask_as(struct kernel *k, const char *identity, const char *msg_type,
+                   const struct buffer *content)
+{
     scoped(buffer) struct buffer header = {0}, frame = {0};
-    header_build(&header, msg_type, GATEWAY_IDENTITY, "warmcell");
+    header_build(&header, msg_type, identity, "warmcell");
     const struct message m = {.channel = CHANNEL_SHELL,
                               .header = buffer_view(&header),
                               .parent = bytes_of("{}"),
                               .metadata = bytes_of("{}"),
                               .content = buffer_view(content)};
     framing_v1_encode(&m, &frame);
-    const struct bytes parts[] = {bytes_of(GATEWAY_IDENTITY), buffer_view(&frame)};
+    const struct bytes parts[] = {bytes_of(identity), buffer_view(&frame)};
     uplink_send(k->uplink,
                 &(struct link_frame){.kind = LINK_CLIENT_MESSAGE, .parts = parts, .part_count = 2},
                 NULL);

@@ -33,6 +33,7 @@ static const char *usual_error(int status)
         {501, "This machine or this gateway cannot do it."},
         {502, "The kernel failed."},
         {503, "Not now; `Retry-After` says when to come again."},
+        {504, "It took longer than it may."},
         {507, "There is no room for it."},
     };
     for (size_t i = 0; i < countof(usual); i++)

@@ -35,6 +35,8 @@ extern const struct doc v1_commands_list_doc, v1_commands_create_doc, v1_command
     v1_command_delete_doc, v1_command_events_doc, v1_command_output_doc, v1_command_stdin_doc,
     v1_command_signal_doc;
 
+extern const struct doc v1_packages_list_doc, v1_packages_install_doc, v1_package_delete_doc;
+
 extern const struct doc v1_files_list_doc, v1_file_show_doc, v1_file_put_doc, v1_file_post_doc,
     v1_file_patch_doc, v1_file_delete_doc;
 

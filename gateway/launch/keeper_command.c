@@ -68,6 +68,7 @@ static void add_read_only(const struct settings_core *settings, const char *prog
     show(w, package);
     if (sources && strcmp(sources, inner) != 0)
         show(w, sources);
+    show(w, settings->wheels);
     for (size_t i = 0; i < settings->sandbox_read_only.count; i++)
         show(w, settings->sandbox_read_only.item[i]);
 }

@@ -29,7 +29,7 @@ struct route {
                             and may be any bytes but NUL, as the query may then */
     void (*handler)(struct exchange *x, void *context);
     const char *summary; /* one line for the API description */
-    int errors[10];      /* statuses besides 401, 0-terminated */
+    int errors[14];      /* statuses besides 401, 0-terminated */
     enum route_access access;
     enum route_errors error_form;
     enum route_kind kind;
@@ -47,6 +47,7 @@ extern const struct route_table v1_routes;         /* dialect/v1*.c */
 extern const struct route_table v1_file_routes;    /* dialect/v1_files.c */
 extern const struct route_table v1_command_routes; /* dialect/v1_commands.c */
 extern const struct route_table v1_stream_routes;  /* dialect/v1_stream.c */
+extern const struct route_table v1_package_routes; /* dialect/v1_packages.c */
 extern const struct route_table v1_token_routes;   /* dialect/v1_tokens.c */
 extern const struct route_table docs_routes;       /* dialect/docs.c */
 

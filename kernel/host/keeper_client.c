@@ -444,6 +444,11 @@ void keeper_client_rename(struct keeper_client *c, const char *sandbox)
     json_object_set_new(c->sandbox.body, "sandbox", json_string(sandbox));
 }
 
+void keeper_client_set_cold(struct keeper_client *c)
+{
+    c->plan.cold = true;
+}
+
 json_t *keeper_client_limits(const struct keeper_client *c)
 {
     return json_object_get(c->sandbox.body, "limits");

@@ -44,6 +44,8 @@ bool keeper_client_hold(struct keeper_client *c, struct err *e);
 /* Its sandbox has another name from now on. Nothing happens without one. */
 void keeper_client_rename(struct keeper_client *c, const char *sandbox);
 
+void keeper_client_set_cold(struct keeper_client *c); /* no fork any more, from the next start on */
+
 /* The limits of the sandbox, as its plan names them; borrowed; NULL: it names none. */
 json_t *keeper_client_limits(const struct keeper_client *c);
 

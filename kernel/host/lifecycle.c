@@ -420,6 +420,12 @@ static void backend_adopt(struct backend *backend, struct bytes json, struct out
     }
     if (sandbox && k->plan.keeper)
         keeper_client_rename(k->plan.keeper, sandbox);
+    if (json_is_true(json_object_get(orders, "cold"))) { /* told later, and alone: all else stays */
+        if (k->plan.keeper)
+            keeper_client_set_cold(k->plan.keeper);
+        outcome_tell(&outcome, true, 200, "");
+        return;
+    }
     lifetime_begin(k);
     if (json_object_get(orders, "env") || json_object_get(orders, "cwd")) {
         free(k->adopted);

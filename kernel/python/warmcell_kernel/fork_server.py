@@ -21,6 +21,7 @@ from warmcell_kernel.staleness import Watch
 
 FORK, WARM, FORKED, FORK_FAILED, STALE = 64, 80, 81, 82, 83
 LINK_FD, PIPES_FD = 3, 4  # of a child
+PRELOADED_MOST = 1000  # names in a datagram
 # what only a start by exec can give effect to
 FIXED = (
     "LD_LIBRARY_PATH",
@@ -62,6 +63,7 @@ def run(preload: str | None, warm_up: str | None) -> int:
             "modules": len(sys.modules),
             "took_ms": round((time.monotonic() - started) * 1000),
             "failed": prepared.failed,
+            "preloaded": preloaded(),
         },
     )
     todo = server.serve()
@@ -69,6 +71,12 @@ def run(preload: str | None, warm_up: str | None) -> int:
         return 0
     kernel = forked.become(todo, prepared)
     return serve_link(LINK_FD, PIPES_FD, kernel, lambda: forks.set_blas_threads(todo.cpus))
+
+
+def preloaded() -> list[str]:
+    """The names of what every fork has imported and is not Python's own, without what is below."""
+    names = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names
+    return sorted(names - {"__main__"})[:PRELOADED_MOST]
 
 
 def fresh_signals() -> None:
