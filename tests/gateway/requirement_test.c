@@ -3,6 +3,7 @@
 
 #include "gateway/core/package_source.h"
 #include "gateway/core/requirement.h"
+#include "protocol/json.h"
 
 static void a_name_with_extras_and_versions_is_one(void **state)
 {
@@ -27,7 +28,7 @@ static void a_name_with_extras_and_versions_is_one(void **state)
     struct err e;
     for (size_t i = 0; i < countof(good); i++)
         if (!requirement_check(good[i], &e))
-            fail_msg("%s: %s", good[i], e.text);
+            stop_test("%s: %s", good[i], e.text);
 }
 
 static void anything_else_is_refused_by_name(void **state)
@@ -65,7 +66,7 @@ static void anything_else_is_refused_by_name(void **state)
         assert_false(requirement_check(bad[i].text, &e));
         assert_int_equal(e.status, 400);
         if (!strstr(e.text, bad[i].says))
-            fail_msg("%s: %s", bad[i].text, e.text);
+            stop_test("%s: %s", bad[i].text, e.text);
     }
     char longest[REQUIREMENT_LIMIT_BYTES + 2];
     memset(longest, 'x', sizeof longest);
@@ -155,7 +156,7 @@ static void what_is_no_index_is_refused(void **state)
         struct package_source source;
         struct err e = {0};
         if (read_source(bad[i], "", &source, &e))
-            fail_msg("%s was taken", bad[i]);
+            stop_test("%s was taken", bad[i]);
         assert_memory_equal(e.text, "package-index", 13);
         package_source_free(&source);
     }
