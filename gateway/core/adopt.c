@@ -83,6 +83,8 @@ static void on_attach_deadline(uv_timer_t *timer)
  * has another name from the first step on. */
 static bool was_on_its_way(const struct kernel *k)
 {
+    if (k->sandbox && k->sandbox->seeding)
+        return true;
     if (k->handing || !k->pooled || !k->sandbox)
         return k->handing;
     scoped(string) char *folder = xasprintf("%s/%s", k->core->sandboxes_dir, k->sandbox->id);
@@ -126,7 +128,8 @@ static bool start_late(struct core *c, const char *id, json_t *saved)
     struct err e = {0};
     if (json_integer_value(json_object_get(saved, "pid")) != 0 ||
         json_is_true(json_object_get(saved, "pooled")) ||
-        json_is_true(json_object_get(saved, "handing")))
+        json_is_true(json_object_get(saved, "handing")) ||
+        json_is_true(json_object_get(json_object_get(saved, "sandbox"), "seeding")))
         return false;
     struct kernel *k = kernel_new(c, id, json_string_value(json_object_get(saved, "name")), &e);
     if (!k)

@@ -20,6 +20,7 @@
 #include "gateway/core/seed.h"
 #include "gateway/core/session.h"
 #include "gateway/core/state.h"
+#include "gateway/core/template.h"
 #include "gateway/log.h"
 #include "gateway/store/blob.h"
 #include "gateway/store/store.h"
@@ -188,7 +189,8 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
         !(c->vault = vault_open(settings->core.state_dir, e)) ||
         !(c->store = store_open(settings->core.state_dir,
                                 strcmp(settings->core.durability, "full") == 0, loop, e)) ||
-        !repair_state(c, e) || !(c->tokens = tokens_new(c, e))) {
+        !repair_state(c, e) || !(c->tokens = tokens_new(c, e)) ||
+        !(c->templates = templates_new(c, e))) {
         core_free(c);
         return NULL;
     }
@@ -263,6 +265,7 @@ void core_free(struct core *c)
     vault_close(c->vault);
     sessions_free(c->sessions);
     tokens_free(c->tokens);
+    templates_free(c->templates);
     seed_free(c->seed);
     scan_free(c->scan);
     kernelspecs_free(c->specs);

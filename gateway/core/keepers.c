@@ -1,10 +1,14 @@
-/* The keepers of this gateway: one for its owner's kernels, and for sandboxes one for each policy
- * and principal. Opened when they are first needed, found again by a gateway that comes back; those
- * of other principals than the owner end when none of their sandboxes runs. */
+/* The keepers of this gateway: one for its owner's kernels, and for sandboxes one for each policy,
+ * principal and list of libraries. Opened when they are first needed, found again by a gateway that
+ * comes back; those of other principals than the owner end when none of their sandboxes runs. */
 #include <string.h>
 
 #include "gateway/core/state.h"
+#include "protocol/bytes.h"
 #include "protocol/ids.h"
+
+#define PRELOADS_MOST 8 /* fork servers with libraries of their own: some 100 MB each */
+#define PRELOADS_EACH 2 /* of a principal who is not the owner */
 
 static const struct {
     enum keeper_profile profile;
@@ -37,7 +41,8 @@ struct keeper *kept_keeper(struct kept *kept)
     if (!kept || kept->keeper || kept->core->draining)
         return kept ? kept->keeper : NULL;
     const struct keeper_plan plan = {&kept->core->settings->core, kinds[kept->which].profile,
-                                     kinds[kept->which].best_effort, kept->principal};
+                                     kinds[kept->which].best_effort, kept->principal,
+                                     kept->preload};
     kept->keeper = keeper_open(kept->core->loop, &plan, &events, kept);
     kept->unused_from_ms = 0;
     kept->core->open_handles++;
@@ -60,22 +65,81 @@ bool keepers_shared_with(const struct core *c, const struct principal *who)
     return c->settings->core.share_templates || strcmp(who->name, PRINCIPAL_OWNER) == 0;
 }
 
+/* Which one of own_keepers, or a fixed one: of whose sandboxes, with which libraries. */
+struct kind {
+    enum keepers which;
+    const char *principal; /* NULL: whoever the owner shares with */
+    const char *preload;   /* NULL: the usual ones */
+};
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static struct kept **place_of(struct core *c, const struct kind *kind)
+{
+    struct kept **place = &c->own_keepers;
+    while (*place &&
+           ((*place)->which != kind->which || !same((*place)->principal, kind->principal) ||
+            !same((*place)->preload, kind->preload)))
+        place = &(*place)->next;
+    return place;
+}
+
 /* What one principal's code could do to a fork server must not reach another principal: so each has
- * their own, unless the administrator shares it. */
+ * their own, unless the administrator shares it, or shares the template that it is for. */
+static const char *whose(const struct core *c, const char *owner, bool shared)
+{
+    return shared || c->settings->core.share_templates || strcmp(owner, PRINCIPAL_OWNER) == 0
+               ? NULL
+               : owner;
+}
+
+/* "a,b"; given. */
+static char *joined(json_t *preload)
+{
+    struct buffer text = {0};
+    json_t *item;
+    size_t i;
+    json_array_foreach(preload, i, item)
+        buffer_printf(&text, "%s%s", i ? "," : "", json_string_value(item));
+    buffer_text(&text);
+    return buffer_take(&text, NULL);
+}
+
 struct kept *sandbox_kept(const struct sandbox *s)
 {
     struct core *c = s->core;
-    enum keepers which = s->best_effort ? KEEPERS_BEST_EFFORT : KEEPERS_REQUIRED;
-    if (c->settings->core.share_templates || strcmp(s->owner, PRINCIPAL_OWNER) == 0)
-        return &c->keepers[which];
-    for (struct kept *kept = c->own_keepers; kept; kept = kept->next)
-        if (kept->which == which && strcmp(kept->principal, s->owner) == 0)
-            return kept;
-    struct kept *kept = xcalloc(1, sizeof(*kept));
-    *kept = (struct kept){
-        .core = c, .which = which, .principal = xstrdup(s->owner), .next = c->own_keepers};
-    c->own_keepers = kept;
-    return kept;
+    scoped(string) char *preload = s->preload ? joined(s->preload) : NULL;
+    const struct kind kind = {s->best_effort ? KEEPERS_BEST_EFFORT : KEEPERS_REQUIRED,
+                              whose(c, s->owner, s->shares_keeper), preload};
+    if (!kind.principal && !kind.preload)
+        return &c->keepers[kind.which];
+    struct kept **place = place_of(c, &kind);
+    if (!*place) {
+        *place = xcalloc(1, sizeof(**place));
+        **place = (struct kept){.core = c, .which = kind.which};
+        (*place)->principal = kind.principal ? xstrdup(kind.principal) : NULL;
+        (*place)->preload = take(&preload);
+    }
+    return *place;
+}
+
+bool keepers_take(struct core *c, const char *owner, const struct sandbox_request *request)
+{
+    scoped(string) char *preload = joined(request->preload);
+    bool best_effort = request->policy && strcmp(request->policy, "best-effort") == 0;
+    const struct kind kind = {best_effort ? KEEPERS_BEST_EFFORT : KEEPERS_REQUIRED,
+                              whose(c, owner, request->shares_keeper), preload};
+    size_t all = 0, own = 0;
+    if (!c->settings->core.warm)
+        return false;
+    for (const struct kept *kept = c->own_keepers; kept; kept = kept->next) {
+        all += kept->preload != NULL;
+        own += kept->preload && same(kept->principal, kind.principal);
+    }
+    return *place_of(c, &kind) || (all < PRELOADS_MOST && (own < PRELOADS_EACH || !kind.principal));
 }
 
 struct fresh {
@@ -122,6 +186,7 @@ static void drop(struct kept **place)
     shut(kept);
     *place = kept->next;
     free(kept->principal);
+    free(kept->preload);
     free(kept);
 }
 

@@ -61,6 +61,8 @@ static void free_if_unused(struct sandbox *s)
     free(s->name);
     json_decref(s->labels);
     json_decref(s->once);
+    json_decref(s->template);
+    json_decref(s->preload);
     json_decref(s->paused);
     json_decref(s->snapshots);
     json_decref(s->env);
@@ -73,7 +75,7 @@ static void free_if_unused(struct sandbox *s)
 
 static bool visible(const struct sandbox *s)
 {
-    return !s->opened && !s->ending && (s->halted || contexts_count(s) > 0);
+    return !s->opened && !s->ending && !s->seeding && (s->halted || contexts_count(s) > 0);
 }
 
 struct sandbox *sandbox_known(const struct core *c, const char *id)
@@ -625,7 +627,8 @@ void sandboxes_create(struct core *c, const struct principal *who,
     }
     bool best_effort = request->policy && strcmp(request->policy, "best-effort") == 0;
     const char *network = json_string_value(request->network);
-    bool usual = !best_effort && !request->cold && keepers_shared_with(c, who) &&
+    bool usual = !best_effort && !request->cold && !request->preload &&
+                 keepers_shared_with(c, who) &&
                  (!request->network || (network && strcmp(network, "none") == 0));
     s = usual ? pool_take_sandbox(c) : NULL;
     if (s) {

@@ -15,20 +15,27 @@ struct sandbox; /* borrowed, valid until control returns to the loop */
 
 /* All borrowed; NULL: not said. */
 struct sandbox_request {
-    json_t *limits;     /* see sandbox/limits.h; what is absent has its default */
-    json_t *env;        /* {"NAME": "value"}, all of which code inside finds */
-    json_t *network;    /* "none", "full", or {"allow": [...]} (docs/keeper.md) */
-    const char *policy; /* "required" or "best-effort" */
-    bool cold;          /* never a fork */
-    const char *name;   /* unique among those of its owner (naming.h) */
-    json_t *labels;     /* {"name": "text"} */
-    json_t *once;       /* of its Idempotency-Key (once.h) */
+    json_t *limits;       /* see sandbox/limits.h; what is absent has its default */
+    json_t *env;          /* {"NAME": "value"}, all of which code inside finds */
+    json_t *network;      /* "none", "full", or {"allow": [...]} (docs/keeper.md) */
+    const char *policy;   /* "required" or "best-effort" */
+    bool cold;            /* never a fork */
+    const char *name;     /* unique among those of its owner (naming.h) */
+    json_t *labels;       /* {"name": "text"} */
+    json_t *once;         /* of its Idempotency-Key (once.h) */
+    const char *template; /* of sandboxes_make (template.h) alone, as the next: an id or a name */
+    json_t *body;         /* it may hold "language", "preload", "files" and "packages" */
+    json_t *made_from;    /* {"id", "name"} of the template */
+    json_t *preload;      /* modules that its fork server shall have imported; an array */
+    bool shares_keeper;   /* that of a template that everybody may use */
+    bool seeds;           /* it is there for nobody until files were written into its workspace */
 };
 
 /* What a list shall hold; all borrowed; NULL, 0: whatever. */
 struct sandbox_filter {
     const char *state;         /* as sandbox_state_text */
     const char *name_prefix;   /* what its name begins with */
+    const char *template;      /* the id or name of the one that it was made from */
     const char *const *labels; /* each as for labels_match: all must fit */
     size_t label_count;
 };
@@ -67,6 +74,8 @@ const char *sandbox_id(const struct sandbox *s);
 const char *sandbox_owner(const struct sandbox *s); /* the name of a principal */
 const char *sandbox_name(const struct sandbox *s);  /* NULL: it has none */
 json_t *sandbox_labels(const struct sandbox *s);    /* an object; borrowed */
+json_t *sandbox_template(const struct sandbox *s);  /* {"id", "name"}; borrowed; NULL: none */
+json_t *sandbox_preload(const struct sandbox *s);   /* an array; borrowed; NULL: as is usual */
 bool sandbox_fits(const struct sandbox *s, const struct sandbox_filter *filter);
 const char *sandbox_state_text(const struct sandbox *s); /* "starting", "running", "paused"... */
 const char *sandbox_reason(const struct sandbox *s);     /* NULL: nothing happened */

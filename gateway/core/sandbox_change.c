@@ -26,12 +26,6 @@ struct change {
     void *user;
 };
 
-static void save_all(const struct sandbox *s)
-{
-    for (const struct kernel *k = s->kernel; k; k = k->sibling)
-        kernel_save(k);
-}
-
 static void change_free(struct change *change)
 {
     free(change->name);
@@ -69,7 +63,7 @@ static void apply(struct change *change)
     }
     replace(&s->labels, &change->labels);
     replace(&s->env, &change->env);
-    save_all(s);
+    sandbox_save_all(s);
 }
 
 static void on_host_told(void *user, const struct err *e)

@@ -1,5 +1,5 @@
-/* What a sandbox is called: its name, its labels, and the key that it was made with. They are saved
- * with it, and a name is one sandbox's of its owner at a time.
+/* What a sandbox is called: its name, its labels, its template, and the key that it was made with.
+ * They are saved with it, and a name is one sandbox's of its owner at a time.
  *
  * Invariant: no two sandboxes of one owner that were asked for and are not ending have one name. */
 #include <string.h>
@@ -18,6 +18,22 @@ const char *sandbox_name(const struct sandbox *s)
 json_t *sandbox_labels(const struct sandbox *s)
 {
     return s->labels;
+}
+
+json_t *sandbox_template(const struct sandbox *s)
+{
+    return s->template;
+}
+
+json_t *sandbox_preload(const struct sandbox *s)
+{
+    return s->preload;
+}
+
+void sandbox_save_all(const struct sandbox *s)
+{
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        kernel_save(k);
 }
 
 static bool is_called(const struct sandbox *s, const char *name)
@@ -65,6 +81,11 @@ void sandbox_take_words(struct sandbox *s, const struct sandbox_request *request
     if (request->labels)
         json_object_update(s->labels, request->labels);
     s->once = json_incref(request->once);
+    s->template = json_incref(request->made_from);
+    s->seeding = request->seeds;
+    if (request->preload && !request->cold && keepers_take(s->core, s->owner, request))
+        s->preload = json_incref(request->preload);
+    s->shares_keeper = s->preload && request->shares_keeper;
 }
 
 static struct sandbox *made_with(const struct core *c, const char *owner, json_t *once)
@@ -92,8 +113,17 @@ bool sandbox_made_before(const struct core *c, const struct principal *who, json
     return true;
 }
 
+static bool is_made_from(const struct sandbox *s, const char *template)
+{
+    const char *id = json_string_value(json_object_get(s->template, "id"));
+    const char *name = json_string_value(json_object_get(s->template, "name"));
+    return (id && strcmp(id, template) == 0) || (name && strcmp(name, template) == 0);
+}
+
 bool sandbox_fits(const struct sandbox *s, const struct sandbox_filter *filter)
 {
+    if (filter->template && !is_made_from(s, filter->template))
+        return false;
     if (filter->state && strcmp(filter->state, sandbox_state_text(s)) != 0)
         return false;
     if (filter->name_prefix &&
@@ -112,6 +142,12 @@ void sandbox_save_words(const struct sandbox *s, json_t *saved)
     if (s->once)
         json_object_set(saved, "once", s->once);
     json_object_set(saved, "labels", s->labels);
+    if (s->template)
+        json_object_set(saved, "template", s->template);
+    if (s->preload)
+        json_object_set(saved, "preload", s->preload);
+    json_object_set_new(saved, "shares_keeper", json_boolean(s->shares_keeper));
+    json_object_set_new(saved, "seeding", json_boolean(s->seeding));
 }
 
 /* What is found again as it was at an earlier time may find its name taken meanwhile. */
@@ -126,6 +162,10 @@ void sandbox_restore_words(struct sandbox *s, json_t *saved)
         log_warn("a sandbox lost its name", F_STR("sandbox", s->id), F_STR("why", e.text));
     if (json_is_object(labels))
         json_object_update(s->labels, labels);
+    s->template = json_incref(json_object_get(saved, "template"));
+    s->preload = json_incref(json_object_get(saved, "preload"));
+    s->shares_keeper = json_is_true(json_object_get(saved, "shares_keeper"));
+    s->seeding = json_is_true(json_object_get(saved, "seeding"));
     if (json_is_object(once) && !made_with(s->core, s->owner, once))
         s->once = json_incref(once);
 }

@@ -34,6 +34,7 @@ struct resuming;
 struct scan;
 struct seed;
 struct sessions;
+struct templates;
 
 /* Which keeper; KEEPERS itself: none. */
 enum keepers { KEEPERS_OWNER, KEEPERS_REQUIRED, KEEPERS_BEST_EFFORT, KEEPERS };
@@ -42,11 +43,12 @@ struct kept {
     struct core *core;
     enum keepers which;
     char *principal;        /* owned: whose sandboxes it has alone; NULL: the owner's */
+    char *preload;          /* owned: what its fork server imports, "a,b"; NULL: the usual */
     struct keeper *keeper;  /* NULL: not needed now */
     json_t *status;         /* its last answer to STATUS; NULL: none yet */
     int64_t unused_from_ms; /* 0: a sandbox needs it */
     bool lives_on;          /* beyond this gateway */
-    struct kept *next;      /* of those with a principal */
+    struct kept *next;      /* of those with a principal or a preload */
 };
 
 /* Kernels that are ready before they are asked for (pool.c): the owner's of the default kind, and
@@ -79,6 +81,7 @@ struct core {
     struct scan *scan;
     struct sessions *sessions;
     struct tokens *tokens;
+    struct templates *templates;
     struct seed *seed;
     struct kernel **kernels; /* owned: all of them, pooled and ending ones too */
     size_t kernel_count;
@@ -141,8 +144,11 @@ struct sandbox {
     char *name;               /* owned; NULL: none */
     const char *claimed_name; /* borrowed: of a change that is under way; NULL */
     bool changing;
-    json_t *labels; /* owned */
-    json_t *once;   /* owned: of the request that made it; NULL: it had no key */
+    json_t *labels;             /* owned */
+    json_t *once;               /* owned: of the request that made it; NULL: it had no key */
+    json_t *template, *preload; /* owned; NULL: none, and as is usual */
+    bool shares_keeper;         /* with all who use its template */
+    bool seeding;               /* files are yet to be written: nobody was told of it */
     struct timespec created;
     bool pooled;  /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
     bool opening; /* its keeper is making it for who asked */
@@ -312,6 +318,9 @@ struct kept *core_kept(struct core *c, enum keepers which);
 /* That starts its interpreters; kernel_kept: NULL, none does. */
 struct kept *kernel_kept(const struct kernel *k);
 struct kept *sandbox_kept(const struct sandbox *s);
+/* May a sandbox have a fork server with the libraries that it asks for? Else the usual one is its:
+ * there is no room for another one, or nothing is forked. */
+bool keepers_take(struct core *c, const char *owner, const struct sandbox_request *request);
 /* May it take over one of the pool, which was made by the owner's? */
 bool keepers_shared_with(const struct core *c, const struct principal *who);
 /* Opened if need be; NULL: draining, or kept is NULL. */
@@ -341,6 +350,7 @@ void sandbox_take_words(struct sandbox *s, const struct sandbox_request *request
 /* out: the one that was made with the same key; NULL: none. 409 it is not ready yet; 422. */
 bool sandbox_made_before(const struct core *c, const struct principal *who, json_t *once,
                          struct sandbox **out, struct err *e);
+void sandbox_save_all(const struct sandbox *s); /* all its kernels are saved */
 void sandbox_save_words(const struct sandbox *s, json_t *saved);
 void sandbox_restore_words(struct sandbox *s, json_t *saved);
 

@@ -8,6 +8,9 @@
 
 /* A body may be absent: it is then {}. Given; NULL: the exchange was answered. */
 json_t *v1_body(struct exchange *x);
+/* One that may be so large: 413. */
+json_t *v1_body_within(struct exchange *x, size_t limit_bytes);
+#define V1_FILES_BODY_BYTES (8 * 1024 * 1024) /* of one that has files of a workspace in it */
 
 /* The query's decimal number of that name within low..high; out is left alone when it is absent.
  * 400. */

@@ -3,7 +3,10 @@
 #ifndef WARMCELL_GATEWAY_DIALECT_V1_DOCS_H
 #define WARMCELL_GATEWAY_DIALECT_V1_DOCS_H
 
+#include "gateway/core/naming.h"
 #include "gateway/net/doc.h"
+
+#define V1_NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 /* The pages of v1_page.h. */
 #define V1_LIMIT INTEGER("limit", "At most so many.", .least = 1, .most = 1000, .initial = "100")
@@ -14,12 +17,16 @@
 extern const struct doc_field v1_in_sandbox[];  /* the path parameter {id} alone */
 extern const struct doc_field v1_location[];    /* the header of what was made */
 extern const struct doc_field v1_idempotency[]; /* the header of a request that makes something */
-extern const struct doc_schema v1_sandbox_schema, v1_context_schema;
+extern const struct doc_schema v1_sandbox_schema, v1_context_schema, v1_limits_schema,
+    v1_network_schema, v1_template_file_schema;
 
 extern const struct doc v1_readyz_doc, v1_metrics_doc;
 
 extern const struct doc v1_sandboxes_list_doc, v1_sandboxes_create_doc, v1_sandbox_show_doc,
     v1_sandbox_change_doc, v1_sandbox_delete_doc;
+
+extern const struct doc v1_templates_list_doc, v1_templates_create_doc, v1_template_show_doc,
+    v1_template_put_doc, v1_template_change_doc, v1_template_delete_doc;
 
 extern const struct doc v1_contexts_list_doc, v1_contexts_create_doc, v1_context_show_doc,
     v1_context_delete_doc;

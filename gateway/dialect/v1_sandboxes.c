@@ -1,7 +1,8 @@
 /* /v1/sandboxes: create, list, show, change, delete.
  *
- * A sandbox is {"id", "name", "labels", "owner", "state", "reason", "cause", "created", "uid",
- * "cold", "network", "policy", "limits", "confinement", "usage", "snapshot", "contexts"}:
+ * A sandbox is {"id", "name", "labels", "template", "preload", "owner", "state", "reason", "cause",
+ * "created", "uid", "cold", "network", "policy", "limits", "confinement", "usage", "snapshot",
+ * "contexts"}:
  *
  * - "owner" is the name of the principal that it belongs to;
  * - "uid" is the host's, or "shared" where all sandboxes have one;
@@ -17,6 +18,7 @@
 
 #include "gateway/core/once.h"
 #include "gateway/core/snapshot.h"
+#include "gateway/core/template.h"
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_page.h"
 #include "protocol/ids.h"
@@ -29,6 +31,11 @@
 static json_t *text_or_null(const char *text)
 {
     return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *or_null(json_t *value)
+{
+    return value ? json_incref(value) : json_null();
 }
 
 static json_t *limits_model(const struct sandbox *s)
@@ -90,16 +97,16 @@ json_t *v1_sandbox_model(const struct sandbox *s)
     json_t *uid = sandbox_is_paused(s)  ? json_null()
                   : sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s))
                                         : json_string("shared");
-    return json_pack("{s:s, s:o, s:O, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, s:o, s:o, "
-                     "s:o, s:o}",
-                     "id", sandbox_id(s), "name", text_or_null(sandbox_name(s)), "labels",
-                     sandbox_labels(s), "owner", sandbox_owner(s), "state", sandbox_state_text(s),
-                     "reason", text_or_null(sandbox_reason(s)), "cause",
-                     text_or_null(sandbox_cause(s)), "created", created, "uid", uid, "cold",
-                     (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy",
-                     sandbox_policy(s), "limits", limits_model(s), "confinement",
-                     confinement_model(s), "usage", usage_model(s), "snapshot",
-                     text_or_null(sandbox_last_snapshot(s)), "contexts", v1_contexts_model(s));
+    return json_pack(
+        "{s:s, s:o, s:O, s:o, s:o, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, "
+        "s:o, s:o, s:o, s:o}",
+        "id", sandbox_id(s), "name", text_or_null(sandbox_name(s)), "labels", sandbox_labels(s),
+        "template", or_null(sandbox_template(s)), "preload", or_null(sandbox_preload(s)), "owner",
+        sandbox_owner(s), "state", sandbox_state_text(s), "reason", text_or_null(sandbox_reason(s)),
+        "cause", text_or_null(sandbox_cause(s)), "created", created, "uid", uid, "cold",
+        (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy", sandbox_policy(s),
+        "limits", limits_model(s), "confinement", confinement_model(s), "usage", usage_model(s),
+        "snapshot", text_or_null(sandbox_last_snapshot(s)), "contexts", v1_contexts_model(s));
 }
 
 bool v1_query_number(const struct exchange *x, const char *name, int64_t low, int64_t high,
@@ -116,14 +123,19 @@ bool v1_query_number(const struct exchange *x, const char *name, int64_t low, in
            fail(e, 400, "%s: out of range (%lld to %lld)", name, (long long)low, (long long)high);
 }
 
-json_t *v1_body(struct exchange *x)
+json_t *v1_body_within(struct exchange *x, size_t limit_bytes)
 {
     struct err e = {0};
     struct bytes text = exchange_body(x);
-    json_t *body = text.len ? json_parse_object(text, "body", BODY_LIMIT_BYTES, &e) : json_object();
+    json_t *body = text.len ? json_parse_object(text, "body", limit_bytes, &e) : json_object();
     if (!body)
         exchange_fail(x, &e);
     return body;
+}
+
+json_t *v1_body(struct exchange *x)
+{
+    return v1_body_within(x, BODY_LIMIT_BYTES);
 }
 
 static void on_created(void *user, struct sandbox *s, const struct err *e)
@@ -150,18 +162,19 @@ static bool read_request(struct exchange *x, json_t *body, struct sandbox_reques
            field_bool(body, "cold", OPTIONAL, &r->cold, e) &&
            field_str(body, "name", OPTIONAL, &r->name, e) &&
            field_object(body, "labels", OPTIONAL, &r->labels, e) &&
+           field_str(body, "template", OPTIONAL, &r->template, e) &&
            once_read(exchange_header(x, "idempotency-key"), exchange_body(x), &r->once, e);
 }
 
 void v1_sandboxes_create(struct exchange *x, void *core)
 {
     struct err e = {0};
-    struct sandbox_request request = {0};
-    scoped(json) json_t *body = v1_body(x);
+    scoped(json) json_t *body = v1_body_within(x, V1_FILES_BODY_BYTES);
+    struct sandbox_request request = {.body = body};
     if (!body)
         return;
     if (read_request(x, body, &request, &e))
-        sandboxes_create(core, exchange_principal(x), &request, on_created, x);
+        sandboxes_make(core, exchange_principal(x), &request, on_created, x);
     else
         exchange_fail(x, &e);
     json_decref(request.once);
@@ -209,6 +222,7 @@ static bool read_filter(const struct exchange *x, struct listing *l, struct err 
     size_t at = 0;
     l->filter = (struct sandbox_filter){.state = exchange_query(x, "state"),
                                         .name_prefix = exchange_query(x, "name_prefix"),
+                                        .template = exchange_query(x, "template"),
                                         .labels = l->labels};
     while ((label = exchange_query_next(x, "label", &at))) {
         if (l->filter.label_count == FILTERS_MOST)

@@ -3,10 +3,6 @@
 
 #include <stddef.h>
 
-#include "gateway/core/naming.h"
-
-#define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]*$"
-
 const struct doc_field v1_in_sandbox[] = {
     TEXT("id", "Of the sandbox.", .example = "\"0b5f1d7e-3c0e-4a55-9a0f-6f7c3b8f8a11\""),
     {.name = NULL},
@@ -24,7 +20,7 @@ const struct doc_field v1_location[] = {
     {.name = NULL},
 };
 
-static const struct doc_schema limits = {
+const struct doc_schema v1_limits_schema = {
     .name = "Limits",
     .about = "Each is 0 for no limit; what is left out keeps its value.",
     .fields = FIELDS(
@@ -43,7 +39,7 @@ static const struct doc_schema limits = {
         NUMBER("life_s", "From its beginning, after which a sandbox ends.", .null = true)),
 };
 
-static const struct doc_schema network = {
+const struct doc_schema v1_network_schema = {
     .name = "Network",
     .about = "`none`; `full`; or the hosts that may be reached.",
     .json = "{\"anyOf\": [{\"enum\": [\"none\", \"full\"]}, {\"type\": \"object\", "
@@ -54,19 +50,26 @@ static const struct doc_schema network = {
 static const struct doc_schema sandbox_request = {
     .name = "SandboxRequest",
     .fields = FIELDS(
-        OBJECT("limits", &limits, "What its code may use."),
+        OBJECT("limits", &v1_limits_schema, "What its code may use."),
         MAP("env", NULL, "The environment of its code. Values are never told again.",
             .items = DOC_TEXT, .example = "{\"LANG\": \"C.UTF-8\"}"),
-        OBJECT("network", &network, "What its code may reach. Without it: nothing.", .null = true),
+        OBJECT("network", &v1_network_schema, "What its code may reach. Without it: nothing.",
+               .null = true),
         TEXT("policy",
              "`required` refuses what this machine cannot enforce; `best-effort` does without "
              "and says so in `confinement.missing`.",
              .words = "required best-effort", .initial = "\"required\""),
         BOOLEAN("cold", "Start Python anew instead of forking a warm one.", .initial = "false"),
         TEXT("name", "Unique among the sandboxes of its owner; routes take it in place of the id.",
-             .most = NAME_LIMIT, .pattern = NAME_PATTERN, .null = true),
+             .most = NAME_LIMIT, .pattern = V1_NAME_PATTERN, .null = true),
         MAP("labels", NULL, "At most 32, for finding it again. Values have at most 256 bytes.",
-            .items = DOC_TEXT, .example = "{\"team\": \"blue\"}")),
+            .items = DOC_TEXT, .example = "{\"team\": \"blue\"}"),
+        TEXT("template", "The name or id of a template; what the request says goes over it.",
+             .null = true),
+        TEXT("language", "Of its first context.", .words = "python", .null = true),
+        LIST("preload", NULL, "Modules that are imported ahead.", .items = DOC_TEXT, .null = true),
+        MAP("files", &v1_template_file_schema, "What its workspace begins with, by path."),
+        LIST("packages", NULL, "None can be named yet (501).", .items = DOC_TEXT, .null = true)),
 };
 
 static const struct doc_schema limit_state = {
@@ -105,26 +108,37 @@ static const struct doc_schema uid = {
     .json = "{\"anyOf\": [{\"type\": [\"integer\", \"null\"]}, {\"const\": \"shared\"}]}",
 };
 
+static const struct doc_schema made_from = {
+    .name = "MadeFrom",
+    .about = "As the template was then; it may be another now, or gone.",
+    .whole = true,
+    .fields = FIELDS(TEXT("id", "Of the template."), TEXT("name", "Of the template.")),
+};
+
 const struct doc_schema v1_sandbox_schema = {
     .name = "Sandbox",
     .whole = true,
-    .fields = FIELDS(
-        TEXT("id", "A UUID.", .format = "uuid"),
-        TEXT("name", "What its owner calls it.", .null = true),
-        MAP("labels", NULL, "As they were given to it.", .items = DOC_TEXT),
-        TEXT("owner", "The principal whose it is."),
-        TEXT("state", "Of its contexts together.",
-             .words = "starting running failed pausing paused resuming"),
-        TEXT("reason", "What happened to it last, in a sentence.", .null = true),
-        TEXT("cause", "The same in one word, such as `oom` or `signal`.", .null = true),
-        TEXT("created", "When.", .format = "date-time"), OBJECT("uid", &uid, "Whose it is."),
-        BOOLEAN("cold", "It was not forked."), OBJECT("network", &network, "What it may reach."),
-        TEXT("policy", "As in the request.", .words = "required best-effort"),
-        MAP("limits", &limit_state, "By the names that the request has."),
-        OBJECT("confinement", &confinement, "What holds it."),
-        OBJECT("usage", &usage, "What it uses."),
-        TEXT("snapshot", "The id of the last one.", .null = true),
-        LIST("contexts", &v1_context_schema, "Its interpreters, the oldest first.")),
+    .fields =
+        FIELDS(TEXT("id", "A UUID.", .format = "uuid"),
+               TEXT("name", "What its owner calls it.", .null = true),
+               MAP("labels", NULL, "As they were given to it.", .items = DOC_TEXT),
+               OBJECT("template", &made_from, "What it was made from.", .null = true),
+               LIST("preload", NULL, "What its own fork server imports; null: the usual.",
+                    .items = DOC_TEXT, .null = true),
+               TEXT("owner", "The principal whose it is."),
+               TEXT("state", "Of its contexts together.",
+                    .words = "starting running failed pausing paused resuming"),
+               TEXT("reason", "What happened to it last, in a sentence.", .null = true),
+               TEXT("cause", "The same in one word, such as `oom` or `signal`.", .null = true),
+               TEXT("created", "When.", .format = "date-time"), OBJECT("uid", &uid, "Whose it is."),
+               BOOLEAN("cold", "It was not forked."),
+               OBJECT("network", &v1_network_schema, "What it may reach."),
+               TEXT("policy", "As in the request.", .words = "required best-effort"),
+               MAP("limits", &limit_state, "By the names that the request has."),
+               OBJECT("confinement", &confinement, "What holds it."),
+               OBJECT("usage", &usage, "What it uses."),
+               TEXT("snapshot", "The id of the last one.", .null = true),
+               LIST("contexts", &v1_context_schema, "Its interpreters, the oldest first.")),
 };
 
 static const struct doc_schema sandboxes = {
@@ -136,9 +150,9 @@ static const struct doc_schema sandboxes = {
 static const struct doc_schema sandbox_change = {
     .name = "SandboxChange",
     .about = "One member at least.",
-    .fields = FIELDS(OBJECT("limits", &limits, "Those that are named change."),
+    .fields = FIELDS(OBJECT("limits", &v1_limits_schema, "Those that are named change."),
                      TEXT("name", "Another one; null: none any more.", .most = NAME_LIMIT,
-                          .pattern = NAME_PATTERN, .null = true),
+                          .pattern = V1_NAME_PATTERN, .null = true),
                      MAP("labels", NULL, "Those that are named change; null takes one away.",
                          .items = DOC_ANY, .example = "{\"team\": \"red\", \"draft\": null}"),
                      MAP("env", NULL, "Of contexts and commands to come; null takes a name away.",
@@ -154,7 +168,8 @@ const struct doc v1_sandboxes_list_doc = {
                     "With this label, as `team`, or with this value, as `team=blue`. It may be "
                     "there 16 times; all must fit.",
                     .example = "\"team=blue\""),
-               TEXT("name_prefix", "With a name that begins so."), V1_LIMIT, V1_AFTER),
+               TEXT("name_prefix", "With a name that begins so."),
+               TEXT("template", "Made from this one, by its id or name."), V1_LIMIT, V1_AFTER),
     .replies = {REPLY(200, "A page of them, the oldest first, with what they use.",
                       .schema = &sandboxes)},
 };

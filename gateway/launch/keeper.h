@@ -19,7 +19,9 @@ struct keeper_plan {
     enum keeper_profile profile;
     bool best_effort; /* KEEPER_SANDBOX: do without what the machine lacks */
     const char
-        *principal; /* its alone, with host uids of its own; NULL: the owner's; outlives it */
+        *principal;      /* its alone, with host uids of its own; NULL: the owner's; outlives it */
+    const char *preload; /* what its fork server imports, "a,b", with host uids of its own; NULL:
+                            what the settings say; outlives it */
 };
 
 struct keeper_events {

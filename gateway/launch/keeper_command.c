@@ -9,8 +9,8 @@
 #include "gateway/place.h"
 #include "protocol/bytes.h"
 
-#define SANDBOXES_AHEAD 16     /* without an interpreter in them; some 0.5 MB each */
-#define AHEAD_OF_OTHERS 2      /* of a principal who is not the owner */
+#define SANDBOXES_AHEAD 16 /* without an interpreter in them; some 0.5 MB each */
+#define AHEAD_OF_OTHERS 2  /* of a principal who is not the owner, or with libraries of its own */
 #define UIDS_FROM       786432 /* above the range that a keeper has by default */
 #define UIDS_EACH       1024   /* sandboxes of one principal, paused ones too */
 #define UIDS_PLACES     2048
@@ -80,10 +80,13 @@ static void add_number(struct words *w, const char *flag, int64_t number)
 }
 
 /* The same for a principal each time; two that meet in one share uids, and nothing else. */
-static void add_uids(const char *principal, struct words *w)
+static void add_uids(const struct keeper_plan *plan, struct words *w)
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256((const unsigned char *)principal, strlen(principal), digest);
+    const char *principal = plan->principal ? plan->principal : "";
+    scoped(string) char *whose =
+        plan->preload ? xasprintf("%s,%s", principal, plan->preload) : xstrdup(principal);
+    SHA256((const unsigned char *)whose, strlen(whose), digest);
     unsigned first = UIDS_FROM + (digest[0] << 8 | digest[1]) % UIDS_PLACES * UIDS_EACH;
     words_add(w, xstrdup("--uids"));
     words_add(w, xasprintf("%u-%u", first, first + UIDS_EACH - 1));
@@ -98,11 +101,12 @@ static void add_profile(const struct keeper_plan *plan, const char *program, str
     words_add(w, xasprintf("%s/sandboxes", settings->state_dir));
     words_add(w, xstrdup("--policy"));
     words_add(w, xstrdup(plan->best_effort ? "best-effort" : "required"));
-    add_number(w, "--stock", plan->principal ? AHEAD_OF_OTHERS : SANDBOXES_AHEAD);
+    bool usual = !plan->principal && !plan->preload;
+    add_number(w, "--stock", usual ? SANDBOXES_AHEAD : AHEAD_OF_OTHERS);
     words_add(w, xstrdup("--audit"));
     words_add(w, xasprintf("%s/network.log", settings->state_dir));
-    if (plan->principal)
-        add_uids(plan->principal, w);
+    if (!usual)
+        add_uids(plan, w);
     if (*settings->cgroup) {
         words_add(w, xstrdup("--cgroup"));
         words_add(w, xstrdup(settings->cgroup));
@@ -118,8 +122,9 @@ static char *joined(const struct string_list *list)
     return buffer_take(&text, NULL);
 }
 
-static void add_fork_server(const struct settings_core *settings, char *program, struct words *w)
+static void add_fork_server(const struct keeper_plan *plan, char *program, struct words *w)
 {
+    const struct settings_core *settings = plan->settings;
     words_add(w, xstrdup("--"));
     words_add(w, program);
     if (*settings->python) {
@@ -127,7 +132,7 @@ static void add_fork_server(const struct settings_core *settings, char *program,
         words_add(w, xstrdup(settings->python));
     }
     words_add(w, xstrdup("--preload"));
-    words_add(w, joined(&settings->preload));
+    words_add(w, plan->preload ? xstrdup(plan->preload) : joined(&settings->preload));
     if (*settings->warm_up) {
         words_add(w, xstrdup("--warm-up"));
         words_add(w, xstrdup(settings->warm_up));
@@ -154,7 +159,7 @@ bool keeper_command(const struct keeper_plan *plan, const char *socket, const ch
     if (plan->profile == KEEPER_SANDBOX)
         add_profile(plan, program, out);
     if (settings->warm && program)
-        add_fork_server(settings, take(&program), out);
+        add_fork_server(plan, take(&program), out);
     return true;
 }
 

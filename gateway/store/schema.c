@@ -41,6 +41,10 @@ static const char *const steps[] = {
     " + COALESCE(length(CAST(outcome AS BLOB)), 0);"
     "CREATE INDEX executions_ended ON executions (sandbox_id, position, bytes)"
     " WHERE ended IS NOT NULL;",
+    "CREATE TABLE templates ("
+    " id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, shared INTEGER NOT NULL,"
+    " created TEXT NOT NULL, changed TEXT NOT NULL, spec TEXT NOT NULL, files TEXT NOT NULL,"
+    " once TEXT, UNIQUE (owner, name));",
 };
 
 bool schema_migrate(struct database *db, struct err *e)

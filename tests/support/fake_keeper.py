@@ -53,7 +53,10 @@ class Keeper:
         self.held.setdefault(name, set()).add(asker)
         workspace = Path(self.options["--state-dir"]) / name / "workspace"
         workspace.mkdir(parents=True, exist_ok=True)
-        return {"uid": body.get("uid", 700001), "enforced": {"memory_bytes": "cgroup-v1"},
+        uid = body.get("uid", 700001)
+        if os.geteuid() == 0:
+            os.chown(workspace, uid, uid)
+        return {"uid": uid, "enforced": {"memory_bytes": "cgroup-v1"},
                 "missing": ["a thing"], "created": created}  # fmt: skip
 
     def answer(self, kind: str, body: dict[str, Any], asker: int) -> dict[str, Any]:

@@ -1,0 +1,394 @@
+/* Templates: checked, stored, found, changed, removed.
+ *
+ * Invariant: what is in the list and not `coming` is in the database as it is here. A change is a
+ * second one of the same id that is `coming`, and takes the place of the first when it is stored.
+ */
+#include "gateway/core/template.h"
+
+#include <string.h>
+
+#include "gateway/core/naming.h"
+#include "gateway/core/once.h"
+#include "gateway/core/state.h"
+#include "gateway/core/template_state.h"
+#include "gateway/log.h"
+#include "gateway/store/template_table.h"
+#include "protocol/ids.h"
+#include "protocol/json.h"
+
+const char *template_id(const struct template *t)
+{
+    return t->id;
+}
+
+const char *template_name(const struct template *t)
+{
+    return t->name;
+}
+
+const char *template_owner(const struct template *t)
+{
+    return t->owner;
+}
+
+bool template_is_shared(const struct template *t)
+{
+    return t->shared;
+}
+
+struct timespec template_created(const struct template *t)
+{
+    return t->created;
+}
+
+struct timespec template_changed(const struct template *t)
+{
+    return t->changed;
+}
+
+json_t *template_spec(const struct template *t)
+{
+    return t->spec;
+}
+
+size_t template_uses(const struct core *c, const struct template *t)
+{
+    size_t uses = 0;
+    for (size_t i = 0; i < c->sandbox_count; i++) {
+        const char *id = json_string_value(json_object_get(c->sandboxes[i]->template, "id"));
+        uses += id && !c->sandboxes[i]->ending && strcmp(id, t->id) == 0;
+    }
+    return uses;
+}
+
+/* --- the list */
+
+static struct template *template_new(const char *id, const char *owner)
+{
+    struct template *t = xcalloc(1, sizeof(*t));
+    t->id = xstrdup(id);
+    t->owner = xstrdup(owner);
+    return t;
+}
+
+static void template_free(struct template *t)
+{
+    free(t->id);
+    free(t->owner);
+    free(t->name);
+    json_decref(t->spec);
+    json_decref(t->once);
+    free(t);
+}
+
+static void add(struct templates *all, struct template *t)
+{
+    struct template **end = &all->first;
+    while (*end)
+        end = &(*end)->next;
+    *end = t;
+}
+
+static void drop(struct templates *all, struct template *t)
+{
+    struct template **from = &all->first;
+    while (*from != t)
+        from = &(*from)->next;
+    *from = t->next;
+    template_free(t);
+}
+
+static bool is_seen(const struct principal *who, const struct template *t)
+{
+    return !t->coming && !t->ending && (t->shared || principal_sees(who, t->owner));
+}
+
+struct template *templates_find(const struct core *c, const struct principal *who, const char *id,
+                                struct err *e)
+{
+    struct template *shared = NULL;
+    for (struct template *t = c->templates->first; t; t = t->next) {
+        if (!is_seen(who, t))
+            continue;
+        bool named = strcmp(t->name, id) == 0;
+        if (strcmp(t->id, id) == 0 || (named && strcmp(t->owner, who->name) == 0))
+            return t;
+        if (named && t->shared && !shared)
+            shared = t;
+    }
+    if (!shared)
+        fail(e, 404, "there is no template %.100s", id);
+    return shared;
+}
+
+void templates_each(const struct core *c, const struct principal *who,
+                    void (*each)(void *user, struct template *t), void *user)
+{
+    for (struct template *t = c->templates->first; t; t = t->next)
+        if (is_seen(who, t))
+            each(user, t);
+}
+
+/* NULL with e 403, 404, 409. */
+static struct template *find_own(struct core *c, const struct principal *who, const char *id,
+                                 struct err *e)
+{
+    struct template *t = templates_find(c, who, id, e);
+    if (!t)
+        return NULL;
+    if (!principal_sees(who, t->owner))
+        fail(e, 403, "template %s is shared: its owner or an administrator may change it", t->id);
+    else if (t->busy)
+        fail(e, 409, "template %s is being changed already: wait for it", t->id);
+    else
+        return t;
+    return NULL;
+}
+
+/* --- what may be */
+
+static bool check_name(const struct templates *all, const struct template *t, struct err *e)
+{
+    for (const struct template *other = all->first; other; other = other->next)
+        if (other != t && !other->ending && strcmp(other->id, t->id) != 0 &&
+            strcmp(other->name, t->name) == 0 && strcmp(other->owner, t->owner) == 0)
+            return fail(e, 409, "name: %s has a template %s already (%s)", t->owner, t->name,
+                        other->id);
+    return true;
+}
+
+static bool check_room(const struct templates *all, const struct principal *who, struct err *e)
+{
+    size_t count = 0, own = 0;
+    for (const struct template *t = all->first; t; t = t->next) {
+        count++;
+        own += strcmp(t->owner, who->name) == 0;
+    }
+    if (count >= TEMPLATES_LIMIT)
+        return fail(e, 403, "Resource Limit: there are %d templates, the most allowed",
+                    TEMPLATES_LIMIT);
+    return principal_is_admin(who) || own < TEMPLATES_USER_LIMIT ||
+           fail(e, 403, "Resource Limit: %s has %d templates, the most allowed", who->name,
+                TEMPLATES_USER_LIMIT);
+}
+
+/* Takes over what body says; files: what is to be stored; NULL: they stay. */
+static bool fill(struct core *c, const struct principal *who, struct template *t, json_t *body,
+                 json_t **files, struct err *e)
+{
+    const char *name = t->name;
+    bool shared = t->shared;
+    if (!field_str(body, "name", t->name ? OPTIONAL : REQUIRED, &name, e) || !name_check(name, e) ||
+        !field_bool(body, "shared", OPTIONAL, &shared, e))
+        return false;
+    if (shared && !t->shared && !principal_is_admin(who))
+        return fail(e, 403, "shared: only administrators may share a template");
+    if (name != t->name) {
+        char *copy = xstrdup(name);
+        free(t->name);
+        t->name = copy;
+    }
+    t->shared = shared;
+    return template_read_spec(c, body, t->spec, files, e) && check_name(c->templates, t, e);
+}
+
+/* --- storing */
+
+struct storing {
+    struct core *core;
+    struct template *t; /* coming */
+    template_done *done;
+    void *user;
+};
+
+static struct template *replaced_by(const struct templates *all, const struct template *t)
+{
+    struct template *old = all->first;
+    while (old && (old == t || strcmp(old->id, t->id) != 0))
+        old = old->next;
+    return old;
+}
+
+static void on_stored(void *user, const struct err *e)
+{
+    struct storing *storing = user;
+    struct templates *all = storing->core->templates;
+    struct template *t = storing->t, *old = replaced_by(all, t);
+    if (e) {
+        if (old)
+            old->busy = false;
+        storing->done(storing->user, NULL, e);
+        drop(all, t);
+    } else {
+        if (old)
+            drop(all, old);
+        t->coming = false;
+        log_info("template stored", F_STR("template", t->id), F_STR("principal", t->owner));
+        storing->done(storing->user, t, NULL);
+    }
+    free(storing);
+}
+
+static void store_it(struct core *c, struct template *t, json_t *files, template_done *done,
+                     void *user)
+{
+    struct storing *storing = xmalloc(sizeof(*storing));
+    char created[TIME_TEXT], changed[TIME_TEXT];
+    scoped(string) char *spec = json_dumps(t->spec, JSON_COMPACT);
+    scoped(string) char *once = t->once ? json_dumps(t->once, JSON_COMPACT) : NULL;
+    scoped(string) char *text = files ? json_dumps(files, JSON_COMPACT) : NULL;
+    *storing = (struct storing){c, t, done, user};
+    t->coming = true;
+    add(c->templates, t);
+    time_text(t->created, created);
+    time_text(t->changed, changed);
+    const struct template_row row = {.id = t->id,
+                                     .owner = t->owner,
+                                     .name = t->name,
+                                     .created = created,
+                                     .changed = changed,
+                                     .spec = spec,
+                                     .files = text,
+                                     .once = once,
+                                     .shared = t->shared};
+    template_table_put(c->store, &row, on_stored, storing);
+}
+
+/* True: there is one; e: or why there cannot be. */
+static bool made_before(const struct core *c, const struct principal *who, json_t *once,
+                        struct template **out, struct err *e)
+{
+    for (struct template *t = c->templates->first; once && t; t = t->next) {
+        if (t->ending || !once_meets(t->once, once) || strcmp(t->owner, who->name) != 0)
+            continue;
+        if (once_same(t->once, once, "template", t->id, e) && t->coming && !t->replaces)
+            fail(e, 409, "Idempotency-Key: template %s is being made with it", t->id);
+        *out = t;
+        return true;
+    }
+    return false;
+}
+
+void templates_create(struct core *c, const struct principal *who, json_t *body, json_t *once,
+                      template_done *done, void *user)
+{
+    struct err e = {0};
+    char id[UUID_TEXT];
+    struct template *t = NULL;
+    scoped(json) json_t *files = NULL;
+    if (made_before(c, who, once, &t, &e)) {
+        done(user, e.status ? NULL : t, e.status ? &e : NULL);
+        return;
+    }
+    uuid_make(id);
+    t = template_new(id, who->name);
+    t->spec = json_object();
+    t->once = json_incref(once);
+    clock_gettime(CLOCK_REALTIME, &t->created);
+    t->changed = t->created;
+    if (check_room(c->templates, who, &e) && fill(c, who, t, body, &files, &e)) {
+        store_it(c, t, files, done, user);
+        return;
+    }
+    done(user, NULL, &e);
+    template_free(t);
+}
+
+void templates_change(struct core *c, const struct principal *who, const char *id, json_t *body,
+                      bool whole, template_done *done, void *user)
+{
+    struct err e = {0};
+    struct template *old = find_own(c, who, id, &e);
+    scoped(json) json_t *files = whole ? json_array() : NULL;
+    if (!old) {
+        done(user, NULL, &e);
+        return;
+    }
+    struct template *t = template_new(old->id, old->owner);
+    t->name = whole ? NULL : xstrdup(old->name);
+    t->shared = !whole && old->shared;
+    t->spec = whole ? json_object() : json_copy(old->spec);
+    t->once = json_incref(old->once);
+    t->created = old->created;
+    t->replaces = true;
+    clock_gettime(CLOCK_REALTIME, &t->changed);
+    if (fill(c, who, t, body, &files, &e)) {
+        old->busy = true;
+        store_it(c, t, files, done, user);
+        return;
+    }
+    done(user, NULL, &e);
+    template_free(t);
+}
+
+struct removing {
+    struct core *core;
+    struct template *t;
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+static void on_removed(void *user, const struct err *e)
+{
+    struct removing *removing = user;
+    removing->t->ending = false;
+    if (!e)
+        drop(removing->core->templates, removing->t);
+    removing->done(removing->user, e);
+    free(removing);
+}
+
+void templates_remove(struct core *c, const struct principal *who, const char *id,
+                      void (*done)(void *user, const struct err *e), void *user)
+{
+    struct err e;
+    struct template *t = find_own(c, who, id, &e);
+    if (!t) {
+        done(user, &e);
+        return;
+    }
+    struct removing *removing = xmalloc(sizeof(*removing));
+    *removing = (struct removing){c, t, done, user};
+    t->ending = true;
+    log_info("template removed", F_STR("template", t->id));
+    template_table_remove(c->store, t->id, on_removed, removing);
+}
+
+/* --- the start */
+
+static struct timespec time_of(const char *text)
+{
+    scoped(json) json_t *value = json_string(text);
+    return core_time_of(value);
+}
+
+static void load_one(void *user, const struct template_row *row)
+{
+    struct templates *all = user;
+    struct template *t = template_new(row->id, row->owner);
+    t->name = xstrdup(row->name);
+    t->shared = row->shared;
+    t->created = time_of(row->created);
+    t->changed = time_of(row->changed);
+    t->spec = json_loads(row->spec, 0, NULL);
+    t->once = row->once ? json_loads(row->once, 0, NULL) : NULL;
+    if (!t->spec)
+        t->spec = json_object();
+    add(all, t);
+}
+
+struct templates *templates_new(struct core *c, struct err *e)
+{
+    struct templates *all = xcalloc(1, sizeof(*all));
+    if (template_table_load(c->store, load_one, all, e))
+        return all;
+    templates_free(all);
+    return NULL;
+}
+
+void templates_free(struct templates *all)
+{
+    while (all && all->first)
+        drop(all, all->first);
+    free(all);
+}

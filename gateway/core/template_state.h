@@ -1,0 +1,35 @@
+/* The inside of templates: shared by template.c, template_spec.c and template_use.c alone. */
+#ifndef WARMCELL_GATEWAY_CORE_TEMPLATE_STATE_H
+#define WARMCELL_GATEWAY_CORE_TEMPLATE_STATE_H
+
+#include "gateway/core/template.h"
+#include "protocol/bytes.h"
+
+struct template
+{
+    char *id, *owner, *name; /* owned, as the next two */
+    json_t *spec;            /* see template_spec */
+    json_t *once;            /* of the request that made it; NULL: it had no key */
+    struct timespec created, changed;
+    bool shared;
+    bool coming;           /* not in the database yet */
+    bool replaces;         /* it is a change of another one of its id, while it comes */
+    bool busy;             /* another one is coming in its place */
+    bool ending;           /* is being removed */
+    struct template *next; /* in the order of making */
+};
+
+struct templates {
+    struct template *first; /* owned */
+};
+
+/* template_spec.c */
+/* Checks what body names, and puts it into spec, a name for a name. files: what the database shall
+ * have, [{"path", "mode", "text" or "base64"}], an array that is given if body has "files"; else as
+ * it was. 400; 403 limits above those allowed; 501. */
+bool template_read_spec(const struct core *c, json_t *body, json_t *spec, json_t **files,
+                        struct err *e);
+/* The bytes of one of files; false: they are no base64. */
+bool template_file_bytes(json_t *file, struct buffer *out);
+
+#endif

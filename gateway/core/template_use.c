@@ -1,0 +1,224 @@
+/* A sandbox from a template: what both say is put together, it is made as any other, and its files
+ * are written into the workspace, as the sandbox, before its maker is told.
+ *
+ * Invariant: a sandbox is `seeding`, and there for nobody, until its files are all written; one
+ * whose gateway is killed on the way is ended by the next. */
+#include <string.h>
+
+#include "gateway/core/file_job.h"
+#include "gateway/core/state.h"
+#include "gateway/core/template_state.h"
+#include "gateway/files/upload.h"
+#include "gateway/store/template_table.h"
+#include "protocol/json.h"
+
+struct making {
+    struct file_job job; /* first */
+    struct principal who;
+    struct sandbox_request request; /* borrowed from the words */
+    json_t *words;                  /* owned: what the request and the template say, by member */
+    char *template_files;           /* owned: as the database has them; NULL: none */
+    json_t *own_files;              /* owned: of the request; NULL: none */
+    int64_t bytes, names;           /* of all files, and how many they are */
+    struct sandbox *s;              /* held */
+    void (*done)(void *user, struct sandbox *s, const struct err *e);
+    void *user;
+};
+
+static void end_making(struct making *m, struct sandbox *s, const struct err *e)
+{
+    m->done(m->user, e ? NULL : s, e);
+    json_decref(m->words);
+    json_decref(m->own_files);
+    free(m->template_files);
+    free(m);
+}
+
+/* --- files */
+
+static bool write_file(int root, json_t *file, struct err *e)
+{
+    scoped(buffer) struct buffer bytes = {0};
+    size_t made = 0;
+    struct upload_result result;
+    struct upload_plan plan = {.path = (char *)json_string_value(json_object_get(file, "path")),
+                               .mode = (int)json_integer_value(json_object_get(file, "mode"))};
+    if (!plan.path || !template_file_bytes(file, &bytes))
+        return fail(e, 500, "the files of the template cannot be read");
+    struct upload *u = upload_open(root, &plan, &made, e);
+    bool good = u && upload_write(u, buffer_view(&bytes), e) && upload_commit(u, &result, e);
+    upload_free(u);
+    return good;
+}
+
+static bool write_files(int root, json_t *files, struct err *e)
+{
+    json_t *file;
+    size_t i;
+    json_array_foreach(files, i, file) if (!write_file(root, file, e)) return false;
+    return true;
+}
+
+static void seed_it(struct file_job *job, int root)
+{
+    struct making *m = (struct making *)job;
+    scoped(json) json_t *files = m->template_files ? json_loads(m->template_files, 0, NULL) : NULL;
+    if (write_files(root, files, &job->why))
+        write_files(root, m->own_files, &job->why);
+}
+
+static void on_seeded(struct file_job *job)
+{
+    struct making *m = (struct making *)job;
+    struct sandbox *s = m->s;
+    struct err e = job->why;
+    file_job_clear(job);
+    s->quota.added_bytes += m->bytes;
+    s->quota.added_inodes += m->names;
+    if (!e.status && (s->ending || !s->kernel))
+        fail(&e, 503, "the sandbox ended as it was made");
+    if (e.status && !s->ending && s->kernel)
+        sandbox_remove(s, "its files could not be written", NULL, NULL);
+    s->seeding = false;
+    if (!e.status)
+        sandbox_save_all(s);
+    end_making(m, s, e.status ? &e : NULL);
+    sandbox_let_go(s);
+}
+
+static void on_made(void *user, struct sandbox *s, const struct err *e)
+{
+    struct making *m = user;
+    struct err why;
+    if (e || !s->seeding) { /* or it was made before, with the same key */
+        end_making(m, s, e);
+        return;
+    }
+    if (!quota_fits(&s->quota, &s->limits, m->bytes, m->names, &why)) {
+        sandbox_remove(s, why.text, NULL, NULL);
+        end_making(m, NULL, &why);
+        return;
+    }
+    m->s = s;
+    sandbox_hold(s);
+    file_job_set(&m->job, s);
+    file_job_start(&m->job, seed_it, on_seeded);
+}
+
+static void on_files(void *user, const char *files, const struct err *e)
+{
+    struct making *m = user;
+    if (e) {
+        end_making(m, NULL, e);
+        return;
+    }
+    m->template_files = xstrdup(files);
+    sandboxes_create(m->job.core, &m->who, &m->request, on_made, m);
+}
+
+/* --- what both say */
+
+/* What over names takes the place of what is below it. Given; NULL: neither says anything. */
+static json_t *laid_over(json_t *below, json_t *over)
+{
+    json_t *all = below ? json_copy(below) : over ? json_object() : NULL;
+    if (over)
+        json_object_update(all, over);
+    return all;
+}
+
+static void put(json_t *words, const char *name, json_t *value) /* value: taken */
+{
+    if (value)
+        json_object_set_new(words, name, value);
+}
+
+static void count_files(struct making *m, json_t *spec)
+{
+    json_t *file;
+    size_t i;
+    json_array_foreach(json_object_get(spec, "files"), i, file)
+    {
+        m->bytes += quota_blocks(json_integer_value(json_object_get(file, "bytes")));
+        m->names++;
+    }
+}
+
+/* t: NULL: the request stands for itself. own: its spec. */
+static void put_together(struct making *m, const struct template *t, json_t *own)
+{
+    struct sandbox_request *r = &m->request;
+    json_t *spec = t ? t->spec : NULL;
+    json_t *preload = json_object_get(own, "preload");
+    put(m->words, "limits", laid_over(json_object_get(spec, "limits"), r->limits));
+    put(m->words, "env", laid_over(json_object_get(spec, "env"), r->env));
+    put(m->words, "labels", json_incref(r->labels));
+    put(m->words, "once", json_incref(r->once));
+    put(m->words, "network",
+        json_incref(r->network ? r->network : json_object_get(spec, "network")));
+    put(m->words, "preload", json_incref(preload ? preload : json_object_get(spec, "preload")));
+    put(m->words, "policy", r->policy ? json_string(r->policy) : NULL);
+    put(m->words, "name", r->name ? json_string(r->name) : NULL);
+    if (t)
+        put(m->words, "template", json_pack("{s:s, s:s}", "id", t->id, "name", t->name));
+    count_files(m, spec);
+    count_files(m, own);
+    *r = (struct sandbox_request){
+        .limits = json_object_get(m->words, "limits"),
+        .env = json_object_get(m->words, "env"),
+        .labels = json_object_get(m->words, "labels"),
+        .once = json_object_get(m->words, "once"),
+        .network = json_object_get(m->words, "network"),
+        .preload = json_object_get(m->words, "preload"),
+        .made_from = json_object_get(m->words, "template"),
+        .policy = json_string_value(json_object_get(m->words, "policy")),
+        .name = json_string_value(json_object_get(m->words, "name")),
+        .cold = r->cold,
+        .shares_keeper = t && t->shared && !preload,
+        .seeds = m->names > 0,
+    };
+}
+
+/* The members of a template that stand in the request itself; spec: empty. */
+static bool read_own(const struct core *c, json_t *body, json_t *spec, json_t **files,
+                     struct err *e)
+{
+    static const char *const names[] = {"language", "preload", "files", "packages"};
+    scoped(json) json_t *own = json_object();
+    for (size_t i = 0; i < countof(names); i++)
+        if (json_object_get(body, names[i]))
+            json_object_set(own, names[i], json_object_get(body, names[i]));
+    return template_read_spec(c, own, spec, files, e);
+}
+
+void sandboxes_make(struct core *c, const struct principal *who,
+                    const struct sandbox_request *request,
+                    void (*done)(void *user, struct sandbox *s, const struct err *e), void *user)
+{
+    struct err e = {0};
+    struct sandbox *s = NULL;
+    struct template *t = NULL;
+    scoped(json) json_t *own = json_object(), *files = NULL;
+    bool good = sandbox_made_before(c, who, request->once, &s, &e);
+    if (good && !s && request->template && !(t = templates_find(c, who, request->template, &e)))
+        good = fail(&e, 400, "template: there is no template %.100s", request->template);
+    good = good && (s || read_own(c, request->body, own, &files, &e));
+    if (!good || s) {
+        done(user, good ? s : NULL, good ? NULL : &e);
+        return;
+    }
+    if (!t && json_object_size(own) == 0) {
+        sandboxes_create(c, who, request, done, user);
+        return;
+    }
+    struct making *m = xcalloc(1, sizeof(*m));
+    *m = (struct making){.who = *who, .request = *request, .done = done, .user = user};
+    m->job.core = c;
+    m->words = json_object();
+    m->own_files = take(&files);
+    put_together(m, t, own);
+    if (t && json_array_size(json_object_get(t->spec, "files")))
+        template_table_files(c->store, t->id, on_files, m);
+    else
+        sandboxes_create(c, who, &m->request, on_made, m);
+}
