@@ -95,8 +95,12 @@ def strangers() -> list[psutil.Process]:
     return found
 
 
-def reap_and_find_leftovers(timeout: float = 10.0) -> list[str]:
-    """What still runs when everything had `timeout` seconds to end; it is killed and described."""
+def reap_and_find_leftovers(timeout: float = 30.0) -> list[str]:
+    """What still runs when everything had `timeout` seconds to end; it is killed and described.
+
+    A host that a gateway was just starting when it was killed is known to nobody, and ends by
+    itself with its lease, which in tests that kill gateways is up to 10 seconds from its start.
+    """
     end = time.monotonic() + timeout
     left = strangers()
     while left and time.monotonic() < end:
