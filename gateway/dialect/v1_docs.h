@@ -44,8 +44,8 @@ extern const struct doc v1_commands_list_doc, v1_commands_create_doc, v1_command
 
 extern const struct doc v1_packages_list_doc, v1_packages_install_doc, v1_package_delete_doc;
 
-extern const struct doc v1_files_list_doc, v1_file_show_doc, v1_file_put_doc, v1_file_post_doc,
-    v1_file_patch_doc, v1_file_delete_doc;
+extern const struct doc v1_files_list_doc, v1_files_unpack_doc, v1_file_show_doc, v1_file_put_doc,
+    v1_file_post_doc, v1_file_patch_doc, v1_file_delete_doc;
 
 extern const struct doc v1_stream_doc;
 

@@ -126,8 +126,14 @@ static void reply_listing(struct exchange *x, const struct file_found *found)
 }
 
 /* filename for those that know no other, with nothing in it that has to be quoted. */
-static void add_disposition(struct exchange *x, const char *name)
+void v1_files_add_disposition(struct exchange *x, const char *path, const char *ending)
 {
+    const char *slash = strrchr(path, '/');
+    scoped(string) char *name = xasprintf("%s%s",
+                                          slash   ? slash + 1
+                                          : *path ? path
+                                                  : "workspace",
+                                          ending);
     scoped(buffer) struct buffer clean = {0}, value = {0};
     utf8_clean(&clean, bytes_of(name));
     buffer_add_text(&value, "attachment; filename=\"");
@@ -146,7 +152,7 @@ static void reply_content(struct exchange *x, struct file_found *found)
 {
     int fd = found->fd;
     found->fd = -1;
-    add_disposition(x, found->entry.name);
+    v1_files_add_disposition(x, found->entry.name, "");
     exchange_add_header(x, "Content-Security-Policy", CONTENT_POLICY);
     exchange_add_header(x, "Cache-Control", "private, no-cache");
     exchange_reply_descriptor(x, fd, media_type_of(found->entry.name), found->entry.etag);
@@ -192,39 +198,49 @@ static bool read_query(const struct exchange *x, struct file_request *request, s
            fail(e, 400, "stat goes with neither recursive nor glob");
 }
 
-static void read_path(struct exchange *x, struct core *c, const char *path)
+const char *v1_files_path(const struct exchange *x)
 {
-    struct err e = {0};
-    scoped(buffer) struct buffer after = {0};
-    struct file_request request = {.path = path};
-    struct sandbox *s = v1_files_sandbox(x, c);
-    if (!s)
-        return;
-    if (read_query(x, &request, &after, &e))
-        file_read(s, &request, on_read, x);
-    else
-        exchange_fail(x, &e);
-}
-
-static void show_root(struct exchange *x, void *core)
-{
-    read_path(x, core, "");
+    const char *path = exchange_path(x) + strlen("/v1/sandboxes/") +
+                       strlen(exchange_param(x, "id")) + strlen("/files");
+    return path + (*path == '/');
 }
 
 static void show(struct exchange *x, void *core)
 {
-    read_path(x, core, exchange_param(x, "path"));
+    struct err e = {0};
+    scoped(buffer) struct buffer after = {0};
+    struct file_request request = {.path = v1_files_path(x)};
+    struct sandbox *s = v1_files_sandbox(x, core);
+    const char *tar = exchange_query(x, "tar");
+    if (!s)
+        return;
+    if (tar)
+        v1_files_pack(x, core, tar);
+    else if (read_query(x, &request, &after, &e))
+        file_read(s, &request, on_read, x);
+    else
+        exchange_fail(x, &e);
 }
 
 static const struct route rows[] = {
     {
         .method = GET,
         .pattern = "/v1/sandboxes/{id}/files",
-        .handler = show_root,
+        .handler = show,
         .summary = "What is in a sandbox's workspace",
-        .errors = {400, 403, 404, 503},
+        .errors = {400, 403, 404, 409, 503},
         .error_form = ERRORS_PROBLEM,
         .doc = &v1_files_list_doc,
+    },
+    {
+        .method = PUT,
+        .pattern = "/v1/sandboxes/{id}/files",
+        .handler = v1_files_put_root,
+        .summary = "?tar=1: unpack a tar into a sandbox's workspace",
+        .errors = {400, 403, 404, 408, 409, 413, 503, 507},
+        .error_form = ERRORS_PROBLEM,
+        .kind = ROUTE_STREAM,
+        .doc = &v1_files_unpack_doc,
     },
     {
         .method = GET,
@@ -239,7 +255,7 @@ static const struct route rows[] = {
         .method = PUT,
         .pattern = "/v1/sandboxes/{id}/files/{path*}",
         .handler = v1_files_put,
-        .summary = "Write a file, whole or not at all; ?folder=1: make a folder",
+        .summary = "Write a file, whole or not at all; ?folder=1, ?tar=1: make or fill a folder",
         .errors = {400, 403, 404, 408, 409, 412, 413, 503, 507},
         .error_form = ERRORS_PROBLEM,
         .kind = ROUTE_STREAM,

@@ -44,14 +44,30 @@ static void make_folder(struct exchange *x, struct core *c)
         file_change(s, &change, on_folder, x);
 }
 
+/* A tar into the workspace itself, which is nothing else to be put. */
+void v1_files_put_root(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    bool tar;
+    if (!v1_files_flag(x, "tar", &tar, &e) ||
+        (!tar && !fail(&e, 400, "the workspace itself takes ?tar=1 alone")))
+        exchange_fail(x, &e);
+    else
+        v1_files_unpack(x, core);
+}
+
 void v1_files_put(struct exchange *x, void *core)
 {
     struct err e = {0};
-    bool folder;
-    if (!v1_files_flag(x, "folder", &folder, &e))
+    bool folder, tar;
+    if (!v1_files_flag(x, "folder", &folder, &e) || !v1_files_flag(x, "tar", &tar, &e))
+        exchange_fail(x, &e);
+    else if (folder && tar && !fail(&e, 400, "folder and tar do not go together"))
         exchange_fail(x, &e);
     else if (folder)
         make_folder(x, core);
+    else if (tar)
+        v1_files_unpack(x, core);
     else
         v1_files_receive(x, core, false);
 }

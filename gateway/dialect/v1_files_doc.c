@@ -56,6 +56,11 @@ static const struct doc_schema entry_or_folder = {
              "Of what is below a folder, what this pattern matches: `*`, `?` and `[a-z]` in a "    \
              "name, `**` for any number of folders.",                                              \
              .example = "\"**/*.csv\"")
+#define TAR_OUT                                                                                    \
+    TEXT("tar",                                                                                    \
+         "All of a folder as a tar: `1`, or `gzip`. What cannot be read is left out, and a "       \
+         "comment in it says so.",                                                                 \
+         .words = "1 gzip")
 #define CONDITIONS                                                                                 \
     TEXT("If-None-Match", "`*`: only if nothing is there.", .words = "*"),                         \
         TEXT("If-Match", "Only if this version is there: an ETag.")
@@ -63,16 +68,47 @@ static const struct doc_schema entry_or_folder = {
 const struct doc v1_files_list_doc = {
     .tag = "Files",
     .path = v1_in_sandbox,
-    .query = FIELDS(PAGE, TEXT("stat", "The workspace itself, not what is in it.", .words = FLAG)),
-    .replies = {REPLY(200, "What is in it.", .schema = &folder)},
+    .query = FIELDS(PAGE, TAR_OUT,
+                    TEXT("stat", "The workspace itself, not what is in it.", .words = FLAG)),
+    .replies = {REPLY(200, "What is in it.", .schema = &folder),
+                REPLY(200, "", .type = "application/x-tar"),
+                REPLY(200, "", .type = "application/gzip")},
+};
+
+static const struct doc_schema unpacked = {
+    .name = "Unpacked",
+    .about = "What the tar had.",
+    .whole = true,
+    .fields = FIELDS(INTEGER("files", "Files."), INTEGER("folders", "Folders."),
+                     INTEGER("symlinks", "Symlinks."), INTEGER("bytes", "Of the files.")),
+};
+
+#define ABOUT_TAR                                                                                  \
+    "A tar, or a gzipped one, is unpacked as it comes: files appear whole, one after the other, "  \
+    "in place of files and links; folders that are there stay. Nothing leaves the folder and no "  \
+    "link is followed. Absolute paths, `..`, links that lead out, hard links, devices, FIFOs and " \
+    "sparse files are 400, with the entry's name; what was before it stays."
+
+const struct doc v1_files_unpack_doc = {
+    .tag = "Files",
+    .about = ABOUT_TAR,
+    .path = v1_in_sandbox,
+    .query = FIELDS(TEXT("tar", "Must be there.", .words = FLAG, .must = true)),
+    .body_type = "application/x-tar",
+    .replies = {REPLY(200, "All of it is there.", .schema = &unpacked)},
+    .errors = {{400, "It is no tar, breaks off, or has an entry that is not taken."},
+               {409, "Something is there that an entry cannot replace, or a link is on its way."},
+               {413, "Its files are longer than `--file-limit`, or it has a million entries."},
+               {507, "The sandbox's `workspace_bytes` or `workspace_inodes`."}},
 };
 
 const struct doc v1_file_show_doc = {
     .tag = "Files",
     .about = "Links are followed where they stay in the workspace; one that leads out is 403.",
     .path = at_path,
-    .query = FIELDS(
-        PAGE, TEXT("stat", "What it is, not what is in it; of a link itself.", .words = FLAG)),
+    .query =
+        FIELDS(PAGE, TAR_OUT,
+               TEXT("stat", "What it is, not what is in it; of a link itself.", .words = FLAG)),
     .headers = FIELDS(TEXT("Range", "Of a file: one range of bytes.", .example = "\"bytes=0-99\""),
                       TEXT("If-None-Match", "Of a file: an ETag that the client has.")),
     .replies = {REPLY(200,
@@ -87,16 +123,19 @@ const struct doc v1_file_show_doc = {
 const struct doc v1_file_put_doc = {
     .tag = "Files",
     .about = "Folders on the way are made. The file takes its place at once when all bytes are "
-             "there; a request that breaks off leaves nothing.",
+             "there; a request that breaks off leaves nothing. With `tar=1`: " ABOUT_TAR,
     .path = at_path,
-    .query = FIELDS(TEXT("mode",
-                         "Permissions in octal. Without it what was there keeps its own, and what "
-                         "is new has 644.",
-                         .pattern = "^[0-7]{1,3}$"),
-                    TEXT("folder", "Make a folder; the request has no body.", .words = FLAG)),
+    .query =
+        FIELDS(TEXT("mode",
+                    "Permissions in octal. Without it what was there keeps its own, and what "
+                    "is new has 644.",
+                    .pattern = "^[0-7]{1,3}$"),
+               TEXT("folder", "Make a folder; the request has no body.", .words = FLAG),
+               TEXT("tar", "Unpack the body into this folder, made if need be.", .words = FLAG)),
     .headers = FIELDS(CONDITIONS),
     .body_type = "application/octet-stream",
-    .replies = {REPLY(201, "It is new.",
+    .replies = {REPLY(200, "The tar is unpacked.", .schema = &unpacked),
+                REPLY(201, "It is new.",
                       .headers = FIELDS(TEXT("Location", "Where it is."),
                                         TEXT("ETag", "Of a file: its version."))),
                 REPLY(204, "It replaced what was there.",

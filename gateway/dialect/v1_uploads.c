@@ -61,7 +61,7 @@ static void on_written(void *user, const struct err *e)
         go_on(p);
 }
 
-static bool check_length(int64_t bytes, int64_t limit, struct err *e)
+bool v1_files_check_length(int64_t bytes, int64_t limit, struct err *e)
 {
     return bytes <= limit ||
            fail(e, 413, "the body is longer than %lld bytes (--file-limit)", (long long)limit);
@@ -73,7 +73,7 @@ static void on_piece(void *user, bool last, const struct err *e)
     struct err why = e ? *e : (struct err){0};
     p->last = last;
     p->got_bytes += (int64_t)p->piece.len;
-    if (e || !check_length(p->got_bytes, p->limit_bytes, &why))
+    if (e || !v1_files_check_length(p->got_bytes, p->limit_bytes, &why))
         fail_putting(p, &why);
     else if (p->piece.len)
         file_upload_write(p->upload, buffer_view(&p->piece), on_written, p);
@@ -103,7 +103,7 @@ void v1_files_receive(struct exchange *x, struct core *c, bool append)
     plan.mode = -1;
     if ((mode && !v1_files_mode(mode, &plan.mode, &e)) ||
         !v1_files_condition(x, &plan.condition, &e) ||
-        !check_length(exchange_body_length(x), limit, &e)) {
+        !v1_files_check_length(exchange_body_length(x), limit, &e)) {
         exchange_fail(x, &e);
         return;
     }

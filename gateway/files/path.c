@@ -218,6 +218,27 @@ static int make_folders(int root, const char *path, size_t *made)
     return at;
 }
 
+int path_make_plain(int from, const char *path, size_t *made, struct err *e)
+{
+    int at = openat(from, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *made = 0;
+    for (const char *part = path; at >= 0 && *part;) {
+        size_t len = strcspn(part, "/");
+        scoped(string) char *name = xstrndup(part, len);
+        int next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0 && errno == ENOENT)
+            next = make_folder(at, name, made);
+        close(at);
+        at = next;
+        part += len + (part[len] == '/');
+    }
+    if (at < 0 && (errno == ENOTDIR || errno == ELOOP))
+        fail(e, 409, "%.200s: a link, or something else that is no folder, is on the way", path);
+    else if (at < 0)
+        path_fail(e, path);
+    return at;
+}
+
 int path_open_parent(int root, const char *path, bool make, const char **name, size_t *made,
                      struct err *e)
 {

@@ -37,6 +37,11 @@ int path_open(int root, const char *path, bool follow, struct err *e);
 int path_open_parent(int root, const char *path, bool make, const char **name, size_t *made,
                      struct err *e);
 
+/* The folder at path (clean) below `from`, with no link on the way or in the last place; what is
+ * missing is made, *made counts it. -1: 403, 409 a link, or what is no folder, is on the way; 503,
+ * 507. */
+int path_make_plain(int from, const char *path, size_t *made, struct err *e);
+
 /* Another descriptor of the same object with these flags (O_RDONLY ...), never by its name: what is
  * there now cannot have been put in its place. -1 with errno. */
 int path_reopen(int fd, int flags);

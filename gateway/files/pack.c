@@ -1,0 +1,259 @@
+/* A walk (walk.h), one open file of it, and zlib behind them. */
+#include "gateway/files/pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "gateway/files/path.h"
+#include "gateway/files/tar.h"
+#include "gateway/files/walk.h"
+#include "protocol/memory.h"
+
+#define PIECE_BYTES   (256 * 1024)
+#define REMARKS_BYTES (64 * 1024) /* kept until an entry comes */
+#define ZIP_LEVEL     1           /* the disk and the socket are faster than any */
+
+struct pack {
+    struct walk *walk; /* NULL: of one file */
+    int fd;            /* the file that is being packed; -1: none */
+    char *path;        /* of it; owned */
+    int64_t size_bytes, left;
+    bool shorter; /* it has become so, and zeros stand for the rest */
+    struct buffer remarks;
+    bool ended; /* the tar's end is written */
+    bool gzip;
+    z_stream zip;
+    struct buffer plain; /* what is to be compressed */
+};
+
+static void leave_out(struct pack *p, const char *path, const char *why)
+{
+    scoped(string) char *text = xasprintf("left out: %s: %s", path, why);
+    tar_add_comment(&p->remarks, text);
+}
+
+/* Remarks stand before an entry: some readers fail on those that the tar ends with. */
+static void add_header(struct pack *p, struct buffer *out, const struct tar_entry *entry)
+{
+    buffer_add_bytes(out, buffer_view(&p->remarks));
+    buffer_clear(&p->remarks);
+    tar_add_header(out, entry);
+}
+
+/* Where no entry follows soon, that of the folder itself, "./". */
+static void add_remarks(struct pack *p, struct buffer *out)
+{
+    const struct tar_entry itself = {.kind = TAR_FOLDER, .path = ".", .mode = 0755};
+    add_header(p, out, &itself);
+}
+
+static const char *why_not(void)
+{
+    return errno == EACCES || errno == EPERM ? "the sandbox itself may not read it"
+           : errno == ENOENT                 ? "it has gone meanwhile"
+                                             : "it cannot be read";
+}
+
+/* fd: taken; -1: errno says why. */
+static void begin_file(struct pack *p, struct buffer *out, int fd, const char *path)
+{
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        leave_out(p, path, fd < 0 ? why_not() : "it is no file any more");
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    const struct tar_entry entry = {
+        .kind = TAR_FILE,
+        .path = path,
+        .mode = st.st_mode & 0777,
+        .modified = st.st_mtim,
+        .size_bytes = st.st_size,
+    };
+    add_header(p, out, &entry);
+    p->fd = fd;
+    p->size_bytes = p->left = st.st_size;
+    p->shorter = false;
+    free(p->path);
+    p->path = xstrdup(path);
+}
+
+static void add_link(struct pack *p, struct buffer *out, const struct walk_entry *found,
+                     struct tar_entry *entry)
+{
+    char target[PATH_MAX];
+    ssize_t len = readlinkat(found->dir, found->name, target, sizeof target - 1);
+    if (len < 0) {
+        leave_out(p, found->path, why_not());
+        return;
+    }
+    target[len] = '\0';
+    entry->kind = TAR_SYMLINK;
+    entry->target = target;
+    add_header(p, out, entry);
+}
+
+static void add_entry(struct pack *p, struct buffer *out, const struct walk_entry *found)
+{
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    struct tar_entry entry = {
+        .kind = TAR_FOLDER,
+        .path = found->path,
+        .mode = found->st.st_mode & 0777,
+        .modified = found->st.st_mtim,
+    };
+    if (!found->known) {
+        leave_out(p, found->path, "the sandbox itself may not read it");
+    } else if (S_ISREG(found->st.st_mode)) {
+        begin_file(p, out, openat(found->dir, found->name, flags), found->path);
+    } else if (S_ISLNK(found->st.st_mode)) {
+        add_link(p, out, found, &entry);
+    } else if (S_ISDIR(found->st.st_mode)) {
+        add_header(p, out, &entry);
+        if (found->closed)
+            leave_out(p, found->path, found->closed);
+    } else {
+        leave_out(p, found->path, "it is neither a file, a folder nor a link");
+    }
+}
+
+static void end_file(struct pack *p, struct buffer *out)
+{
+    tar_add_padding(out, p->size_bytes);
+    if (p->shorter)
+        leave_out(p, p->path, "its end: it became shorter, and zeros stand there");
+    close(p->fd);
+    p->fd = -1;
+}
+
+/* As many bytes as its header said, whatever became of it. */
+static void add_bytes(struct pack *p, struct buffer *out)
+{
+    size_t want = p->left < PIECE_BYTES ? (size_t)p->left : PIECE_BYTES;
+    char *to = buffer_reserve(out, want);
+    ssize_t got = want ? read(p->fd, to, want) : 0;
+    if (got < 0 && errno == EINTR)
+        return;
+    if (want && got <= 0) {
+        p->shorter = true;
+        memset(to, 0, want);
+        got = (ssize_t)want;
+    }
+    out->len += (size_t)got;
+    p->left -= got;
+    if (!p->left)
+        end_file(p, out);
+}
+
+/* The next of the tar; false: e. */
+static bool add_next(struct pack *p, struct buffer *out, struct err *e)
+{
+    struct walk_entry found;
+    if (p->fd >= 0) {
+        add_bytes(p, out);
+    } else if (p->walk && walk_next(p->walk, &found, e)) {
+        add_entry(p, out, &found);
+        if (p->fd < 0 && p->remarks.len >= REMARKS_BYTES)
+            add_remarks(p, out);
+    } else if (e->status) {
+        return false;
+    } else {
+        if (p->remarks.len)
+            add_remarks(p, out);
+        tar_add_end(out);
+        p->ended = true;
+    }
+    return true;
+}
+
+/* What is in plain, compressed; the end of it when the tar has ended. */
+static void compress_plain(struct pack *p, struct buffer *out)
+{
+    p->zip.next_in = (Bytef *)p->plain.data;
+    p->zip.avail_in = (uInt)p->plain.len;
+    do {
+        p->zip.next_out = (Bytef *)buffer_reserve(out, PIECE_BYTES);
+        p->zip.avail_out = PIECE_BYTES;
+        deflate(&p->zip, p->ended ? Z_FINISH : Z_NO_FLUSH);
+        out->len += PIECE_BYTES - p->zip.avail_out;
+    } while (p->zip.avail_out == 0);
+    buffer_clear(&p->plain);
+}
+
+bool pack_read(struct pack *p, struct buffer *out, size_t least, bool *last, struct err *e)
+{
+    size_t until = out->len + least;
+    *e = (struct err){0};
+    if (!p->gzip && p->plain.len) { /* the header of a single file */
+        buffer_add_bytes(out, buffer_view(&p->plain));
+        buffer_free(&p->plain);
+    }
+    while (!p->ended && out->len < until) {
+        struct buffer *to = p->gzip ? &p->plain : out;
+        if (!add_next(p, to, e))
+            return false;
+        if (p->gzip && (p->ended || to->len >= PIECE_BYTES))
+            compress_plain(p, out);
+    }
+    *last = p->ended;
+    return true;
+}
+
+static bool open_file(struct pack *p, int at, const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    int fd = path_reopen(at, O_RDONLY | O_NONBLOCK);
+    if (fd < 0)
+        return path_fail(e, path);
+    begin_file(p, &p->plain, fd, slash ? slash + 1 : path);
+    return true;
+}
+
+static bool open_at(struct pack *p, int at, const char *path, struct err *e)
+{
+    struct stat st;
+    if (fstat(at, &st) < 0)
+        return path_fail(e, path);
+    if (S_ISDIR(st.st_mode))
+        return (p->walk = walk_open(at, e)) != NULL;
+    return S_ISREG(st.st_mode) ? open_file(p, at, path, e)
+                               : fail(e, 409, "%.200s: this is neither a file nor a folder", path);
+}
+
+struct pack *pack_open(int root, const char *path, bool gzip, struct err *e)
+{
+    int at = path_open(root, path, true, e);
+    if (at < 0)
+        return NULL;
+    struct pack *p = xcalloc(1, sizeof *p);
+    p->fd = -1;
+    p->gzip = gzip;
+    if (gzip)
+        deflateInit2(&p->zip, ZIP_LEVEL, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
+    bool opened = open_at(p, at, path, e);
+    close(at);
+    if (opened)
+        return p;
+    pack_free(p);
+    return NULL;
+}
+
+void pack_free(struct pack *p)
+{
+    if (!p)
+        return;
+    walk_free(p->walk);
+    if (p->fd >= 0)
+        close(p->fd);
+    if (p->gzip)
+        deflateEnd(&p->zip);
+    buffer_free(&p->plain);
+    buffer_free(&p->remarks);
+    free(p->path);
+    free(p);
+}

@@ -1,0 +1,24 @@
+/* A folder and all below it as a tar, piece by piece. Called with the identity of the sandbox
+ * (identity.h), on one thread at a time. */
+#ifndef WARMCELL_GATEWAY_FILES_PACK_H
+#define WARMCELL_GATEWAY_FILES_PACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "protocol/bytes.h"
+#include "protocol/err.h"
+
+struct pack;
+
+/* Paths in it are below path (clean); of a file, its name. What cannot be packed, such as a socket,
+ * or what the sandbox itself may not read, is left out, and a comment in the tar says so
+ * (tar_add_comment: "left out: PATH: WHY")
+ * before the next entry, or an entry "./". NULL: 403, 404, 409 neither file nor folder. */
+struct pack *pack_open(int root, const char *path, bool gzip, struct err *e);
+void pack_free(struct pack *p); /* NULL is legal */
+
+/* Appends at least `least` bytes, and little more, unless it is at its end (*last). 503. */
+bool pack_read(struct pack *p, struct buffer *out, size_t least, bool *last, struct err *e);
+
+#endif

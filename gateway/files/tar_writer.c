@@ -1,0 +1,102 @@
+/* Headers as GNU tar writes them: names of any bytes, long ones in entries of their own before. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/files/tar.h"
+#include "gateway/files/tar_header.h"
+#include "protocol/utf8.h"
+
+static void add_zeros(struct buffer *out, size_t len)
+{
+    memset(buffer_reserve(out, len), 0, len);
+    out->len += len;
+}
+
+void tar_add_padding(struct buffer *out, int64_t size_bytes)
+{
+    add_zeros(out, (size_t)(-size_bytes & (TAR_BLOCK - 1)));
+}
+
+void tar_add_end(struct buffer *out)
+{
+    add_zeros(out, 2 * (size_t)TAR_BLOCK);
+}
+
+/* Octal with a NUL; what does not fit, as base 256. */
+static void put_number(char *field, size_t len, int64_t value)
+{
+    int64_t most = (INT64_C(1) << 3 * (len - 1)) - 1;
+    value = value < 0 ? 0 : value;
+    if (value <= most) {
+        snprintf(field, len, "%0*" PRIo64, (int)len - 1, (uint64_t)value);
+        return;
+    }
+    for (size_t i = len; i-- > 1; value >>= 8)
+        field[i] = (char)(value & 0xff);
+    field[0] = (char)0x80;
+}
+
+static void put_text(char *field, size_t len, const char *text)
+{
+    size_t have = strlen(text);
+    memcpy(field, text, have < len ? have : len);
+}
+
+static void add_block(struct buffer *out, char type, const char *path, const char *target,
+                      int64_t size, unsigned mode, int64_t modified_s)
+{
+    struct tar_header h = {.type = type, .magic = "ustar ", .version = " "};
+    put_text(h.path, sizeof h.path, path);
+    put_text(h.target, sizeof h.target, target);
+    put_number(h.mode, sizeof h.mode, mode);
+    put_number(h.uid, sizeof h.uid, 0);
+    put_number(h.gid, sizeof h.gid, 0);
+    put_number(h.size, sizeof h.size, size);
+    put_number(h.modified, sizeof h.modified, modified_s);
+    char checksum[sizeof h.checksum + 1];
+    snprintf(checksum, sizeof checksum, "%06" PRIo64, tar_header_sum(&h));
+    memcpy(h.checksum, checksum, 7);
+    h.checksum[7] = ' ';
+    buffer_add(out, &h, sizeof h);
+}
+
+static void add_meta(struct buffer *out, char type, const char *name, struct bytes text)
+{
+    add_block(out, type, name, "", (int64_t)text.len, 0644, 0);
+    buffer_add_bytes(out, text);
+    tar_add_padding(out, (int64_t)text.len);
+}
+
+static void add_long(struct buffer *out, char type, const char *text)
+{
+    add_meta(out, type, "././@LongLink", (struct bytes){text, strlen(text) + 1});
+}
+
+void tar_add_header(struct buffer *out, const struct tar_entry *entry)
+{
+    static const char types[] = {[TAR_FILE] = '0', [TAR_FOLDER] = '5', [TAR_SYMLINK] = '2'};
+    const char *target = entry->target ? entry->target : "";
+    scoped(string) char *path =
+        xasprintf("%s%s", entry->path, entry->kind == TAR_FOLDER ? "/" : "");
+    if (strlen(target) > TAR_NAME)
+        add_long(out, 'K', target);
+    if (strlen(path) > TAR_NAME)
+        add_long(out, 'L', path);
+    add_block(out, types[entry->kind], path, target, entry->size_bytes, entry->mode,
+              entry->modified.tv_sec);
+}
+
+void tar_add_comment(struct buffer *out, const char *text)
+{
+    scoped(buffer) struct buffer clean = {0}, record = {0};
+    utf8_clean(&clean, bytes_of(text));
+    for (size_t i = 0; i < clean.len; i++)
+        if (clean.data[i] == '\n')
+            clean.data[i] = ' ';
+    size_t rest = strlen(" comment=\n") + clean.len, len = rest + 1;
+    while (len != rest + (size_t)snprintf(NULL, 0, "%zu", len)) /* its own digits count, too */
+        len++;
+    buffer_printf(&record, "%zu comment=%s\n", len, buffer_text(&clean));
+    add_meta(out, 'g', "pax_global_header", buffer_view(&record));
+}

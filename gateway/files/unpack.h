@@ -1,0 +1,33 @@
+/* A tar, or a gzipped one, unpacked into a folder as it comes. Nothing leaves that folder: no link
+ * is followed, neither one of the tar nor one that is there. Files appear whole, one after the
+ * other; they replace files and links, and folders that are there stay. Called with the identity of
+ * the sandbox (identity.h), on one thread at a time. */
+#ifndef WARMCELL_GATEWAY_FILES_UNPACK_H
+#define WARMCELL_GATEWAY_FILES_UNPACK_H
+
+#include "gateway/files/room.h"
+#include "protocol/bytes.h"
+
+struct unpack_result {
+    int64_t files, folders, symlinks; /* that the tar had */
+    int64_t bytes;                    /* of the files */
+};
+
+struct unpack;
+
+/* path (clean) is made if need be. file_limit_bytes: of all files together. NULL: 403, 409, 507. */
+struct unpack *unpack_open(int root, const char *path, int64_t file_limit_bytes, struct room *room,
+                           struct err *e);
+/* A file that is not whole leaves nothing. NULL is legal. */
+void unpack_free(struct unpack *u);
+
+/* Takes from input until it is empty or the step has done enough (*again). 400 not gzip, or as of
+ * tar_reader_next, with the entry's name; 403, 409 something that cannot be replaced is there, 413,
+ * 507. What was unpacked stays. */
+bool unpack_step(struct unpack *u, struct bytes *input, struct room *room, bool *again,
+                 struct err *e);
+
+/* The input is over. 400: the tar is not. */
+bool unpack_finish(struct unpack *u, struct unpack_result *out, struct err *e);
+
+#endif
