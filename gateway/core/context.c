@@ -9,6 +9,7 @@
 
 #include "gateway/core/json_file.h"
 #include "gateway/core/launching.h"
+#include "gateway/core/once.h"
 #include "gateway/core/package.h"
 #include "gateway/core/state.h"
 #include "gateway/place.h"
@@ -208,8 +209,8 @@ static struct kernel *launch(struct sandbox *s, struct kernel *k, struct err *e)
     return NULL;
 }
 
-struct kernel *context_start(struct sandbox *s, const char *name, struct branching *branching,
-                             struct err *e)
+struct kernel *context_start(struct sandbox *s, const char *name, json_t *once,
+                             struct branching *branching, struct err *e)
 {
     char id[UUID_TEXT];
     uuid_make(id);
@@ -221,6 +222,7 @@ struct kernel *context_start(struct sandbox *s, const char *name, struct branchi
                       : k->context_number == 1
                           ? xstrdup(NAME_DEFAULT)
                           : xasprintf("context-%lld", (long long)k->context_number);
+    k->once = json_incref(once);
     if (branching)
         branching_expects(branching, k);
     return launch(s, k, e);
@@ -237,6 +239,7 @@ struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e)
     journal_source(k->journal, &source, &k->epoch); /* the next host is another than the last */
     k->context_name = xstrdup(json_string_value(json_object_get(record, "name")));
     k->forked_from = from ? xstrdup(from) : NULL;
+    k->once = json_incref(json_object_get(record, "once"));
     k->started = core_time_of(json_object_get(record, "created"));
     k->handing = k->restoring = true;
     return launch(s, k, e);
@@ -293,17 +296,35 @@ static bool check(struct sandbox *s, const struct context_request *request, stru
     return kernels_allowed(s->core, 1, e);
 }
 
+/* True: done was called. */
+static bool made_before(struct sandbox *s, const struct context_request *request,
+                        void (*done)(void *user, struct kernel *k, const struct err *e), void *user)
+{
+    struct err e = {0};
+    struct kernel *k = s->kernel;
+    while (k && (k->ending || k->gone || !once_meets(k->once, request->once)))
+        k = k->sibling;
+    if (!k)
+        return false;
+    if (once_same(k->once, request->once, "context", k->id, &e) && !visible(k))
+        fail(&e, 409, "Idempotency-Key: context %s is being made with it", k->id);
+    done(user, e.status ? NULL : k, e.status ? &e : NULL);
+    return true;
+}
+
 void contexts_create(struct sandbox *s, const struct context_request *request,
                      void (*done)(void *user, struct kernel *k, const struct err *e), void *user)
 {
     struct err e = {0};
     struct kernel *from = NULL, *k = NULL;
     struct branching *branching = NULL;
+    if (made_before(s, request, done, user))
+        return;
     if (check(s, request, &e) && (!request->fork || ((from = contexts_find(s, request->fork, &e)) &&
                                                      can_be_forked(from, &e)))) {
         if (from)
             branching = branching_new(from, request->force, done, user);
-        k = context_start(s, request->name, branching, &e);
+        k = context_start(s, request->name, request->once, branching, &e);
     }
     if (!k) {
         branching_free(branching);

@@ -11,6 +11,7 @@
 struct context_request {
     const char *name; /* unique in its sandbox; NULL: "context-N" */
     const char *fork; /* the id of the context that it becomes a branch of; NULL: it begins empty */
+    json_t *once;     /* of its Idempotency-Key (once.h) */
     bool force;       /* with fork: threads and tasks that the branch will not have do not matter */
 };
 

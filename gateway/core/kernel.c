@@ -169,6 +169,7 @@ static void kernel_free(struct kernel *k)
     free(k->context_name);
     free(k->forked_from);
     free(k->restored_from);
+    json_decref(k->once);
     free(k->log_dir);
     free(k->dir);
     free(k->name);
@@ -284,6 +285,8 @@ void kernel_save(const struct kernel *k)
         add_text(saved, "context_name", k->context_name);
         add_text(saved, "forked_from", k->forked_from);
         add_text(saved, "restored_from", k->restored_from);
+        if (k->once)
+            json_object_set(saved, "once", k->once);
     }
     scoped(string) char *path = xasprintf("%s/kernel.json", k->dir);
     struct err e;

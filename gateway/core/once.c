@@ -7,7 +7,7 @@
 
 #include "protocol/utf8.h"
 
-bool once_read(const char *key, struct bytes body, json_t **out, struct err *e)
+bool once_read(const char *by, const char *key, struct bytes body, json_t **out, struct err *e)
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     char sha256[2 * sizeof(digest) + 1];
@@ -19,13 +19,15 @@ bool once_read(const char *key, struct bytes body, json_t **out, struct err *e)
     SHA256((const unsigned char *)(body.data ? body.data : ""), body.len, digest);
     for (size_t i = 0; i < sizeof(digest); i++)
         snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
-    *out = json_pack("{s:s, s:s}", "key", key, "sha256", sha256);
+    *out = json_pack("{s:s, s:s, s:s}", "key", key, "by", by, "sha256", sha256);
     return true;
 }
 
 bool once_meets(json_t *kept, json_t *asked)
 {
-    return kept && asked && json_equal(json_object_get(kept, "key"), json_object_get(asked, "key"));
+    return kept && asked &&
+           json_equal(json_object_get(kept, "key"), json_object_get(asked, "key")) &&
+           json_equal(json_object_get(kept, "by"), json_object_get(asked, "by"));
 }
 
 bool once_same(json_t *kept, json_t *asked, const char *what, const char *id, struct err *e)

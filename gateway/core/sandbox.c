@@ -311,7 +311,7 @@ static void drop_unmade(struct sandbox *s, const struct err *e)
 
 static bool start_kernel(struct sandbox *s, struct err *e)
 {
-    struct kernel *k = context_start(s, NULL, NULL, e);
+    struct kernel *k = context_start(s, NULL, NULL, NULL, e);
     if (k && !k->pooled)
         kernel_table_started(s->core->store, k->id, k->name, k->started);
     return k != NULL;
@@ -620,7 +620,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
     struct limits limits = limits_default;
     char id[UUID_TEXT];
     struct sandbox *s;
-    bool good = sandbox_made_before(c, who, request->once, &s, &e);
+    bool good = sandbox_made_before(c, request->once, &s, &e);
     if (!good || s || !check(c, who, request, &limits, &e)) {
         done(user, good ? s : NULL, good && s ? NULL : &e);
         return;

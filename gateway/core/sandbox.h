@@ -105,6 +105,14 @@ void sandbox_measure(struct sandbox *s, void (*done)(void *user), void *user);
 void sandbox_change(struct sandbox *s, const struct sandbox_change *change,
                     void (*done)(void *user, const struct err *e), void *user);
 
+/* Interrupts what its contexts run. */
+void sandbox_interrupt(struct sandbox *s, void (*done)(void *user, const struct err *e),
+                       void *user);
+/* Each context gets a new interpreter, dead ones too, and commands that run are killed; the
+ * workspace stays. done of both: once, when all have answered; 502, 503: of the first that could
+ * not, the others have nevertheless. */
+void sandbox_restart(struct sandbox *s, void (*done)(void *user, const struct err *e), void *user);
+
 /* Ends it and everything in it, and removes its folder: it is not found any more at once; done when
  * nothing of it is left. done may be NULL. */
 void sandbox_remove(struct sandbox *s, const char *reason,

@@ -240,4 +240,5 @@ void sandbox_restore(struct kernel *k, json_t *saved)
     k->forked_from = from ? xstrdup(from) : NULL;
     from = json_string_value(json_object_get(saved, "restored_from"));
     k->restored_from = from ? xstrdup(from) : NULL;
+    k->once = json_incref(json_object_get(saved, "once"));
 }

@@ -88,20 +88,19 @@ void sandbox_take_words(struct sandbox *s, const struct sandbox_request *request
     s->shares_keeper = s->preload && request->shares_keeper;
 }
 
-static struct sandbox *made_with(const struct core *c, const char *owner, json_t *once)
+static struct sandbox *made_with(const struct core *c, json_t *once)
 {
     for (size_t i = 0; once && i < c->sandbox_count; i++) {
         struct sandbox *s = c->sandboxes[i];
-        if (!s->ending && once_meets(s->once, once) && strcmp(s->owner, owner) == 0)
+        if (!s->ending && once_meets(s->once, once))
             return s;
     }
     return NULL;
 }
 
-bool sandbox_made_before(const struct core *c, const struct principal *who, json_t *once,
-                         struct sandbox **out, struct err *e)
+bool sandbox_made_before(const struct core *c, json_t *once, struct sandbox **out, struct err *e)
 {
-    struct sandbox *s = made_with(c, who->name, once);
+    struct sandbox *s = made_with(c, once);
     *out = NULL;
     if (!s)
         return true;
@@ -166,6 +165,6 @@ void sandbox_restore_words(struct sandbox *s, json_t *saved)
     s->preload = json_incref(json_object_get(saved, "preload"));
     s->shares_keeper = json_is_true(json_object_get(saved, "shares_keeper"));
     s->seeding = json_is_true(json_object_get(saved, "seeding"));
-    if (json_is_object(once) && !made_with(s->core, s->owner, once))
+    if (json_is_object(once) && !made_with(s->core, once))
         s->once = json_incref(once);
 }

@@ -27,6 +27,7 @@
 struct moving {
     struct sandbox *s;
     bool force, pause;
+    json_t *once;   /* owned: of its request; NULL: it had no key */
     json_t *record; /* of the snapshot that is being made */
     size_t at;      /* the context that is being saved */
     void (*next)(struct moving *m, const struct err *e);
@@ -84,6 +85,7 @@ void moving_end(struct moving *m, json_t *answer, const struct err *e)
     if (m->record && !s->core->give_back_ms)
         s->core->give_back_ms = monotonic_ms() + GIVE_BACK_MS;
     json_decref(m->record);
+    json_decref(m->once);
     free(m);
     sandbox_let_go(s);
 }
@@ -202,9 +204,10 @@ static json_t *context_record(const struct kernel *k)
 {
     char created[TIME_TEXT];
     time_text(k->started, created);
-    return json_pack("{s:s, s:s, s:I, s:s, s:o, s:n, s:n}", "id", k->id, "name", k->context_name,
-                     "number", (json_int_t)k->context_number, "created", created, "forked_from",
-                     text_or_null(k->forked_from), "head", "problem");
+    return json_pack("{s:s, s:s, s:I, s:s, s:o, s:n, s:n, s:O*}", "id", k->id, "name",
+                     k->context_name, "number", (json_int_t)k->context_number, "created", created,
+                     "forked_from", text_or_null(k->forked_from), "head", "problem", "once",
+                     k->once);
 }
 
 static json_t *record_of(const struct sandbox *s, const char *why)
@@ -288,6 +291,8 @@ void moving_save(struct moving *m, const char *why, const char *reason,
     m->next = next;
     m->record = record_of(m->s, why);
     json_object_set_new(m->record, "reason", text_or_null(reason));
+    if (m->once)
+        json_object_set(m->record, "once", m->once);
     save_next(m);
 }
 
@@ -296,10 +301,12 @@ static void on_kept(struct moving *m, const struct err *e)
     moving_end(m, e ? NULL : snapshot_model(m->record), e);
 }
 
-void sandbox_snapshot(struct sandbox *s, bool force, snapshot_done *done, void *user)
+void sandbox_snapshot(struct sandbox *s, bool force, json_t *once, snapshot_done *done, void *user)
 {
     struct err e;
     struct moving *m = moving_begin(s, force, done, user, &e);
+    if (m)
+        m->once = json_incref(once);
     if (m)
         moving_save(m, "asked", NULL, on_kept);
     else

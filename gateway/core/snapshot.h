@@ -19,7 +19,10 @@
  * and the snapshot says so); 413 a context is larger than --snapshot-limit; 502; 503. Nothing has
  * changed then. A context that is dead has no variables, which is no failure. */
 typedef void snapshot_done(void *user, struct sandbox *s, json_t *snapshot, const struct err *e);
-void sandbox_snapshot(struct sandbox *s, bool force, snapshot_done *done, void *user);
+/* once: of its Idempotency-Key (once.h); NULL. */
+void sandbox_snapshot(struct sandbox *s, bool force, json_t *once, snapshot_done *done, void *user);
+/* id: of the one that was made with the same key; NULL: there is none. False: 422. */
+bool sandbox_snapshot_once(const struct sandbox *s, json_t *once, const char **id, struct err *e);
 
 /* Saves, and ends all its processes. From its begin on nothing more is run. Of a paused one: done
  * at once. */
@@ -37,8 +40,13 @@ void sandbox_pause_idle(struct sandbox *s, const char *reason);
 void sandbox_resume(struct sandbox *s, bool force, snapshot_done *done, void *user);
 
 bool sandbox_is_paused(const struct sandbox *s);
-/* Reads them; done is called once, later. list (borrowed): an array as JSON, oldest first. 503. */
-void sandbox_snapshots(const struct sandbox *s,
+/* Oldest first. */
+void sandbox_snapshots_each(const struct sandbox *s,
+                            void (*each)(void *user, const char *id, const char *created),
+                            void *user);
+/* Reads those with these ids (an array, borrowed; one that was dropped meanwhile is left out); done
+ * is called once, later. list (borrowed): an array as JSON, in that order. 503. */
+void sandbox_snapshots(const struct sandbox *s, json_t *ids,
                        void (*done)(void *user, struct bytes list, const struct err *e),
                        void *user);
 const char *sandbox_last_snapshot(const struct sandbox *s); /* an id; NULL: none */

@@ -1,5 +1,6 @@
 /* What is told of snapshots. Their lists of names are read from the vault when somebody asks, on
  * another thread, and not kept: code in a sandbox makes them as long as it likes. */
+#include "gateway/core/once.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/core/state.h"
 #include "gateway/store/vault.h"
@@ -37,10 +38,10 @@ json_t *snapshot_summary(json_t *record)
     size_t i;
     json_array_foreach(json_object_get(record, "contexts"), i, one) bytes +=
         add_files(head_of(one), files, buffers);
-    return json_pack("{s:O, s:O, s:O, s:I, s:o, s:o}", "id", json_object_get(record, "id"),
+    return json_pack("{s:O, s:O, s:O, s:I, s:o, s:o, s:O*}", "id", json_object_get(record, "id"),
                      "created", json_object_get(record, "created"), "why",
                      json_object_get(record, "why"), "bytes", bytes, "files", files, "buffers",
-                     buffers);
+                     buffers, "once", json_object_get(record, "once"));
 }
 
 void snapshot_keep_short(json_t *record)
@@ -128,7 +129,33 @@ static void on_work_done(uv_work_t *work, int status)
     core_handle_closed(c);
 }
 
-void sandbox_snapshots(const struct sandbox *s,
+void sandbox_snapshots_each(const struct sandbox *s,
+                            void (*each)(void *user, const char *id, const char *created),
+                            void *user)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach(s->snapshots, i, one)
+        each(user, json_string_value(json_object_get(one, "id")),
+             json_string_value(json_object_get(one, "created")));
+}
+
+bool sandbox_snapshot_once(const struct sandbox *s, json_t *once, const char **id, struct err *e)
+{
+    json_t *one;
+    size_t i;
+    *id = NULL;
+    json_array_foreach(s->snapshots, i, one)
+    {
+        if (!once_meets(json_object_get(one, "once"), once))
+            continue;
+        *id = json_string_value(json_object_get(one, "id"));
+        return once_same(json_object_get(one, "once"), once, "snapshot", *id, e);
+    }
+    return true;
+}
+
+void sandbox_snapshots(const struct sandbox *s, json_t *ids,
                        void (*done)(void *user, struct bytes list, const struct err *e), void *user)
 {
     struct listing *l = xcalloc(1, sizeof(*l));
@@ -137,8 +164,8 @@ void sandbox_snapshots(const struct sandbox *s,
     *l = (struct listing){.core = s->core, .sandbox = xstrdup(s->id), .done = done, .user = user};
     l->work.data = l;
     l->ids = json_array();
-    json_array_foreach(s->snapshots, i, one)
-        json_array_append_new(l->ids, json_string(json_string_value(json_object_get(one, "id"))));
+    json_array_foreach(ids, i, one)
+        json_array_append_new(l->ids, json_string(json_string_value(one)));
     s->core->open_handles++;
     uv_queue_work(s->core->loop, &l->work, on_work, on_work_done);
 }

@@ -193,6 +193,7 @@ struct kernel {
     struct kernel *sibling;  /* borrowed: the next context of the sandbox */
     int64_t context_number;
     char *context_name, *forked_from; /* NULL: not in a sandbox; it began empty */
+    json_t *once;        /* owned: of the request that made this context; NULL: it had no key */
     char *restored_from; /* the snapshot whose state its interpreter began with; NULL: none */
     struct branching *branching; /* owned until its maker is told: it waits to be branched */
     bool pooled;                 /* of the pool, not handed out */
@@ -348,8 +349,7 @@ bool sandbox_check_words(const struct core *c, const struct principal *who,
                          const struct sandbox_request *request, struct err *e); /* 400, 409 */
 void sandbox_take_words(struct sandbox *s, const struct sandbox_request *request);
 /* out: the one that was made with the same key; NULL: none. 409 it is not ready yet; 422. */
-bool sandbox_made_before(const struct core *c, const struct principal *who, json_t *once,
-                         struct sandbox **out, struct err *e);
+bool sandbox_made_before(const struct core *c, json_t *once, struct sandbox **out, struct err *e);
 void sandbox_save_all(const struct sandbox *s); /* all its kernels are saved */
 void sandbox_save_words(const struct sandbox *s, json_t *saved);
 void sandbox_restore_words(struct sandbox *s, json_t *saved);
@@ -387,10 +387,10 @@ void sandbox_start_pooled(struct core *c);
 size_t sandboxes_opening(const struct core *c); /* for the pool, without a kernel yet */
 
 /* context.c */
-/* Starts one more kernel in s. name: NULL for the next one. branching: it waits for that; borrowed
- * when it fails, else the kernel's. NULL: e is filled, 502, 503. */
-struct kernel *context_start(struct sandbox *s, const char *name, struct branching *branching,
-                             struct err *e);
+/* Starts one more kernel in s. name: NULL for the next one. once: of its request; NULL. branching:
+ * it waits for that; borrowed when it fails, else the kernel's. NULL: e is filled, 502, 503. */
+struct kernel *context_start(struct sandbox *s, const char *name, json_t *once,
+                             struct branching *branching, struct err *e);
 /* One that a snapshot holds: {"id", "name", "number", "created", "forked_from"}; it is handed out
  * (handing) when it is restored. NULL: 502, 503. */
 struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e);

@@ -13,6 +13,7 @@
 #include "gateway/core/template_state.h"
 #include "gateway/log.h"
 #include "gateway/store/template_table.h"
+#include "gateway/store/vault.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
@@ -229,14 +230,34 @@ static void on_stored(void *user, const struct err *e)
     free(storing);
 }
 
+static char *template_context(const char *id)
+{
+    return xasprintf("template %s", id);
+}
+
+/* Its environment and its files may hold secrets: in the database they are sealed. Given. */
+static char *hidden(const struct core *c, const char *id, json_t *value)
+{
+    scoped(string) char *context = template_context(id);
+    scoped(json) json_t *sealed = vault_hide(c->vault, context, value);
+    return json_dumps(sealed, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+json_t *template_reveal(const struct core *c, const char *id, const char *text, struct err *e)
+{
+    scoped(string) char *context = template_context(id);
+    scoped(json) json_t *sealed = json_loads(text, JSON_DECODE_ANY, NULL);
+    return vault_reveal(c->vault, context, sealed, e);
+}
+
 static void store_it(struct core *c, struct template *t, json_t *files, template_done *done,
                      void *user)
 {
     struct storing *storing = xmalloc(sizeof(*storing));
     char created[TIME_TEXT], changed[TIME_TEXT];
-    scoped(string) char *spec = json_dumps(t->spec, JSON_COMPACT);
+    scoped(string) char *spec = hidden(c, t->id, t->spec);
     scoped(string) char *once = t->once ? json_dumps(t->once, JSON_COMPACT) : NULL;
-    scoped(string) char *text = files ? json_dumps(files, JSON_COMPACT) : NULL;
+    scoped(string) char *text = files ? hidden(c, t->id, files) : NULL;
     *storing = (struct storing){c, t, done, user};
     t->coming = true;
     add(c->templates, t);
@@ -255,11 +276,10 @@ static void store_it(struct core *c, struct template *t, json_t *files, template
 }
 
 /* True: there is one; e: or why there cannot be. */
-static bool made_before(const struct core *c, const struct principal *who, json_t *once,
-                        struct template **out, struct err *e)
+static bool made_before(const struct core *c, json_t *once, struct template **out, struct err *e)
 {
     for (struct template *t = c->templates->first; once && t; t = t->next) {
-        if (t->ending || !once_meets(t->once, once) || strcmp(t->owner, who->name) != 0)
+        if (t->ending || !once_meets(t->once, once))
             continue;
         if (once_same(t->once, once, "template", t->id, e) && t->coming && !t->replaces)
             fail(e, 409, "Idempotency-Key: template %s is being made with it", t->id);
@@ -276,7 +296,7 @@ void templates_create(struct core *c, const struct principal *who, json_t *body,
     char id[UUID_TEXT];
     struct template *t = NULL;
     scoped(json) json_t *files = NULL;
-    if (made_before(c, who, once, &t, &e)) {
+    if (made_before(c, once, &t, &e)) {
         done(user, e.status ? NULL : t, e.status ? &e : NULL);
         return;
     }
@@ -362,25 +382,36 @@ static struct timespec time_of(const char *text)
     return core_time_of(value);
 }
 
+struct loading {
+    struct core *core;
+    struct templates *all;
+};
+
 static void load_one(void *user, const struct template_row *row)
 {
-    struct templates *all = user;
+    struct loading *l = user;
+    struct err e;
+    json_t *spec = template_reveal(l->core, row->id, row->spec, &e);
+    if (!json_is_object(spec)) {
+        log_error("a template cannot be used", F_STR("template", row->id), F_STR("why", e.text));
+        json_decref(spec);
+        return;
+    }
     struct template *t = template_new(row->id, row->owner);
     t->name = xstrdup(row->name);
     t->shared = row->shared;
     t->created = time_of(row->created);
     t->changed = time_of(row->changed);
-    t->spec = json_loads(row->spec, 0, NULL);
+    t->spec = spec;
     t->once = row->once ? json_loads(row->once, 0, NULL) : NULL;
-    if (!t->spec)
-        t->spec = json_object();
-    add(all, t);
+    add(l->all, t);
 }
 
 struct templates *templates_new(struct core *c, struct err *e)
 {
     struct templates *all = xcalloc(1, sizeof(*all));
-    if (template_table_load(c->store, load_one, all, e))
+    struct loading loading = {c, all};
+    if (template_table_load(c->store, load_one, &loading, e))
         return all;
     templates_free(all);
     return NULL;

@@ -23,6 +23,10 @@ struct templates {
     struct template *first; /* owned */
 };
 
+/* template.c */
+/* What a text of the database says; on any thread; given. NULL: 503, and the like. */
+json_t *template_reveal(const struct core *c, const char *id, const char *text, struct err *e);
+
 /* template_spec.c */
 /* Checks what body names, and puts it into spec, a name for a name. files: what the database shall
  * have, [{"path", "mode", "text" or "base64"}], an array that is given if body has "files"; else as

@@ -62,7 +62,12 @@ static bool write_files(int root, json_t *files, struct err *e)
 static void seed_it(struct file_job *job, int root)
 {
     struct making *m = (struct making *)job;
-    scoped(json) json_t *files = m->template_files ? json_loads(m->template_files, 0, NULL) : NULL;
+    scoped(json) json_t *files = NULL;
+    if (m->template_files) {
+        const char *id = json_string_value(json_object_get(m->request.made_from, "id"));
+        if (!(files = template_reveal(job->core, id, m->template_files, &job->why)))
+            return;
+    }
     if (write_files(root, files, &job->why))
         write_files(root, m->own_files, &job->why);
 }
@@ -199,7 +204,7 @@ void sandboxes_make(struct core *c, const struct principal *who,
     struct sandbox *s = NULL;
     struct template *t = NULL;
     scoped(json) json_t *own = json_object(), *files = NULL;
-    bool good = sandbox_made_before(c, who, request->once, &s, &e);
+    bool good = sandbox_made_before(c, request->once, &s, &e);
     if (good && !s && request->template && !(t = templates_find(c, who, request->template, &e)))
         good = fail(&e, 400, "template: there is no template %.100s", request->template);
     good = good && (s || read_own(c, request->body, own, &files, &e));

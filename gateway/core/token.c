@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "gateway/core/once.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/token_table.h"
@@ -29,6 +30,7 @@ struct token {
     char created[TIME_TEXT];
     char minted_by[UUID_TEXT]; /* "": by none */
     char *name;
+    json_t *once; /* owned: of the request that minted it; NULL: it had no key */
     bool ended;
     struct token *next;  /* in the order of making */
     struct token *other; /* at the same place */
@@ -95,6 +97,7 @@ static void add(struct tokens *all, struct token *t)
 static void token_free(struct token *t)
 {
     free(t->name);
+    json_decref(t->once);
     free(t);
 }
 
@@ -267,6 +270,7 @@ static struct token *token_new(struct core *c, const struct principal *who,
     uuid_make(p.token);
     t->principal = p;
     t->name = xstrdup(r->name ? r->name : "");
+    t->once = json_incref(r->once);
     memcpy(t->minted_by, who->token, sizeof(t->minted_by));
     time_now_text(t->created);
     return t;
@@ -347,6 +351,7 @@ static void store_token(const struct token *t, struct minting *m)
     for (size_t i = 0; i < sizeof(t->sha256); i++)
         snprintf(digest + 2 * i, 3, "%02x", t->sha256[i]);
     join_scopes(t->principal.scopes, &scopes);
+    scoped(string) char *once = t->once ? json_dumps(t->once, JSON_COMPACT) : NULL;
     const struct token_row row = {
         .id = token_id(t),
         .name = t->name,
@@ -356,9 +361,26 @@ static void store_token(const struct token *t, struct minting *m)
         .scopes = buffer_text(&scopes),
         .created = t->created,
         .minted_by = token_minted_by(t),
+        .once = once,
         .expires_s = t->principal.expires_s,
     };
     token_table_add(m->core->store, &row, on_added, m);
+}
+
+/* True: there is one; e: or why there cannot be. */
+static bool minted_before(const struct tokens *all, json_t *once, struct token **out, struct err *e)
+{
+    struct token *lists[] = {all->first, all->coming};
+    for (size_t i = 0; i < countof(lists); i++)
+        for (struct token *t = lists[i]; t; t = t->next) {
+            if (t->ended || !once_meets(t->once, once))
+                continue;
+            if (once_same(t->once, once, "token", token_id(t), e) && i == 1)
+                fail(e, 409, "Idempotency-Key: token %s is being minted with it", token_id(t));
+            *out = t;
+            return true;
+        }
+    return false;
 }
 
 void tokens_mint(struct core *c, const struct principal *who, const struct token_request *request,
@@ -367,7 +389,13 @@ void tokens_mint(struct core *c, const struct principal *who, const struct token
                  void *user)
 {
     struct err e = {0};
-    struct token *t = token_new(c, who, request, &e);
+    struct token *t = NULL;
+    drop_expired(c->tokens);
+    if (minted_before(c->tokens, request->once, &t, &e)) {
+        done(user, e.status ? NULL : t, NULL, e.status ? &e : NULL);
+        return;
+    }
+    t = token_new(c, who, request, &e);
     struct minting *m = xcalloc(1, sizeof(*m));
     *m = (struct minting){.core = c, .token = t, .done = done, .user = user};
     if (t && make_secret(m->secret, t->sha256, &e)) {
@@ -481,6 +509,7 @@ static void on_row(void *user, const struct token_row *row)
     t->principal.scopes = scopes_read(row->scopes);
     t->principal.expires_s = row->expires_s;
     t->name = xstrdup(row->name);
+    t->once = row->once ? json_loads(row->once, 0, NULL) : NULL;
     if (strlen(row->id) != UUID_TEXT - 1 || !principal_name_good(row->principal) ||
         !role_read(row->role, &t->principal.role) || !read_digest(row->sha256, t->sha256) ||
         has_expired(&t->principal) || (row->minted_by && !find(all, row->minted_by))) {

@@ -23,12 +23,14 @@ struct token_request {
     const char *principal; /* whose it will be: the caller's; an admin may name any other */
     const char *role;      /* "user" or "admin"; not said: user */
     json_t *scopes; /* array of names; not said: read and write, as far as the caller has them */
+    json_t *once;   /* of its Idempotency-Key (once.h) */
     int64_t expires_in_s; /* 1 to TOKEN_EXPIRES_MOST_S; 0: when the caller's does */
 };
 
 /* Makes one. done is called once, at once or later, when it is stored: with its secret, which
- * nobody sees again; or NULL and why: 400 the request; 403 more than who has, or the most allowed;
- * 503. */
+ * nobody sees again, so that it is NULL of one that was minted with the same key before; or NULL
+ * and why: 400 the request; 403 more than who has, or the most allowed; 409 it is being minted with
+ * the same key; 422 the key came with another body; 503. */
 void tokens_mint(struct core *c, const struct principal *who, const struct token_request *request,
                  void (*done)(void *user, const struct token *t, const char *secret,
                               const struct err *e),

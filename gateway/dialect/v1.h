@@ -10,6 +10,8 @@
 json_t *v1_body(struct exchange *x);
 /* One that may be so large: 413. */
 json_t *v1_body_within(struct exchange *x, size_t limit_bytes);
+/* Its Idempotency-Key as once.h has it; NULL: it has none. Given. 400. */
+bool v1_once(const struct exchange *x, json_t **out, struct err *e);
 #define V1_FILES_BODY_BYTES (8 * 1024 * 1024) /* of one that has files of a workspace in it */
 
 /* The query's decimal number of that name within low..high; out is left alone when it is absent.
@@ -27,6 +29,8 @@ void v1_sandboxes_list(struct exchange *x, void *core);
 void v1_sandbox_show(struct exchange *x, void *core);
 void v1_sandbox_change(struct exchange *x, void *core);
 void v1_sandbox_delete(struct exchange *x, void *core);
+void v1_sandbox_interrupt(struct exchange *x, void *core);
+void v1_sandbox_restart(struct exchange *x, void *core);
 
 void v1_contexts_create(struct exchange *x, void *core);
 void v1_contexts_list(struct exchange *x, void *core);

@@ -14,6 +14,7 @@
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_commands.h"
 #include "gateway/dialect/v1_docs.h"
+#include "gateway/dialect/v1_page.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
@@ -363,19 +364,31 @@ static void create(struct exchange *x, void *core)
 
 /* --- the others */
 
-static void add_model(void *user, struct command_run *r)
+static void add_to_page(void *user, struct command_run *r)
 {
-    json_array_append_new(user, model(r));
+    const char *created = json_string_value(json_object_get(command_run_record(r), "created"));
+    page_add_text(user, created, command_run_id(r), r);
 }
 
 static void list(struct exchange *x, void *core)
 {
+    struct err e = {0};
+    struct page page;
     struct sandbox *s = find_sandbox(x, core, true);
     if (!s)
         return;
+    if (!page_read(x, true, &page, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
     json_t *models = json_array();
-    command_runs_each(s, add_model, models);
-    exchange_reply_json(x, 200, json_pack("{s:o, s:n}", "commands", models, "next"));
+    command_runs_each(s, add_to_page, &page);
+    page_cut(&page);
+    for (size_t i = 0; i < page.count; i++)
+        json_array_append_new(models, model(page.items[i].object));
+    exchange_reply_json(x, 200,
+                        json_pack("{s:o, s:o}", "commands", models, "next", page_next(&page)));
+    page_free(&page);
 }
 
 static void show(struct exchange *x, void *core)
@@ -460,7 +473,7 @@ static const struct route rows[] = {
      COMMANDS,
      list,
      "The commands of a sandbox, the newest first",
-     {404},
+     {400, 404},
      THE_REST,
      &v1_commands_list_doc},
     {POST,

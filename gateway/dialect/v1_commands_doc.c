@@ -71,8 +71,7 @@ static const struct doc_schema command = {
 static const struct doc_schema commands = {
     .name = "Commands",
     .whole = true,
-    .fields = FIELDS(LIST("commands", &command, "The newest first."),
-                     TEXT("next", "Always null: the list is whole.", .null = true)),
+    .fields = FIELDS(LIST("commands", &command, "The newest first."), V1_NEXT),
 };
 
 static const struct doc_schema event = {
@@ -110,6 +109,7 @@ static const struct doc_field one[] = {
 const struct doc v1_commands_list_doc = {
     .tag = "Commands",
     .path = v1_in_sandbox,
+    .query = FIELDS(V1_LIMIT, V1_AFTER),
     .replies = {REPLY(200, "All that are known, without what they wrote.", .schema = &commands)},
 };
 

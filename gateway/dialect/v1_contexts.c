@@ -13,6 +13,7 @@
 #include "gateway/core/context.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
+#include "gateway/dialect/v1_page.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 #include "protocol/memory.h"
@@ -104,22 +105,39 @@ void v1_contexts_create(struct exchange *x, void *core)
         return;
     if (field_str(body, "name", OPTIONAL, &request.name, &e) &&
         field_str(body, "fork", OPTIONAL, &request.fork, &e) &&
-        field_bool(body, "force", OPTIONAL, &request.force, &e))
+        field_bool(body, "force", OPTIONAL, &request.force, &e) && v1_once(x, &request.once, &e))
         contexts_create(s, &request, on_created, x);
     else
         exchange_fail(x, &e);
+    json_decref(request.once);
+}
+
+static void reply_page(struct exchange *x, struct page *p, json_t *models)
+{
+    json_t *list = json_array(), *one;
+    size_t i;
+    json_array_foreach(models, i, one)
+        page_add_text(p, json_string_value(json_object_get(one, "created")),
+                      json_string_value(json_object_get(one, "id")), one);
+    page_cut(p);
+    for (i = 0; i < p->count; i++)
+        json_array_append(list, p->items[i].object);
+    exchange_reply_json(x, 200, json_pack("{s:o, s:o}", "contexts", list, "next", page_next(p)));
+    page_free(p);
 }
 
 void v1_contexts_list(struct exchange *x, void *core)
 {
     struct err e = {0};
+    struct page page;
     struct sandbox *s =
         sandboxes_find_any(core, exchange_principal(x), exchange_param(x, "id"), &e);
-    if (!s)
+    if (!s || !page_read(x, false, &page, &e)) {
         exchange_fail(x, &e);
-    else
-        exchange_reply_json(x, 200,
-                            json_pack("{s:o, s:n}", "contexts", v1_contexts_model(s), "next"));
+        return;
+    }
+    scoped(json) json_t *models = v1_contexts_model(s);
+    reply_page(x, &page, models);
 }
 
 void v1_context_show(struct exchange *x, void *core)

@@ -24,8 +24,7 @@ const struct doc_schema v1_context_schema = {
 static const struct doc_schema contexts = {
     .name = "Contexts",
     .whole = true,
-    .fields = FIELDS(LIST("contexts", &v1_context_schema, "The oldest first."),
-                     TEXT("next", "Always null: the list is whole.", .null = true)),
+    .fields = FIELDS(LIST("contexts", &v1_context_schema, "The oldest first."), V1_NEXT),
 };
 
 static const struct doc_schema request = {
@@ -48,6 +47,7 @@ static const struct doc_field one[] = {
 const struct doc v1_contexts_list_doc = {
     .tag = "Contexts",
     .path = v1_in_sandbox,
+    .query = FIELDS(V1_LIMIT, V1_AFTER),
     .replies = {REPLY(200, "All of them.", .schema = &contexts)},
 };
 
@@ -56,6 +56,7 @@ const struct doc v1_contexts_create_doc = {
     .about = "A branch (`fork`) is there within tens of milliseconds and shares memory with where "
              "it came from until one of them writes to it.",
     .path = v1_in_sandbox,
+    .headers = v1_idempotency,
     .body = &request,
     .body_example = "{\"name\": \"try\"}",
     .replies = {REPLY(201, "It is ready.", .schema = &v1_context_schema, .headers = v1_location)},

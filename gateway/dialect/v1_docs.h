@@ -23,7 +23,7 @@ extern const struct doc_schema v1_sandbox_schema, v1_context_schema, v1_limits_s
 extern const struct doc v1_readyz_doc, v1_metrics_doc;
 
 extern const struct doc v1_sandboxes_list_doc, v1_sandboxes_create_doc, v1_sandbox_show_doc,
-    v1_sandbox_change_doc, v1_sandbox_delete_doc;
+    v1_sandbox_change_doc, v1_sandbox_delete_doc, v1_sandbox_interrupt_doc, v1_sandbox_restart_doc;
 
 extern const struct doc v1_templates_list_doc, v1_templates_create_doc, v1_template_show_doc,
     v1_template_put_doc, v1_template_change_doc, v1_template_delete_doc;

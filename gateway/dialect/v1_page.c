@@ -29,6 +29,18 @@ bool page_read(const struct exchange *x, bool newest_first, struct page *out, st
            (!after || read_cursor(after, out, e));
 }
 
+void page_add_text(struct page *p, const char *at, const char *id, void *object)
+{
+    struct tm parts = {0};
+    struct timespec when = {0};
+    const char *rest = at ? strptime(at, "%Y-%m-%dT%H:%M:%S", &parts) : NULL;
+    if (rest)
+        when.tv_sec = timegm(&parts);
+    if (rest && *rest == '.')
+        when.tv_nsec = strtol(rest + 1, NULL, 10) * 1000; /* always six digits */
+    page_add(p, when, id, object);
+}
+
 static int compare(const struct page_item *a, const struct page_item *b)
 {
     return a->at_us != b->at_us ? (a->at_us > b->at_us) - (a->at_us < b->at_us)

@@ -34,6 +34,8 @@ struct page {
 bool page_read(const struct exchange *x, bool newest_first, struct page *out, struct err *e);
 /* One of the list, in any order; what is not behind the cursor is left out. */
 void page_add(struct page *p, struct timespec at, const char *id, void *object);
+/* The same, where the time is as time_text has it; others are the beginning of all. */
+void page_add_text(struct page *p, const char *at, const char *id, void *object);
 /* Sorts the items, and leaves those of the page. */
 void page_cut(struct page *p);
 json_t *page_next(const struct page *p); /* of one that was cut: a cursor, or null; given */

@@ -133,6 +133,12 @@ json_t *v1_body_within(struct exchange *x, size_t limit_bytes)
     return body;
 }
 
+bool v1_once(const struct exchange *x, json_t **out, struct err *e)
+{
+    return once_read(exchange_principal(x)->name, exchange_header(x, "idempotency-key"),
+                     exchange_body(x), out, e);
+}
+
 json_t *v1_body(struct exchange *x)
 {
     return v1_body_within(x, BODY_LIMIT_BYTES);
@@ -162,8 +168,7 @@ static bool read_request(struct exchange *x, json_t *body, struct sandbox_reques
            field_bool(body, "cold", OPTIONAL, &r->cold, e) &&
            field_str(body, "name", OPTIONAL, &r->name, e) &&
            field_object(body, "labels", OPTIONAL, &r->labels, e) &&
-           field_str(body, "template", OPTIONAL, &r->template, e) &&
-           once_read(exchange_header(x, "idempotency-key"), exchange_body(x), &r->once, e);
+           field_str(body, "template", OPTIONAL, &r->template, e) && v1_once(x, &r->once, e);
 }
 
 void v1_sandboxes_create(struct exchange *x, void *core)
@@ -197,6 +202,14 @@ struct measured {
     size_t awaited;
     char id[UUID_TEXT]; /* of the one: it may get another name meanwhile */
 };
+
+static struct measured *measured_new(struct exchange *x, struct core *c, const struct sandbox *s)
+{
+    struct measured *m = xmalloc(sizeof(*m));
+    *m = (struct measured){.x = x, .core = c, .awaited = 1};
+    snprintf(m->id, sizeof(m->id), "%s", s ? sandbox_id(s) : "");
+    return m;
+}
 
 /* A page is made twice: to measure those that are in it, and, when that is done, to tell what is
  * there then. */
@@ -275,8 +288,7 @@ void v1_sandboxes_list(struct exchange *x, void *core)
         exchange_fail(x, &e);
         return;
     }
-    struct measured *m = xmalloc(sizeof(*m));
-    *m = (struct measured){.x = x, .core = core, .awaited = 1};
+    struct measured *m = measured_new(x, core, NULL);
     for (size_t i = 0; i < l.page.count; i++) {
         m->awaited++;
         sandbox_measure(l.page.items[i].object, on_all_measured, m);
@@ -299,10 +311,7 @@ static void show(struct exchange *x, struct core *c, const char *id)
     struct sandbox *s = find(x, c, id);
     if (!s)
         return;
-    struct measured *m = xmalloc(sizeof(*m));
-    *m = (struct measured){.x = x, .core = c, .awaited = 1};
-    snprintf(m->id, sizeof(m->id), "%s", sandbox_id(s));
-    sandbox_measure(s, on_measured, m);
+    sandbox_measure(s, on_measured, measured_new(x, c, s));
 }
 
 void v1_sandbox_show(struct exchange *x, void *core)
@@ -358,9 +367,7 @@ void v1_sandbox_change(struct exchange *x, void *core)
         exchange_fail(x, &e);
         return;
     }
-    struct measured *m = xmalloc(sizeof(*m));
-    *m = (struct measured){.x = x, .core = core, .awaited = 1};
-    snprintf(m->id, sizeof(m->id), "%s", sandbox_id(s));
+    struct measured *m = measured_new(x, core, s);
     sandbox_change(s, &change, on_changed, m);
 }
 
@@ -371,6 +378,28 @@ void v1_removed(void *user, const struct err *e)
         exchange_fail(x, e);
     else
         exchange_reply_empty(x, 204);
+}
+
+static void order(struct exchange *x, struct core *c,
+                  void (*say)(struct sandbox *s, void (*done)(void *user, const struct err *e),
+                              void *user))
+{
+    struct err e = {0};
+    struct sandbox *s = sandboxes_find(c, exchange_principal(x), exchange_param(x, "id"), &e);
+    if (s)
+        say(s, on_changed, measured_new(x, c, s));
+    else
+        exchange_fail(x, &e);
+}
+
+void v1_sandbox_interrupt(struct exchange *x, void *core)
+{
+    order(x, core, sandbox_interrupt);
+}
+
+void v1_sandbox_restart(struct exchange *x, void *core)
+{
+    order(x, core, sandbox_restart);
 }
 
 void v1_sandbox_delete(struct exchange *x, void *core)

@@ -207,6 +207,21 @@ const struct doc v1_sandbox_change_doc = {
     .replies = {REPLY(200, "As it is now.", .schema = &v1_sandbox_schema)},
 };
 
+const struct doc v1_sandbox_interrupt_doc = {
+    .tag = "Sandboxes",
+    .about = "What its contexts run is interrupted, as by a person's Ctrl-C.",
+    .path = v1_in_sandbox,
+    .replies = {REPLY(200, "Every context was told.", .schema = &v1_sandbox_schema)},
+};
+
+const struct doc v1_sandbox_restart_doc = {
+    .tag = "Sandboxes",
+    .about = "Every context gets a new interpreter without variables, dead ones too; commands that "
+             "run are killed. The workspace, ids, limits and environment stay.",
+    .path = v1_in_sandbox,
+    .replies = {REPLY(200, "Every context has begun anew.", .schema = &v1_sandbox_schema)},
+};
+
 const struct doc v1_sandbox_delete_doc = {
     .tag = "Sandboxes",
     .path = v1_in_sandbox,

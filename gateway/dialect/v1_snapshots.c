@@ -7,6 +7,7 @@
  * "not_restored": [{"name", "reason"}], "problem"}]}. */
 #include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
+#include "gateway/dialect/v1_page.h"
 #include "protocol/json.h"
 #include "protocol/memory.h"
 
@@ -19,24 +20,53 @@ static struct sandbox *find(struct exchange *x, struct core *c)
     return s;
 }
 
+/* A page of ids, while what they name is read. */
+struct listing {
+    struct exchange *x;
+    json_t *next;
+};
+
 static void on_listed(void *user, struct bytes list, const struct err *e)
 {
+    struct listing *l = user;
     scoped(buffer) struct buffer text = {0};
-    if (e) {
-        exchange_fail(user, e);
-        return;
-    }
+    scoped(string) char *next = json_dumps(l->next, JSON_ENCODE_ANY);
     buffer_add_text(&text, "{\"snapshots\":");
     buffer_add_bytes(&text, list);
-    buffer_add_text(&text, ",\"next\":null}");
-    exchange_reply(user, 200, "application/json", buffer_view(&text));
+    buffer_printf(&text, ",\"next\":%s}", next);
+    if (e)
+        exchange_fail(l->x, e);
+    else
+        exchange_reply(l->x, 200, "application/json", buffer_view(&text));
+    json_decref(l->next);
+    free(l);
+}
+
+static void add_to_page(void *user, const char *id, const char *created)
+{
+    page_add_text(user, created, id, NULL);
 }
 
 void v1_snapshots_list(struct exchange *x, void *core)
 {
+    struct err e = {0};
+    struct page page;
     struct sandbox *s = find(x, core);
-    if (s)
-        sandbox_snapshots(s, on_listed, x);
+    if (!s)
+        return;
+    if (!page_read(x, false, &page, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
+    sandbox_snapshots_each(s, add_to_page, &page);
+    page_cut(&page);
+    struct listing *l = xcalloc(1, sizeof(*l));
+    *l = (struct listing){.x = x, .next = page_next(&page)};
+    scoped(json) json_t *ids = json_array();
+    for (size_t i = 0; i < page.count; i++)
+        json_array_append_new(ids, json_string(page.items[i].id));
+    page_free(&page);
+    sandbox_snapshots(s, ids, on_listed, l);
 }
 
 /* NULL: the exchange was answered. */
@@ -72,17 +102,40 @@ static void on_saved(void *user, struct sandbox *s, json_t *snapshot, const stru
         exchange_reply_json(user, 201, json_incref(snapshot));
 }
 
+/* The list of the one that was made before. */
+static void on_found(void *user, struct bytes list, const struct err *e)
+{
+    struct err gone;
+    if (!e && list.len <= 2) {
+        fail(&gone, 503, "the snapshot was dropped just now; ask again");
+        e = &gone;
+    }
+    if (e)
+        exchange_fail(user, e);
+    else
+        exchange_reply(user, 201, "application/json", (struct bytes){list.data + 1, list.len - 2});
+}
+
 void v1_snapshots_create(struct exchange *x, void *core)
 {
     bool force = false;
     struct err e = {0};
+    const char *id = NULL;
+    scoped(json) json_t *once = NULL;
     struct sandbox *s = find_and_read(x, core, &force);
     if (!s)
         return;
-    if (sandbox_is_paused(s) && !sandboxes_find(core, exchange_principal(x), sandbox_id(s), &e))
+    if (!v1_once(x, &once, &e) || !sandbox_snapshot_once(s, once, &id, &e) ||
+        (!id && sandbox_is_paused(s) &&
+         !sandboxes_find(core, exchange_principal(x), sandbox_id(s), &e))) {
         exchange_fail(x, &e);
+        return;
+    }
+    scoped(json) json_t *ids = id ? json_pack("[s]", id) : NULL;
+    if (id)
+        sandbox_snapshots(s, ids, on_found, x);
     else
-        sandbox_snapshot(s, force, on_saved, x);
+        sandbox_snapshot(s, force, once, on_saved, x);
 }
 
 static void on_paused(void *user, struct sandbox *s, json_t *snapshot, const struct err *e)

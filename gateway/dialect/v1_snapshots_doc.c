@@ -40,7 +40,7 @@ static const struct doc_schema snapshots = {
     .name = "Snapshots",
     .whole = true,
     .fields = FIELDS(LIST("snapshots", &snapshot, "The oldest first; the newest five are kept."),
-                     TEXT("next", "Always null: the list is whole.", .null = true)),
+                     V1_NEXT),
 };
 
 static const struct doc_schema restored_context = {
@@ -71,6 +71,7 @@ static const struct doc_schema force = {
 const struct doc v1_snapshots_list_doc = {
     .tag = "Snapshots",
     .path = v1_in_sandbox,
+    .query = FIELDS(V1_LIMIT, V1_AFTER),
     .replies = {REPLY(200, "All that are kept.", .schema = &snapshots)},
 };
 
@@ -78,6 +79,7 @@ const struct doc v1_snapshots_create_doc = {
     .tag = "Snapshots",
     .about = "Falls between two executions. The workspace is not copied: it stays where it is.",
     .path = v1_in_sandbox,
+    .headers = v1_idempotency,
     .body = &force,
     .replies = {REPLY(201, "It is on the disk.", .schema = &snapshot)},
     .errors = {{409, "A context is busy or starting, and `force` was not asked for; or it is "

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/core/once.h"
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_docs.h"
 #include "gateway/dialect/v1_page.h"
@@ -110,7 +109,7 @@ static void create(struct exchange *x, void *core)
     scoped(json) json_t *body = v1_body_within(x, V1_FILES_BODY_BYTES);
     if (!body)
         return;
-    if (once_read(exchange_header(x, "idempotency-key"), exchange_body(x), &once, &e))
+    if (v1_once(x, &once, &e))
         templates_create(core, exchange_principal(x), body, once, on_stored,
                          wait_for(x, core, true));
     else

@@ -4,6 +4,8 @@
  * answer to its minting alone has "token", the secret. */
 #include "gateway/core/token.h"
 #include "gateway/dialect/v1.h"
+#include "gateway/dialect/v1_docs.h"
+#include "gateway/dialect/v1_page.h"
 #include "gateway/net/doc.h"
 #include "gateway/net/server.h"
 #include "protocol/json.h"
@@ -35,7 +37,7 @@ static void on_minted(void *user, const struct token *t, const char *secret, con
     }
     json_t *model = token_model(t);
     scoped(string) char *location = xasprintf("%s/v1/tokens/%s", exchange_base_url(x), token_id(t));
-    json_object_set_new(model, "token", json_string(secret));
+    json_object_set_new(model, "token", secret ? json_string(secret) : json_null());
     exchange_add_header(x, "Location", location);
     exchange_add_header(x, "Cache-Control", "no-store");
     exchange_reply_json(x, 201, model);
@@ -61,22 +63,34 @@ static void mint(struct exchange *x, void *core)
     scoped(json) json_t *body = v1_body(x);
     if (!body)
         return;
-    if (read_body(body, &request, &e))
+    if (read_body(body, &request, &e) && v1_once(x, &request.once, &e))
         tokens_mint(core, exchange_principal(x), &request, on_minted, x);
     else
         exchange_fail(x, &e);
+    json_decref(request.once);
 }
 
-static void add_model(void *user, const struct token *t)
+static void add_to_page(void *user, const struct token *t)
 {
-    json_array_append_new(user, token_model(t));
+    page_add_text(user, token_created(t), token_id(t), (void *)t);
 }
 
 static void list(struct exchange *x, void *core)
 {
+    struct err e = {0};
+    struct page page;
+    if (!page_read(x, false, &page, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
     json_t *models = json_array();
-    tokens_each(core, exchange_principal(x), add_model, models);
-    exchange_reply_json(x, 200, json_pack("{s:o, s:n}", "tokens", models, "next"));
+    tokens_each(core, exchange_principal(x), add_to_page, &page);
+    page_cut(&page);
+    for (size_t i = 0; i < page.count; i++)
+        json_array_append_new(models, token_model(page.items[i].object));
+    exchange_reply_json(x, 200,
+                        json_pack("{s:o, s:o}", "tokens", models, "next", page_next(&page)));
+    page_free(&page);
 }
 
 static void end_token(struct exchange *x, void *core)
@@ -110,14 +124,19 @@ static const struct doc_schema token_schema = {
 static const struct doc_schema new_token_schema = {
     .name = "NewToken",
     .whole = true,
-    .fields = FIELDS(TOKEN_FIELDS, TEXT("token", "The secret. Nobody sees it again.")),
+    .fields =
+        FIELDS(TOKEN_FIELDS,
+               TEXT("token",
+                    "The secret. Nobody sees it again: null, when it was minted with the same "
+                    "key before.",
+                    .null = true)),
 };
 
 static const struct doc_schema tokens_schema = {
     .name = "Tokens",
     .whole = true,
-    .fields = FIELDS(LIST("tokens", &token_schema, "In the order in which they were made."),
-                     TEXT("next", "Always null.", .null = true)),
+    .fields =
+        FIELDS(LIST("tokens", &token_schema, "In the order in which they were made."), V1_NEXT),
 };
 
 static const struct doc_schema request_schema = {
@@ -136,6 +155,7 @@ static const struct doc_schema request_schema = {
 static const struct doc mint_doc = {
     .tag = "Tokens",
     .about = "No token has more rights, or a longer life, than the one that it is minted with.",
+    .headers = v1_idempotency,
     .body = &request_schema,
     .replies = {REPLY(201, "The token and its secret.", .schema = &new_token_schema)},
     .errors = {{403, "More was asked for than the caller has."}},
@@ -144,6 +164,7 @@ static const struct doc mint_doc = {
 static const struct doc list_doc = {
     .tag = "Tokens",
     .about = "Those of the caller's principal; for an admin all. Secrets are not kept.",
+    .query = FIELDS(V1_LIMIT, V1_AFTER),
     .replies = {REPLY(200, "The tokens that are good.", .schema = &tokens_schema)},
 };
 
@@ -161,7 +182,7 @@ static const struct route rows[] = {
         .pattern = "/v1/tokens",
         .handler = list,
         .summary = "The tokens that are good",
-        .errors = {403},
+        .errors = {400, 403},
         .error_form = ERRORS_PROBLEM,
         .access = ACCESS_TOKENS,
         .doc = &list_doc,
@@ -171,7 +192,7 @@ static const struct route rows[] = {
         .pattern = "/v1/tokens",
         .handler = mint,
         .summary = "Mint a token",
-        .errors = {400, 403, 413, 503},
+        .errors = {400, 403, 409, 413, 422, 503},
         .error_form = ERRORS_PROBLEM,
         .access = ACCESS_TOKENS,
         .doc = &mint_doc,

@@ -45,6 +45,7 @@ static const char *const steps[] = {
     " id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, shared INTEGER NOT NULL,"
     " created TEXT NOT NULL, changed TEXT NOT NULL, spec TEXT NOT NULL, files TEXT NOT NULL,"
     " once TEXT, UNIQUE (owner, name));",
+    "ALTER TABLE tokens ADD COLUMN once TEXT;",
 };
 
 bool schema_migrate(struct database *db, struct err *e)
