@@ -52,22 +52,50 @@ static void leave_kernel(struct execution *x)
     execution_release(x); /* who called holds another one */
 }
 
-/* The execution is over; its outcome is set. */
-static void settle(struct execution *x)
+static void store_end(struct execution *x)
 {
-    execution_keep(x);
-    if (!x->row.ended[0])
-        time_now_text(x->row.ended);
-    x->row.events = x->events;
-    buffer_clear(&x->input_header);
-    if (x->kernel)
-        leave_kernel(x);
     if (x->unstored)
         execution_table_add(x->core->store, &x->row, x->core->settings->core.executions_keep,
                             on_added_ended, x);
     else
         execution_table_end(x->core->store, &x->row, on_settled, x);
     x->unstored = false;
+}
+
+/* The row of an end may be on the disk only behind the messages that it ends. */
+static void store_end_behind_batch(struct execution *x, struct kernel *k)
+{
+    struct execution **end = &k->ended_executions;
+    while (*end)
+        end = &(*end)->next;
+    *end = x;
+}
+
+void executions_batch_stored(struct kernel *k)
+{
+    struct execution *x;
+    while ((x = k->ended_executions)) {
+        k->ended_executions = x->next;
+        x->next = NULL;
+        store_end(x);
+    }
+}
+
+/* The execution is over; its outcome is set. */
+static void settle(struct execution *x)
+{
+    struct kernel *k = x->kernel;
+    execution_keep(x);
+    if (!x->row.ended[0])
+        time_now_text(x->row.ended);
+    x->row.events = x->events;
+    buffer_clear(&x->input_header);
+    if (k)
+        leave_kernel(x);
+    if (k && k->batch.len)
+        store_end_behind_batch(x, k);
+    else
+        store_end(x);
 }
 
 static void add_word(struct buffer *out, const char *name, const char *text)
@@ -260,6 +288,7 @@ void executions_take(struct kernel *k, const struct journal_record *record)
 void executions_kernel_gone(struct kernel *k, bool keep)
 {
     static const struct err going = {503, "the gateway ends; ask again when it is back"};
+    executions_batch_stored(k);
     while (k->executions) {
         struct execution *x = execution_keep(k->executions);
         if (!keep) {

@@ -48,6 +48,8 @@ void execution_tell(struct execution *x);    /* the waiters for whom it is time 
 
 /* execution_fold.c: what the journal's records make of the open ones */
 void executions_take(struct kernel *k, const struct journal_record *record);
+/* What was taken is in the journal: the ends among it are stored. */
+void executions_batch_stored(struct kernel *k);
 /* Ends one without a word of its kernel. outcome: JSON object, or NULL: cause and reason only. */
 void execution_end(struct execution *x, const char *status, const char *cause, const char *reason);
 

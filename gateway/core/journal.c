@@ -109,6 +109,7 @@ static void drop_oldest(struct journal *j)
 {
     scoped(string) char *path = segment_path(j, j->segments[0].first);
     unlink(path);
+    sync_path(j->sync, j->dir);
     j->bytes -= j->segments[0].bytes;
     j->count--;
     memmove(j->segments, j->segments + 1, j->count * sizeof(*j->segments));

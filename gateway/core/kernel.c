@@ -635,8 +635,10 @@ static void remove_files(struct kernel *k)
         unlink(path);
     }
     journal_remove(k->dir); /* whatever else a host left there */
-    if (!k->sandbox || !k->sandbox->paused || k->sandbox->ending) /* it goes on there */
-        journal_remove(k->log_dir);
+    if (k->sandbox && k->sandbox->paused && !k->sandbox->ending)
+        return; /* it goes on there */
+    journal_remove(k->log_dir);
+    sync_path(store_sync(k->core->store), k->core->logs_dir);
 }
 
 static void leave_list(struct kernel *k)

@@ -8,6 +8,7 @@
 #include "gateway/core/journal.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
+#include "gateway/store/store.h"
 #include "gateway/store/vault.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -40,6 +41,7 @@ void paused_remove_logs(const struct sandbox *s)
         if (id_valid(id))
             journal_remove(path);
     }
+    sync_path(store_sync(s->core->store), s->core->logs_dir);
 }
 
 struct loading {

@@ -11,6 +11,7 @@
 
 #include "gateway/core/state.h"
 #include "gateway/log.h"
+#include "gateway/store/store.h"
 #include "gateway/store/vault.h"
 #include "protocol/ids.h"
 
@@ -95,20 +96,33 @@ static void on_work(uv_work_t *work)
     close(parent);
 }
 
-static void on_done(uv_work_t *work, int status)
+static void on_settled(void *user, const struct err *e)
 {
-    struct folder_job *job = work->data;
+    struct folder_job *job = user;
     struct core *c = job->core;
-    (void)status;
-    if (job->failure)
-        log_warn("a folder could not be removed", F_STR("name", job->id),
-                 F_STR("why", strerror(job->failure)));
+    if (e)
+        log_warn("a folder that was removed may be there after a power cut", F_STR("name", job->id),
+                 F_STR("why", e->text));
     if (job->done)
         job->done(job->user);
     free(job->parent);
     free(job->id);
     free(job);
     core_handle_closed(c);
+}
+
+static void on_done(uv_work_t *work, int status)
+{
+    struct folder_job *job = work->data;
+    struct sync *sync = store_sync(job->core->store);
+    scoped(string) char *snapshots = xasprintf("%s/snapshots", store_dir(job->core->store));
+    (void)status;
+    if (job->failure)
+        log_warn("a folder could not be removed", F_STR("name", job->id),
+                 F_STR("why", strerror(job->failure)));
+    sync_path(sync, job->parent);
+    sync_path(sync, snapshots); /* a sandbox has a folder there, too */
+    store_settle(job->core->store, on_settled, job);
 }
 
 void folder_remove(struct core *c, const char *parent, const char *name, void (*done)(void *user),

@@ -7,6 +7,7 @@
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/vault.h"
+#include "gateway/store/store.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
@@ -147,6 +148,9 @@ void sandbox_take_opening(struct sandbox *s, json_t *answer)
     replace(&s->missing, json_object_get(answer, "missing"));
     free(s->keeper);
     s->keeper = xstrdup(keeper_name(kept_keeper(sandbox_kept(s))));
+    scoped(string) char *folder = xasprintf("%s/%s", s->core->sandboxes_dir, s->id);
+    sync_path(store_sync(s->core->store), folder); /* its workspace is in it now */
+    sync_path(store_sync(s->core->store), s->core->sandboxes_dir);
 }
 
 /* Its environment may hold secrets: on the disk it is sealed. */

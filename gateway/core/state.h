@@ -231,10 +231,11 @@ struct kernel {
     bool batch_displays;
     uint64_t release_at_bytes;
 
-    struct execution *executions; /* open ones, in the order in which they were asked for */
-    uint64_t executions_from;     /* the journal is kept from here on; 0: it had none */
-    json_t *known_executions;     /* owned: those its host said it has; NULL: nothing to look up */
-    uint64_t known_at;            /* they are what follows after this of its sequences */
+    struct execution *executions;       /* open ones, in the order in which they were asked for */
+    struct execution *ended_executions; /* by what is in the batch: owned, each */
+    uint64_t executions_from;           /* the journal is kept from here on; 0: it had none */
+    json_t *known_executions; /* owned: those its host said it has; NULL: nothing to look up */
+    uint64_t known_at;        /* they are what follows after this of its sequences */
 
     struct reader *readers;
     size_t connections;

@@ -240,6 +240,7 @@ void kernel_flush(struct kernel *k)
     struct err e = {0};
     if (!journal_append(k->journal, shared_view(batch), &e))
         log_warn("a kernel's log was lost", F_STR("kernel", k->id), F_STR("why", e.text));
+    executions_batch_stored(k);
     readers_deliver(k, batch);
     scan_add(k->core->scan, k, displays ? batch : NULL, k->next_sequence - 1);
     shared_free(batch);

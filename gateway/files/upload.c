@@ -209,6 +209,8 @@ static bool replace(struct upload *u, const struct stat *there)
     }
     if (!there && (errno != EEXIST || u->plan->condition.absent))
         return false;
+    if (there && fdatasync(u->fd) < 0)
+        return false;
     if (!u->named && !(u->named = link_to(u, u->beside)))
         return false;
     if (renameat(u->dir, u->beside, u->dir, u->name) < 0)
@@ -248,4 +250,22 @@ bool upload_commit(struct upload *u, struct upload_result *out, struct err *e)
         return path_fail(e, u->plan->path);
     entry_etag(&st, out->etag);
     return true;
+}
+
+void upload_changed(const struct upload *u, size_t made, void (*each)(void *user, int fd),
+                    void *user)
+{
+    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    int dir = u->dir >= 0 ? path_reopen(u->dir, flags) : -1;
+    int file = path_reopen(u->fd, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (file >= 0) /* one for writing would keep the file from being executed */
+        each(user, file);
+    else
+        fdatasync(u->fd); /* its mode lets nobody read it */
+    while (dir >= 0) {
+        int above = made ? openat(dir, "..", flags) : -1;
+        made -= made > 0;
+        each(user, dir);
+        dir = above;
+    }
 }

@@ -44,9 +44,15 @@ struct upload_result {
 };
 
 /* The file takes its place. A link at path is replaced, not followed; the condition is looked at
- * once more, and two uploads cannot both find that it holds. 403, 404 the folder has gone, 409,
+ * once more, and two uploads cannot both find that it holds. What replaces a file is on the disk
+ * first, so that a power cut leaves the one or the other. 403, 404 the folder has gone, 409,
  * 412, 507. */
 bool upload_commit(struct upload *u, struct upload_result *out, struct err *e);
+
+/* After the commit: calls each with descriptors (taken) of what must be synced for it to survive a
+ * power cut: the file, its folder, and the folders above as far as `made` were new. */
+void upload_changed(const struct upload *u, size_t made, void (*each)(void *user, int fd),
+                    void *user);
 
 /* Without a commit nothing stays but what was appended, and folders. NULL is legal. */
 void upload_free(struct upload *u);

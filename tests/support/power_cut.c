@@ -109,20 +109,11 @@ static void note(char kind, uint64_t inode, uint64_t of, uint64_t offset, const 
     errno = kept;
 }
 
-static uint64_t inode_of(const char *path)
+/* A name as a call gave it: a sandbox's identity may not go the way to it from the root. */
+static uint64_t inode_of(int dir, const char *name)
 {
     struct stat st;
-    return lstat(path, &st) == 0 ? st.st_ino : 0;
-}
-
-static uint64_t folder_of(const char *path)
-{
-    char dir[PATH_MAX];
-    snprintf(dir, sizeof dir, "%s", path);
-    char *slash = strrchr(dir, '/');
-    if (slash)
-        *slash = '\0';
-    return inode_of(dir);
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0;
 }
 
 static const char *name_of(const char *path)
@@ -131,10 +122,21 @@ static const char *name_of(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* The name now stands for that inode, or 0: for nothing. */
-static void note_name(char kind, const char *path, uint64_t inode)
+static uint64_t folder_of(int dir, const char *name)
 {
-    note(kind, inode, folder_of(path), 0, name_of(path), NULL, 0);
+    char above[PATH_MAX];
+    struct stat st;
+    const char *slash = strrchr(name, '/');
+    if (!slash)
+        return (dir == AT_FDCWD ? stat(".", &st) : fstat(dir, &st)) == 0 ? st.st_ino : 0;
+    snprintf(above, sizeof above, "%.*s", (int)(slash - name), name);
+    return inode_of(dir, *above ? above : "/");
+}
+
+/* The name now stands for that inode, or 0: for nothing. */
+static void note_name(char kind, int dir, const char *name, uint64_t inode)
+{
+    note(kind, inode, folder_of(dir, name), 0, name_of(name), NULL, 0);
 }
 
 /* --- opening */
@@ -150,11 +152,11 @@ static int open_noted(int dir, const char *name, int flags, mode_t mode)
     if (!is_inside(path) || (flags & O_TMPFILE) == O_TMPFILE)
         return call(dir, name, flags, mode);
     hold();
-    uint64_t before = inode_of(path);
+    uint64_t before = inode_of(dir, name);
     int fd = call(dir, name, flags, mode);
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         if (!before)
-            note_name('C', path, st.st_ino);
+            note_name('C', dir, name, st.st_ino);
         else if (flags & O_TRUNC)
             note('T', st.st_ino, 0, 0, name_of(path), NULL, 0);
     }
@@ -312,32 +314,29 @@ int fdatasync(int fd)
 
 /* --- names */
 
-int mkdir(const char *name, mode_t mode)
+static int mkdir_noted(int dir, const char *name, mode_t mode)
 {
     char path[PATH_MAX];
-    full_path(AT_FDCWD, name, path);
+    __typeof__(&mkdirat) call = REAL(mkdirat);
+    full_path(dir, name, path);
     if (!is_inside(path))
-        return REAL(mkdir)(name, mode);
+        return call(dir, name, mode);
     hold();
-    int done = REAL(mkdir)(name, mode);
+    int done = call(dir, name, mode);
     if (done == 0)
-        note_name('D', path, inode_of(path));
+        note_name('D', dir, name, inode_of(dir, name));
     let_go();
     return done;
 }
 
+int mkdir(const char *name, mode_t mode)
+{
+    return mkdir_noted(AT_FDCWD, name, mode);
+}
+
 int mkdirat(int dir, const char *name, mode_t mode)
 {
-    char path[PATH_MAX];
-    full_path(dir, name, path);
-    if (!is_inside(path))
-        return REAL(mkdirat)(dir, name, mode);
-    hold();
-    int done = REAL(mkdirat)(dir, name, mode);
-    if (done == 0)
-        note_name('D', path, inode_of(path));
-    let_go();
-    return done;
+    return mkdir_noted(dir, name, mode);
 }
 
 static int remove_noted(int dir, const char *name, int flags)
@@ -350,7 +349,7 @@ static int remove_noted(int dir, const char *name, int flags)
     hold();
     int done = call(dir, name, flags);
     if (done == 0)
-        note_name('U', path, 0);
+        note_name('U', dir, name, 0);
     let_go();
     return done;
 }
@@ -379,11 +378,12 @@ static int rename_noted(int from_dir, const char *from, int to_dir, const char *
     if (!is_inside(old) && !is_inside(new))
         return call(from_dir, from, to_dir, to, flags);
     hold();
-    uint64_t moved = inode_of(old), other = flags & RENAME_EXCHANGE ? inode_of(new) : 0;
+    uint64_t moved = inode_of(from_dir, from);
+    uint64_t other = flags & RENAME_EXCHANGE ? inode_of(to_dir, to) : 0;
     int done = call(from_dir, from, to_dir, to, flags);
     if (done == 0) { /* two records that are one step */
-        note_name('r', old, other);
-        note_name('R', new, moved);
+        note_name('r', from_dir, from, other);
+        note_name('R', to_dir, to, moved);
     }
     let_go();
     return done;
@@ -413,7 +413,7 @@ int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags
     hold();
     int done = REAL(linkat)(from_dir, from, to_dir, to, flags);
     if (done == 0)
-        note_name('C', path, inode_of(path));
+        note_name('C', to_dir, to, inode_of(to_dir, to));
     let_go();
     return done;
 }

@@ -1,0 +1,261 @@
+"""A power cut, simulated: a gateway lives while every write, sync and change of a name in its state
+folder is written down; of what a disk may show after a cut at seeded points, a real gateway makes
+what it can, and nothing that was safe is missing.
+
+WARMCELL_POWER_CUTS and WARMCELL_POWER_SEED make it longer, or another (`./dev soak`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway.test_sandboxes import context_of, create, workspace
+from support import processes
+from support.fake_keeper import FakeKeeper
+from support.gateway import Gateway
+from support.power_cut import Disk, Step, Trace, find_safe
+
+CUTS = int(os.environ.get("WARMCELL_POWER_CUTS", "5"))
+SEED = int(os.environ.get("WARMCELL_POWER_SEED", "1"))
+LINES = {"Accept": "application/x-ndjson"}
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+
+Check = Callable[[Gateway], None]
+
+
+@dataclass
+class Life:
+    """What a gateway did, and what it said that it had done."""
+
+    trace: Trace
+    gateway: Gateway
+    root: int
+    facts: dict[str, Check] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    def acknowledged(self, name: str, check: Check) -> None:
+        self.trace.mark(name)
+        self.facts[name] = check
+
+
+def begin(durability: str, home: Path) -> tuple[Gateway, FakeKeeper, Trace]:
+    gateway = Gateway(options=["--pool-max", "0", "--durability", durability], home=home)
+    keeper = FakeKeeper(home / "keeper")
+    trace = Trace(home)
+    gateway.env = keeper.environment | trace.environment
+    return gateway, keeper, trace
+
+
+def get(gateway: Gateway, path: str, **options: Any) -> Any:
+    answer = gateway.get(path, **options)
+    assert answer.status == 200, (path, answer)
+    return answer.json()
+
+
+def run(life: Life, box: dict[str, Any], code: str) -> dict[str, Any]:
+    path = f"/v1/sandboxes/{box['id']}/executions"
+    answer = life.gateway.request("POST", path, {"code": code})
+    assert answer.status == 200, answer
+    record: dict[str, Any] = answer.json()
+    events = life.gateway.get(f"{path}/{record['id']}/events", headers=LINES).body
+    shown = life.gateway.get(f"{path}/{record['id']}").json()
+
+    def check(gateway: Gateway) -> None:
+        assert get(gateway, f"{path}/{record['id']}") == shown
+        resume(gateway, box)
+        found = gateway.get(f"{path}/{record['id']}/events", headers=LINES)
+        assert (found.status, found.body) == (200, events)
+
+    life.acknowledged(f"execution {code[:20]} {record['id']}", check)
+    return record
+
+
+def resume(gateway: Gateway, box: dict[str, Any]) -> None:
+    if get(gateway, f"/v1/sandboxes/{box['id']}")["state"] == "paused":
+        answer = gateway.request("POST", f"/v1/sandboxes/{box['id']}/resume", {})
+        assert answer.status == 200, answer
+
+
+def snapshot(life: Life, box: dict[str, Any]) -> None:
+    made = life.gateway.request("POST", f"/v1/sandboxes/{box['id']}/snapshots", {})
+    assert made.status == 201, made
+
+    def check(gateway: Gateway) -> None:
+        found = get(gateway, f"/v1/sandboxes/{box['id']}/snapshots")["snapshots"]
+        assert made.json() in found
+
+    life.acknowledged(f"snapshot {made.json()['id']} of {box['id']}", check)
+
+
+def display(life: Life, box: dict[str, Any], text: str) -> None:
+    content = json.dumps({"data": {"text/html": text, "image/png": PNG}, "metadata": {}})
+    record = run(life, box, f"publish display_data {content}")
+    path = f"/v1/artifacts?execution={record['id']}"
+    processes.until(lambda: len(get(life.gateway, path)["artifacts"]) == 2, "two artifacts")
+    listed = get(life.gateway, path)
+
+    def check(gateway: Gateway) -> None:
+        assert get(gateway, path) == listed
+        for one in listed["artifacts"]:
+            body = gateway.get(one["content_url"]).body
+            assert hashlib.sha256(body).hexdigest() == one["sha256"]
+
+    life.acknowledged(f"artifacts of {record['id']}", check)
+
+
+def put(life: Life, box: dict[str, Any], path: str, data: bytes) -> None:
+    url = f"/v1/sandboxes/{box['id']}/files/{path}"
+    assert life.gateway.request("PUT", url, data).status in (201, 204)
+
+    def check(gateway: Gateway) -> None:
+        assert (workspace(gateway, box) / path).read_bytes() == data
+
+    life.acknowledged(f"file {path}", check)
+
+
+def token(life: Life) -> None:
+    made = life.gateway.request("POST", "/v1/tokens", {"name": "one"}).json()
+
+    def check(gateway: Gateway) -> None:
+        assert made["id"] in [one["id"] for one in get(gateway, "/v1/tokens")["tokens"]]
+
+    life.acknowledged(f"token {made['id']}", check)
+
+
+def gone(life: Life, box: dict[str, Any]) -> None:
+    life.trace.mark(f"no more of {box['id']}")
+    assert life.gateway.request("DELETE", f"/v1/sandboxes/{box['id']}").status == 204
+
+    def check(gateway: Gateway) -> None:
+        assert gateway.get(f"/v1/sandboxes/{box['id']}").status == 404
+
+    life.acknowledged(f"deletion {box['id']}", check)
+
+
+def live(life: Life) -> None:
+    """A short life with something of each kind."""
+    gateway = life.gateway
+    box, other = create(gateway), create(gateway)
+    for one in (box, other):
+        with closing(gateway.client(context_of(one))) as client:
+            client.run("set x 1")
+        workspace(gateway, one).chmod(0o777)  # of the sandbox, which has a uid of its own
+        snapshot(life, one)
+    for number in range(3):
+        run(life, box, f"print {number}")
+        token(life)
+        put(life, box, f"folder/{number}/file", bytes([number]) * 20000)
+        display(life, box, f"<p>{number}")
+    gone(life, other)
+    run(life, box, "lines 300")
+    answer = gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause", {})
+    assert answer.status == 200, answer
+    model = answer.json()
+    life.acknowledged("pause", lambda at: is_paused(at, model))
+
+
+def is_paused(gateway: Gateway, model: dict[str, Any]) -> None:
+    found = get(gateway, f"/v1/sandboxes/{model['id']}")
+    assert (found["state"], found["contexts"]) == ("paused", model["contexts"])
+
+
+def quiet(life: Life) -> bool:
+    """Is everything safe that was said to be done?"""
+    steps = life.trace.steps()
+    return -1 not in find_safe(life.root, steps, marks_of(steps))[0]
+
+
+def marks_of(steps: list[Step]) -> list[int]:
+    return [at for at, step in enumerate(steps) if step.kind == "A"]
+
+
+@pytest.fixture(scope="module", params=["normal", "full"])
+def life(request: pytest.FixtureRequest) -> Iterator[Life]:
+    home = Path(tempfile.mkdtemp(prefix="wcp-"))
+    gateway, keeper, trace = begin(request.param, home)
+    life = Life(trace, gateway, trace.folder.stat().st_ino)
+    with gateway:
+        live(life)
+        try:
+            processes.until(lambda: quiet(life), "all of it on the disk")
+        except AssertionError:
+            steps = life.trace.steps()
+            _, why = find_safe(life.root, steps, marks_of(steps))
+            raise AssertionError(f"not safe: {why}") from None
+        life.steps = life.trace.steps()
+    processes.wait_gone(keeper.pids())
+    yield life
+    shutil.rmtree(home)
+
+
+def boot_again(state: Path) -> None:
+    """As if the machine had been started anew."""
+    boot = state / "boot"
+    if boot.exists():
+        boot.write_text("another")
+
+
+def come_back(shown: Path, home: Path) -> tuple[Gateway, FakeKeeper]:
+    gateway = Gateway(options=["--pool-max", "0"], home=home)
+    keeper = FakeKeeper(home / "keeper")
+    gateway.env = keeper.environment
+    shown.rename(gateway.state)
+    boot_again(gateway.state)
+    return gateway.start(), keeper
+
+
+def is_full(life: Life) -> bool:
+    return "full" in life.gateway.options
+
+
+def must_hold(life: Life, steps: list[Step]) -> list[Check]:
+    """What the disk has to have after these steps."""
+    marks = marks_of(steps)
+    safe = marks if is_full(life) else find_safe(life.root, steps, marks)[0]
+    over = [step.name.split()[-1] for step in steps if step.name.startswith("no more of ")]
+    names = [steps[mark].name for mark, since in zip(marks, safe, strict=True) if since >= 0]
+    return [
+        life.facts[name]
+        for name in sorted(names, key="pause".__ne__)
+        if name in life.facts and not (name.startswith("snapshot") and name.split()[-1] in over)
+    ]
+
+
+def look(life: Life, cut: int, dice: random.Random) -> None:
+    """Starts a gateway on what a disk may show after the first `cut` steps."""
+    steps = life.steps[:cut]
+    wanted = must_hold(life, steps)
+    disk = Disk(life.root)
+    for at, step in enumerate(steps):
+        disk.take(at, step)
+    home = Path(tempfile.mkdtemp(prefix="wcp-"))
+    shown = home / "shown"
+    disk.show(dice, shown)
+    gateway, keeper = come_back(shown, home)
+    try:
+        for check in wanted:
+            check(gateway)
+    except AssertionError as error:
+        log = gateway.log.read_text()
+        raise AssertionError(f"cut at {cut} of {len(life.steps)}: {error}\n{log}") from None
+    finally:
+        gateway.stop()
+        processes.wait_gone(keeper.pids())
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_nothing_that_is_safe_is_lost(life: Life) -> None:
+    dice = random.Random(SEED)
+    count = len(life.steps)
+    for _ in range(CUTS):
+        look(life, dice.randint(1, count), dice)
