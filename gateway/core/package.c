@@ -189,7 +189,9 @@ static void run(struct package_job *job, enum step step, struct package_program_
 
 static void look(struct package_job *job)
 {
-    run(job, STEP_LOOK, &(struct package_program_plan){.words = {"list", PACKAGES_FOLDER}});
+    run(job, STEP_LOOK,
+        &(struct package_program_plan){
+            .words = {job->kind == LIST ? "list" : "own", PACKAGES_FOLDER}});
 }
 
 static void commit(struct package_job *job)

@@ -155,6 +155,16 @@ static void look(struct package_program *p)
 
 /* --- its end */
 
+/* Of a reason that the installer gave. */
+static int status_of(const char *reason)
+{
+    const int no_room[] = {EFBIG, ENOSPC, EDQUOT};
+    for (size_t i = 0; i < countof(no_room); i++)
+        if (strstr(reason, strerror(no_room[i])))
+            return 507;
+    return strstr(reason, "No module named pip") ? 501 : 422;
+}
+
 /* How it stands for the client. True: it went well. */
 static bool outcome(const struct package_program *p, struct err *e)
 {
@@ -172,7 +182,7 @@ static bool outcome(const struct package_program *p, struct err *e)
     if (json_is_integer(code) && json_integer_value(code) == 0)
         return true;
     if (p->reason)
-        return fail(e, strstr(p->reason, "No module named pip") ? 501 : 422, "%s", p->reason);
+        return fail(e, status_of(p->reason), "%s", p->reason);
     if (status && strcmp(status, "timeout") == 0)
         return fail(e, 504, "the time for the installation is over; nothing has changed");
     if (status && strcmp(status, "oom") == 0)

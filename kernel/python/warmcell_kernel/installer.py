@@ -1,10 +1,10 @@
 """What is run for /v1/sandboxes/{id}/packages; docs/packages.md has the whole way.
 
 `install` runs apart from the sandbox, with access to the index or the folder of wheels: it resolves
-and unpacks wheels into a folder, and no code of theirs is run. `list`, `commit` and `remove` run in
-the sandbox itself. Each is a script of its own (`python -I installer.py VERB`), needs the standard
-library alone (and `install` pip), and writes one JSON object a line to stdout, the last with the
-outcome; the exit status is 0, or 1 behind {"event": "failed", "reason": …}.
+and unpacks wheels into a folder, and no code of theirs is run. `list`, `own`, `commit` and `remove`
+run in the sandbox itself. Each is a script of its own (`python -I installer.py VERB`), needs the
+standard library alone (and `install` pip), and writes one JSON object a line to stdout, the last
+with the outcome; the exit status is 0, or 1 behind {"event": "failed", "reason": …}.
 
 A sandbox's packages are one folder, ROOT/site, a link to ROOT/site-ID. Every change makes a new
 folder of hard links beside it and then moves the link, so that it is there as a whole or not.
@@ -12,18 +12,19 @@ folder of hard links beside it and then moves the link, so that it is there as a
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9._+!-]{1,100}")
@@ -92,13 +93,13 @@ def model(one: metadata.Distribution, location: str) -> dict[str, Any]:
     }
 
 
-def list_packages(root: Path) -> int:
+def list_packages(root: Path, *, all_of_them: bool) -> int:
     """Those of the sandbox hide those of the environment that have the same name."""
     own = {normal(one.metadata["Name"]): one for one in distributions([str(root / SITE)])}
     found = [model(one, "sandbox") | {"requires": one.requires or []} for one in own.values()]
     found += [
         model(one, "environment")
-        for one in distributions(sys.path)
+        for one in distributions(sys.path if all_of_them else [])
         if normal(one.metadata["Name"]) not in own
     ]
     found.sort(key=lambda package: normal(str(package["name"])))
@@ -128,18 +129,18 @@ def write_known(known: list[dict[str, Any]], folder: Path) -> None:
 
 
 def run_pip(words: list[str], phase: str) -> None:
-    """pip as this Python has it; what it says is progress, and its errors are the reason."""
+    """pip as this Python has it; what it says is progress, and its errors are the reason.
+
+    A fork runs it: it may do with its process what it likes, and its modules are imported once.
+    """
     errors: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-I", __file__, "pip", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as pip:
-        assert pip.stdout
-        for raw in pip.stdout:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        be_pip(words, writing)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8", errors="replace") as said:
+        for raw in said:
             line = raw.strip()
             if line.startswith("ERROR: "):
                 errors.append(line.removeprefix("ERROR: "))
@@ -147,9 +148,32 @@ def run_pip(words: list[str], phase: str) -> None:
                 errors.append(line)
             elif line:
                 emit("progress", phase=phase, text=line[:LINE_MOST])
-    if pip.returncode:
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
         why = " ".join(errors)[:REASON_MOST]
-        raise Failed(why or f"pip ended with status {pip.returncode} and gave no reason")
+        raise Failed(why or f"pip ended with status {status} and gave no reason")
+
+
+def be_pip(words: list[str], output: int) -> NoReturn:
+    """The rest of a child's life.
+
+    What is known is behind all else, so that nothing in it can stand before a module of Python.
+    """
+    status: object = 1
+    try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.path.append(str(Path.cwd() / "known"))
+        sys.argv = ["pip", *words]
+        runpy.run_module("pip", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code
+    except BaseException as error:
+        sys.stderr.write(f"ERROR: {type(error).__name__}: {error}\n")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def pip_options(order: dict[str, Any]) -> list[str]:
@@ -171,6 +195,10 @@ def requested_name(requirement: str) -> str:
 def install() -> int:
     """Reads {"requirements", "known", "index", "trusted", "wheels"} and unpacks into out/."""
     order = json.load(sys.stdin)
+    if importlib.util.find_spec("pip") is None:
+        raise Failed("No module named pip: this Python has none to install with")
+    with suppress(ImportError):  # a name of its own, which it may change
+        importlib.import_module("pip._internal.commands.install")
     here = Path.cwd()
     out = here / "out"
     for folder in (here / "tmp", out):
@@ -200,14 +228,6 @@ def install() -> int:
             if name not in new and name in there
         ],
     )
-    return 0
-
-
-def as_pip(words: list[str]) -> int:
-    """Behind what is there, so that nothing in it can stand before a module of Python or pip."""
-    sys.path.append(str(Path.cwd() / "known"))
-    sys.argv = ["pip", *words]
-    runpy.run_module("pip", run_name="__main__", alter_sys=True)
     return 0
 
 
@@ -326,10 +346,10 @@ def main(words: list[str]) -> int:
     match words:
         case ["install"]:
             return install()
-        case ["pip", *rest]:
-            return as_pip(rest)
         case ["list", root]:
-            return list_packages(Path(root))
+            return list_packages(Path(root), all_of_them=True)
+        case ["own", root]:
+            return list_packages(Path(root), all_of_them=False)
         case ["commit", root, incoming]:
             return commit(Path(root), Path(incoming))
         case ["remove", root, name]:

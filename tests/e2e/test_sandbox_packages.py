@@ -1,0 +1,289 @@
+"""Packages installed by /v1/sandboxes/{id}/packages, with real keepers: from a folder of wheels and
+from an index on this machine, neither of which code in the sandbox can use."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from e2e.test_sandbox_life import create, keeper_pids, remove
+from support import processes
+from support.files import ORDINARY, make_gateway
+from support.gateway import Answer, Gateway
+from support.wheels import Index, write_wheel
+
+MIB = 1 << 20
+LINES = {"Accept": "application/x-ndjson"}
+
+
+@dataclass
+class Place:
+    gateway: Gateway
+    index: Index
+    wheels: Path
+
+    def packages(self, sandbox: dict[str, Any]) -> str:
+        return f"/v1/sandboxes/{sandbox['id']}/packages"
+
+    def ask(self, sandbox: dict[str, Any], *packages: str, **more: Any) -> Answer:
+        body = {"packages": list(packages), **more}
+        return self.gateway.request("POST", self.packages(sandbox), body)
+
+    def install(self, sandbox: dict[str, Any], *packages: str, **more: Any) -> dict[str, Any]:
+        answer = self.ask(sandbox, *packages, **more)
+        assert answer.status == 200, answer
+        result: dict[str, Any] = answer.json()
+        return result
+
+    def own(self, sandbox: dict[str, Any]) -> dict[str, str]:
+        """What was installed into the sandbox."""
+        answer = self.gateway.get(self.packages(sandbox))
+        assert answer.status == 200, answer
+        listed = answer.json()["packages"]
+        return {one["name"]: one["version"] for one in listed if one["location"] == "sandbox"}
+
+    def run(self, sandbox: dict[str, Any], code: str, **more: Any) -> str:
+        path = f"/v1/sandboxes/{sandbox['id']}/executions"
+        answer = self.gateway.request("POST", path, {"code": code, **more})
+        assert answer.status in (200, 201) and answer.json()["status"] == "ok", answer
+        return str(answer.json()["outputs"]["stdout"])
+
+    def leaves_nothing(self) -> None:
+        """No installer runs, and nothing of one is left."""
+        processes.until(lambda: not installers(self.gateway), "no installer runs")
+        folders, files = self.gateway.state / "sandboxes", self.gateway.runtime / "commands"
+        processes.until(lambda: not list(folders.glob("*/workspace/out")), "no folder")
+        processes.until(lambda: not list(files.glob("package-*")), "no file")
+
+    def ports(self) -> set[int]:
+        """That the audit of the network names."""
+        audit = self.gateway.state / "network.log"
+        lines = audit.read_text().splitlines() if audit.exists() else []
+        return {json.loads(line)["port"] for line in lines}
+
+
+def installers(gateway: Gateway) -> list[psutil.Process]:
+    """The supervisors of programs that are about packages."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or [""]
+        if Path(words[0]).name == "warmcell-command" and any(
+            word.startswith(f"{gateway.runtime}/commands/package-") for word in words
+        ):
+            found.append(process)
+    return found
+
+
+def begin(place: Place) -> None:
+    for name, version in (("tiny", "1.0"), ("tiny", "2.0")):
+        files = {"tiny/__init__.py": f"v = {version}".encode()}
+        files |= {"tiny/old.py": b""} if version == "1.0" else {}
+        write_wheel(place.wheels, name, version, files)
+    write_wheel(place.wheels, "needs", "1.0", {"needs.py": b"import tiny"}, ("tiny<2",))
+    write_wheel(place.wheels, "six", "99.0", {"six.py": b"__version__ = '99.0'"})
+
+
+def make(mode: str) -> Iterator[Place]:
+    home = Path(os.environ["HOME"]) / f"packages-{mode}"
+    for folder in (home / "wheels", home / "served"):
+        folder.mkdir(parents=True)
+    with Index(home / "served") as index:
+        gateway = make_gateway(mode, "--wheels", str(home / "wheels"),
+                               "--package-index", index.url, "--preload", "six")  # fmt: skip
+        place = Place(gateway, index, home / "wheels")
+        begin(place)
+        if mode != "root" and os.geteuid() == 0:
+            Path(os.environ["HOME"]).chmod(0o711)
+        with gateway:
+            yield place
+        assert not processes.wait_gone(keeper_pids(gateway))
+        shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    yield from make("root" if os.geteuid() == 0 else "user")
+
+
+@pytest.fixture
+def sandbox(place: Place) -> Iterator[dict[str, Any]]:
+    made = create(place.gateway, limits={"workspace_bytes": 16 * MIB})
+    yield made
+    remove(place.gateway, made)
+
+
+def test_from_wheels(place: Place, sandbox: dict[str, Any]) -> None:
+    assert place.run(sandbox, "x = 5") == ""
+    headers = LINES | {"Content-Type": "application/json"}
+    body = json.dumps({"packages": ["needs", "pip"]}).encode()
+    answer = place.gateway.request("POST", place.packages(sandbox), body, headers=headers)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    events = [json.loads(line) for line in answer.body.splitlines()]
+    assert events[0] == {"event": "started"}
+    assert {one["phase"] for one in events[1:-1]} == {"resolve", "install"}
+    assert any("Installing collected packages" in one["text"] for one in events[1:-1])
+    end = events[-1]
+    assert end["event"] == "end"
+    assert {one["name"]: one["version"] for one in end["installed"]} == {
+        "needs": "1.0", "tiny": "1.0"}  # fmt: skip
+    assert [one["name"] for one in end["already"]] == ["pip"]
+    (context,) = end["contexts"]
+    assert (end["restarted"], end["reason"]) == (False, None)
+    assert context == {"id": sandbox["contexts"][0]["id"], "name": "default", "restarted": False,
+                       "reason": None, "modules": []}  # fmt: skip
+    assert place.run(sandbox, "import needs; print(x, needs.tiny.v)") == "5 1.0\n"
+    assert place.own(sandbox) == {"needs": "1.0", "tiny": "1.0"}
+
+    again = place.install(sandbox, "tiny == 1.0")
+    assert (again["installed"], again["contexts"]) == ([], [])
+    assert place.run(sandbox, "print(x)") == "5\n"
+
+    told = place.install(sandbox, "tiny>=2", restart=False)
+    assert told["installed"] == [{"name": "tiny", "version": "2.0", "replaces": "1.0"}]
+    assert told["contexts"][0]["modules"] == ["tiny"] and not told["restarted"]
+    assert "restart it" in told["contexts"][0]["reason"]
+    assert place.run(sandbox, "print(x, needs.tiny.v)") == "5 1.0\n"
+
+    gone = place.gateway.request("DELETE", f"{place.packages(sandbox)}/Tiny").json()
+    assert gone["removed"] == {"name": "tiny", "version": "2.0"}
+    assert (gone["restarted"], gone["contexts"][0]["modules"]) == (True, ["tiny"])
+    seen = place.run(sandbox, "import importlib.util as u; print('x' in globals(), "
+                     "u.find_spec('tiny'), u.find_spec('needs') is None)")  # fmt: skip
+    assert seen == "False None False\n"
+    answer = place.gateway.request("DELETE", f"{place.packages(sandbox)}/tiny")
+    assert answer.status == 404 and "was not installed" in answer.json()["detail"]
+    place.leaves_nothing()
+
+
+def test_a_preloaded_package_restarts_cold(place: Place, sandbox: dict[str, Any]) -> None:
+    gateway, path = place.gateway, f"/v1/sandboxes/{sandbox['id']}"
+    listed = {one["name"]: one for one in gateway.get(place.packages(sandbox)).json()["packages"]}
+    assert (listed["six"]["location"], listed["six"]["preloaded"]) == ("environment", True)
+    assert (listed["pip"]["preloaded"], sandbox["cold"]) == (False, False)
+    result = place.install(sandbox, "six==99.0")
+    assert result["installed"][0]["replaces"] == listed["six"]["version"]
+    assert result["restarted"] and "preloaded" in result["reason"]
+    assert result["contexts"][0]["modules"] == ["six"]
+    assert gateway.get(path).json()["cold"]
+    assert place.run(sandbox, "import six; print(six.__version__)") == "99.0\n"
+    assert gateway.request("POST", f"{path}/contexts", {"name": "other"}).status == 201
+    assert place.run(sandbox, "import six; print(six.__version__)", context="other") == "99.0\n"
+    assert gateway.request("POST", f"{path}/pause").status == 200
+    for method, where in (("GET", ""), ("POST", ""), ("DELETE", "/six")):
+        body = {"packages": ["six"]} if method == "POST" else None
+        answer = gateway.request(method, place.packages(sandbox) + where, body)
+        assert answer.status == 409 and "paused" in answer.json()["detail"]
+    assert gateway.request("POST", f"{path}/resume").status == 200
+    assert place.run(sandbox, "import six; print(six.__version__)") == "99.0\n"
+    assert place.own(sandbox) == {"six": "99.0"}
+
+
+LOOK = f"""
+import os, socket
+def reach(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return "no"
+print([reach(port) for port in (3128, %d)])
+words = [open(f"/proc/{{p}}/cmdline").read() for p in os.listdir("/proc") if p.isdigit()]
+print(any("installer.py" in one for one in words))
+print(os.path.exists({str(Path("/workspace/out"))!r}))
+"""
+
+
+def test_from_the_index_one_after_the_other(place: Place, sandbox: dict[str, Any]) -> None:
+    write_wheel(place.index.folder, "served", "1.0", {"served.py": b"v = 1"})
+    place.index.hold("served")
+    headers = LINES | {"Content-Type": "application/json"}
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(place.ask, sandbox, "served")
+        assert place.index.asked.wait(60)
+        connection = place.gateway.connection()
+        body = json.dumps({"packages": ["tiny==1.0"]})
+        connection.request("POST", place.packages(sandbox), body,
+                           headers | place.gateway.authorization)  # fmt: skip
+        second = connection.getresponse()
+        assert json.loads(second.readline()) == {"event": "queued", "position": 1}
+        # while pip waits for the index, nobody else can reach it, or pip
+        assert place.run(sandbox, LOOK % place.index.port) == "['no', 'no']\nFalse\nFalse\n"
+        place.index.release()
+        assert first.result().json()["installed"][0]["name"] == "served"
+        assert json.loads(second.read().splitlines()[-1])["installed"][0]["name"] == "tiny"
+        connection.close()
+    assert place.own(sandbox) == {"served": "1.0", "tiny": "1.0"}
+    processes.until(lambda: place.ports() == {place.index.port}, "the audit names the index alone")
+    assert place.run(sandbox, "import served; print(served.v)") == "1\n"
+
+
+def test_killed_half_way(place: Place, sandbox: dict[str, Any]) -> None:
+    write_wheel(place.index.folder, "late", "1.0", {"late.py": b""})
+    place.index.hold("late")
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(place.ask, sandbox, "late")
+        assert place.index.asked.wait(60)
+        (supervisor,) = installers(place.gateway)
+        supervisor.send_signal(signal.SIGKILL)
+        answer = asked.result()
+    assert answer.status == 503 and "killed" in answer.json()["detail"]
+    place.leaves_nothing()
+    place.index.hold("late")
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(place.ask, sandbox, "late")
+        assert place.index.asked.wait(60)
+        assert place.gateway.process is not None
+        place.gateway.process.kill()
+        place.gateway.process.wait()
+        with pytest.raises((OSError, HTTPException)):
+            asked.result()
+    place.index.release()
+    place.gateway.start()
+    place.leaves_nothing()
+    assert place.own(sandbox) == {}
+
+
+BOMB = {"big.py": b"#" * (64 * MIB)}
+TOO_MUCH = {f"much/{n}.py": b"#" * (4 * MIB) for n in range(5)}
+
+
+HOSTILE: dict[str, tuple[dict[str, bytes], int, str]] = {
+    "upward": ({"../../escaped.py": b"x"}, 422, "outside"),
+    "bomb": (BOMB, 507, "File too large"),
+    "much": (TOO_MUCH, 507, "workspace_bytes"),
+    "sources": ({}, 422, "No matching distribution"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_packages(place: Place, sandbox: dict[str, Any], name: str) -> None:
+    files, status, says = HOSTILE[name]
+    if name == "sources":
+        shutil.make_archive(str(place.wheels / f"{name}-1.0"), "gztar", place.index.folder)
+    else:
+        write_wheel(place.wheels, name, "1.0", files)
+    answer = place.ask(sandbox, name)
+    assert answer.status == status and says in answer.json()["detail"], answer
+    assert place.own(sandbox) == {}
+    place.leaves_nothing()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who runs the tests is an ordinary user already")
+def test_as_an_ordinary_user() -> None:
+    for place in make("user"):
+        made = create(place.gateway)
+        assert made["uid"] == "shared"
+        assert place.install(made, "needs")["installed"]
+        assert place.run(made, "import needs; print(needs.tiny.v)") == "1.0\n"
+        found = place.gateway.state / "sandboxes" / made["id"] / "workspace" / ".packages"
+        assert found.lstat().st_uid == ORDINARY
+        remove(place.gateway, made)
