@@ -18,6 +18,7 @@ import psutil
 import pytest
 from e2e.test_sandbox_life import create, keeper_pids, remove
 from support import processes
+from support.cli import Tool, refused
 from support.files import ORDINARY, make_gateway
 from support.gateway import Answer, Gateway
 from support.wheels import Index, write_wheel
@@ -163,6 +164,22 @@ def test_from_wheels(place: Place, sandbox: dict[str, Any]) -> None:
     answer = place.gateway.request("DELETE", f"{place.packages(sandbox)}/tiny")
     assert answer.status == 404 and "was not installed" in answer.json()["detail"]
     place.leaves_nothing()
+
+
+def test_the_tool(place: Place, sandbox: dict[str, Any]) -> None:
+    run = Tool(place.gateway)
+    done = run("packages", "install", sandbox["id"], "tiny==2.0", "pip")
+    assert done.returncode == 0 and b"Successfully installed tiny-2.0" in done.stderr
+    head, tiny, pip = done.stdout.decode().splitlines()
+    assert (head.split(), tiny.split()) == (["NAME", "VERSION", "BEFORE"], ["tiny", "2.0", "-"])
+    assert pip.split()[0] == "pip"
+    listed = json.loads(run.ok("packages", "ls", sandbox["id"], "--json"))
+    assert [one["version"] for one in listed if one["name"] == "tiny"] == ["2.0"]
+    row = next(row for row in run.ok("packages", "ls", sandbox["id"]).splitlines() if "six" in row)
+    assert row.split()[2:] == ["environment", "yes"]
+    assert run.ok("packages", "rm", sandbox["id"], "tiny") == ""
+    refused(run("packages", "rm", sandbox["id"], "tiny"), 1, "was not installed")
+    refused(run("packages", "install", sandbox["id"], "./tiny"), 1, "holds a path")
 
 
 def test_a_preloaded_package_restarts_cold(place: Place, sandbox: dict[str, Any]) -> None:
