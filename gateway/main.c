@@ -75,12 +75,12 @@ static const char cli_page_head[] =
     "the\n"
     "  `--url` of such a gateway its token is found, too. A Unix socket of the same user needs "
     "none.\n"
-    "- A sandbox is named by its id or by the first characters of it, four or more.\n"
+    "- A sandbox is named by its id, by the first characters of it, four or more, or by its name.\n"
     "- The exit status is 0; 1: it failed; 2: wrong usage; 3: no gateway was reached. One sentence "
     "on\n"
     "  stderr says why. What runs a program ends with the program's own status.\n"
     "- Colours are for terminals, and for none when `NO_COLOR` is set.\n"
-    "- `. <(warmcell completion bash)` in `.bashrc` completes all of it, ids of sandboxes too; "
+    "- `. <(warmcell completion bash)` in `.bashrc` completes all of it, names of sandboxes and templates too; "
     "so do\n"
     "  `. <(warmcell completion zsh)` and `warmcell completion fish | source`.\n\n";
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/cli/cli.h"
+#include "gateway/net/url.h"
 #include "protocol/json.h"
 
 #define READ_BYTES         (128 * 1024)
@@ -338,4 +339,26 @@ json_t *call_json(const struct target *t, const char *method, const char *path, 
         return json_null();
     return json_parse_object(buffer_view(&answer), "the gateway's answer", CALL_ANSWER_LIMIT_BYTES,
                              e);
+}
+
+json_t *call_list(const struct target *t, const char *path, const char *member, struct err *e)
+{
+    scoped(json) json_t *all = json_array();
+    scoped(string) char *after = NULL;
+    do {
+        const char *next = NULL;
+        scoped(buffer) struct buffer where = {0};
+        buffer_add_text(&where, path);
+        if (after) {
+            buffer_add_text(&where, "&after=");
+            url_encode_path(&where, bytes_of(after));
+        }
+        scoped(json) json_t *page = call_json(t, "GET", buffer_text(&where), NULL, e);
+        if (!page || !field_str(page, "next", OPTIONAL, &next, e))
+            return NULL;
+        json_array_extend(all, json_object_get(page, member));
+        free(after);
+        after = next ? xstrdup(next) : NULL;
+    } while (after);
+    return take(&all);
 }

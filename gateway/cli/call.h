@@ -62,4 +62,8 @@ int call_fd(const struct call *c);
 json_t *call_json(const struct target *t, const char *method, const char *path, const json_t *body,
                   struct err *e);
 
+/* All items of a list that comes in pages: those in `member` at path, which has a query already,
+ * and behind every `next`. Given. */
+json_t *call_list(const struct target *t, const char *path, const char *member, struct err *e);
+
 #endif

@@ -66,6 +66,7 @@ extern const struct option cli_plain_options[3];
 
 extern const struct verb cli_sandbox_ls, cli_sandbox_create, cli_sandbox_rm;
 extern const struct verb cli_sandbox_pause, cli_sandbox_resume;
+extern const struct verb cli_template_ls, cli_template_show, cli_template_create, cli_template_rm;
 extern const struct verb cli_exec, cli_run, cli_cp, cli_logs;
 extern const struct verb cli_packages_install, cli_packages_ls, cli_packages_rm;
 extern const struct verb cli_token_create, cli_token_ls, cli_token_revoke;

@@ -87,7 +87,16 @@ static bool two_words(const struct entry *one)
     return one->name[first_word(one->name)] == ' ';
 }
 
-/* "case" arms for bash and zsh: they set offers, sandboxes and files. */
+/* What the tool itself is asked for, for the words of a subcommand: "sandbox", "template", or "".
+ */
+static const char *listed(const struct entry *one)
+{
+    return strstr(one->words, "SANDBOX")    ? "sandbox"
+           : strstr(one->words, "TEMPLATE") ? "template"
+                                            : "";
+}
+
+/* "case" arms for bash and zsh: they set offers, listed and files. */
 static void add_arms(const struct entries *all, struct buffer *out)
 {
     buffer_add_text(out, "    ' ') offers='");
@@ -97,7 +106,7 @@ static void add_arms(const struct entries *all, struct buffer *out)
         const struct entry *one = &all->item[i];
         buffer_printf(out, "    '%s'%s) offers='", one->name, two_words(one) ? "" : "\\ *");
         add_options(one, out);
-        buffer_printf(out, "'%s%s ;;\n", strstr(one->words, "SANDBOX") ? " sandboxes=1" : "",
+        buffer_printf(out, "' listed=%s%s ;;\n", listed(one),
                       strstr(one->words, "FILE") ? " files=1" : "");
     }
     for (size_t i = 0; i < all->count; i++) {
@@ -113,7 +122,7 @@ static void add_arms(const struct entries *all, struct buffer *out)
 static void write_bash(const struct entries *all, struct buffer *out)
 {
     buffer_add_text(out, "_warmcell() {\n"
-                         "    local current=${COMP_WORDS[COMP_CWORD]} offers= sandboxes= files= i\n"
+                         "    local current=${COMP_WORDS[COMP_CWORD]} offers= listed= files= i\n"
                          "    local -a plain=()\n"
                          "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
                          "        [[ ${COMP_WORDS[i]} != -- ]] || return 0\n"
@@ -123,8 +132,8 @@ static void write_bash(const struct entries *all, struct buffer *out)
     add_arms(all, out);
     buffer_add_text(out,
                     "    esac\n"
-                    "    [[ -z $sandboxes || $current == -* ]] ||\n"
-                    "        offers+=\" $(\"${COMP_WORDS[0]}\" sandbox ls --quiet 2>/dev/null)\"\n"
+                    "    [[ -z $listed || $current == -* ]] ||\n"
+                    "        offers+=\" $(\"${COMP_WORDS[0]}\" $listed ls --quiet 2>/dev/null)\"\n"
                     "    mapfile -t COMPREPLY < <(compgen -W \"$offers\" -- \"$current\"\n"
                     "        [[ -z $files ]] || compgen -f -- \"$current\")\n"
                     "}\n"
@@ -135,7 +144,7 @@ static void write_zsh(const struct entries *all, struct buffer *out)
 {
     buffer_add_text(out, "#compdef warmcell\n"
                          "_warmcell() {\n"
-                         "    local tool=$words[1] sandboxes= files= i\n"
+                         "    local tool=$words[1] listed= files= i\n"
                          "    local -a plain line=(\"${words[@]}\")\n"
                          "    local offers=\n"
                          "    for ((i = 2; i < CURRENT; i++)); do\n"
@@ -145,8 +154,8 @@ static void write_zsh(const struct entries *all, struct buffer *out)
                          "    case \"$plain[1] $plain[2]\" in\n");
     add_arms(all, out);
     buffer_add_text(out, "    esac\n"
-                         "    [[ -z $sandboxes ]] ||\n"
-                         "        offers+=\" $($tool sandbox ls --quiet 2>/dev/null)\"\n"
+                         "    [[ -z $listed ]] ||\n"
+                         "        offers+=\" $($tool $listed ls --quiet 2>/dev/null)\"\n"
                          "    compadd -- ${=offers}\n"
                          "    [[ -z $files ]] || _files\n"
                          "}\n"
@@ -192,10 +201,10 @@ static void write_fish_entry(const struct entry *one, struct buffer *out)
         add_quoted(one->options[i].help, out);
         buffer_add_text(out, "\n");
     }
-    if (strstr(one->words, "SANDBOX")) {
+    if (*listed(one)) {
         add_condition(one, out);
-        buffer_printf(out, "%s -a '(warmcell sandbox ls --quiet 2>/dev/null)'\n",
-                      strstr(one->words, "FILE") ? "" : " -f");
+        buffer_printf(out, "%s -a '(warmcell %s ls --quiet 2>/dev/null)'\n",
+                      strstr(one->words, "FILE") ? "" : " -f", listed(one));
     }
 }
 

@@ -3,45 +3,16 @@
 
 #include <stdio.h>
 
+#include "gateway/cli/body.h"
 #include "gateway/cli/cli.h"
 #include "gateway/cli/table.h"
 #include "gateway/net/url.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
-#define SHORT_ID_LEAST   4
-#define BODY_LIMIT_BYTES (1024 * 1024)
+#define SHORT_ID_LEAST 4
 
 /* --- naming one */
-
-/* The page that begins behind `after`; NULL: the first. */
-static json_t *list_page(const struct target *t, const char *after, struct err *e)
-{
-    scoped(buffer) struct buffer path = {0};
-    buffer_add_text(&path, "/v1/sandboxes");
-    if (after) {
-        buffer_add_text(&path, "?after=");
-        url_encode_path(&path, bytes_of(after));
-    }
-    return call_json(t, "GET", buffer_text(&path), NULL, e);
-}
-
-/* All models, in an array that is given to the caller. */
-static json_t *list_all(const struct target *t, struct err *e)
-{
-    scoped(json) json_t *all = json_array();
-    scoped(string) char *after = NULL;
-    do {
-        const char *next = NULL;
-        scoped(json) json_t *page = list_page(t, after, e);
-        if (!page || !field_str(page, "next", OPTIONAL, &next, e))
-            return NULL;
-        json_array_extend(all, json_object_get(page, "sandboxes"));
-        free(after);
-        after = next ? xstrdup(next) : NULL;
-    } while (after);
-    return take(&all);
-}
 
 static const char *text_of(const json_t *model, const char *name)
 {
@@ -54,29 +25,46 @@ static bool is_uuid(const char *word)
     return strlen(word) == UUID_TEXT - 1 && id_valid(word);
 }
 
-bool cli_sandbox_find(const struct target *t, const char *word, char id[SANDBOX_ID_TEXT],
-                      struct err *e)
+/* A name is the whole word, an id may be its beginning; of several names it is the caller to say
+ * which. */
+static size_t count_matches(const json_t *all, const char *word, bool names,
+                            char id[SANDBOX_ID_TEXT])
 {
     const json_t *model;
     size_t i, found = 0, len = strlen(word);
-    if (is_uuid(word)) {
-        memcpy(id, word, UUID_TEXT);
-        return true;
-    }
-    if (len < SHORT_ID_LEAST)
-        return fail(e, CLI_USAGE, "%.80s: give at least %d characters of a sandbox's id", word,
-                    SHORT_ID_LEAST);
-    scoped(json) json_t *all = list_all(t, e);
-    if (!all)
-        return false;
     json_array_foreach(all, i, model)
     {
         const char *one = text_of(model, "id");
-        if (strncmp(one, word, len) == 0 && strlen(one) < SANDBOX_ID_TEXT) {
+        bool fits = names ? strcmp(text_of(model, "name"), word) == 0
+                          : len >= SHORT_ID_LEAST && strncmp(one, word, len) == 0;
+        if (fits && strlen(one) < SANDBOX_ID_TEXT) {
             strcpy(id, one);
             found++;
         }
     }
+    return found;
+}
+
+bool cli_sandbox_find(const struct target *t, const char *word, char id[SANDBOX_ID_TEXT],
+                      struct err *e)
+{
+    if (is_uuid(word)) {
+        memcpy(id, word, UUID_TEXT);
+        return true;
+    }
+    scoped(json) json_t *all = call_list(t, "/v1/sandboxes?limit=1000", "sandboxes", e);
+    if (!all)
+        return false;
+    size_t named = count_matches(all, word, true, id);
+    size_t found = named ? named : count_matches(all, word, false, id);
+    if (named > 1)
+        return fail(e, CLI_FAILED, "%zu sandboxes are called %.80s; name it by its id", named,
+                    word);
+    if (found == 0 && strlen(word) < SHORT_ID_LEAST)
+        return fail(
+            e, CLI_USAGE,
+            "no sandbox is called %.80s; give its name, or at least %d characters of its id", word,
+            SHORT_ID_LEAST);
     if (found == 0)
         return fail(e, CLI_FAILED, "no sandbox %.80s; `warmcell sandbox ls` shows those there are",
                     word);
@@ -89,10 +77,22 @@ bool cli_sandbox_find(const struct target *t, const char *word, char id[SANDBOX_
 struct ls_options {
     struct cli_options common;
     bool quiet;
+    char *state, *template, *name_prefix;
+    struct string_list labels;
 };
+
+#define LS(field) offsetof(struct ls_options, field)
 
 static const struct option ls_rows[] = {
     CLI_ROWS,
+    {"state", OPTION_TEXT, LS(state), NULL, .help = "in this state alone, as running or paused",
+     .flag_only = true},
+    {"label", OPTION_LIST, LS(labels), NULL,
+     .help = "with all these labels, each as NAME or NAME=TEXT", .flag_only = true},
+    {"template", OPTION_TEXT, LS(template), NULL, .help = "made from this template",
+     .flag_only = true},
+    {"name-prefix", OPTION_TEXT, LS(name_prefix), NULL, .help = "with a name that begins so",
+     .flag_only = true},
     {"quiet", OPTION_BOOL, offsetof(struct ls_options, quiet), NULL, .help = "ids alone",
      .flag_only = true},
 };
@@ -114,7 +114,7 @@ static void size_text(const json_t *bytes, char *out, size_t room)
 static void print_models(const json_t *all)
 {
     static const char *const headers[] = {"ID",     "STATE", "CREATED", "CONTEXTS",
-                                          "MEMORY", "DISK",  "NETWORK"};
+                                          "MEMORY", "DISK",  "NETWORK", "NAME"};
     struct table *table = table_new(headers, countof(headers));
     const json_t *model;
     size_t i;
@@ -134,6 +134,7 @@ static void print_models(const json_t *all)
         size_text(json_object_get(usage, "disk_bytes"), text, sizeof text);
         table_add(table, text);
         table_add(table, json_is_object(network) ? "allow" : text_of(model, "network"));
+        table_add(table, text_of(model, "name"));
     }
     table_print(table);
 }
@@ -144,12 +145,32 @@ static void print_json(const json_t *value)
     putchar('\n');
 }
 
+static void add_filter(struct buffer *path, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    buffer_printf(path, "&%s=", name);
+    url_encode_path(path, bytes_of(value));
+}
+
+static json_t *list_filtered(const struct target *t, const struct ls_options *o, struct err *e)
+{
+    scoped(buffer) struct buffer path = {0};
+    buffer_add_text(&path, "/v1/sandboxes?limit=1000");
+    add_filter(&path, "state", o->state);
+    add_filter(&path, "template", o->template);
+    add_filter(&path, "name_prefix", o->name_prefix);
+    for (size_t i = 0; i < o->labels.count; i++)
+        add_filter(&path, "label", o->labels.item[i]);
+    return call_list(t, buffer_text(&path), "sandboxes", e);
+}
+
 static bool ls(struct cli *c, struct err *e)
 {
     const struct ls_options *options = c->options;
     const json_t *model;
     size_t i;
-    scoped(json) json_t *all = list_all(c->target, e);
+    scoped(json) json_t *all = list_filtered(c->target, options, e);
     if (!all)
         return false;
     if (c->json) {
@@ -176,8 +197,8 @@ const struct verb cli_sandbox_ls = {
 
 struct create_options {
     struct cli_options common;
-    struct string_list limits, allow;
-    char *network, *policy, *from;
+    struct string_list limits, allow, labels;
+    char *network, *policy, *from, *name, *template;
     bool cold;
 };
 
@@ -195,67 +216,27 @@ static const struct option create_rows[] = {
      .help = "required, or best-effort: do without what this machine lacks", .flag_only = true},
     {"cold", OPTION_BOOL, CREATE(cold), NULL, .help = "a Python of its own, not a fork",
      .flag_only = true},
+    {"name", OPTION_TEXT, CREATE(name), NULL, .help = "what it is called; unique among one's own",
+     .flag_only = true},
+    {"label", OPTION_LIST, CREATE(labels), NULL, .help = "its labels, each as NAME=TEXT",
+     .flag_only = true},
+    {"template", OPTION_TEXT, CREATE(template), NULL,
+     .help = "the template that it is made from; the other options go over it", .flag_only = true},
     {"from", OPTION_TEXT, CREATE(from), NULL,
      .help =
          "a file with the request as JSON, for instance its env; - is stdin; options go over it",
      .flag_only = true},
 };
 
-/* "cpus=1.5" */
-static bool add_limit(json_t *limits, const char *text, struct err *e)
-{
-    const char *equals = strchr(text, '=');
-    json_t *value =
-        equals ? json_loads(equals + 1, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL) : NULL;
-    if (!equals || equals == text || !json_is_number(value)) {
-        json_decref(value);
-        return fail(e, CLI_USAGE, "--limits: %.80s is not NAME=NUMBER", text);
-    }
-    scoped(string) char *name = xstrndup(text, (size_t)(equals - text));
-    if (json_object_set_new(limits, name, value) != 0)
-        return fail(e, CLI_USAGE, "--limits: %.80s is not UTF-8", text);
-    return true;
-}
-
-static json_t *body_from(const char *path, struct err *e)
-{
-    if (!path)
-        return json_object();
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (!file) {
-        fail_errno(e, CLI_USAGE, "--from: %s cannot be read", path);
-        return NULL;
-    }
-    scoped(buffer) struct buffer text = {0};
-    text.len = fread(buffer_reserve(&text, BODY_LIMIT_BYTES + 1), 1, BODY_LIMIT_BYTES + 1, file);
-    if (file != stdin)
-        fclose(file);
-    json_t *body = json_parse_object(buffer_view(&text), path, BODY_LIMIT_BYTES, e);
-    if (!body)
-        e->status = CLI_USAGE;
-    return body;
-}
-
 static json_t *create_body(const struct create_options *o, struct err *e)
 {
     scoped(json) json_t *body = body_from(o->from, e);
-    if (!body)
+    if (!body || !body_limits(body, &o->limits, e) ||
+        !body_network(body, o->network, &o->allow, e) ||
+        !body_pairs(body, "labels", "label", &o->labels, e) ||
+        !body_text(body, "policy", o->policy, e) || !body_text(body, "name", o->name, e) ||
+        !body_text(body, "template", o->template, e))
         return NULL;
-    if (o->limits.count && !json_is_object(json_object_get(body, "limits")))
-        json_object_set_new(body, "limits", json_object());
-    for (size_t i = 0; i < o->limits.count; i++)
-        if (!add_limit(json_object_get(body, "limits"), o->limits.item[i], e))
-            return NULL;
-    if (o->network)
-        json_object_set_new(body, "network", json_string(o->network));
-    if (o->allow.count) {
-        json_t *allow = json_array();
-        for (size_t i = 0; i < o->allow.count; i++)
-            json_array_append_new(allow, json_string(o->allow.item[i]));
-        json_object_set_new(body, "network", json_pack("{s:o}", "allow", allow));
-    }
-    if (o->policy)
-        json_object_set_new(body, "policy", json_string(o->policy));
     if (o->cold)
         json_object_set_new(body, "cold", json_true());
     return take(&body);

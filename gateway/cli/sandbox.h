@@ -6,8 +6,8 @@
 
 #define SANDBOX_ID_TEXT 104
 
-/* The whole id of the sandbox that word names: its id, or the first four or more characters of it,
- * if no other begins so. CLI_FAILED: there is none, or there are several. */
+/* The whole id of the sandbox that word names: its id, its name, or the first four or more
+ * characters of its id, if no other begins so. CLI_FAILED: there is none, or there are several. */
 bool cli_sandbox_find(const struct target *t, const char *word, char id[SANDBOX_ID_TEXT],
                       struct err *e);
 

@@ -16,6 +16,7 @@ from support.programs import programs
 VERBS = [
     *("sandbox ls", "sandbox create", "sandbox rm", "sandbox pause", "sandbox resume"),
     *("exec", "run", "cp", "logs"),
+    *("template ls", "template show", "template create", "template rm"),
 ]
 
 
@@ -72,6 +73,13 @@ class TestBash:
         remove(place[0], model)
         assert complete("exec", made[:5], env=env) == []
 
+    def test_templates(self, place: Place) -> None:
+        made = place[0].request("POST", "/v1/templates", {"name": "analysis"}).json()
+        env = Tool(place[0]).environment
+        for words in (["template", "show"], ["template", "rm"]):
+            assert complete(*words, "an", env=env) == ["analysis"]
+        assert place[0].request("DELETE", f"/v1/templates/{made['id']}").status == 204
+
     def test_files(self, tmp_path: Path) -> None:
         (tmp_path / "book.ipynb").touch()
         assert complete("run", "bo", folder=tmp_path) == ["book.ipynb"]
@@ -84,7 +92,8 @@ def test_each_script_has_every_verb_and_option(shell: str) -> None:
         assert verb.split()[-1] in text, verb
     for option in ("shell", "deadline-s", "artifacts", "follow", "max-kernels"):
         assert (f" -l {option} " if shell == "fish" else f" --{option} ") in text, option
-    assert "sandbox ls --quiet" in text
+    assert ("sandbox ls --quiet" if shell == "fish" else "$listed ls --quiet") in text
+    assert ("template ls --quiet" if shell == "fish" else "listed=template") in text
 
 
 def test_other_shells_are_refused() -> None:

@@ -52,10 +52,10 @@ class TestSandboxes:
         limits = place[0].get(f"/v1/sandboxes/{made}").json()["limits"]
         assert (limits["memory_bytes"]["value"], limits["cpus"]["value"]) == (300000000, 1.5)
         head, row = run.ok("sandbox", "ls").splitlines()
-        columns = ["STATE", "CREATED", "CONTEXTS", "MEMORY", "DISK", "NETWORK"]
+        columns = ["STATE", "CREATED", "CONTEXTS", "MEMORY", "DISK", "NETWORK", "NAME"]
         assert head.split() == ["ID", *columns]
         assert row.split()[0] == made
-        assert row.split()[3:] == ["1", "1000", "B", "4.0", "KiB", "none"]
+        assert row.split()[3:] == ["1", "1000", "B", "4.0", "KiB", "none", "-"]
         for word in columns:
             assert row[head.index(word) - 1] == " " and row[head.index(word)] != " "
         assert run.ok("sandbox", "ls", "-q") == f"{made}\n"
@@ -109,6 +109,55 @@ class TestSandboxes:
         done = run("sandbox", "rm", NOBODY, made)
         refused(done, 1, NOBODY)
         assert ids(place[0]) == []
+
+    def test_names_labels_and_filters(self, place: Place, run: Tool) -> None:
+        blue = run.ok("sandbox", "create", "--name", "a1", "--label", "team=blue,draft").strip()
+        red = run.ok("sandbox", "create", "--name", "a2", "--label", "team=red").strip()
+        assert place[0].get("/v1/sandboxes/a1").json()["labels"] == {"team": "blue", "draft": ""}
+        for words, found in [
+            (["--label", "team"], [blue, red]),
+            (["--label", "team=blue,draft"], [blue]),
+            (["--name-prefix", "a"], [blue, red]),
+            (["--state", "paused"], []),
+            (["--template", "none"], []),
+        ]:
+            assert run.ok("sandbox", "ls", "-q", *words).split() == found
+        assert run.ok("sandbox", "ls").splitlines()[1].split()[-1] == "a1"
+        refused(run("sandbox", "ls", "--state", "happy"), 1, "state")
+        refused(run("sandbox", "create", "--label", "=a"), 2, "--label: =a is not NAME=TEXT")
+        refused(run("sandbox", "create", "--name", "a1"), 1, "a1")
+        refused(run("sandbox", "rm", "a"), 2, "at least 4 characters")
+        run.ok("sandbox", "rm", "a1", red)
+        assert ids(place[0]) == []
+
+    def test_templates(self, place: Place, run: Tool, tmp_path: Path) -> None:
+        (tmp_path / "helper.py").write_text("x = 1")
+        (tmp_path / "raw").write_bytes(b"\xff\x00")
+        made = run.ok(
+            "template", "create", "analysis", "--preload", "json,csv", "--limits", "processes=40",
+            "--env", "A=b=c", "--description", "for numbers",
+            "--files", f"lib/helper.py:{tmp_path}/helper.py,raw:{tmp_path}/raw",
+        ).strip()  # fmt: skip
+        shown = json.loads(run.ok("template", "show", "analysis"))
+        assert (shown["id"], shown["preload"], shown["env"]) == (made, ["json", "csv"], ["A"])
+        head, row = run.ok("template", "ls").splitlines()
+        assert head.split() == ["NAME", "OWNER", "SHARED", "SANDBOXES", "DESCRIPTION"]
+        assert row.split() == ["analysis", "owner", "no", "0", "for", "numbers"]
+        assert run.ok("template", "ls", "-q") == "analysis\n"
+        assert [one["id"] for one in json.loads(run.ok("template", "ls", "--json"))] == [made]
+        words = ["--template", "analysis", "--limits", "cpus=1", "--json"]
+        sandbox = json.loads(run.ok("sandbox", "create", *words))
+        assert sandbox["limits"]["processes"]["value"] == 40
+        folder = place[0].state / "sandboxes" / sandbox["id"] / "workspace"
+        assert (folder / "lib" / "helper.py").read_text() == "x = 1"
+        assert (folder / "raw").read_bytes() == b"\xff\x00"
+        assert run.ok("sandbox", "ls", "-q", "--template", "analysis").split() == [sandbox["id"]]
+        assert run.ok("template", "rm", "analysis") == ""
+        refused(run("template", "show", "analysis"), 1, "there is no template analysis")
+        refused(run("template", "rm", "analysis"), 1, "there is no template analysis")
+        refused(run("template", "create"), 1, "name: is required")
+        refused(run("template", "create", "a", "--files", "/absent"), 2, "cannot be read")
+        run.ok("sandbox", "rm", sandbox["id"])
 
 
 class TestFinding:
