@@ -10,6 +10,7 @@
 #include "gateway/core/artifact.h"
 #include "gateway/core/command_run.h"
 #include "gateway/core/package_program.h"
+#include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
@@ -188,6 +189,7 @@ static void remove_folder_if_unowned(struct core *c, const char *id)
         return; /* what is there cannot be used now; a person may mend it */
     log_info("what a sandbox left is cleared away", F_STR("sandbox", id));
     execution_table_remove(c->store, id);
+    settling_sandbox_gone(c, id);
     sandbox_folder_remove(c, id, NULL, NULL);
 }
 

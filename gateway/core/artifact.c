@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gateway/core/bundle.h"
+#include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/artifact_table.h"
@@ -24,7 +25,8 @@ struct work {
     struct scan *scan;
     struct kernel *kernel; /* NULL: it is gone meanwhile */
     char *kernel_id;
-    char *principal; /* whose the kernel is */
+    char *principal;  /* whose the kernel is */
+    char *sandbox_id; /* "": none */
     struct shared *batch;
     uint64_t last;
     struct artifact *found;
@@ -36,6 +38,7 @@ struct scan {
     struct core *core;
     struct work *first, **end; /* first is being worked on */
     size_t waiting_bytes;
+    uint64_t added, finished; /* of all that ever were */
 };
 
 bool artifact_may_hold(struct bytes type)
@@ -118,8 +121,10 @@ static void keep(struct work *work, const struct journal_record *record, struct 
     struct artifact a = {
         .mime_type = xstrndup(mime.data, mime.len),
         .kernel_id = xstrdup(work->kernel_id),
+        .sandbox_id = xstrdup(work->sandbox_id),
         .principal = xstrdup(work->principal),
         .execution_id = xstrdup(execution_id),
+        .command_id = xstrdup(""),
         .size_bytes = (int64_t)raw.len,
         .sequence = record->sequence,
     };
@@ -179,6 +184,7 @@ static void work_free(struct work *work)
         shared_free(work->batch);
     free(work->kernel_id);
     free(work->principal);
+    free(work->sandbox_id);
     free(work);
 }
 
@@ -195,12 +201,24 @@ static void finish_first(struct scan *s)
     if (work->kernel)
         places_mark(work->kernel->places, PLACES_SCAN, work->last);
     work_free(work);
+    s->finished++;
     if (was_high && s->waiting_bytes <= SCAN_LOW_WATER_BYTES)
         pause_kernels(s, false);
     if (s->first)
         begin_next(s);
     else
         core_check_drained(s->core);
+    settling_look(s->core);
+}
+
+uint64_t scan_ticket(const struct scan *s)
+{
+    return s->added;
+}
+
+bool scan_passed(const struct scan *s, uint64_t ticket)
+{
+    return s->finished >= ticket;
 }
 
 static void on_stored(void *user, bool full, const struct err *e)
@@ -277,8 +295,10 @@ void scan_add(struct scan *s, struct kernel *k, struct shared *batch, uint64_t l
     work->kernel = k;
     work->kernel_id = xstrdup(k->id);
     work->principal = xstrdup(k->sandbox ? sandbox_owner(k->sandbox) : PRINCIPAL_OWNER);
+    work->sandbox_id = xstrdup(k->sandbox ? sandbox_id(k->sandbox) : "");
     work->batch = shared_ref(batch);
     work->last = last;
+    s->added++;
     bool idle = !s->first;
     *s->end = work;
     s->end = &work->next;

@@ -52,6 +52,9 @@ void scan_catch_up(struct scan *s, struct kernel *k);
 
 /* Forgets a kernel that ends; what was found already is stored. */
 void scan_forget(struct scan *s, struct kernel *k);
+/* What was added so far, and whether all of that is looked at and stored. */
+uint64_t scan_ticket(const struct scan *s);
+bool scan_passed(const struct scan *s, uint64_t ticket);
 bool scan_idle(const struct scan *s);
 void scan_free(struct scan *s); /* only when idle */
 

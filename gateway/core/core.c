@@ -19,6 +19,7 @@
 #include "gateway/core/repair.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/session.h"
+#include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/core/template.h"
 #include "gateway/log.h"
@@ -149,8 +150,8 @@ void core_catch_up_soon(struct core *c)
 
 static void start_handles(struct core *c)
 {
-    uv_timer_t *timers[] = {&c->ack_timer, &c->cull_timer, &c->pool_timer, &c->launch_timer,
-                            &c->execution_timer};
+    uv_timer_t *timers[] = {&c->ack_timer,    &c->cull_timer,      &c->pool_timer,
+                            &c->launch_timer, &c->execution_timer, &c->settling_timer};
     for (size_t i = 0; i < countof(timers); i++) {
         uv_timer_init(c->loop, timers[i]);
         timers[i]->data = c;
@@ -196,6 +197,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     }
     c->specs = kernelspecs_new(&settings->core);
     c->scan = scan_new(c);
+    c->settling = settling_new(c);
     c->sessions = sessions_new();
     start_handles(c);
     core_adopt(c);
@@ -248,12 +250,14 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
         else
             kernel_forget(k, 1012, "the gateway restarts", true);
     }
+    settling_drain(c);
     paused_forget(c);
     core_keepers_close(c);
-    uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer,      (uv_handle_t *)&c->cull_timer,
-                              (uv_handle_t *)&c->pool_timer,     (uv_handle_t *)&c->launch_timer,
-                              (uv_handle_t *)&c->launch_turns,   (uv_handle_t *)&c->catch_up,
-                              (uv_handle_t *)&c->execution_timer};
+    uv_handle_t *handles[] = {
+        (uv_handle_t *)&c->ack_timer,       (uv_handle_t *)&c->cull_timer,
+        (uv_handle_t *)&c->pool_timer,      (uv_handle_t *)&c->launch_timer,
+        (uv_handle_t *)&c->launch_turns,    (uv_handle_t *)&c->catch_up,
+        (uv_handle_t *)&c->execution_timer, (uv_handle_t *)&c->settling_timer};
     for (size_t i = 0; i < countof(handles); i++)
         uv_close(handles[i], on_handle_closed);
 }
@@ -268,6 +272,7 @@ void core_free(struct core *c)
     templates_free(c->templates);
     seed_free(c->seed);
     scan_free(c->scan);
+    settling_free(c->settling);
     kernelspecs_free(c->specs);
     if (c->lock_fd >= 0)
         close(c->lock_fd);

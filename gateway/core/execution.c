@@ -11,6 +11,7 @@
 
 #include "gateway/core/execution_event.h"
 #include "gateway/core/execution_state.h"
+#include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "protocol/json.h"
@@ -72,6 +73,11 @@ int64_t execution_position(const struct execution *x)
 bool execution_ended(const struct execution *x)
 {
     return x->settled;
+}
+
+const char *execution_settled(const struct execution *x)
+{
+    return x->row.settled;
 }
 
 void execution_open(struct execution *x, struct kernel *k)
@@ -312,6 +318,7 @@ void executions_store_later(struct core *c)
 static struct execution *known_one(struct core *c, const struct execution_row *found)
 {
     struct execution *open = execution_open_find(c, found->id);
+    open = open ? open : settling_find(c, found->id);
     return open ? execution_keep(open) : execution_new(c, found);
 }
 
@@ -400,7 +407,9 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
 
 static bool is_reached(const struct execution *x, enum execution_point point)
 {
-    return x->problem.status || (point == EXECUTION_ENDED ? x->settled : x->stored);
+    return x->problem.status || (point == EXECUTION_SETTLED ? x->row.settled != NULL
+                                 : point == EXECUTION_ENDED ? x->settled
+                                                            : x->stored);
 }
 
 void execution_await(struct execution *x, enum execution_point point,
@@ -412,6 +421,12 @@ void execution_await(struct execution *x, enum execution_point point,
     }
     if (point == EXECUTION_STORED)
         execution_store(x);
+    if (point == EXECUTION_SETTLED && x->settled && !settling_find(x->core, x->row.id)) {
+        static const struct err unsettled = {503, "its files were not looked at: ask again when "
+                                                  "the gateway was started anew"};
+        done(user, &unsettled);
+        return;
+    }
     struct execution_waiter *waiter = xmalloc(sizeof(*waiter));
     *waiter = (struct execution_waiter){point, done, user, NULL};
     struct execution_waiter **end = &x->waiters;

@@ -49,6 +49,7 @@ enum execution_point {
     EXECUTION_STORED,      /* its row is committed, which is begun at once */
     EXECUTION_STORED_SOON, /* the same within milliseconds, or with its end when that is earlier */
     EXECUTION_ENDED,       /* its end is committed */
+    EXECUTION_SETTLED,     /* its artifacts are, too: displays and files */
 };
 
 /* done is called once, at once or later: e: NULL, or 503: the database, or the gateway ends. */
@@ -82,6 +83,8 @@ bool execution_status_known(const char *status);
 
 /* The record, as one JSON object (docs/gateway.md, "Executions"). with_code: the code too. */
 void execution_write(const struct execution *x, bool with_code, struct buffer *out);
+/* The same as it was at its end, whatever was found since. */
+void execution_write_ended(const struct execution *x, bool with_code, struct buffer *out);
 /* An error as `"name": ..., "value": ..., "traceback": [...], "traceback_ansi": [...]`: content is
  * that of an `error` or of a reply. bounded: as a record has it, name and value of at most 1 and
  * 64 KiB of JSON, each traceback of 256, and then `"truncated": true` behind them. */
@@ -91,6 +94,9 @@ const char *execution_status(const struct execution *x);
 const char *execution_sandbox_id(const struct execution *x);
 int64_t execution_position(const struct execution *x);
 bool execution_ended(const struct execution *x); /* and it is committed */
+/* What was found when it was settled, as a JSON object (docs/gateway.md, "Files that a run
+ * changed"): {"settled", "artifacts", "files_changed"}; borrowed; NULL: it is not yet. */
+const char *execution_settled(const struct execution *x);
 
 /* Ends it: one that waits is taken out of the queue, one that runs is interrupted. done is called
  * once; e: NULL also when it has ended already; 409, 502, 503. */

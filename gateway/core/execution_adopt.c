@@ -8,6 +8,7 @@
 
 #include "gateway/core/execution_event.h"
 #include "gateway/core/execution_state.h"
+#include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "protocol/json.h"
@@ -30,7 +31,9 @@ static void take_up(struct core *c, const struct execution_row *row)
     struct kernel *k = kernels_any(c, row->kernel_id);
     struct execution *x = execution_new(c, row);
     x->stored = true;
-    if (k) {
+    if (row->outcome) { /* it had ended, and was not settled */
+        settling_add(c, x);
+    } else if (k) {
         x->taken_up = true;
         execution_open(x, k);
         note_request(x);

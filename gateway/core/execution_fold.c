@@ -9,6 +9,7 @@
 
 #include "gateway/core/execution_event.h"
 #include "gateway/core/execution_state.h"
+#include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "protocol/json.h"
@@ -29,6 +30,8 @@ static void on_settled(void *user, const struct err *e)
     x->settled = true;
     if (e)
         x->problem = *e;
+    else
+        settling_add(x->core, x);
     execution_tell(x);
     execution_release(x);
 }

@@ -110,11 +110,24 @@ static void add_asked(const struct execution *x, bool with_code, struct buffer *
     buffer_add(out, x->row.asked + 1, end - 1);
 }
 
-void execution_write(const struct execution *x, bool with_code, struct buffer *out)
+static void write_record(const struct execution *x, bool with_code, const char *settled,
+                         struct buffer *out)
 {
     add_standing(x, out);
     add_asked(x, with_code, out);
     if (x->row.outcome)
         add_members(out, x->row.outcome);
+    if (settled)
+        add_members(out, settled);
     buffer_add_text(out, "}");
+}
+
+void execution_write(const struct execution *x, bool with_code, struct buffer *out)
+{
+    write_record(x, with_code, x->row.settled, out);
+}
+
+void execution_write_ended(const struct execution *x, bool with_code, struct buffer *out)
+{
+    write_record(x, with_code, NULL, out);
 }

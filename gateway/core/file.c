@@ -11,6 +11,7 @@
 #include "gateway/core/file_job.h"
 #include "gateway/files/change.h"
 #include "gateway/files/identity.h"
+#include "gateway/core/settling.h"
 #include "gateway/files/path.h"
 #include "gateway/files/tree.h"
 
@@ -140,7 +141,7 @@ void file_read(struct sandbox *s, const struct file_request *request,
 struct changing {
     struct file_job job; /* first */
     struct file_change change;
-    char *path, *to, *match;
+    char *path, *to, *match, *sandbox;
     bool created;
     void (*done)(void *user, bool created, const struct err *e);
     void *user;
@@ -173,10 +174,15 @@ static void change_it(struct file_job *job, int root)
 static void on_change(struct file_job *job)
 {
     struct changing *c = (struct changing *)job;
+    if (!job->why.status)
+        settling_note(job->core, c->sandbox, c->path, "");
+    if (!job->why.status && c->change.what == CHANGE_MOVE)
+        settling_note(job->core, c->sandbox, c->to, "");
     c->done(c->user, c->created, job->why.status ? &job->why : NULL);
     free(c->path);
     free(c->to);
     free(c->match);
+    free(c->sandbox);
     file_job_clear(job);
     free(c);
 }
@@ -197,6 +203,7 @@ void file_change(struct sandbox *s, const struct file_change *change,
     c->change.condition.match = c->match;
     c->path = take(&path);
     c->to = take(&to);
+    c->sandbox = xstrdup(s->id);
     c->done = done;
     c->user = user;
     file_job_set(&c->job, s);

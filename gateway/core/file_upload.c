@@ -11,6 +11,7 @@
 #include "gateway/core/file.h"
 #include "gateway/core/file_job.h"
 #include "gateway/core/quota.h"
+#include "gateway/core/settling.h"
 #include "gateway/files/path.h"
 #include "gateway/store/store.h"
 
@@ -241,6 +242,7 @@ static void on_commit(struct file_job *job)
     if (s && !job->why.status) {
         s->quota.added_bytes += u->reserved - quota_blocks(u->result.replaced_bytes);
         s->quota.added_inodes += u->result.created;
+        settling_note(s->core, s->id, u->plan.path, u->result.etag);
     }
     u->done.committed(u->user, job->why.status ? NULL : &u->result,
                       job->why.status ? &job->why : NULL);

@@ -11,6 +11,7 @@
 
 #include "gateway/core/command_run.h"
 #include "gateway/core/launching.h"
+#include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/execution_table.h"
@@ -187,6 +188,7 @@ static void clear_away(struct sandbox *s)
     s->asks++;
     s->ending = true;
     execution_table_remove(s->core->store, s->id);
+    settling_sandbox_gone(s->core, s->id);
     if (sandbox_reachable(s))
         keeper_ask(sandbox_keeper(s), WIRE_CLOSE, json_pack("{s:s}", "sandbox", s->id), on_closed,
                    s);

@@ -34,6 +34,7 @@ struct resuming;
 struct scan;
 struct seed;
 struct sessions;
+struct settling;
 struct templates;
 
 /* Which keeper; KEEPERS itself: none. */
@@ -79,6 +80,7 @@ struct core {
     struct store *store;
     struct vault *vault;
     struct scan *scan;
+    struct settling *settling;
     struct sessions *sessions;
     struct tokens *tokens;
     struct templates *templates;
@@ -90,7 +92,7 @@ struct core {
     int state_lock_fd; /* as lock_fd, of the state folder; -1: not locked */
     int lock_fd;
     uv_idle_t catch_up; /* runs while readers have more to read from disk */
-    uv_timer_t ack_timer, cull_timer, pool_timer, launch_timer, execution_timer;
+    uv_timer_t ack_timer, cull_timer, pool_timer, launch_timer, execution_timer, settling_timer;
     uv_idle_t launch_turns;              /* runs while hosts may be started */
     struct kernel *launches;             /* borrowed: the first whose host waits to be started */
     size_t opens;                        /* sandboxes that keepers are making for those who asked */

@@ -55,6 +55,9 @@ json_t *v1_sandbox_model(const struct sandbox *s); /* given */
 void v1_metrics(struct exchange *x, void *core);
 
 void v1_artifacts_list(struct exchange *x, void *core);
+void v1_sandbox_artifacts_list(struct exchange *x, void *core);
+void v1_execution_artifacts(struct exchange *x, void *core);
+void v1_execution_changes(struct exchange *x, void *core);
 void v1_artifact_show(struct exchange *x, void *core);
 void v1_artifact_content(struct exchange *x, void *core);
 

@@ -1,14 +1,16 @@
-/* /v1/artifacts: what executions displayed.
+/* Artifacts: what runs displayed and the files that they left, of all, of a sandbox, of one run.
  *
- * An artifact is {"id", "mime_type", "size_bytes", "sha256", "kernel_id", "execution_id", "number",
- * "created", "content_url"}, named by its id or by its sha256; one that could not be kept has
- * sha256 and content_url null and "problem". A list is {"artifacts": [], "next": "cursor" or null};
+ * An artifact is {"id", "kind": "display|file", "mime_type", "size_bytes", "sha256", "path",
+ * "width", "height", "sandbox_id", "kernel_id", "execution_id", "command_id", "number", "created",
+ * "content_url"}, named by its id or by its sha256; one that could not be kept has sha256 and
+ * content_url null and "problem". A list is {"artifacts": [], "next": "cursor" or null};
  * ?after=cursor gives what follows. */
 #include <stdio.h>
 #include <string.h>
 
 #include "gateway/core/artifact.h"
-#include "gateway/dialect/v1.h"
+#include "gateway/dialect/v1_files.h"
+#include "gateway/dialect/v1_artifacts.h"
 #include "protocol/memory.h"
 
 #define LIMIT_DEFAULT 100
@@ -25,15 +27,24 @@ static json_t *text_or_null(const char *text)
     return text && *text ? json_string(text) : json_null();
 }
 
+static json_t *size_or_null(int64_t pixels)
+{
+    return pixels ? json_integer(pixels) : json_null();
+}
+
 static json_t *model(const struct exchange *x, const struct artifact *a)
 {
     scoped(string) char *url =
         a->sha256[0] ? xasprintf("%s/v1/artifacts/%s/content", exchange_base_url(x), a->id) : NULL;
-    json_t *m = json_pack("{s:s, s:s, s:I, s:o, s:s, s:o, s:I, s:s, s:o}", "id", a->id, "mime_type",
-                          a->mime_type, "size_bytes", (json_int_t)a->size_bytes, "sha256",
-                          text_or_null(a->sha256), "kernel_id", a->kernel_id, "execution_id",
-                          text_or_null(a->execution_id), "number", (json_int_t)a->number, "created",
-                          a->created, "content_url", text_or_null(url));
+    json_t *m = json_pack(
+        "{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:o}", "id", a->id,
+        "kind", a->path ? "file" : "display", "mime_type", a->mime_type, "size_bytes",
+        (json_int_t)a->size_bytes, "sha256", text_or_null(a->sha256), "path",
+        a->path ? v1_lossy_text(a->path) : json_null(), "width", size_or_null(a->width), "height",
+        size_or_null(a->height), "sandbox_id", text_or_null(a->sandbox_id), "kernel_id",
+        text_or_null(a->kernel_id), "execution_id", text_or_null(a->execution_id), "command_id",
+        text_or_null(a->command_id), "number", (json_int_t)a->number, "created", a->created,
+        "content_url", text_or_null(url));
     if (a->problem)
         json_object_set_new(m, "problem", json_string(a->problem));
     return m;
@@ -65,23 +76,60 @@ static void on_page(void *user, const struct artifact *list, size_t count, const
     free(page);
 }
 
+static bool read_kind(const char *text, enum artifact_kind *out, struct err *e)
+{
+    static const char *const words[] = {[ARTIFACT_DISPLAY] = "display", [ARTIFACT_FILE] = "file"};
+    *out = ARTIFACT_ANY;
+    for (size_t i = 1; text && i < countof(words); i++)
+        if (strcmp(words[i], text) == 0)
+            *out = (enum artifact_kind)i;
+    return !text || *out || fail(e, 400, "kind: must be display or file");
+}
+
+bool v1_artifacts_query(const struct exchange *x, struct artifact_query *out, struct err *e)
+{
+    *out = (struct artifact_query){.kernel_id = exchange_query(x, "kernel"),
+                                   .sandbox_id = exchange_query(x, "sandbox"),
+                                   .execution_id = exchange_query(x, "execution"),
+                                   .command_id = exchange_query(x, "command"),
+                                   .mime_type = exchange_query(x, "mime_type"),
+                                   .limit = LIMIT_DEFAULT};
+    return read_kind(exchange_query(x, "kind"), &out->kind, e) &&
+           v1_query_number(x, "limit", 1, LIMIT_MOST, &out->limit, e) &&
+           v1_query_number(x, "after", 0, INT64_MAX, &out->after, e);
+}
+
+void v1_artifacts_reply(struct exchange *x, struct core *c, const struct artifact_query *query)
+{
+    struct artifact_query own = *query;
+    struct page *page = xmalloc(sizeof(*page));
+    *page = (struct page){x, query->limit};
+    own.limit++;
+    artifacts_list(c, exchange_principal(x), &own, on_page, page);
+}
+
 void v1_artifacts_list(struct exchange *x, void *core)
 {
     struct err e = {0};
-    struct artifact_query query = {
-        .kernel_id = exchange_query(x, "kernel"),
-        .execution_id = exchange_query(x, "execution"),
-        .limit = LIMIT_DEFAULT,
-    };
-    if (!v1_query_number(x, "limit", 1, LIMIT_MOST, &query.limit, &e) ||
-        !v1_query_number(x, "after", 0, INT64_MAX, &query.after, &e)) {
+    struct artifact_query query;
+    if (v1_artifacts_query(x, &query, &e))
+        v1_artifacts_reply(x, core, &query);
+    else
+        exchange_fail(x, &e);
+}
+
+void v1_sandbox_artifacts_list(struct exchange *x, void *core)
+{
+    struct err e = {0};
+    struct artifact_query query;
+    const char *id = exchange_param(x, "id");
+    if (!sandboxes_find_any(core, exchange_principal(x), id, &e) ||
+        !v1_artifacts_query(x, &query, &e)) {
         exchange_fail(x, &e);
         return;
     }
-    struct page *page = xmalloc(sizeof(*page));
-    *page = (struct page){x, query.limit};
-    query.limit++;
-    artifacts_list(core, exchange_principal(x), &query, on_page, page);
+    query.sandbox_id = id;
+    v1_artifacts_reply(x, core, &query);
 }
 
 static void query_one(struct exchange *x, struct core *c,
@@ -116,6 +164,14 @@ void v1_artifact_show(struct exchange *x, void *core)
     query_one(x, core, on_show, x);
 }
 
+/* As ?download= says, or else as the file was called. */
+static const char *download_name(const struct exchange *x, const struct artifact *a)
+{
+    const char *name = exchange_query(x, "download");
+    const char *slash = a->path ? strrchr(a->path, '/') : NULL;
+    return *name ? name : slash ? slash + 1 : a->path ? a->path : a->id;
+}
+
 struct content {
     struct exchange *x;
     struct core *core;
@@ -137,6 +193,8 @@ static void on_content(void *user, const struct artifact *list, size_t count, co
     }
     scoped(string) char *etag = xasprintf("\"%s\"", list->sha256);
     bool is_text = strcmp(list->mime_type, "text/html") == 0;
+    if (exchange_query(x, "download"))
+        v1_files_add_disposition(x, download_name(x, list), "");
     exchange_add_header(x, "X-Content-Type-Options", "nosniff");
     exchange_add_header(x, "Content-Security-Policy", CONTENT_POLICY);
     exchange_add_header(x, "Referrer-Policy", "no-referrer");

@@ -17,6 +17,7 @@
 extern const struct doc_field v1_in_sandbox[];  /* the path parameter {id} alone */
 extern const struct doc_field v1_location[];    /* the header of what was made */
 extern const struct doc_field v1_idempotency[]; /* the header of a request that makes something */
+extern const struct doc_schema v1_files_changed_schema; /* of an execution: v1_executions_doc.c */
 extern const struct doc_schema v1_sandbox_schema, v1_context_schema, v1_limits_schema,
     v1_network_schema, v1_template_file_schema;
 
@@ -49,6 +50,7 @@ extern const struct doc v1_files_list_doc, v1_files_unpack_doc, v1_file_show_doc
 
 extern const struct doc v1_stream_doc;
 
-extern const struct doc v1_artifacts_list_doc, v1_artifact_show_doc, v1_artifact_content_doc;
+extern const struct doc v1_artifacts_list_doc, v1_sandbox_artifacts_doc, v1_execution_artifacts_doc,
+    v1_execution_changes_doc, v1_artifact_show_doc, v1_artifact_content_doc;
 
 #endif

@@ -46,7 +46,7 @@ static void batch_free(struct batch *b)
 static void write_item(const struct item *item, size_t outputs_bytes, struct buffer *out)
 {
     if (item->execution && !item->problem.status) {
-        v1_execution_write_whole(item->execution, outputs_bytes, out);
+        v1_execution_write_whole(item->execution, outputs_bytes, false, out);
     } else if (item->problem.status) {
         buffer_printf(out, "{\"problem\":{\"status\":%d,\"detail\":", item->problem.status);
         json_quote(out, bytes_of(item->problem.text));

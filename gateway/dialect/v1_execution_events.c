@@ -152,9 +152,30 @@ void v1_event_write_end(const struct execution *x, struct buffer *out)
     size_t from = out->len;
     buffer_printf(out, "{\"number\":%llu,\"type\":\"end\",\"execution\":",
                   (unsigned long long)execution_events_count(x));
-    execution_write(x, false, out);
+    execution_write_ended(x, false, out);
     buffer_add_text(out, "}");
     join_lines(out, from);
+}
+
+/* The members of what is settled, behind ours. */
+void v1_event_write_settled(const struct execution *x, struct buffer *out)
+{
+    const char *settled = execution_settled(x);
+    size_t len = strlen(settled);
+    buffer_printf(out, "{\"number\":%llu,\"type\":\"artifacts_settled\"",
+                  (unsigned long long)execution_events_count(x) + 1);
+    if (len > 2) {
+        buffer_add_text(out, ",");
+        buffer_add(out, settled + 1, len - 2);
+    }
+    buffer_add_text(out, "}");
+}
+
+bool v1_settled_wanted(const struct exchange *x, bool *out, struct err *e)
+{
+    const char *text = exchange_query(x, "settled");
+    *out = text && strcmp(text, "1") == 0;
+    return !text || *out || strcmp(text, "0") == 0 || fail(e, 400, "settled: must be 1 or 0");
 }
 
 /* --- outputs, gathered */
@@ -230,12 +251,16 @@ static void add_outputs(const struct gathering *g, const struct err *e, struct b
     buffer_add_text(out, "}}");
 }
 
-void v1_execution_write_whole(struct execution *x, size_t limit_bytes, struct buffer *out)
+void v1_execution_write_whole(struct execution *x, size_t limit_bytes, bool settled,
+                              struct buffer *out)
 {
     struct gathering g = {.limit_bytes = limit_bytes};
     struct err e = {0};
     execution_events_read(x, 0, gather, &g, &e);
-    execution_write(x, true, out);
+    if (settled)
+        execution_write(x, true, out);
+    else
+        execution_write_ended(x, true, out);
     out->len--; /* its last brace */
     add_outputs(&g, &e, out);
     for (size_t i = 0; i < countof(g.out); i++)

@@ -18,7 +18,9 @@ struct stream {
     enum v1_stream form;
     uint64_t after;
     struct buffer out;
-    bool slow; /* the client has not taken the last piece */
+    bool slow;    /* the client has not taken the last piece */
+    bool settled; /* goes on to artifacts_settled, */
+    bool waiting; /* which it waits for */
 };
 
 enum v1_stream v1_stream_wanted(const struct exchange *x)
@@ -114,9 +116,35 @@ static void add_problem(struct stream *s, const struct err *e)
     end_item(s);
 }
 
+static void finish(struct stream *s)
+{
+    exchange_send(s->exchange, buffer_view(&s->out));
+    exchange_end(s->exchange);
+    stream_free(s);
+}
+
+static void on_settled(void *user, const struct err *e)
+{
+    struct stream *s = user;
+    uint64_t number = execution_events_count(s->execution) + 1;
+    if (!s->exchange) {
+        stream_free(s);
+        return;
+    }
+    if (e) {
+        add_problem(s, e);
+    } else if (number > s->after) {
+        begin_item(s, number);
+        v1_event_write_settled(s->execution, &s->out);
+        end_item(s);
+    }
+    finish(s);
+}
+
 static void on_end(void *user, const struct err *e)
 {
     struct stream *s = user;
+    s->follower = NULL;
     uint64_t last = execution_events_count(s->execution);
     if (is_text(s) && e) { /* the text has no place for the reason: it breaks off */
         exchange_cut(s->exchange);
@@ -130,9 +158,13 @@ static void on_end(void *user, const struct err *e)
         v1_event_write_end(s->execution, &s->out);
         end_item(s);
     }
-    exchange_send(s->exchange, buffer_view(&s->out));
-    exchange_end(s->exchange);
-    stream_free(s);
+    if (!s->settled || (e && !execution_ended(s->execution))) {
+        finish(s);
+        return;
+    }
+    send_out(s);
+    s->waiting = true;
+    execution_await(s->execution, EXECUTION_SETTLED, on_settled, s);
 }
 
 static void on_ready(void *user)
@@ -148,11 +180,13 @@ static void on_gone(void *user)
 {
     struct stream *s = user;
     execution_follow_close(s->follower);
-    stream_free(s);
+    s->exchange = NULL;
+    if (!s->waiting)
+        stream_free(s);
 }
 
 void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
-                     uint64_t after)
+                     uint64_t after, bool settled)
 {
     static const struct pieces_events pieces = {on_ready, on_gone};
     static const struct follower_events events = {on_event, on_pause, on_end};
@@ -172,6 +206,7 @@ void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_st
     s->execution = execution_keep(execution);
     s->form = form;
     s->after = after;
+    s->settled = settled;
     if (!exchange_begin(x, 200, types[form], &pieces, s)) {
         execution_follow_close(s->follower);
         stream_free(s);

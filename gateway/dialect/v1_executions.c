@@ -45,7 +45,7 @@ static void reply_record(struct exchange *x, int status, const struct execution 
 struct creating {
     struct exchange *exchange;
     struct execution *execution; /* owned, once there is one */
-    bool detach;
+    bool detach, settled;
     enum v1_stream form;
     uint64_t after;
 };
@@ -73,7 +73,7 @@ static void on_stored(void *user, const struct err *e)
     if (c->detach)
         reply_record(c->exchange, 202, c->execution);
     else
-        v1_stream_reply(c->exchange, c->execution, c->form, c->after);
+        v1_stream_reply(c->exchange, c->execution, c->form, c->after, c->settled);
     creating_free(c);
 }
 
@@ -83,7 +83,7 @@ static void on_ended(void *user, const struct err *e)
     if (failed(c, e))
         return;
     scoped(buffer) struct buffer text = {0};
-    v1_execution_write_whole(c->execution, V1_OUTPUTS_BYTES, &text);
+    v1_execution_write_whole(c->execution, V1_OUTPUTS_BYTES, c->settled, &text);
     v1_reply_text(c->exchange, 200, &text);
     creating_free(c);
 }
@@ -101,7 +101,7 @@ static void on_created(void *user, struct execution *execution, const struct err
     if (c->detach || c->form != STREAM_NONE)
         execution_await(execution, EXECUTION_STORED, on_stored, c);
     else
-        execution_await(execution, EXECUTION_ENDED, on_ended, c);
+        execution_await(execution, c->settled ? EXECUTION_SETTLED : EXECUTION_ENDED, on_ended, c);
 }
 
 /* W3C: 55 characters in the only version there is; anything else is not carried on. */
@@ -151,7 +151,7 @@ void v1_executions_create(struct exchange *x, void *core)
         return;
     }
     if (!body || !v1_execution_request_read(body, &request, &creating.detach, &e) ||
-        !v1_events_after(x, &creating.after, &e)) {
+        !v1_events_after(x, &creating.after, &e) || !v1_settled_wanted(x, &creating.settled, &e)) {
         exchange_fail(x, &e);
         return;
     }
@@ -216,7 +216,7 @@ static void on_show(void *user, struct execution *execution, const struct err *e
         return;
     }
     scoped(buffer) struct buffer text = {0};
-    v1_execution_write_whole(execution, V1_OUTPUTS_BYTES, &text);
+    v1_execution_write_whole(execution, V1_OUTPUTS_BYTES, true, &text);
     v1_reply_text(x, 200, &text);
 }
 
@@ -257,7 +257,24 @@ static bool add_event(void *user, const struct execution_event *event)
     return --page->left > 0 && page->text.len < PAGE_LIMIT_BYTES;
 }
 
-static void reply_page(struct exchange *x, struct execution *execution, uint64_t after)
+/* What stands behind the end, if it is there. True: it is, or was given before. */
+static bool add_settled(struct page *page, uint64_t after)
+{
+    uint64_t number = execution_events_count(page->execution) + 1;
+    if (!page->ended || !execution_settled(page->execution))
+        return false;
+    if (after >= number)
+        return true;
+    if (page->left == 0)
+        return false;
+    buffer_add_text(&page->text, page->some ? "," : "");
+    v1_event_write_settled(page->execution, &page->text);
+    page->last = number;
+    return true;
+}
+
+static void reply_page(struct exchange *x, struct execution *execution, uint64_t after,
+                       bool with_settled)
 {
     struct err e = {0};
     struct page page = {.execution = execution, .left = PAGE_DEFAULT, .last = after};
@@ -268,8 +285,12 @@ static void reply_page(struct exchange *x, struct execution *execution, uint64_t
     buffer_add_text(&page.text, "{\"events\":[");
     page.ended = execution_ended(execution) && after >= execution_events_count(execution);
     if (execution_events_read(execution, after, add_event, &page, &e)) {
-        buffer_printf(&page.text, "],\"after\":%llu,\"ended\":%s}", (unsigned long long)page.last,
+        bool settled = with_settled && add_settled(&page, after);
+        buffer_printf(&page.text, "],\"after\":%llu,\"ended\":%s", (unsigned long long)page.last,
                       page.ended ? "true" : "false");
+        if (with_settled)
+            buffer_printf(&page.text, ",\"settled\":%s", settled ? "true" : "false");
+        buffer_add_text(&page.text, "}");
         v1_reply_text(x, 200, &page.text);
     } else {
         exchange_fail(x, &e);
@@ -282,13 +303,14 @@ static void on_events(void *user, struct execution *execution, const struct err 
     struct exchange *x = user;
     uint64_t after = 0;
     struct err bad = {0};
+    bool settled = false;
     enum v1_stream form = v1_stream_wanted(x);
-    if (!execution || !v1_events_after(x, &after, &bad))
+    if (!execution || !v1_events_after(x, &after, &bad) || !v1_settled_wanted(x, &settled, &bad))
         exchange_fail(x, execution ? &bad : e);
     else if (form == STREAM_NONE)
-        reply_page(x, execution, after);
+        reply_page(x, execution, after, settled);
     else
-        v1_stream_reply(x, execution, form, after);
+        v1_stream_reply(x, execution, form, after, settled);
 }
 
 void v1_execution_events(struct exchange *x, void *core)
@@ -308,7 +330,7 @@ static void on_output(void *user, struct execution *execution, const struct err 
         fail(&bad, 400, "stream: must be stdout or stderr");
         exchange_fail(x, &bad);
     } else {
-        v1_stream_reply(x, execution, of_stderr ? STREAM_STDERR : STREAM_STDOUT, 0);
+        v1_stream_reply(x, execution, of_stderr ? STREAM_STDERR : STREAM_STDOUT, 0, false);
     }
 }
 

@@ -16,9 +16,17 @@ void v1_event_write(const struct execution_event *event, struct buffer *out);
 /* The last one, "end", which has the record. */
 void v1_event_write_end(const struct execution *x, struct buffer *out);
 
-/* The record and what came out, gathered, about limit_bytes of it: {..., "outputs": {...}}. */
+/* The one behind the last, "artifacts_settled": execution_settled gave something. */
+void v1_event_write_settled(const struct execution *x, struct buffer *out);
+
+/* ?settled=1: what is awaited goes on until that event; 400. */
+bool v1_settled_wanted(const struct exchange *x, bool *out, struct err *e);
+
+/* The record and what came out, gathered, about limit_bytes of it: {..., "outputs": {...}}.
+ * settled: with what was found since its end, if that is there. */
 #define V1_OUTPUTS_BYTES (8 * 1024 * 1024)
-void v1_execution_write_whole(struct execution *x, size_t limit_bytes, struct buffer *out);
+void v1_execution_write_whole(struct execution *x, size_t limit_bytes, bool settled,
+                              struct buffer *out);
 
 /* What the head of a request says; then what its body, or an item of a batch, does: 400. */
 void v1_execution_request_begin(const struct exchange *x, struct execution_request *out);
@@ -35,10 +43,10 @@ void v1_batch_create(struct exchange *x, struct core *c, json_t *body);
 enum v1_stream { STREAM_NONE, STREAM_LINES, STREAM_EVENTS, STREAM_STDOUT, STREAM_STDERR };
 enum v1_stream v1_stream_wanted(const struct exchange *x);
 
-/* Answers with the events behind `after` as they come, and the record last; or with the text of
- * stdout or stderr alone. Ends the exchange. */
+/* Answers with the events behind `after` as they come, and the record last, or, if that is asked
+ * for, artifacts_settled; or with the text of stdout or stderr alone. Ends the exchange. */
 void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
-                     uint64_t after);
+                     uint64_t after, bool settled);
 
 /* ?after=, or what an EventSource says as it comes back, whichever is further; 400. */
 bool v1_events_after(const struct exchange *x, uint64_t *after, struct err *e);

@@ -41,6 +41,19 @@ static const struct doc_schema outputs = {
         TEXT("problem", "Why older events are not there.")),
 };
 
+const struct doc_schema v1_files_changed_schema = {
+    .name = "FilesChanged",
+    .fields = FIELDS(
+        INTEGER("added", "Files that were not there before.", .must = true),
+        INTEGER("changed", "Files that have other bytes than before.", .must = true),
+        INTEGER("deleted", "Files that are not there any more.", .must = true),
+        INTEGER("bytes", "Of those whose bytes are kept.", .must = true),
+        INTEGER("not_kept", "So many of these are without their bytes; the change says why.",
+                .must = true),
+        INTEGER("passed_over", "So many more changed than are recorded of one run.", .must = true),
+        TEXT("problem", "Why nothing could be looked for.", .null = true, .must = true)),
+};
+
 static const struct doc_schema execution = {
     .name = "Execution",
     .about = "One run of one piece of code. What is known only at its end is absent before.",
@@ -80,6 +93,9 @@ static const struct doc_schema execution = {
         OBJECT("error", &error, "Of status `error`."),
         TEXT("cause", "One word for why it ended.", .null = true),
         TEXT("reason", "A sentence for why it ended.", .null = true),
+        TEXT("settled", "When its artifacts were all found.", .format = "date-time"),
+        INTEGER("artifacts", "How many it has; known when it is settled.", .null = true),
+        OBJECT("files_changed", &v1_files_changed_schema, "Known when it is settled."),
         OBJECT("outputs", &outputs, "If it was asked for.")),
 };
 
@@ -122,19 +138,23 @@ static const struct doc_schema event = {
     .fields = FIELDS(INTEGER("number", "Of the event.", .must = true),
                      TEXT("type", "What it tells.",
                           .words = "started stdout stderr display update_display result error "
-                                   "input clear message end problem",
+                                   "input clear message end artifacts_settled problem",
                           .must = true),
                      TEXT("time", "When.", .null = true),
                      TEXT("text", "Of an output, or the `text/plain` of a display.", .null = true),
-                     OBJECT("execution", &execution, "Of the end: the record.")),
+                     OBJECT("execution", &execution, "Of the end: the record."),
+                     TEXT("settled", "When that was.", .format = "date-time"),
+                     INTEGER("artifacts", "How many it has.", .null = true),
+                     OBJECT("files_changed", &v1_files_changed_schema, "Likewise.")),
 };
 
 static const struct doc_schema events = {
     .name = "ExecutionEvents",
-    .whole = true,
-    .fields = FIELDS(LIST("events", &event, "Behind the number that was asked for."),
-                     INTEGER("after", "The number of the last one."),
-                     BOOLEAN("ended", "There will be no more.")),
+    .fields =
+        FIELDS(LIST("events", &event, "Behind the number that was asked for.", .must = true),
+               INTEGER("after", "The number of the last one.", .must = true),
+               BOOLEAN("ended", "There will be no more, but `artifacts_settled`.", .must = true),
+               BOOLEAN("settled", "There will be none at all; if it was asked for.")),
 };
 
 static const struct doc_schema input = {
@@ -150,6 +170,11 @@ static const struct doc_field one[] = {
 
 #define AFTER                                                                                      \
     TEXT("after", "The number of the last event that the client has.", .pattern = "^[0-9]{1,18}$")
+#define SETTLED                                                                                    \
+    TEXT("settled",                                                                                \
+         "`1`: not done before its artifacts are all found: the events go on to "                  \
+         "`artifacts_settled`, the record has `files_changed`.",                                   \
+         .words = "0 1", .initial = "\"0\"")
 #define STREAM_HEADERS                                                                             \
     TEXT("Accept", "`application/x-ndjson` or `text/event-stream`: the events as they come.",      \
          .example = "\"application/x-ndjson\""),                                                   \
@@ -171,7 +196,7 @@ const struct doc v1_executions_create_doc = {
     .about = "A client that goes away cancels nothing. Whatever is acknowledged is kept, also by "
              "a gateway that is killed.",
     .path = v1_in_sandbox,
-    .query = FIELDS(AFTER),
+    .query = FIELDS(AFTER, SETTLED),
     .headers =
         FIELDS(TEXT("Idempotency-Key", "The same key with the same body is the same execution.",
                     .least = 1, .most = 255),
@@ -205,8 +230,9 @@ const struct doc v1_execution_events_doc = {
     .about = "Any number of clients read them, each at its own pace, also while it runs; each goes "
              "on exactly behind the number that it has.",
     .path = one,
-    .query = FIELDS(AFTER, INTEGER("limit", "Of a page: at most so many.", .least = 1,
-                                   .most = 10000, .initial = "1000")),
+    .query = FIELDS(AFTER, SETTLED,
+                    INTEGER("limit", "Of a page: at most so many.", .least = 1, .most = 10000,
+                            .initial = "1000")),
     .headers = FIELDS(STREAM_HEADERS),
     .streams = true,
     .replies = {REPLY(200, "What is there now; or all as they come, one JSON object on each line.",

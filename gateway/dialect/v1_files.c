@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/dialect/media_type.h"
+#include "gateway/core/media_type.h"
 #include "gateway/dialect/v1_docs.h"
 #include "gateway/net/route.h"
 #include "gateway/net/url.h"
@@ -61,7 +61,7 @@ bool v1_files_condition(const struct exchange *x, struct condition *out, struct 
            fail(e, 400, "If-None-Match: only * is understood here");
 }
 
-static json_t *text_of(const char *bytes)
+json_t *v1_lossy_text(const char *bytes)
 {
     scoped(buffer) struct buffer text = {0};
     utf8_clean(&text, bytes_of(bytes));
@@ -87,10 +87,10 @@ static json_t *entry_model(const struct exchange *x, const struct entry *entry, 
     char modified[TIME_TEXT], mode[8];
     scoped(string) char *url = v1_files_url(x, path);
     const char *slash = strrchr(entry->name, '/'); /* a tree's are paths */
-    json_t *model =
-        json_pack("{s:o, s:o, s:s, s:s, s:n, s:n, s:n, s:n, s:n}", "name",
-                  text_of(slash ? slash + 1 : entry->name), "path", text_of(path), "url", url,
-                  "kind", kinds[entry->kind], "size_bytes", "modified", "mode", "etag", "target");
+    json_t *model = json_pack("{s:o, s:o, s:s, s:s, s:n, s:n, s:n, s:n, s:n}", "name",
+                              v1_lossy_text(slash ? slash + 1 : entry->name), "path",
+                              v1_lossy_text(path), "url", url, "kind", kinds[entry->kind],
+                              "size_bytes", "modified", "mode", "etag", "target");
     if (!entry->known)
         return model;
     time_text(entry->modified, modified);
@@ -101,7 +101,7 @@ static json_t *entry_model(const struct exchange *x, const struct entry *entry, 
     if (*entry->etag)
         json_object_set_new(model, "etag", json_string(entry->etag));
     if (entry->target)
-        json_object_set_new(model, "target", text_of(entry->target));
+        json_object_set_new(model, "target", v1_lossy_text(entry->target));
     return model;
 }
 
@@ -120,9 +120,9 @@ static void reply_listing(struct exchange *x, const struct file_found *found)
         url_encode_path(&cursor, bytes_of(l->next));
         next = json_string(buffer_text(&cursor));
     }
-    exchange_reply_json(
-        x, 200,
-        json_pack("{s:o, s:o, s:o}", "path", text_of(found->path), "files", files, "next", next));
+    exchange_reply_json(x, 200,
+                        json_pack("{s:o, s:o, s:o}", "path", v1_lossy_text(found->path), "files",
+                                  files, "next", next));
 }
 
 /* filename for those that know no other, with nothing in it that has to be quoted. */

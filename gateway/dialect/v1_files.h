@@ -46,4 +46,7 @@ void v1_files_receive(struct exchange *x, struct core *c, bool append);
 void v1_files_pack(struct exchange *x, struct core *c, const char *form);
 void v1_files_unpack(struct exchange *x, struct core *c);
 
+/* A name as a JSON string, in which what is not UTF-8 is U+FFFD; given. */
+json_t *v1_lossy_text(const char *bytes);
+
 #endif

@@ -8,7 +8,7 @@
 #include "gateway/store/schema.h"
 #include "protocol/memory.h"
 
-#define STATEMENTS_LIMIT 64
+#define STATEMENTS_LIMIT 128
 #define BUSY_MS          5000
 /* a database in mapped memory would be written by the system in any order */
 #define PRAGMAS "PRAGMA mmap_size=0; PRAGMA foreign_keys=ON"

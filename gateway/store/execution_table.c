@@ -25,6 +25,7 @@ void execution_row_copy(struct execution_row *out, const struct execution_row *f
     out->asked = copy(from->asked);
     out->outcome = copy(from->outcome);
     out->key = copy(from->key);
+    out->settled = copy(from->settled);
 }
 
 void execution_row_clear(struct execution_row *row)
@@ -35,6 +36,7 @@ void execution_row_clear(struct execution_row *row)
     free(row->asked);
     free(row->outcome);
     free(row->key);
+    free(row->settled);
     *row = (struct execution_row){0};
 }
 
@@ -81,7 +83,7 @@ static char *asked_without_code(sqlite3_stmt *statement)
                  : NULL;
 }
 
-/* The columns as EXECUTION_COLUMNS has them. */
+/* The columns as EXECUTION_READ_COLUMNS has them. */
 static void read_row(sqlite3_stmt *statement, bool with_code, struct execution_row *row)
 {
     *row = (struct execution_row){
@@ -95,6 +97,7 @@ static void read_row(sqlite3_stmt *statement, bool with_code, struct execution_r
         .asked = with_code ? database_text(statement, 12) : asked_without_code(statement),
         .outcome = database_text(statement, 13),
         .key = database_text(statement, 14),
+        .settled = database_text(statement, 16),
     };
     READ_TEXT(statement, 1, row->id);
     READ_TEXT(statement, 5, row->status);
@@ -121,7 +124,7 @@ struct add {
 static bool find_key(struct add *add, struct database *db)
 {
     sqlite3_stmt *statement =
-        database_statement(db, "SELECT " EXECUTION_COLUMNS " FROM executions"
+        database_statement(db, "SELECT " EXECUTION_READ_COLUMNS " FROM executions"
                                " WHERE sandbox_id = ?1 AND idempotency_key = ?2");
     database_bind_text(statement, 1, add->row.sandbox_id);
     database_bind_text(statement, 2, add->row.key);
@@ -276,6 +279,7 @@ void execution_table_end(struct store *s, const struct execution_row *row,
     end->job.done = done_end;
     end->row = *row;
     end->row.kernel_id = end->row.context = end->row.asked = end->row.key = NULL;
+    end->row.settled = NULL;
     end->row.sandbox_id = copy(row->sandbox_id);
     end->row.outcome = copy(row->outcome);
     end->done = done;
@@ -315,11 +319,11 @@ static void run_list(struct store_job *job, struct database *db)
     struct list *list = (struct list *)job;
     sqlite3_stmt *statement;
     if (list->id)
-        statement = database_statement(db, "SELECT " EXECUTION_COLUMNS
+        statement = database_statement(db, "SELECT " EXECUTION_READ_COLUMNS
                                            " FROM executions WHERE id = ?2 AND sandbox_id = ?1");
     else
         statement =
-            database_statement(db, "SELECT " EXECUTION_COLUMNS
+            database_statement(db, "SELECT " EXECUTION_READ_COLUMNS
                                    " FROM executions WHERE sandbox_id = ?1 AND position > ?3"
                                    " AND (?4 IS NULL OR kernel_id = ?4)"
                                    " AND (?5 IS NULL OR (status = ?5 AND ended IS NOT NULL))"
@@ -383,8 +387,8 @@ static void run_load(struct store_job *job, struct database *db)
     if (database_row(db, statement, &job->error))
         load->last_position = sqlite3_column_int64(statement, 0);
     sqlite3_reset(statement);
-    statement = database_statement(db, "SELECT " EXECUTION_COLUMNS
-                                       " FROM executions WHERE ended IS NULL ORDER BY position");
+    statement = database_statement(db, "SELECT " EXECUTION_READ_COLUMNS
+                                       " FROM executions WHERE settled IS NULL ORDER BY position");
     read_rows(db, statement, 0, &load->found, &load->count, &job->error);
 }
 

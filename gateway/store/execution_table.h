@@ -23,6 +23,7 @@ struct execution_row {
     char *asked;             /* JSON object */
     char *outcome;           /* JSON object; NULL: not ended */
     char *key;               /* unique in its sandbox; NULL: none */
+    char *settled;           /* JSON object (workspace_table.h), written there; NULL: not settled */
     char body_sha256[EXECUTION_SHA256_TEXT]; /* of the request that brought the key; "": no key */
 };
 
@@ -66,8 +67,8 @@ void execution_table_list(struct store *s, const struct execution_query *query,
                                        const struct err *e),
                           void *user);
 
-/* Those that have not ended, oldest first, and the highest position of all: while the gateway
- * starts. *list is given (execution_rows_free). */
+/* Those that have not ended or are not settled, oldest first, and the highest position of all:
+ * while the gateway starts. *list is given (execution_rows_free). */
 bool execution_table_load(struct store *s, struct execution_row **list, size_t *count,
                           int64_t *last_position, struct err *e);
 

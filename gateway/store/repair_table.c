@@ -72,9 +72,9 @@ struct executions {
 static void run_executions(struct store_job *job, struct database *db)
 {
     struct executions *x = (struct executions *)job;
-    sqlite3_stmt *statement =
-        database_statement(db, "SELECT " EXECUTION_COLUMNS " FROM executions WHERE kernel_id = ?1"
-                               " AND (ended IS NULL OR last_sequence > ?2) ORDER BY position");
+    sqlite3_stmt *statement = database_statement(
+        db, "SELECT " EXECUTION_READ_COLUMNS " FROM executions WHERE kernel_id = ?1"
+            " AND (ended IS NULL OR last_sequence > ?2) ORDER BY position");
     database_bind_text(statement, 1, x->kernel_id);
     sqlite3_bind_int64(statement, 2, (sqlite3_int64)x->last);
     while (database_row(db, statement, &job->error)) {

@@ -140,6 +140,9 @@ class Driver:
     def do_write(self, text: str) -> None:
         os.write(1, bytes.fromhex(text))
 
+    def do_shell(self, text: str) -> None:
+        subprocess.run(["/bin/sh", "-c", text], check=True)
+
     def do_child(self, text: str) -> None:
         subprocess.run(["echo", text], check=True)
 

@@ -1,6 +1,6 @@
 /* The media type that a file's name promises. */
-#ifndef WARMCELL_GATEWAY_DIALECT_MEDIA_TYPE_H
-#define WARMCELL_GATEWAY_DIALECT_MEDIA_TYPE_H
+#ifndef WARMCELL_GATEWAY_CORE_MEDIA_TYPE_H
+#define WARMCELL_GATEWAY_CORE_MEDIA_TYPE_H
 
 /* By its last extension, in any case; "application/octet-stream" when that says nothing. */
 const char *media_type_of(const char *name);

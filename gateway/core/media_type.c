@@ -1,5 +1,5 @@
 /* The extensions of what notebooks and agents write and read; IANA's names for them. */
-#include "gateway/dialect/media_type.h"
+#include "gateway/core/media_type.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,0 +1,14 @@
+/* What the files of artifacts and of changed files share. */
+#ifndef WARMCELL_GATEWAY_DIALECT_V1_ARTIFACTS_H
+#define WARMCELL_GATEWAY_DIALECT_V1_ARTIFACTS_H
+
+#include "gateway/dialect/v1.h"
+#include "gateway/core/artifact.h"
+
+/* The filters and the place that a list was asked for with; 400. Borrowed from x. */
+bool v1_artifacts_query(const struct exchange *x, struct artifact_query *out, struct err *e);
+
+/* Answers with the page. */
+void v1_artifacts_reply(struct exchange *x, struct core *c, const struct artifact_query *query);
+
+#endif
