@@ -194,11 +194,25 @@ static const struct option rows[] = {
      .help = "seconds after which one that was not taken is replaced; 0 for never"},
     {"max-sandboxes", OPTION_INT, CORE(max_sandboxes), "0", .low = 0, .high = 100000,
      .help = "sandboxes that may live at the same time; 0 for no limit"},
-    {"user-sandboxes", OPTION_INT, CORE(user_sandboxes), "32", .low = 0, .high = 100000,
+    {"user-sandboxes", OPTION_INT, NET(quota.sandboxes), "32", .low = 0, .high = 100000,
      .help = "sandboxes that a principal who is no administrator may have, paused ones too; 0 for "
              "no limit"},
-    {"user-requests", OPTION_INT, NET(user_requests), "200", .low = 0, .high = 1000000,
+    {"user-requests", OPTION_INT, NET(quota.requests), "200", .low = 0, .high = 1000000,
      .help = "requests a second of a principal who is no administrator; 0 for no limit"},
+    {"user-kernels", OPTION_INT, NET(quota.kernels), "0", .low = 0, .high = 100000,
+     .help = "kernels of such a principal that run at the same time; 0 for no limit"},
+    {"user-memory", OPTION_INT, NET(quota.memory_bytes), "0", .low = 0,
+     .high = 1024LL * 1024 * 1024 * MIB,
+     .help =
+         "bytes that the limits of memory of their sandboxes that are not paused may sum up to; "
+         "0 for no limit"},
+    {"user-disk", OPTION_INT, NET(quota.disk_bytes), "0", .low = 0,
+     .high = 1024LL * 1024 * 1024 * MIB,
+     .help = "bytes that the limits of workspaces of all their sandboxes may sum up to; 0 for no "
+             "limit"},
+    {"quotas", OPTION_LIST, NET(quota.single), "",
+     .help = "quotas of single principals instead of these: NAME.WORD=N with a word of sandboxes, "
+             "kernels, memory_bytes, disk_bytes and requests; 0 for no limit"},
     {"share-templates", OPTION_BOOL, CORE(share_templates), "false",
      .help =
          "fork the sandboxes of all principals from one Python; else each has one of their own"},

@@ -27,6 +27,15 @@ struct settings_jwt {
     char *principal_claim, *role_claim, *scope_claim;
 };
 
+/* Of each principal whose role is user; 0: no limit. */
+struct settings_quota {
+    int64_t sandboxes;                /* that they have, paused ones too */
+    int64_t kernels;                  /* that run */
+    int64_t memory_bytes, disk_bytes; /* sums of limits (net/allowance.h) */
+    int64_t requests;                 /* a second */
+    struct string_list single;        /* "NAME.WORD=N": of one principal */
+};
+
 /* Where to listen and whom to believe: read by net/. */
 struct settings_net {
     char *ip;     /* "127.0.0.1"; a literal address, "localhost" or "*" */
@@ -56,8 +65,8 @@ struct settings_net {
     int64_t body_limit_bytes;
     int64_t connections_limit;
     int64_t request_timeout_s; /* for the head of a request, and between two pieces of its body */
-    int64_t user_requests;     /* a second, of each principal whose role is user; 0: no limit */
-    int64_t drain_s;           /* how long a graceful end may take */
+    struct settings_quota quota;
+    int64_t drain_s; /* how long a graceful end may take */
 };
 
 /* Read by core/, store/, launch/ and dialect/. */
@@ -91,7 +100,6 @@ struct settings_core {
     int64_t pool_min, pool_max;           /* sandboxes that are kept ready */
     int64_t pool_age_s;                   /* older ones are replaced; 0: never */
     int64_t max_sandboxes;                /* 0: no limit */
-    int64_t user_sandboxes;               /* of each principal whose role is user; 0: no limit */
     bool share_templates;                 /* sandboxes of all principals come from one keeper */
     int64_t max_output_bytes;             /* of an execution or a command of a sandbox */
     int64_t max_contexts;                 /* of one sandbox; 0: no limit */

@@ -24,6 +24,7 @@ static void shorten(char *text, size_t room)
 static void fill(struct err *e, int status, const char *text, size_t wanted)
 {
     e->status = status;
+    e->quota = (struct err_quota){0};
     memcpy(e->text, text, sizeof(e->text));
     if (wanted >= sizeof(e->text))
         shorten(e->text, sizeof(e->text));
@@ -52,6 +53,20 @@ bool fail(struct err *e, int status, const char *format, ...)
     size_t wanted = print(text, sizeof(text), format, args);
     va_end(args);
     fill(e, status, text, wanted);
+    return false;
+}
+
+bool fail_quota(struct err *e, int status, const struct err_quota *quota, const char *format, ...)
+{
+    if (!e)
+        return false;
+    char text[sizeof(e->text)] = "";
+    va_list args;
+    va_start(args, format);
+    size_t wanted = print(text, sizeof(text), format, args);
+    va_end(args);
+    fill(e, status, text, wanted);
+    e->quota = *quota;
     return false;
 }
 

@@ -50,6 +50,11 @@ struct timespec core_last_activity(const struct core *c)
     return c->last_activity;
 }
 
+const struct settings_quota *core_quotas(const struct core *c)
+{
+    return &c->settings->net.quota;
+}
+
 bool core_draining(const struct core *c)
 {
     return c->draining;

@@ -25,6 +25,7 @@ void core_free(
     struct core *c); /* only after done, or when core_drain was never called and the loop ends */
 
 const struct settings_core *core_settings(const struct core *c);
+const struct settings_quota *core_quotas(const struct core *c);
 struct kernelspecs *core_kernelspecs(const struct core *c); /* what can be started */
 struct timespec core_started(const struct core *c);
 struct timespec core_last_activity(const struct core *c); /* of any kernel or request for one */

@@ -290,7 +290,8 @@ void executions_take(struct kernel *k, const struct journal_record *record)
 
 void executions_kernel_gone(struct kernel *k, bool keep)
 {
-    static const struct err going = {503, "the gateway ends; ask again when it is back"};
+    static const struct err going = {.status = 503,
+                                     .text = "the gateway ends; ask again when it is back"};
     executions_batch_stored(k);
     while (k->executions) {
         struct execution *x = execution_keep(k->executions);

@@ -319,6 +319,17 @@ static void on_opened(void *user, json_t *answer, const struct err *e)
     sandbox_let_go(s);
 }
 
+/* Its own memory and kernels count again. */
+static bool check_room(const struct sandbox *s, struct err *e)
+{
+    size_t contexts = json_array_size(sandbox_paused_contexts(s));
+    struct usage more = {.kernels = (int64_t)contexts};
+    usage_add_limits(&more, &s->limits, true);
+    more.disk_bytes = 0;
+    return (!s->bounded || usage_allows(s->core, s->owner, &more, e)) &&
+           kernels_allowed(s->core, contexts, e);
+}
+
 void sandbox_resume(struct sandbox *s, bool force, snapshot_done *done, void *user)
 {
     struct err e;
@@ -327,7 +338,7 @@ void sandbox_resume(struct sandbox *s, bool force, snapshot_done *done, void *us
         fail(&e, 409, "sandbox %s is not paused", s->id);
     else if (s->kernel)
         fail(&e, 409, "sandbox %s is still ending its processes", s->id);
-    else if (kernels_allowed(s->core, json_array_size(sandbox_paused_contexts(s)), &e))
+    else if (check_room(s, &e))
         m = moving_begin(s, force, done, user, &e);
     if (!m) {
         done(user, s, NULL, &e);

@@ -574,18 +574,16 @@ bool sandbox_read_limits(const struct core *c, json_t *asked, struct limits *out
 
 /* What administrators alone may do, and how many sandboxes others may have. */
 static bool check_who(struct core *c, const struct principal *who,
-                      const struct sandbox_request *request, struct err *e)
+                      const struct sandbox_request *request, const struct limits *limits,
+                      struct err *e)
 {
-    int64_t most = c->settings->core.user_sandboxes, own = 0;
+    struct usage more = {.sandboxes = 1, .kernels = 1};
     if (principal_is_admin(who))
         return true;
     if (request->policy && strcmp(request->policy, "best-effort") == 0)
         return fail(e, 403, "policy: only administrators may do without what the machine lacks");
-    for (size_t i = 0; i < c->sandbox_count; i++)
-        own += strcmp(c->sandboxes[i]->owner, who->name) == 0;
-    return most == 0 || own < most ||
-           fail(e, 403, "Resource Limit: %s has %lld sandboxes, which is the most allowed",
-                who->name, (long long)own);
+    usage_add_limits(&more, limits, true);
+    return usage_allows(c, who->name, &more, e);
 }
 
 static bool check(struct core *c, const struct principal *who,
@@ -611,7 +609,7 @@ static bool check(struct core *c, const struct principal *who,
     if (most > 0 && live >= (size_t)most)
         return fail(e, 403, "Resource Limit: %lld sandboxes live, which is the most allowed",
                     (long long)most);
-    return check_who(c, who, request, e) && kernels_allowed(c, 1, e);
+    return check_who(c, who, request, limits, e) && kernels_allowed(c, 1, e);
 }
 
 void sandboxes_create(struct core *c, const struct principal *who,
@@ -635,6 +633,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
     s = usual ? pool_take_sandbox(c) : NULL;
     if (s) {
         sandbox_set_owner(s, who->name);
+        s->bounded = !principal_is_admin(who);
         sandbox_take_words(s, request);
         hand_out(s, &limits, request->env, done, user);
         return;
@@ -642,6 +641,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
     uuid_make(id);
     s = sandbox_new(c, id);
     sandbox_set_owner(s, who->name);
+    s->bounded = !principal_is_admin(who);
     sandbox_take_words(s, request);
     s->limits = limits;
     s->best_effort = best_effort;

@@ -39,6 +39,7 @@ static void end_change(struct change *change, const struct err *e)
     struct sandbox *s = change->s;
     s->changing = false;
     s->claimed_name = NULL;
+    s->wanted = NULL;
     change->done(change->user, e);
     change_free(change);
     sandbox_let_go(s);
@@ -138,14 +139,28 @@ static bool read_env(struct change *change, json_t *env, struct err *e)
     return environment_check(change->env, e);
 }
 
+/* Less is always allowed. */
+static bool check_limits(const struct change *change, struct err *e)
+{
+    const struct sandbox *s = change->s;
+    struct usage now = {0}, more = {0};
+    if (!s->bounded)
+        return true;
+    usage_add_limits(&now, &s->limits, !s->paused);
+    usage_add_limits(&more, &change->limits, !s->paused);
+    more.memory_bytes -= now.memory_bytes;
+    more.disk_bytes -= now.disk_bytes;
+    return usage_allows(s->core, s->owner, &more, e);
+}
+
 static bool read_change(struct change *change, const struct sandbox_change *asked, struct err *e)
 {
     struct sandbox *s = change->s;
     if (s->changing)
         return fail(e, 409, "sandbox %s is being changed already: wait for it", s->id);
     if (!sandbox_read_limits(s->core, asked->limits, &change->limits, e) ||
-        !read_name(change, asked, e) || !read_labels(change, asked->labels, e) ||
-        !read_env(change, asked->env, e))
+        !check_limits(change, e) || !read_name(change, asked, e) ||
+        !read_labels(change, asked->labels, e) || !read_env(change, asked->env, e))
         return false;
     return !asked->limits || sandbox_reachable(s) ||
            fail(e, 503, "the sandbox's keeper is not there");
@@ -170,6 +185,7 @@ void sandbox_change(struct sandbox *s, const struct sandbox_change *asked,
     }
     s->changing = true;
     s->claimed_name = change->name;
+    s->wanted = &change->limits;
     keeper_ask(sandbox_keeper(s), WIRE_LIMITS,
                json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(&change->limits)),
                on_keeper_told, change);

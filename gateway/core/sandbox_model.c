@@ -183,6 +183,7 @@ json_t *sandbox_save(const struct sandbox *s)
                   (int)s->cold, "best_effort", (int)s->best_effort, "uid", (json_int_t)s->uid,
                   "lives_from_ms", (json_int_t)s->lives_from_ms);
     sandbox_save_words(s, saved);
+    json_object_set_new(saved, "bounded", json_boolean(s->bounded));
     if (s->keeper)
         json_object_set_new(saved, "keeper", json_string(s->keeper));
     if (s->enforced)
@@ -208,6 +209,7 @@ static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
         replace(&s->network, json_object_get(saved, "network"));
     scoped(string) char *mark = sandbox_cold_mark(c, id);
     s->cold = json_is_true(json_object_get(saved, "cold")) || access(mark, F_OK) == 0;
+    s->bounded = json_is_true(json_object_get(saved, "bounded"));
     s->best_effort = json_is_true(json_object_get(saved, "best_effort"));
     s->uid = json_integer_value(json_object_get(saved, "uid"));
     s->keeper = keeper ? xstrdup(keeper) : NULL;

@@ -14,6 +14,7 @@
 #include "gateway/core/token.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/core/uplink.h"
+#include "gateway/core/usage.h"
 #include "gateway/launch/keeper.h"
 #include "gateway/launch/kernelspec.h"
 #include "gateway/launch/provisioner.h"
@@ -152,6 +153,8 @@ struct sandbox {
     bool shares_keeper;         /* with all who use its template */
     bool seeding;               /* files are yet to be written: nobody was told of it */
     struct timespec created;
+    bool bounded;                /* its maker was a user: quotas hold (usage.h) */
+    const struct limits *wanted; /* borrowed: of a change under way; NULL */
     bool pooled;  /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
     bool opening; /* its keeper is making it for who asked */
     bool begun;   /* its kernel was started before its keeper had answered */

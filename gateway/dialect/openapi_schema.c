@@ -127,11 +127,14 @@ json_t *openapi_schema(const struct doc_schema *s, json_t *named)
 
 static const struct doc_schema problem = {
     .name = "Problem",
-    .about = "An error (RFC 9457).",
-    .whole = true,
-    .fields = FIELDS(TEXT("type", "Always `about:blank`."), TEXT("title", "The status in words."),
-                     INTEGER("status", "The status.", .least = 400, .most = 599),
-                     TEXT("detail", "What is wrong, in one sentence.")),
+    .about = "An error (RFC 9457). The last three are there where a quota was met.",
+    .fields =
+        FIELDS(TEXT("type", "Always `about:blank`.", .must = true),
+               TEXT("title", "The status in words.", .must = true),
+               INTEGER("status", "The status.", .least = 400, .most = 599, .must = true),
+               TEXT("detail", "What is wrong, in one sentence.", .must = true),
+               TEXT("quota", "Which quota, as `/v1/usage` names it."),
+               INTEGER("limit", "How much there may be."), INTEGER("used", "How much there is.")),
 };
 
 static const struct doc_schema jupyter = {

@@ -374,7 +374,8 @@ static void on_end(void *user, bool broken)
     else if (c->state == CONNECTION_READING && !resumes(c))
         c->state = CONNECTION_ENDING;
     else if (c->state == CONNECTION_RECEIVING)
-        body_break(&c->exchange, &(struct err){400, "the body is shorter than was said"});
+        body_break(&c->exchange,
+                   &(struct err){.status = 400, .text = "the body is shorter than was said"});
 }
 
 /* Ends our side, and throws away what still comes, so that the peer can read our last words. */
@@ -531,7 +532,7 @@ void connection_close(struct connection *c)
         pieces_abort(c);
     stream_close(c->stream);
     if (receiving)
-        body_break(&c->exchange, &(struct err){400, "the client has gone"});
+        body_break(&c->exchange, &(struct err){.status = 400, .text = "the client has gone"});
 }
 
 void connection_tick(struct connection *c, int64_t now_ms)

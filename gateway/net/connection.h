@@ -30,7 +30,7 @@ struct server {
     size_t table_count;
     struct auth *auth;            /* owned */
     struct jwt *jwt;              /* owned; NULL: none is taken */
-    struct rate *rate;            /* owned; NULL: no limit */
+    struct rate *rate;            /* owned */
     struct audit *audit;          /* owned; NULL: none is kept */
     struct origin_policy *origin; /* owned */
     struct tls *tls;              /* owned; NULL: plain */

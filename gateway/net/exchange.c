@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "gateway/log.h"
+#include "gateway/net/allowance.h"
 #include "gateway/net/connection.h"
 #include "gateway/net/url.h"
 #include "protocol/ids.h"
@@ -345,12 +346,18 @@ static bool check_rights(struct exchange *x, struct err *e)
 
 static bool check_rate(struct exchange *x, struct err *e)
 {
-    struct rate *rate = x->connection->server->rate;
-    if (!rate || !x->known || principal_is_admin(&x->principal) ||
-        rate_take(rate, x->principal.name, monotonic_ms()))
+    const struct server *s = x->connection->server;
+    struct allowance allowance;
+    if (!x->known || principal_is_admin(&x->principal))
         return true;
-    return fail(e, 429, "%s makes more than %lld requests a second, the most allowed",
-                x->principal.name, (long long)x->connection->server->settings->user_requests);
+    allowance_of(&s->settings->quota, x->principal.name, &allowance);
+    if (!allowance.requests ||
+        rate_take(s->rate, x->principal.name, allowance.requests, monotonic_ms()))
+        return true;
+    return fail_quota(e, 429,
+                      &(struct err_quota){"requests", allowance.requests, allowance.requests},
+                      "%s makes more than %lld requests a second, the most allowed",
+                      x->principal.name, (long long)allowance.requests);
 }
 
 static bool check_upgrade(struct exchange *x, struct err *e)

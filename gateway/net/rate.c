@@ -10,22 +10,18 @@
 
 struct bucket {
     char name[PRINCIPAL_LIMIT + 1];
-    double left;
+    double left, most; /* most: of a second */
     int64_t seen_ms;
     struct bucket *next;
 };
 
 struct rate {
-    double per_ms, most;
     struct bucket *places[PLACES];
 };
 
-struct rate *rate_new(int64_t per_second)
+struct rate *rate_new(void)
 {
-    struct rate *r = xcalloc(1, sizeof *r);
-    r->per_ms = (double)per_second / 1000;
-    r->most = (double)per_second;
-    return r;
+    return xcalloc(1, sizeof(struct rate));
 }
 
 void rate_free(struct rate *r)
@@ -39,16 +35,16 @@ void rate_free(struct rate *r)
     free(r);
 }
 
-static void fill(const struct rate *r, struct bucket *b, int64_t now_ms)
+static void fill(struct bucket *b, int64_t now_ms)
 {
-    b->left += (double)(now_ms - b->seen_ms) * r->per_ms;
-    if (b->left > r->most)
-        b->left = r->most;
+    b->left += (double)(now_ms - b->seen_ms) * b->most / 1000;
+    if (b->left > b->most)
+        b->left = b->most;
     b->seen_ms = now_ms;
 }
 
 /* The bucket of name; those beside it that are full go. */
-static struct bucket *find(struct rate *r, const char *name, int64_t now_ms)
+static struct bucket *find(struct rate *r, const char *name, double most, int64_t now_ms)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (const char *at = name; *at; at++)
@@ -56,10 +52,10 @@ static struct bucket *find(struct rate *r, const char *name, int64_t now_ms)
     struct bucket **place = &r->places[hash % PLACES], *found = NULL;
     while (*place) {
         struct bucket *b = *place;
-        fill(r, b, now_ms);
+        fill(b, now_ms);
         if (strcmp(b->name, name) == 0)
             found = b;
-        if (b->left >= r->most && b != found) {
+        if (b->left >= b->most && b != found) {
             *place = b->next;
             free(b);
         } else {
@@ -70,14 +66,14 @@ static struct bucket *find(struct rate *r, const char *name, int64_t now_ms)
         return found;
     *place = xcalloc(1, sizeof **place);
     strncpy((*place)->name, name, PRINCIPAL_LIMIT);
-    (*place)->left = r->most;
+    (*place)->left = (*place)->most = most;
     (*place)->seen_ms = now_ms;
     return *place;
 }
 
-bool rate_take(struct rate *r, const char *principal, int64_t now_ms)
+bool rate_take(struct rate *r, const char *principal, int64_t per_second, int64_t now_ms)
 {
-    struct bucket *b = find(r, principal, now_ms);
+    struct bucket *b = find(r, principal, (double)per_second, now_ms);
     if (b->left < 1)
         return false;
     b->left -= 1;

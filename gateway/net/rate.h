@@ -8,11 +8,11 @@
 
 struct rate;
 
-/* per_second at least 1; as many may come at once. */
-struct rate *rate_new(int64_t per_second);
+struct rate *rate_new(void);
 void rate_free(struct rate *r);
 
-/* One more of this principal; false: too many. now_ms is monotonic. */
-bool rate_take(struct rate *r, const char *principal, int64_t now_ms);
+/* One more of this principal, who may make per_second (1 or more), and as many at once; false: too
+ * many. now_ms is monotonic. */
+bool rate_take(struct rate *r, const char *principal, int64_t per_second, int64_t now_ms);
 
 #endif

@@ -211,6 +211,9 @@ void exchange_problem(struct buffer *out, const struct err *e)
     buffer_printf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
                   reply_reason(e->status), e->status);
     json_quote(out, bytes_of(e->text));
+    if (e->quota.name)
+        buffer_printf(out, ",\"quota\":\"%s\",\"limit\":%" PRId64 ",\"used\":%" PRId64,
+                      e->quota.name, e->quota.limit, e->quota.used);
     buffer_add_text(out, "}");
 }
 

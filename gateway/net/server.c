@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "gateway/log.h"
+#include "gateway/net/allowance.h"
 #include "gateway/net/connection.h"
 #include "gateway/net/listener.h"
 #include "protocol/ids.h"
@@ -44,6 +45,8 @@ static bool set_up(struct server *s, struct err *e)
         if (!s->tls)
             return false;
     }
+    if (!allowances_check(&n->quota, e))
+        return false;
     if (*n->jwt.keys && !(s->jwt = jwt_new(&n->jwt, e)))
         return false;
     s->origin = origin_policy_new(n, !beyond_loopback(n), e);
@@ -180,7 +183,7 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
     s->router = router_new();
     s->auth = auth_new(settings->token);
     auth_jwt(s->auth, s->jwt);
-    s->rate = settings->user_requests > 0 ? rate_new(settings->user_requests) : NULL;
+    s->rate = rate_new();
     list_init(&s->connections);
     list_init(&s->orphans);
     list_init(&s->websockets);

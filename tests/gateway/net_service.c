@@ -250,7 +250,7 @@ static void on_taken(void *user, bool last, const struct err *e)
     t->most = (int64_t)t->piece.len > t->most ? (int64_t)t->piece.len : t->most;
     t->last = last;
     if (t->refuse_at >= 0 && t->bytes >= t->refuse_at)
-        end_taker(t, &(struct err){507, "that is enough"});
+        end_taker(t, &(struct err){.status = 507, .text = "that is enough"});
     else
         take_on(t);
 }
@@ -277,7 +277,7 @@ static void take_stream(struct exchange *x, void *context)
     if (exchange_query(x, "wait"))
         list_add(&p->takers, &t->link);
     if (t->refuse_at == 0)
-        end_taker(t, &(struct err){507, "nothing at all"});
+        end_taker(t, &(struct err){.status = 507, .text = "nothing at all"});
     else
         take_on(t);
 }
