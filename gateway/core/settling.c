@@ -426,7 +426,8 @@ void settling_sandbox_gone(struct core *c, const char *sandbox_id)
 
 void settling_drain(struct core *c)
 {
-    static const struct err going = {503, "the gateway ends; ask again when it is back"};
+    static const struct err going = {.status = 503,
+                                     .text = "the gateway ends; ask again when it is back"};
     for (struct box *b = c->settling->boxes; b; b = b->next)
         tell_all(&b->waiting, &going);
 }
