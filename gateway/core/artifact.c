@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gateway/core/bundle.h"
+#include "gateway/core/picture.h"
 #include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
@@ -57,21 +58,68 @@ static bool is_subtype(struct bytes text)
     return text.len > 0 && text.len <= 100;
 }
 
-bool artifact_mime_wanted(struct bytes type)
+/* How the data of a type stands in a bundle. */
+enum encoding { NOT_KEPT, BASE64, TEXT, JSON };
+
+/* The first that fits. A pattern is the whole type, or what stands before or behind its *. */
+static const struct {
+    const char *before, *behind; /* behind: NULL: the type is `before` */
+    enum encoding encoding;
+} kinds[] = {
+    {"image/svg+xml", NULL, TEXT},
+    {"image/", "", BASE64},
+    {"audio/", "", BASE64},
+    {"video/", "", BASE64},
+    {"application/pdf", NULL, BASE64},
+    {"text/html", NULL, TEXT},
+    {"text/markdown", NULL, TEXT},
+    {"text/latex", NULL, TEXT},
+    {"application/json", NULL, JSON},
+    {"application/geo+json", NULL, JSON},
+    {"application/vnd.jupyter.", "", NOT_KEPT}, /* widgets: they are nothing without their kernel */
+    {"application/vnd.", "+json", JSON},        /* plotly, vega, vega-lite, data resources */
+};
+
+static enum encoding encoding_of(struct bytes type)
 {
-    return (type.len > 6 && memcmp(type.data, "image/", 6) == 0 &&
-            is_subtype((struct bytes){type.data + 6, type.len - 6})) ||
-           bytes_is(type, "text/html") || bytes_is(type, "application/pdf");
+    for (size_t i = 0; i < countof(kinds); i++) {
+        struct bytes before = bytes_of(kinds[i].before), behind = bytes_of(kinds[i].behind);
+        if (!kinds[i].behind && bytes_is(type, kinds[i].before))
+            return kinds[i].encoding;
+        if (!kinds[i].behind || type.len <= before.len + behind.len ||
+            memcmp(type.data, before.data, before.len) != 0 ||
+            (behind.len &&
+             memcmp(type.data + type.len - behind.len, behind.data, behind.len) != 0))
+            continue;
+        struct bytes rest = {type.data + before.len, type.len - before.len};
+        return is_subtype(rest) ? kinds[i].encoding : NOT_KEPT;
+    }
+    return NOT_KEPT;
 }
 
-bool artifact_mime_is_base64(struct bytes type)
+bool artifact_mime_wanted(struct bytes type)
 {
-    return !bytes_is(type, "text/html") && !bytes_is(type, "image/svg+xml");
+    return encoding_of(type) != NOT_KEPT;
+}
+
+/* One that is being written: its blob, and its first bytes. */
+struct writing {
+    struct blob *blob;
+    struct buffer head;
+};
+
+static bool write_piece(struct writing *w, struct bytes data, struct err *e)
+{
+    size_t room = PICTURE_HEAD_BYTES - w->head.len;
+    buffer_add(&w->head, data.data, data.len < room ? data.len : room);
+    return blob_write(w->blob, data, e);
 }
 
 /* Decodes a raw base64 string into the blob, a piece at a time. */
-static bool write_base64(struct blob *blob, struct bytes raw, struct err *e)
+static bool write_base64(struct writing *w, struct bytes raw, struct err *e)
 {
+    if (raw.len < 2 || raw.data[0] != '"')
+        return fail(e, 400, "the data is not a string");
     struct bytes text = {raw.data + 1, raw.len - 2};
     struct base64 state = {0};
     scoped(buffer) struct buffer out = {0};
@@ -80,38 +128,49 @@ static bool write_base64(struct blob *blob, struct bytes raw, struct err *e)
         buffer_clear(&out);
         if (!base64_decode(&state, (struct bytes){text.data, len}, &out))
             return fail(e, 400, "the data is not base64");
-        if (!blob_write(blob, buffer_view(&out), e))
+        if (!write_piece(w, buffer_view(&out), e))
             return false;
         text = (struct bytes){text.data + len, text.len - len};
     }
     return base64_whole(&state) || fail(e, 400, "the data is not whole base64");
 }
 
-static bool write_text(struct blob *blob, struct bytes raw, struct err *e)
+static bool write_text(struct writing *w, struct bytes raw, struct err *e)
 {
     size_t len = 0;
-    scoped(string) char *text = json_slice_string(raw, &len);
+    scoped(string) char *text = raw.len >= 2 ? json_slice_string(raw, &len) : NULL;
     if (!text)
         return fail(e, 400, "the data is not a string");
-    return blob_write(blob, (struct bytes){text, len}, e);
+    return write_piece(w, (struct bytes){text, len}, e);
+}
+
+/* As the kernel wrote it. */
+static bool write_json(struct writing *w, struct bytes raw, struct err *e)
+{
+    return write_piece(w, raw, e);
 }
 
 static bool store_value(const char *state_dir, struct bytes mime, struct bytes raw,
                         struct artifact *a, struct err *e)
 {
-    if (raw.len < 2 || raw.data[0] != '"')
-        return fail(e, 400, "the data is not a string");
+    static bool (*const writers[])(struct writing *, struct bytes, struct err *) = {
+        [BASE64] = write_base64, [TEXT] = write_text, [JSON] = write_json};
+    struct picture picture;
     if (raw.len > ARTIFACT_LIMIT_BYTES)
         return fail(e, 413, "%zu bytes, more than the %d that are kept of one", raw.len,
                     ARTIFACT_LIMIT_BYTES);
-    struct blob *blob = blob_begin(state_dir, e);
-    if (!blob)
+    struct writing w = {.blob = blob_begin(state_dir, e)};
+    if (!w.blob)
         return false;
-    bool written =
-        artifact_mime_is_base64(mime) ? write_base64(blob, raw, e) : write_text(blob, raw, e);
+    bool written = writers[encoding_of(mime)](&w, raw, e);
+    if (written && mime.data[0] == 'i' && picture_look(buffer_view(&w.head), &picture)) {
+        a->width = picture.width;
+        a->height = picture.height;
+    }
+    buffer_free(&w.head);
     if (written)
-        return blob_finish(blob, a->sha256, &a->size_bytes, e);
-    blob_abandon(blob);
+        return blob_finish(w.blob, a->sha256, &a->size_bytes, e);
+    blob_abandon(w.blob);
     return false;
 }
 

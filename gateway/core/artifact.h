@@ -1,8 +1,8 @@
 /* The scan: everything worth keeping that kernels display, found off the loop and stored once by
  * SHA-256.
  *
- * display_data, execute_result and update_display_data are looked at for images, text/html and
- * application/pdf. One batch is scanned at a time, so that artifacts are numbered in the order of
+ * display_data, execute_result and update_display_data are looked at for what artifact_mime_wanted
+ * says. One batch is scanned at a time, so that artifacts are numbered in the order of
  * the output. What does not fit the limits leaves a row that says so. */
 #ifndef WARMCELL_GATEWAY_CORE_ARTIFACT_H
 #define WARMCELL_GATEWAY_CORE_ARTIFACT_H
@@ -26,10 +26,9 @@ struct scan;
 
 /* Messages of this type may hold artifacts. */
 bool artifact_may_hold(struct bytes msg_type);
-/* image/ and anything, text/html, application/pdf. */
+/* image/, audio/, video/ and anything; PDF, HTML, Markdown, LaTeX; JSON, and all of vnd.…+json but
+ * what Jupyter's widgets are made of. */
 bool artifact_mime_wanted(struct bytes mime_type);
-/* The data of this type is base64 text (else it is the text itself). */
-bool artifact_mime_is_base64(struct bytes mime_type);
 
 /* What was kept of who's (of everybody's for an admin), oldest first: see artifact_table_list. */
 void artifacts_list(struct core *c, const struct principal *who, const struct artifact_query *query,

@@ -192,14 +192,16 @@ static void on_content(void *user, const struct artifact *list, size_t count, co
         return;
     }
     scoped(string) char *etag = xasprintf("\"%s\"", list->sha256);
-    bool is_text = strcmp(list->mime_type, "text/html") == 0;
+    bool is_text = strncmp(list->mime_type, "text/", 5) == 0 && !strchr(list->mime_type, ';');
+    scoped(string) char *type =
+        xasprintf("%s%s", list->mime_type, is_text ? "; charset=utf-8" : "");
     if (exchange_query(x, "download"))
         v1_files_add_disposition(x, download_name(x, list), "");
     exchange_add_header(x, "X-Content-Type-Options", "nosniff");
     exchange_add_header(x, "Content-Security-Policy", CONTENT_POLICY);
     exchange_add_header(x, "Referrer-Policy", "no-referrer");
     exchange_add_header(x, "Cache-Control", "private, max-age=31536000, immutable");
-    exchange_reply_file(x, path, is_text ? "text/html; charset=utf-8" : list->mime_type, etag);
+    exchange_reply_file(x, path, type, etag);
 }
 
 void v1_artifact_content(struct exchange *x, void *core)

@@ -62,7 +62,7 @@ def kept(gateway: Gateway, client: SocketClient, count: int, **query: str) -> li
 def test_all_kinds_and_their_bytes(gateway: Gateway, client: SocketClient) -> None:
     encoded = base64.encodebytes(PNG).decode()
     first = show(client, {"text/plain": "x", "image/png": encoded, "text/html": HTML})
-    second = show(client, {"image/svg+xml": "<svg/>", "application/json": {"a": 1}},
+    second = show(client, {"image/svg+xml": "<svg/>", "application/javascript": "alert(1)"},
                   "execute_result")  # fmt: skip
     show(client, {"application/pdf": base64.b64encode(b"%PDF-").decode()}, "update_display_data")
     rows = kept(gateway, client, 4)
@@ -85,6 +85,40 @@ def test_all_kinds_and_their_bytes(gateway: Gateway, client: SocketClient) -> No
         assert blob.read_bytes() == data
     assert [row["execution_id"] for row in rows[:3]] == [first, first, second]
     assert [row["id"] for row in kept(gateway, client, 1, execution=second)] == [rows[2]["id"]]
+
+
+def test_tables_charts_formulas_and_sound(gateway: Gateway, client: SocketClient) -> None:
+    chart = {"data": [{"y": [1, 2]}], "layout": {}}
+    size = (7).to_bytes(2, "little") + (3).to_bytes(2, "little")
+    shown: dict[str, Any] = {
+        "application/json": [1, {"a": 0.10}],
+        "application/vnd.plotly.v1+json": chart,
+        "application/vnd.vegalite.v5+json": {"mark": "bar"},
+        "application/vnd.dataresource+json": {"data": []},
+        "application/vnd.jupyter.widget-view+json": {"model_id": "x"},
+        "text/markdown": "# é",
+        "text/latex": "$x^2$",
+        "audio/wav": base64.b64encode(b"RIFF").decode(),
+        "video/mp4": base64.b64encode(b"ftyp").decode(),
+        "image/gif": base64.b64encode(b"GIF89a" + size).decode(),
+        "image/webp": base64.b64encode(b"RIFF    WEBP").decode(),
+    }
+    show(client, shown)
+    rows = {row["mime_type"]: row for row in kept(gateway, client, len(shown) - 1)}
+    assert set(shown) - set(rows) == {"application/vnd.jupyter.widget-view+json"}
+    for mime, row in rows.items():
+        content, value = gateway.get(row["content_url"]), shown[mime]
+        assert content.headers["content-type"].split(";")[0] == mime
+        if mime.endswith("json"):
+            assert json.loads(content.body) == value
+        elif mime.startswith("text/"):
+            assert content.body == value.encode()
+            assert content.headers["content-type"].endswith("; charset=utf-8")
+        else:
+            assert content.body == base64.b64decode(value)
+    assert (rows["image/gif"]["width"], rows["image/gif"]["height"]) == (7, 3)
+    only = kept(gateway, client, 2, mime_type="image/")
+    assert {row["mime_type"] for row in only} == {"image/gif", "image/webp"}
 
 
 def test_the_same_bytes_are_kept_once(gateway: Gateway, client: SocketClient) -> None:
