@@ -422,8 +422,9 @@ void execution_await(struct execution *x, enum execution_point point,
     if (point == EXECUTION_STORED)
         execution_store(x);
     if (point == EXECUTION_SETTLED && x->settled && !settling_find(x->core, x->row.id)) {
-        static const struct err unsettled = {503, "its files were not looked at: ask again when "
-                                                  "the gateway was started anew"};
+        static const struct err unsettled = {.status = 503,
+                                             .text = "its files were not looked at: ask again when "
+                                                     "the gateway was started anew"};
         done(user, &unsettled);
         return;
     }
