@@ -7,6 +7,7 @@
 #include "gateway/core/core.h"
 #include "gateway/core/token.h"
 #include "gateway/dialect/tables.h"
+#include "gateway/dialect/v1_ports.h"
 #include "gateway/doctor.h"
 #include "gateway/kernelspec.h"
 #include "gateway/options.h"
@@ -22,8 +23,11 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
     scoped(string) char *audit = xasprintf("%s/audit.log", settings->core.state_dir);
     if (core)
         server_audit(server, audit, e);
-    if (core)
-        server_trust(server, &(struct trust){tokens_lookup, tokens_still, core});
+    if (!core)
+        return NULL;
+    const struct sites sites = v1_port_sites(core);
+    server_sites(server, &sites);
+    server_trust(server, &(struct trust){tokens_lookup, tokens_still, core});
     return core;
 }
 

@@ -80,6 +80,12 @@ static const struct option rows[] = {
      .help = "listen beyond this machine without TLS"},
     {"allowed-hosts", OPTION_LIST, NET(allowed_hosts), "",
      .help = "further names that requests may call this gateway by"},
+    {"ports-domain", OPTION_TEXT, NET(ports_domain), "",
+     .help = "pages that are served in sandboxes are at PORT-ID and this domain, such as "
+             "`8000-ID.DOMAIN`; without it `localhost` for a gateway that only this machine "
+             "reaches"},
+    {"port-timeout", OPTION_INT, NET(port_reply_s), "300", .low = 1, .high = DAY_S,
+     .help = "seconds that a server in a sandbox may take to begin its reply"},
     {"allow-origin", OPTION_TEXT, NET(allow_origin), "",
      .help = "a web origin whose pages may call; `*` for any; sent as Access-Control-Allow-Origin",
      .also_env = "KG_ALLOW_ORIGIN", .also = {"KernelGatewayApp.allow_origin"}},

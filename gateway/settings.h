@@ -53,6 +53,8 @@ struct settings_net {
     char *keyfile;
     char *client_ca; /* "" : clients need no certificate */
     struct string_list allowed_hosts;
+    char *ports_domain; /* names below it are origins of sandboxes' ports; "": by where we listen */
+    int64_t port_reply_s; /* how long a server inside a sandbox may take to begin its reply */
     char *allow_origin;
     char *allow_origin_pat;
     char *allow_credentials;

@@ -9,11 +9,16 @@
 
 #include "protocol/json.h"
 #include "sandbox/opening.h"
+#include "sandbox/port.h"
+#include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/start.h"
 #include "sandbox/stock.h"
 
 #define DATAGRAMS_A_TURN 16
+
+static void send_to(struct asker *a, uint32_t kind, uint32_t number, json_t *body, const int *fds,
+                    size_t count);
 
 static bool answer_open(struct asker *a, struct wire_message *m, struct err *e)
 {
@@ -58,6 +63,52 @@ static bool answer_rename(struct asker *a, struct wire_message *m, struct err *e
     if (!s || !field_str(m->body, "to", REQUIRED, &to, e) || !sandbox_rename(s, to, e))
         return false;
     asker_tell(a, WIRE_OK, m->number, NULL);
+    return true;
+}
+
+/* What is just ending has no ports any more. NULL: e. */
+static const int *named_network(struct asker *a, struct wire_message *m, struct sandbox **out,
+                                struct err *e)
+{
+    struct sandbox *s = *out = named(a, m, e);
+    const int *namespaces = s ? sandbox_namespaces(s) : NULL;
+    if (s && !namespaces)
+        fail(e, 501, "ports: the sandbox has no network of its own on this machine");
+    else if (s && s->ending)
+        fail(e, 409, "the sandbox is just ending");
+    else
+        return namespaces;
+    return NULL;
+}
+
+static bool answer_connect(struct asker *a, struct wire_message *m, struct err *e)
+{
+    int64_t port = 0, family = 4;
+    struct sandbox *s;
+    const int *namespaces = named_network(a, m, &s, e);
+    bool connected;
+    if (!namespaces || !field_int(m->body, "port", REQUIRED, 1, 65535, &port, e) ||
+        !field_int(m->body, "family", OPTIONAL, 4, 6, &family, e))
+        return false;
+    int fd = port_connect(namespaces, (uint16_t)port, family == 6, &connected, e);
+    if (fd < 0)
+        return false;
+    asker_tell_fd(a, WIRE_OK, m->number, json_pack("{s:b}", "connected", connected), fd);
+    close(fd);
+    return true;
+}
+
+static bool answer_ports(struct asker *a, struct wire_message *m, struct err *e)
+{
+    int fds[PORT_TABLES];
+    struct sandbox *s;
+    const int *namespaces = named_network(a, m, &s, e);
+    if (!namespaces || !port_tables(namespaces, fds, e))
+        return false;
+    json_t *own = s->proxied ? json_pack("[i]", PROXY_PORT) : json_array();
+    send_to(a, WIRE_OK, m->number, json_pack("{s:o}", "own", own), fds, PORT_TABLES);
+    for (size_t n = 0; n < PORT_TABLES; n++)
+        close(fds[n]);
     return true;
 }
 
@@ -144,10 +195,10 @@ static const struct {
     uint32_t kind;
     bool (*answer)(struct asker *a, struct wire_message *m, struct err *e);
 } rows[] = {
-    {WIRE_OPEN, answer_open},     {WIRE_START, answer_start}, {WIRE_USAGE, answer_usage},
-    {WIRE_LIMITS, answer_limits}, {WIRE_CLOSE, answer_close}, {WIRE_STATUS, answer_status},
-    {WIRE_END, answer_end},       {WIRE_KILL, answer_kill},   {WIRE_CAUSE, answer_cause},
-    {WIRE_RENAME, answer_rename},
+    {WIRE_OPEN, answer_open},     {WIRE_START, answer_start},     {WIRE_USAGE, answer_usage},
+    {WIRE_LIMITS, answer_limits}, {WIRE_CLOSE, answer_close},     {WIRE_STATUS, answer_status},
+    {WIRE_END, answer_end},       {WIRE_KILL, answer_kill},       {WIRE_CAUSE, answer_cause},
+    {WIRE_RENAME, answer_rename}, {WIRE_CONNECT, answer_connect}, {WIRE_PORTS, answer_ports},
 };
 
 static void answer(struct asker *a, struct wire_message *m)

@@ -41,23 +41,28 @@ static int join_and_fork(void *data)
     _exit(0);
 }
 
-pid_t join_fork(const int *namespaces, void (*be)(void *data), void *data, struct err *e)
+bool join_visit(int (*be)(void *data), void *data, int shared)
 {
-    struct visit v = {namespaces, be, data, -1, 0};
     char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED) {
-        fail_errno(e, 503, "cannot enter the sandbox");
-        return -1;
-    }
+    if (stack == MAP_FAILED)
+        return false;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    pid_t visitor = clone(join_and_fork, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, &v);
-    if (visitor < 0)
-        v.cause = errno;
+    pid_t visitor = clone(be, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD | shared, data);
+    int cause = errno;
     while (visitor > 0 && waitpid(visitor, NULL, 0) < 0 && errno == EINTR)
         ;
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the maps of new sandboxes are written through /proc */
     munmap(stack, STACK_BYTES);
+    errno = cause;
+    return visitor > 0;
+}
+
+pid_t join_fork(const int *namespaces, void (*be)(void *data), void *data, struct err *e)
+{
+    struct visit v = {namespaces, be, data, -1, 0};
+    if (!join_visit(join_and_fork, &v, 0))
+        v.cause = errno;
     errno = v.cause;
     if (v.pid < 0 && v.cause == ENOMEM) /* what clone says of a PID namespace that is ending */
         fail(e, 409, "cannot enter the sandbox: its first process has ended");

@@ -28,6 +28,8 @@ enum wire_kind {
     WIRE_KILL = 8,
     WIRE_CAUSE = 9,
     WIRE_RENAME = 10,
+    WIRE_CONNECT = 11,
+    WIRE_PORTS = 12,
     WIRE_OK = 32,
     WIRE_FAILED = 33,
     WIRE_STARTED = 34,

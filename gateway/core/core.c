@@ -16,6 +16,7 @@
 #include "gateway/core/command_run.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/launching.h"
+#include "gateway/core/port_pass.h"
 #include "gateway/core/repair.h"
 #include "gateway/core/seed.h"
 #include "gateway/core/session.h"
@@ -29,6 +30,11 @@
 #include "protocol/ids.h"
 
 #define TICK_MS 1000 /* how exact deadlines of commands and culling are */
+
+const struct settings *core_all_settings(const struct core *c)
+{
+    return c->settings;
+}
 
 const struct settings_core *core_settings(const struct core *c)
 {
@@ -278,6 +284,7 @@ void core_free(struct core *c)
     seed_free(c->seed);
     scan_free(c->scan);
     settling_free(c->settling);
+    port_passes_free(c->passes);
     kernelspecs_free(c->specs);
     if (c->lock_fd >= 0)
         close(c->lock_fd);

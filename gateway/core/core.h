@@ -24,6 +24,7 @@ void core_drain(struct core *c, void (*done)(void *user), void *user);
 void core_free(
     struct core *c); /* only after done, or when core_drain was never called and the loop ends */
 
+const struct settings *core_all_settings(const struct core *c);
 const struct settings_core *core_settings(const struct core *c);
 const struct settings_quota *core_quotas(const struct core *c);
 struct kernelspecs *core_kernelspecs(const struct core *c); /* what can be started */

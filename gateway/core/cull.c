@@ -3,6 +3,7 @@
  * cull_busy; metadata.cull_idle_timeout of a kernelspec). */
 #include <stdio.h>
 
+#include "gateway/core/port.h"
 #include "gateway/core/state.h"
 
 static int64_t timeout_of(const struct kernel *k)
@@ -38,7 +39,8 @@ static bool belongs_to_sandbox(const struct kernel *k)
 /* One lives, and nobody has used any of them. */
 static bool all_due(const struct sandbox *s, time_t now)
 {
-    if (s->halted || s->moving || s->ending || !contexts_live(s))
+    if (s->halted || s->moving || s->ending || !contexts_live(s) ||
+        (ports_used(s) && !s->core->settings->core.cull_connected))
         return false;
     for (const struct kernel *k = s->kernel; k; k = k->sibling)
         if (!k->ending && !is_due(k, now))

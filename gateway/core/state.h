@@ -31,6 +31,8 @@ struct branching;
 struct moving;
 struct package_job;
 struct package_refresh;
+struct port_passes;
+struct port_use;
 struct resuming;
 struct scan;
 struct seed;
@@ -108,7 +110,9 @@ struct core {
     size_t sandbox_count;
     char *sandboxes_dir;
     struct counters counters;
-    size_t left_files; /* that writers which were killed had left; removed */
+    size_t left_files;          /* that writers which were killed had left; removed */
+    struct port_use *port_uses; /* owned by who was given them */
+    struct port_passes *passes; /* owned */
     struct timespec started, last_activity;
     bool draining, store_closing;
     void (*drained)(void *user);

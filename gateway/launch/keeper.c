@@ -53,6 +53,7 @@ struct keeper {
     int64_t log_from;
     struct err trouble; /* status 0: none; why it is down */
     struct ask *asks;
+    struct wire_message *answer; /* borrowed: whose done is running; NULL */
     uint32_t last_number;
     bool closing;
     int open_handles;
@@ -206,7 +207,20 @@ static void take_answer(struct keeper *k, struct wire_message *m)
     const char *message = json_string_value(json_object_get(m->body, "message"));
     fail(&e, status >= 400 && status < 600 ? (int)status : 503, "%s",
          message ? message : "the keeper refused");
+    k->answer = m;
     finish(ask, m->kind == WIRE_OK ? m->body : NULL, m->kind == WIRE_OK ? NULL : &e);
+    k->answer = NULL;
+}
+
+int keeper_take_fd(struct keeper *k)
+{
+    for (size_t i = 0; k->answer && i < k->answer->fd_count; i++) {
+        int fd = k->answer->fds[i];
+        k->answer->fds[i] = -1;
+        if (fd >= 0)
+            return fd;
+    }
+    return -1;
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events);

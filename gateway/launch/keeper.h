@@ -54,6 +54,10 @@ int64_t keeper_starts(const struct keeper *k); /* processes that this gateway st
 void keeper_ask(struct keeper *k, enum wire_kind kind, json_t *body,
                 void (*done)(void *user, json_t *answer, const struct err *e), void *user);
 
+/* Inside done: takes the next descriptor that came with the answer; -1: there is none. What is not
+ * taken is closed. */
+int keeper_take_fd(struct keeper *k);
+
 /* keeper_command.c: the words that start it, and where it listens. False: 503, a program is
  * missing. */
 bool keeper_command(const struct keeper_plan *plan, const char *socket, const char *log,

@@ -163,6 +163,12 @@ bool auth_required(const struct auth *a)
     return a->required;
 }
 
+bool auth_is_token(const struct auth *a, const char *text)
+{
+    struct principal who;
+    return token_ok(a, text, &who);
+}
+
 const char *auth_cookie(const struct auth *a)
 {
     return a->cookie;

@@ -45,6 +45,7 @@ void auth_trust(struct auth *a, const struct trust *trust);
 void auth_jwt(struct auth *a, struct jwt *jwt);
 bool auth_still(const struct auth *a, const struct principal *who); /* is let in as before */
 bool auth_required(const struct auth *a);
+bool auth_is_token(const struct auth *a, const char *text); /* that lets somebody in */
 
 /* The cookie that stands for the gateway's own token: derived from it, so that it survives a
  * restart with the same token. */

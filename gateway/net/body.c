@@ -27,7 +27,7 @@ static void deliver(struct exchange *x)
 {
     struct buffer *into = x->incoming.into;
     const struct err *e = x->incoming.broken.status ? &x->incoming.broken : NULL;
-    if (!into || !(e || is_whole(x)))
+    if (!into || !(e || is_whole(x) || (x->incoming.eager && x->body.len)))
         return;
     struct buffer spare = *into;
     x->incoming.into = NULL;
@@ -71,6 +71,11 @@ void body_break(struct exchange *x, const struct err *e)
     if (c->state == CONNECTION_RECEIVING)
         stream_read_stop(c->stream);
     deliver(x);
+}
+
+void exchange_receive_eagerly(struct exchange *x)
+{
+    x->incoming.eager = true;
 }
 
 int64_t exchange_body_length(const struct exchange *x)

@@ -119,8 +119,8 @@ static int on_header_value_complete(llhttp_t *parser)
 
 static bool is_streamed(const struct exchange *x)
 {
-    return x->has_body && x->route && x->route->kind == ROUTE_STREAM && !x->options &&
-           !x->verdict.status;
+    return x->has_body && x->route && !x->options && !x->verdict.status &&
+           (x->route->kind == ROUTE_STREAM || x->route->kind == ROUTE_RELAY);
 }
 
 /* A streamed body is read on when its handler, which is called outside of llhttp, has begun. */
@@ -135,7 +135,8 @@ static int on_headers_complete(llhttp_t *parser)
                                                           : (int64_t)parser->content_length;
     x->close = !llhttp_should_keep_alive(parser);
     exchange_judge(x);
-    if (!x->route || x->route->kind != ROUTE_UPGRADE || x->options || x->verdict.status)
+    if (!x->route || (x->route->kind != ROUTE_UPGRADE && !x->wants_upgrade) || x->options ||
+        x->verdict.status)
         parser->upgrade = 0;
     if (x->verdict.status && x->has_body)
         return HPE_USER;

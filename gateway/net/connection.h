@@ -19,6 +19,7 @@
 #include "gateway/net/rate.h"
 #include "gateway/net/router.h"
 #include "gateway/net/server.h"
+#include "gateway/net/site.h"
 #include "gateway/net/stream.h"
 #include "gateway/net/websocket.h"
 
@@ -33,6 +34,8 @@ struct server {
     struct rate *rate;            /* owned */
     struct audit *audit;          /* owned; NULL: none is kept */
     struct origin_policy *origin; /* owned */
+    struct sites sites;           /* route NULL: there are none */
+    const char *sites_domain;     /* borrowed; "": there are none */
     struct tls *tls;              /* owned; NULL: plain */
     struct listener *listener;    /* owned; NULL before server_listen and after drain */
     char *url;                    /* owned */
@@ -40,6 +43,8 @@ struct server {
     char cookie_name[32];
     struct list connections; /* struct connection */
     struct list websockets;  /* struct websocket */
+    struct list relays;      /* struct relay: exchanges that a server in a sandbox answers */
+    struct list tunnels;     /* struct tunnel: connections that it has taken over */
     struct list
         orphans; /* struct connection without a client whose exchange has not been replied to */
     struct list unsent;      /* struct websocket with something queued: flushed once a loop turn */
@@ -82,6 +87,11 @@ struct exchange {
     bool close;    /* no further request on this connection */
     bool http_1_0;
     bool upgraded;
+    bool wants_upgrade; /* of a ROUTE_RELAY: it asks for another protocol */
+    const char
+        *target; /* in text: as it came, without scheme and authority; NULL: not judged yet */
+    const struct site *site; /* the origin of a sandbox's port that was called; NULL: ours */
+    struct site site_place;
     struct buffer text; /* the target and the headers, each ended by NUL */
     struct header_place headers[HEADERS_LIMIT];
     size_t header_count;
@@ -104,6 +114,7 @@ struct exchange {
         struct err broken; /* status != 0: no more comes, and why */
         bool ended;        /* all of it is in */
         bool continued;    /* 100 Continue was sent, or is not wanted */
+        bool eager;        /* a piece need not be full */
     } incoming;            /* a streamed body; body.c */
     struct {
         void (*run)(void *user);
@@ -158,6 +169,7 @@ struct connection {
     struct {
         const struct pieces_events *events; /* NULL: no such reply is under way */
         void *user;
+        bool plain;        /* without chunks */
         bool waiting;      /* for the socket to take what was sent, or for the next turn */
         size_t turn_bytes; /* sent since it waited last */
     } pieces;              /* pieces.c */
@@ -205,6 +217,8 @@ void body_break(struct exchange *x, const struct err *e);
 /* reply.c */
 /* Appends status line and headers; length < 0: no Content-Length. */
 void reply_head(struct exchange *x, int status, const char *content_type, int64_t length);
+/* The same with what another server said. */
+void reply_head_as(struct exchange *x, const struct reply_as *as);
 const char *reply_reason(int status);
 
 /* file.c */
@@ -222,6 +236,18 @@ const struct principal *websocket_principal(const struct websocket *w);
 void websocket_flush(struct websocket *w);
 void websocket_tick(struct websocket *w, int64_t now_ms);
 void websocket_abort(struct websocket *w);
+
+/* relay.c, tunnel.c */
+void relays_tick(struct server *s, int64_t now_ms); /* ends those whose time or client has gone */
+void relays_drain(struct server *s);                /* ends those that nobody knows the end of */
+void relays_cut(struct server *s);
+/* Answers 101 with those header lines and ends the exchange: from now on bytes go to and from the
+ * stream inside (taken) as they are. early: what was read too far from it. done(user) is called
+ * when both sides are closed. */
+void tunnel_begin(struct exchange *x, struct bytes lines, struct stream *inside, struct bytes early,
+                  void (*done)(void *user), void *user);
+void tunnels_recheck(struct server *s); /* closes those of who is not let in any more */
+void tunnels_cut(struct server *s);
 
 /* server.c */
 void server_orphan(struct server *s, struct list *link); /* a connection has lost its stream */

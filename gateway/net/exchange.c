@@ -107,6 +107,54 @@ const struct principal *exchange_principal(const struct exchange *x)
     return x->known ? &x->principal : NULL;
 }
 
+const char *exchange_target(const struct exchange *x)
+{
+    return x->target;
+}
+
+const char *exchange_method_text(const struct exchange *x)
+{
+    return llhttp_method_name(llhttp_get_method((llhttp_t *)&x->connection->parser));
+}
+
+bool exchange_header_at(const struct exchange *x, size_t i, const char **name, const char **value)
+{
+    if (i >= x->header_count)
+        return false;
+    *name = x->text.data + x->headers[i].name;
+    *value = x->text.data + x->headers[i].value;
+    return true;
+}
+
+bool exchange_is_secure(const struct exchange *x)
+{
+    return x->connection->server->tls != NULL;
+}
+
+bool exchange_is_upgrade(const struct exchange *x)
+{
+    return x->wants_upgrade;
+}
+
+bool exchange_is_secret(const struct exchange *x, const char *text)
+{
+    return *text && auth_is_token(x->connection->server->auth, text);
+}
+
+/* One of ours that is not good any more is a secret all the same. */
+bool exchange_is_ours(const struct exchange *x, const char *authorization)
+{
+    struct principal who;
+    struct credentials shown = {.authorization = authorization};
+    return strstr(authorization, " wc_") ||
+           auth_check(x->connection->server->auth, &shown, &who) == CREDENTIAL_HEADER;
+}
+
+bool exchange_shows_token(const struct exchange *x)
+{
+    return x->credential == CREDENTIAL_QUERY;
+}
+
 const char *exchange_base_url(const struct exchange *x)
 {
     return x->connection->server->settings->base_url;
@@ -182,6 +230,11 @@ static bool check_host(struct exchange *x, struct err *e)
     }
     if (!host)
         return x->http_1_0 || fail(e, 400, "the Host header is missing");
+    const struct server *s = x->connection->server;
+    if (s->sites.route && site_of_host(host, s->sites_domain, &x->site_place)) {
+        x->site = &x->site_place;
+        return true;
+    }
     if (stream_is_unix(x->connection->stream) ||
         origin_host_allowed(x->connection->server->origin, host))
         return true;
@@ -258,9 +311,34 @@ static bool take_params(struct exchange *x, const struct router_match *match, st
     return true;
 }
 
+/* All of that origin is one route, and what is asked there is nobody's to judge but its server's.
+ */
+static bool take_site(struct exchange *x, struct err *e)
+{
+    struct bytes path, query;
+    const struct server *s = x->connection->server;
+    if (!url_split(bytes_of(x->text.data), &path, &query, e))
+        return false;
+    x->target = path.data;
+    if (*x->target != '/')
+        return fail(e, 400, "the request target must be a path that starts with /");
+    x->options = false;
+    x->error_form = ERRORS_PROBLEM;
+    x->route = s->sites.route;
+    x->context = s->sites.context;
+    x->params[0].name = bytes_of("id");
+    x->params[0].value = x->site->sandbox;
+    x->params[1].name = bytes_of("n");
+    x->params[1].value = x->site->port_text;
+    x->param_count = 2;
+    return true;
+}
+
 /* Fills path, query, parameters and the route. */
 static bool check_target(struct exchange *x, struct err *e)
 {
+    if (x->site)
+        return take_site(x, e);
     struct bytes target = bytes_of(x->text.data), path, query;
     if (x->options && bytes_is(target, "*"))
         target = bytes_of("/");
@@ -269,6 +347,7 @@ static bool check_target(struct exchange *x, struct err *e)
     buffer_reserve(&x->decoded, 2 * target.len + 2 * QUERY_LIMIT + PARAMS_LIMIT + 8);
     if (!url_split(target, &path, &query, e))
         return false;
+    x->target = path.data;
     if (path.len > 1 && bytes_is((struct bytes){path.data, path.len < 4 ? path.len : 4}, "/v1/"))
         x->error_form = ERRORS_PROBLEM;
     if (!decode_query(x, query, e))
@@ -291,18 +370,52 @@ static bool check_target(struct exchange *x, struct err *e)
     return true;
 }
 
+/* A page of a sandbox's port may call the origin it is of, and no other one: not even where the
+ * pages of all other origins may. */
+static bool is_of_site(const struct exchange *x, const char *origin)
+{
+    struct site site;
+    const char *authority = strstr(origin, "://"), *host = exchange_header(x, "host");
+    return authority && site_of_host(authority + 3, x->connection->server->sites_domain, &site) &&
+           !(x->site && strcasecmp(authority + 3, host) == 0);
+}
+
 static bool check_origin(struct exchange *x, struct err *e)
 {
-    const char *origin = exchange_header(x, "origin");
+    const char *origin = exchange_header(x, "origin"), *host = exchange_header(x, "host");
+    const char *authority = origin ? strstr(origin, "://") : NULL;
+    if (origin && x->site)
+        return (authority && strcasecmp(authority + 3, host) == 0) ||
+               fail(e, 403, "only its own pages may call what listens at this port");
     if (!origin || stream_is_unix(x->connection->stream) ||
-        origin_allowed(x->connection->server->origin, origin, exchange_header(x, "host")))
+        (!is_of_site(x, origin) && origin_allowed(x->connection->server->origin, origin, host)))
         return true;
     int status = x->route && x->route->kind == ROUTE_UPGRADE ? 403 : 404;
     return fail(e, status, "pages of this origin are not allowed; see the option --allow-origin");
 }
 
+/* Its cookie is its own, as its handler knows it; a header is what no page can make up. */
+static bool check_visitor(struct exchange *x, struct err *e)
+{
+    const struct server *s = x->connection->server;
+    struct credentials c = {.authorization = exchange_header(x, "authorization")};
+    x->known = auth_check(s->auth, &c, &x->principal) == CREDENTIAL_HEADER;
+    x->credential = x->known ? CREDENTIAL_HEADER : CREDENTIAL_NONE;
+    if (x->known)
+        return true;
+    x->known = s->sites.who(s->sites.context, x, x->site, &x->principal) &&
+               auth_still(s->auth, &x->principal);
+    x->credential = x->known ? CREDENTIAL_COOKIE : CREDENTIAL_NONE;
+    return x->known || fail(e, 401,
+                            "this page is opened through the gateway, at "
+                            "/v1/sandboxes/%s/ports/%s/",
+                            x->site->sandbox, x->site->port_text);
+}
+
 static bool check_principal(struct exchange *x, struct err *e)
 {
+    if (x->site)
+        return check_visitor(x, e);
     const struct server *s = x->connection->server;
     uid_t uid;
     struct credentials c = {
@@ -312,7 +425,8 @@ static bool check_principal(struct exchange *x, struct err *e)
         .cookie_name = s->cookie_name,
         /* check_origin has seen the Origin, which browsers send with everything that may change
            something */
-        .cookie_counts = (x->method == GET && !(x->route && x->route->kind == ROUTE_UPGRADE)) ||
+        .cookie_counts = (x->method == GET && !x->wants_upgrade &&
+                          !(x->route && x->route->kind == ROUTE_UPGRADE)) ||
                          exchange_header(x, "origin"),
         .same_uid = stream_peer_uid(x->connection->stream, &uid) && uid == geteuid(),
     };
@@ -324,13 +438,15 @@ static bool check_principal(struct exchange *x, struct err *e)
                 "a token is needed: send it as Authorization: token <token>, or as ?token=");
 }
 
-static enum scope scope_needed(const struct route *route)
+static enum scope scope_needed(const struct exchange *x)
 {
+    const struct route *route = x->route;
     if (route->access == ACCESS_TOKENS)
         return SCOPE_TOKENS;
     if (route->access == ACCESS_METRICS)
         return SCOPE_METRICS;
-    return route->method == GET && route->kind != ROUTE_UPGRADE ? SCOPE_READ : SCOPE_WRITE;
+    bool reads = x->method == GET && route->kind != ROUTE_UPGRADE && !x->wants_upgrade;
+    return reads ? SCOPE_READ : SCOPE_WRITE;
 }
 
 static bool check_rights(struct exchange *x, struct err *e)
@@ -339,7 +455,7 @@ static bool check_rights(struct exchange *x, struct err *e)
         return true;
     if (x->route->access == ACCESS_METRICS && !principal_is_admin(&x->principal))
         return fail(e, 403, "this is for administrators");
-    enum scope needed = scope_needed(x->route);
+    enum scope needed = scope_needed(x);
     return (x->principal.scopes & needed) ||
            fail(e, 403, "this token has not the scope \"%s\"", scope_name(needed));
 }
@@ -358,6 +474,20 @@ static bool check_rate(struct exchange *x, struct err *e)
                       &(struct err_quota){"requests", allowance.requests, allowance.requests},
                       "%s makes more than %lld requests a second, the most allowed",
                       x->principal.name, (long long)allowance.requests);
+}
+
+/* Whether a server inside is asked for another protocol. HTTP/2 is none that could follow here, and
+ * what has a body is a request like any other. */
+static bool check_relay(struct exchange *x, struct err *e)
+{
+    const char *upgrade = exchange_header(x, "upgrade");
+    (void)e;
+    if (!x->route || x->route->kind != ROUTE_RELAY || x->options)
+        return true;
+    x->wants_upgrade = upgrade && *upgrade && x->connection->parser.upgrade && !x->http_1_0 &&
+                       !x->head && !x->has_body && !header_has_token(upgrade, "h2c");
+    x->close = x->close || x->wants_upgrade;
+    return true;
 }
 
 static bool check_upgrade(struct exchange *x, struct err *e)
@@ -391,6 +521,8 @@ static bool check_body(struct exchange *x, struct err *e)
     uint64_t limit = (uint64_t)x->connection->server->settings->body_limit_bytes;
     if (expect && strcasecmp(expect, "100-continue") != 0)
         return fail(e, 417, "this expectation cannot be met");
+    if (x->route && x->route->kind == ROUTE_RELAY)
+        return true;
     if (encoding && strcasecmp(encoding, "identity") != 0)
         return fail(e, 415, "the body must be sent without Content-Encoding");
     bool streamed = x->route && x->route->kind == ROUTE_STREAM;
@@ -402,8 +534,8 @@ static bool check_body(struct exchange *x, struct err *e)
 void exchange_judge(struct exchange *x)
 {
     static bool (*const checks[])(struct exchange *, struct err *) = {
-        check_headers,   check_version, check_method, check_host,    check_target, check_origin,
-        check_principal, check_rate,    check_rights, check_upgrade, check_body,
+        check_headers, check_version,   check_method, check_host,   check_target,  check_relay,
+        check_origin,  check_principal, check_rate,   check_rights, check_upgrade, check_body,
     };
     x->started_us = log_wants(LOG_DEBUG) ? monotonic_us() : 0;
     for (size_t i = 0; i < countof(checks); i++)

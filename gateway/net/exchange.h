@@ -30,6 +30,10 @@ const char *exchange_path(const struct exchange *x); /* decoded, without base UR
 const char *exchange_param(
     const struct exchange *x,
     const char *name); /* {name} of the route, decoded; never NULL for a name in the pattern */
+const char *exchange_target(const struct exchange *x); /* as it came: path and query, not decoded */
+const char *exchange_method_text(const struct exchange *x);
+/* The headers in their order; false: there are no more. */
+bool exchange_header_at(const struct exchange *x, size_t i, const char **name, const char **value);
 const char *exchange_query(const struct exchange *x, const char *name); /* decoded; NULL: absent */
 /* One that may be there several times: the next one from place *at on, which is 0 at first and
  * moves on; NULL: that was all. */
@@ -47,10 +51,20 @@ int64_t exchange_body_length(const struct exchange *x);
  */
 void exchange_receive(struct exchange *x, struct buffer *piece,
                       void (*done)(void *user, bool last, const struct err *e), void *user);
+/* From now on a piece is given as soon as there is anything of it. */
+void exchange_receive_eagerly(struct exchange *x);
 /* Who asks. Never NULL in a route that needs a principal; elsewhere NULL: nobody we know. */
 const struct principal *exchange_principal(const struct exchange *x);
 const char *
 exchange_base_url(const struct exchange *x); /* "" or "/prefix", without a final slash */
+
+bool exchange_is_secure(const struct exchange *x);  /* came over TLS */
+bool exchange_is_gone(const struct exchange *x);    /* the client has closed the connection */
+bool exchange_is_upgrade(const struct exchange *x); /* asks for another protocol */
+bool exchange_is_secret(const struct exchange *x, const char *text); /* a token that is good here */
+bool exchange_is_ours(const struct exchange *x,
+                      const char *authorization);    /* the same in a header */
+bool exchange_shows_token(const struct exchange *x); /* it was let in by one in its query */
 
 /* Adds a header to the reply; value is copied and must hold no CR or LF (a bug otherwise: check
  * what comes from outside). */
@@ -89,6 +103,18 @@ struct pieces_events {
  * is ended. */
 bool exchange_begin(struct exchange *x, int status, const char *content_type,
                     const struct pieces_events *events, void *user);
+/* The same with what another server said: its reason phrase and its header lines, each ended by
+ * CRLF, instead of ours. length: of the body, which is then sent as it is; -1: nobody knows.
+ * has_body false: none may be sent. */
+struct reply_as {
+    int status;
+    const char *reason;
+    struct bytes lines;
+    int64_t length;
+    bool has_body;
+};
+bool exchange_begin_as(struct exchange *x, const struct reply_as *as,
+                       const struct pieces_events *events, void *user);
 /* Sends a piece (copied), and everything before it. False: the client is slower; nothing more
  * should be sent before on_ready. */
 bool exchange_send(struct exchange *x, struct bytes piece);

@@ -15,39 +15,63 @@ static void stop_waiting(struct connection *c)
     list_remove(&c->later.link);
 }
 
+/* False: nobody will take pieces; the reply is then done when head was written. */
+static bool begin(struct exchange *x, bool plain, const struct pieces_events *events, void *user)
+{
+    struct connection *c = x->connection;
+    if (x->head)
+        return false;
+    c->pieces.events = events;
+    c->pieces.user = user;
+    c->pieces.plain = plain || x->http_1_0;
+    stop_waiting(c);
+    if (c->pieces.plain)
+        x->close = x->close || !plain;
+    else
+        exchange_add_header(x, "Transfer-Encoding", "chunked");
+    return true;
+}
+
+bool exchange_is_gone(const struct exchange *x)
+{
+    return !x->connection->stream || x->connection->state == CONNECTION_CLOSED;
+}
+
 bool exchange_begin(struct exchange *x, int status, const char *content_type,
                     const struct pieces_events *events, void *user)
 {
     struct connection *c = x->connection;
     assert(x->open && !c->pieces.events);
-    if (!c->stream || c->state == CONNECTION_CLOSED) {
-        connection_reply_done(c);
-        return false;
-    }
     exchange_add_header(x, "Cache-Control", "no-store");
-    if (x->head) {
+    bool begun = !exchange_is_gone(x) && begin(x, false, events, user);
+    if (!exchange_is_gone(x))
         reply_head(x, status, content_type, -1);
+    if (!begun)
         connection_reply_done(c);
-        return false;
-    }
-    c->pieces.events = events;
-    c->pieces.user = user;
-    stop_waiting(c);
-    if (x->http_1_0)
-        x->close = true;
-    else
-        exchange_add_header(x, "Transfer-Encoding", "chunked");
-    reply_head(x, status, content_type, -1);
-    return true;
+    return begun;
+}
+
+bool exchange_begin_as(struct exchange *x, const struct reply_as *as,
+                       const struct pieces_events *events, void *user)
+{
+    struct connection *c = x->connection;
+    assert(x->open && !c->pieces.events);
+    bool begun = !exchange_is_gone(x) && begin(x, !as->has_body || as->length >= 0, events, user);
+    if (!exchange_is_gone(x))
+        reply_head_as(x, as);
+    if (!begun)
+        connection_reply_done(c);
+    return begun;
 }
 
 static void add_chunk(struct exchange *x, struct bytes piece)
 {
     struct buffer *out = &x->connection->out;
-    if (!x->http_1_0)
+    bool plain = x->connection->pieces.plain;
+    if (!plain)
         buffer_printf(out, "%zx\r\n", piece.len);
     buffer_add_bytes(out, piece);
-    if (!x->http_1_0)
+    if (!plain)
         buffer_add_text(out, "\r\n");
 }
 
@@ -83,7 +107,7 @@ void exchange_end(struct exchange *x)
     assert(c->pieces.events);
     c->pieces.events = NULL;
     stop_waiting(c);
-    if (!x->http_1_0)
+    if (!c->pieces.plain)
         buffer_add_text(&c->out, "0\r\n\r\n");
     connection_reply_done(c);
 }

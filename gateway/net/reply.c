@@ -98,7 +98,7 @@ static void log_reply(const struct exchange *x, int status)
 /* What changed something, or was refused to somebody. */
 static bool is_for_audit(const struct exchange *x, int status)
 {
-    bool reads = x->method == GET && x->route->kind != ROUTE_UPGRADE;
+    bool reads = x->method == GET && x->route->kind != ROUTE_UPGRADE && !x->wants_upgrade;
     if (x->route->access == ACCESS_OPEN || x->options)
         return false;
     return !reads || status == 401 || status == 403 || status == 429;
@@ -124,17 +124,9 @@ static void audit(const struct exchange *x, int status)
     audit_add(log, &line);
 }
 
-void reply_head(struct exchange *x, int status, const char *content_type, int64_t length)
+static void add_framing(struct exchange *x, int status, int64_t length)
 {
-    struct connection *c = x->connection;
-    struct buffer *out = &c->out;
-    if (c->server->draining || c->state == CONNECTION_RECEIVING)
-        x->close = true;
-    buffer_reserve(out, 512);
-    buffer_printf(out, "HTTP/1.1 %d %s\r\nServer: warmcell\r\nDate: %s\r\n", status,
-                  reply_reason(status), date_text());
-    if (content_type)
-        buffer_printf(out, "Content-Type: %s\r\n", content_type);
+    struct buffer *out = &x->connection->out;
     if (length >= 0)
         buffer_printf(out, "Content-Length: %" PRId64 "\r\n", length);
     if (status == 101)
@@ -143,13 +135,50 @@ void reply_head(struct exchange *x, int status, const char *content_type, int64_
         buffer_add_text(out, "Connection: close\r\n");
     else if (x->http_1_0)
         buffer_add_text(out, "Connection: keep-alive\r\n");
-    buffer_add_text(out, "X-Content-Type-Options: nosniff\r\n");
-    origin_add_headers(c->server->origin, exchange_header(x, "origin"), out);
-    buffer_add_bytes(out, buffer_view(&x->extra_headers));
-    buffer_add_text(out, "\r\n");
+}
+
+static void begin_head(struct exchange *x, int status, const char *reason)
+{
+    struct connection *c = x->connection;
+    if (c->server->draining || c->state == CONNECTION_RECEIVING)
+        x->close = true;
+    buffer_reserve(&c->out, 512);
+    buffer_printf(&c->out, "HTTP/1.1 %d %s\r\n", status, reason);
+}
+
+static void end_head(struct exchange *x, int status)
+{
+    struct connection *c = x->connection;
+    buffer_add_bytes(&c->out, buffer_view(&x->extra_headers));
+    buffer_add_text(&c->out, "\r\n");
     c->server->replies[status / 100 % 6]++;
     log_reply(x, status);
     audit(x, status);
+}
+
+void reply_head(struct exchange *x, int status, const char *content_type, int64_t length)
+{
+    struct connection *c = x->connection;
+    begin_head(x, status, reply_reason(status));
+    buffer_printf(&c->out, "Server: warmcell\r\nDate: %s\r\n", date_text());
+    if (content_type)
+        buffer_printf(&c->out, "Content-Type: %s\r\n", content_type);
+    add_framing(x, status, length);
+    buffer_add_text(&c->out, "X-Content-Type-Options: nosniff\r\n");
+    origin_add_headers(c->server->origin, exchange_header(x, "origin"), &c->out);
+    end_head(x, status);
+}
+
+/* What pages of a sandbox's own origin tell others is their own; ours speaks for itself. */
+void reply_head_as(struct exchange *x, const struct reply_as *as)
+{
+    struct connection *c = x->connection;
+    begin_head(x, as->status, as->reason);
+    buffer_add_bytes(&c->out, as->lines);
+    add_framing(x, as->status, as->length);
+    if (!x->site)
+        origin_add_headers(c->server->origin, exchange_header(x, "origin"), &c->out);
+    end_head(x, as->status);
 }
 
 static bool has_content(int status)

@@ -20,6 +20,9 @@ enum route_kind {
     ROUTE_UPGRADE, /* a WebSocket: the handler calls websocket_accept or fails the exchange */
     ROUTE_STREAM,  /* the handler is called when the head is in, and takes the body by
                       exchange_receive */
+    ROUTE_RELAY,   /* as ROUTE_STREAM; the exchange ends by relay_begin (net/relay.h), and may be an
+                      upgrade. All that a server could be sent is let through: any encoding of the
+                      body, any query */
 };
 
 /* handler gets `context`, the pointer that was given to the server for this table (the core). */
@@ -51,6 +54,7 @@ extern const struct route_table v1_package_routes;  /* dialect/v1_packages.c */
 extern const struct route_table v1_token_routes;    /* dialect/v1_tokens.c */
 extern const struct route_table v1_template_routes; /* dialect/v1_templates.c */
 extern const struct route_table v1_usage_routes;    /* dialect/v1_usage.c */
+extern const struct route_table v1_port_routes;     /* dialect/v1_ports.c */
 extern const struct route_table docs_routes;        /* dialect/docs.c */
 
 #endif

@@ -49,6 +49,9 @@ static bool set_up(struct server *s, struct err *e)
         return false;
     if (*n->jwt.keys && !(s->jwt = jwt_new(&n->jwt, e)))
         return false;
+    s->sites_domain = *n->ports_domain                   ? n->ports_domain
+                      : *n->socket || beyond_loopback(n) ? ""
+                                                         : "localhost";
     s->origin = origin_policy_new(n, !beyond_loopback(n), e);
     return s->origin != NULL;
 }
@@ -71,6 +74,8 @@ static void cut(struct server *s)
 {
     list_each(&s->connections, link) connection_close(list_owner(link, struct connection, link));
     list_each(&s->websockets, link) websocket_abort(websocket_of_link(link));
+    tunnels_cut(s);
+    relays_cut(s);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -82,6 +87,7 @@ static void on_tick(uv_timer_t *timer)
     list_each(&s->websockets, link) websocket_tick(websocket_of_link(link), now);
     if (s->jwt)
         jwt_refresh(s->jwt);
+    relays_tick(s, now);
     server_recheck(s);
     if (s->draining && s->on_drained && now >= s->drain_deadline_ms)
         cut(s);
@@ -157,6 +163,7 @@ void server_recheck(struct server *s)
         if (!auth_still(s->auth, websocket_principal(w)))
             websocket_close(w, CLOSE_POLICY, "the token is not good any more");
     }
+    tunnels_recheck(s);
     list_each(&s->connections, link)
     {
         struct connection *c = list_owner(link, struct connection, link);
@@ -187,6 +194,8 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
     list_init(&s->connections);
     list_init(&s->orphans);
     list_init(&s->websockets);
+    list_init(&s->relays);
+    list_init(&s->tunnels);
     list_init(&s->unsent);
     list_init(&s->later);
     uv_timer_init(loop, &s->tick);
@@ -291,7 +300,7 @@ static void finish_close(struct server *s)
 
 void server_check_drained(struct server *s)
 {
-    if (s->connection_count)
+    if (s->connection_count || !list_empty(&s->relays))
         return;
     if (s->on_drained) {
         void (*done)(void *user) = s->on_drained;
@@ -315,6 +324,8 @@ void server_drain(struct server *s, void (*done)(void *user), void *user)
     }
     list_each(&s->websockets, link)
         websocket_close(websocket_of_link(link), 1012, "the gateway is going down");
+    tunnels_cut(s);
+    relays_drain(s);
     s->on_drained = done;
     s->drained_user = user;
     server_check_drained(s);

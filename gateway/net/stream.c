@@ -5,9 +5,11 @@
 #include "gateway/net/stream.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct stream {
     union {
@@ -81,6 +83,22 @@ struct stream *stream_accept(uv_stream_t *listener, struct tls *tls,
     return s;
 }
 
+struct stream *stream_adopt(uv_loop_t *loop, int fd, const struct stream_events *events, void *user)
+{
+    struct stream *s = xcalloc(1, sizeof *s);
+    uv_tcp_init(loop, &s->uv.tcp);
+    if (uv_tcp_open(&s->uv.tcp, fd) != 0) {
+        close(fd);
+        uv_close(&s->uv.handle, on_refused);
+        return NULL;
+    }
+    s->uv.handle.data = s;
+    s->events = events;
+    s->user = user;
+    set_tcp_options(&s->uv.tcp);
+    return s;
+}
+
 void stream_hand_over(struct stream *s, const struct stream_events *events, void *user)
 {
     s->events = events;
@@ -146,6 +164,25 @@ void stream_read_stop(struct stream *s)
         return;
     s->reading = false;
     uv_read_stop(&s->uv.stream);
+}
+
+void stream_read_rest(struct stream *s)
+{
+    uv_os_fd_t fd;
+    char piece[4096];
+    ssize_t got;
+    stream_read_stop(s);
+    assert(!s->tls);
+    if (uv_fileno(&s->uv.handle, &fd) != 0)
+        return;
+    for (size_t all = 0; all < STREAM_REST_BYTES; all += (size_t)got) {
+        do
+            got = recv(fd, piece, sizeof piece, MSG_DONTWAIT);
+        while (got < 0 && errno == EINTR);
+        if (got <= 0 || uv_is_closing(&s->uv.handle))
+            return;
+        s->events->on_read(s->user, (struct bytes){piece, (size_t)got});
+    }
 }
 
 /* Gives libuv what try_write left; the buffers are copied by it, the memory behind them is not. */

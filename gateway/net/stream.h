@@ -25,11 +25,21 @@ struct stream_events {
 struct stream *stream_accept(uv_stream_t *listener, struct tls *tls,
                              const struct stream_events *events, void *user);
 
+/* The same of a socket that is connected and does not block; fd is taken. NULL: it cannot be
+ * watched. */
+struct stream *stream_adopt(uv_loop_t *loop, int fd, const struct stream_events *events,
+                            void *user);
+
 /* Hands the stream to another reader. */
 void stream_hand_over(struct stream *s, const struct stream_events *events, void *user);
 
 void stream_read_start(struct stream *s);
 void stream_read_stop(struct stream *s);
+
+/* Reads what has come already, up to STREAM_REST_BYTES: of a plain stream that was told broken,
+ * whose peer may have said something before. No on_end comes of it. */
+#define STREAM_REST_BYTES (256 * 1024)
+void stream_read_rest(struct stream *s);
 
 /* Writes as much as the socket takes now and returns how many bytes that were. When it is less than
  * the whole, the rest is pending: the memory behind bufs must stay until on_written, and nothing

@@ -24,7 +24,7 @@ from typing import Any
 from support import processes
 from support.programs import ROOT, programs
 
-OPEN, START, USAGE, LIMITS, CLOSE, STATUS, END, KILL, CAUSE, RENAME = range(1, 11)
+OPEN, START, USAGE, LIMITS, CLOSE, STATUS, END, KILL, CAUSE, RENAME, CONNECT, PORTS = range(1, 13)
 OK, FAILED, STARTED, ENDED = 32, 33, 34, 35
 FORK, WARM, FORKED, FORK_FAILED, STALE = 64, 80, 81, 82, 83
 HEAD = struct.Struct("<II")

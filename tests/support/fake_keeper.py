@@ -3,7 +3,9 @@
 Run as the program (WARMCELL_KEEPER), it listens, leaves its starter, and answers. FAKE_KEEPER names
 a folder: each request is written to `requests` in it, a line of JSON, its pid to `pids`, and a file
 there orders what to do: `lacks` (end with 3 and its text), `refuse-KIND` (answer FAILED with
-its JSON), `hang-KIND` (give no answer).
+its JSON), `hang-KIND` (give no answer). Ports of a sandbox are those of this machine's loopback;
+what listens there stands in the files `tcp` and `tcp6`; `late` says of connections that they are
+not there yet.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ KINDS = {
     8: "KILL",
     9: "CAUSE",
     10: "RENAME",
+    11: "CONNECT",
+    12: "PORTS",
 }
 OK, FAILED = 32, 33
 
@@ -58,6 +62,22 @@ class Keeper:
             os.chown(workspace, uid, uid)
         return {"uid": uid, "enforced": {"memory_bytes": "cgroup-v1"},
                 "missing": ["a thing"], "created": created}  # fmt: skip
+
+    def connect(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], list[int]]:
+        port, six = body["port"], body["family"] == 6
+        connection = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
+        try:
+            connection.connect(("::1" if six else "127.0.0.1", port))
+        except OSError:
+            connection.close()
+            return FAILED, {"status": 502, "message": f"nothing listens at port {port}"}, []
+        connection.setblocking(False)
+        return OK, {"connected": not (self.folder / "late").exists()}, [connection.detach()]
+
+    def tables(self) -> tuple[int, dict[str, Any], list[int]]:
+        places = [self.folder / "tcp", self.folder / "tcp6"]
+        fds = [os.open(one if one.exists() else os.devnull, os.O_RDONLY) for one in places]
+        return OK, {"own": [3128]}, fds
 
     def answer(self, kind: str, body: dict[str, Any], asker: int) -> dict[str, Any]:
         if kind == "OPEN":
@@ -93,11 +113,21 @@ class Keeper:
         if (self.folder / f"hang-{name}").exists():
             return True
         refusal = self.folder / f"refuse-{name}"
-        answer = (json.loads(refusal.read_text()) if refusal.exists()
-                  else self.answer(name, body, connection.fileno()))  # fmt: skip
-        head = struct.pack("<II", FAILED if refusal.exists() else OK, number)
+        kind = OK
+        fds: list[int] = []
+        if refusal.exists():
+            kind, answer = FAILED, json.loads(refusal.read_text())
+        elif name == "CONNECT":
+            kind, answer, fds = self.connect(body)
+        elif name == "PORTS":
+            kind, answer, fds = self.tables()
+        else:
+            answer = self.answer(name, body, connection.fileno())
         with suppress(OSError):  # who asked was killed, or waits for no answer
-            connection.send(head + json.dumps(answer).encode())
+            data = struct.pack("<II", kind, number) + json.dumps(answer).encode()
+            socket.send_fds(connection, [data], fds)
+        for fd in fds:
+            os.close(fd)
         if name == "END":
             os._exit(0)
         return True
