@@ -168,12 +168,15 @@ class Executor:
             count = self._shell.execution_count
             content = {"code": order.code, "execution_count": count}
             _warmcell.publish("execute_input", {}, content, None, True)
-        before = cpu_s()
+        cache = self._shell.code_cache
+        before, hits, misses = cpu_s(), cache.hits, cache.misses
         content = self._run_there(order)
         status = content["status"]
         abort = status == "error" and order.stop_on_error and not order.silent
         usage = {"cpu_s": round(cpu_s() - before, 6), "memory_peak_bytes": memory_peak_bytes()}
-        metadata = {"started": started, "status": status, "usage": usage}
+        compiled = cache.statistics()
+        compiled["hit"] = cache.hits > hits and cache.misses == misses
+        metadata = {"started": started, "status": status, "usage": usage, "code_cache": compiled}
         try:
             _warmcell.reply(number, abort, metadata, content)
         except Exception as error:  # a payload or an expression is not JSON

@@ -94,6 +94,7 @@ def serve_branch(link_fd: int, pipes_fd: int, kernel: Kernel) -> None:
     """In a child that was forked from a live interpreter: begins with the host of its own, in the
     folder and with everything that it has."""
     open_link(link_fd, pipes_fd)
+    kernel.shell.code_cache.forget()
     kernel.begin(read_hello(), make_loop())
     _warmcell.send(frames.READY, 0, ready(kernel.shell.banner))
 

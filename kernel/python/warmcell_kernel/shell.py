@@ -63,6 +63,17 @@ class ZMQInteractiveShell(InteractiveShell):
         if "IPKernelApp" not in self.config:
             # tqdm.autonotebook looks for it
             self.config.IPKernelApp.name = "warmcell"
+        self.code_cache = self.compile.code_cache
+        self.compile.is_plain = self._cells_are_plain
+
+    def _cells_are_plain(self) -> bool:
+        """Nobody looks at or changes the syntax trees of cells."""
+        replaced = self.__dict__
+        return (
+            not self.ast_transformers
+            and "transform_ast" not in replaced
+            and "run_ast_nodes" not in replaced
+        )
 
     def begin(self, history: dict[str, Any]) -> None:
         """The place in the history, and whatever the shell took from the folder and environment."""

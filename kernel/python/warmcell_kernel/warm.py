@@ -226,6 +226,7 @@ def forget_history(shell: Any) -> None:
     shell.compile._folder = None
     with suppress(AttributeError):
         shell.compile._filename_map.clear()
+    shell.code_cache.forget()
 
 
 def close_fonts() -> None:
