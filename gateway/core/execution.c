@@ -438,7 +438,8 @@ void execution_await(struct execution *x, enum execution_point point,
 
 void execution_hurry(struct execution *x)
 {
-    execution_store(x);
+    if (x->kernel) /* else it is on its way with its end */
+        execution_store(x);
 }
 
 void execution_tell(struct execution *x)

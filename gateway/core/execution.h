@@ -80,6 +80,8 @@ void executions_list(struct sandbox *s, const struct execution_filter *filter,
 
 /* True for a word that execution_status can give. */
 bool execution_status_known(const char *status);
+const char *execution_status_word(size_t index); /* NULL: there are no more */
+bool execution_status_ends(size_t index);        /* and is not that of one that waits or runs */
 
 /* The record, as one JSON object (docs/gateway.md, "Executions"). with_code: the code too. */
 void execution_write(const struct execution *x, bool with_code, struct buffer *out);

@@ -93,6 +93,9 @@ static void settle(struct execution *x)
         time_now_text(x->row.ended);
     x->row.events = x->events;
     buffer_clear(&x->input_header);
+    execution_numbers_add(&x->core->numbers, x->row.status, x->row.outcome);
+    if (k && k->sandbox)
+        execution_numbers_add(&k->sandbox->numbers, x->row.status, x->row.outcome);
     if (k)
         leave_kernel(x);
     if (k && k->batch.len)
@@ -193,12 +196,22 @@ static void add_usage(struct buffer *out, struct bytes usage)
     add_raw(out, "memory_peak_bytes", own[1].value);
 }
 
+/* Whether nothing of the cell had to be compiled. */
+static void add_code_cache(struct buffer *out, struct bytes cache)
+{
+    struct slice hit = {.name = "hit"};
+    if (json_slice_is_object(cache) && json_slices(cache, &hit, 1, NULL))
+        add_raw(out, "code_cache_hit", hit.value);
+}
+
 static void take_reply(struct execution *x, const struct message *m)
 {
     enum { STATUS, COUNT };
     struct slice content[] = {[STATUS] = {.name = "status"}, [COUNT] = {.name = "execution_count"}};
-    enum { WARMCELL, USAGE };
-    struct slice metadata[] = {[WARMCELL] = {.name = "warmcell"}, [USAGE] = {.name = "usage"}};
+    enum { WARMCELL, USAGE, CACHE };
+    struct slice metadata[] = {[WARMCELL] = {.name = "warmcell"},
+                               [USAGE] = {.name = "usage"},
+                               [CACHE] = {.name = "code_cache"}};
     struct slice outcome = {.name = "outcome"};
     json_slices(m->content, content, countof(content), NULL);
     json_slices(m->metadata, metadata, countof(metadata), NULL);
@@ -209,6 +222,7 @@ static void take_reply(struct execution *x, const struct message *m)
     buffer_clear(out);
     add_outcome(out, metadata[WARMCELL].value);
     add_usage(out, metadata[USAGE].value);
+    add_code_cache(out, metadata[CACHE].value);
     add_raw(out, "execution_count", content[COUNT].value);
     if (bytes_is(content[STATUS].value, "\"error\"")) {
         buffer_add_text(out, ",\"error\":{");

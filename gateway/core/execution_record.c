@@ -20,6 +20,16 @@ bool execution_status_known(const char *status)
     return false;
 }
 
+const char *execution_status_word(size_t index)
+{
+    return index < countof(statuses) ? statuses[index] : NULL;
+}
+
+bool execution_status_ends(size_t index)
+{
+    return index >= 2; /* queued, running */
+}
+
 /* The length of a colour or cursor sequence in raw JSON, whose ESC is written \u001b; 0: none. */
 static size_t sequence_bytes(const char *at, size_t left)
 {

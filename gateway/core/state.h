@@ -4,6 +4,7 @@
 
 #include "gateway/core/context.h"
 #include "gateway/core/core.h"
+#include "gateway/core/execution_numbers.h"
 #include "gateway/core/journal.h"
 #include "gateway/core/kernel.h"
 #include "gateway/core/places.h"
@@ -104,7 +105,8 @@ struct core {
     int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
     struct pool pools[POOLS];
     struct kept keepers[KEEPERS];
-    struct kept *own_keepers;   /* owned: of principals who have their own */
+    struct kept *own_keepers; /* owned: of principals who have their own */
+    struct execution_numbers numbers;
     int64_t last_execution;     /* the highest position of all */
     struct sandbox **sandboxes; /* owned: pooled and ending ones too */
     size_t sandbox_count;
@@ -170,6 +172,7 @@ struct sandbox {
     int64_t uid;                        /* -1: shared, or not known */
     json_t *enforced, *missing, *usage; /* as the keeper said; NULL: it did not yet */
     struct quota quota;                 /* for what comes from outside */
+    struct execution_numbers numbers;
     struct command_run *runs;           /* owned: its commands, the newest first */
     struct package_job *packages;       /* owned: what is done to its packages, in its order */
     struct package_refresh *refreshing; /* borrowed; NULL */
@@ -245,6 +248,7 @@ struct kernel {
     uint64_t executions_from;           /* the journal is kept from here on; 0: it had none */
     json_t *known_executions; /* owned: those its host said it has; NULL: nothing to look up */
     uint64_t known_at;        /* they are what follows after this of its sequences */
+    struct code_cache code_cache;
 
     struct reader *readers;
     size_t connections;

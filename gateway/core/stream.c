@@ -70,6 +70,13 @@ static bool tracked(struct bytes parent)
     return true;
 }
 
+/* It begins empty. */
+static void next_interpreter(struct kernel *k)
+{
+    free(take(&k->restored_from));
+    k->code_cache = (struct code_cache){0};
+}
+
 static void set_state(struct kernel *k, struct bytes text, bool by_user)
 {
     for (size_t i = 0; i < countof(states); i++) {
@@ -77,7 +84,7 @@ static void set_state(struct kernel *k, struct bytes text, bool by_user)
             continue;
         bool first = k->state == KERNEL_STARTING || k->state == KERNEL_RESTARTING;
         if (states[i].state == KERNEL_STARTING || states[i].state == KERNEL_RESTARTING)
-            free(take(&k->restored_from)); /* the next interpreter begins empty */
+            next_interpreter(k);
         if (by_user || states[i].state == KERNEL_RESTARTING)
             k->state = states[i].state;
         else if (first && states[i].state != KERNEL_STARTING)
@@ -124,11 +131,14 @@ static bool ends_with_reply(struct bytes type)
     return type.len > 6 && memcmp(type.data + type.len - 6, "_reply", 6) == 0;
 }
 
-static void take_reply(struct kernel *k, struct bytes frame)
+static void take_reply(struct kernel *k, struct bytes frame, bool executed)
 {
     scoped(framed) struct framed f = {0};
-    if (framing_v1_decode(frame, &f, NULL))
-        requests_answered(&k->requests, f.message.parent);
+    if (!framing_v1_decode(frame, &f, NULL))
+        return;
+    requests_answered(&k->requests, f.message.parent);
+    if (executed)
+        code_cache_read(&k->code_cache, f.message.metadata);
 }
 
 static void put(struct kernel *k, struct bytes identity, struct bytes type, struct bytes frame,
@@ -196,7 +206,7 @@ static void take_message(struct kernel *k, const struct link_frame *frame)
         return;
     }
     if (identity.len && ends_with_reply(type))
-        take_reply(k, v1);
+        take_reply(k, v1, bytes_is(type, "execute_reply"));
     put(k, identity, type, v1, frame->number);
     if (k->batch.len >= BATCH_LIMIT_BYTES)
         kernel_flush(k);

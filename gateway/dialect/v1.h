@@ -3,6 +3,7 @@
 #define WARMCELL_GATEWAY_DIALECT_V1_H
 
 #include "gateway/core/core.h"
+#include "gateway/core/execution_numbers.h"
 #include "gateway/core/sandbox.h"
 #include "gateway/net/route.h"
 
@@ -53,6 +54,8 @@ void v1_sandbox_resume(struct exchange *x, void *core);
 json_t *v1_sandbox_model(const struct sandbox *s); /* given */
 
 void v1_metrics(struct exchange *x, void *core);
+void v1_sandbox_metrics(struct exchange *x, void *core);
+json_t *v1_code_cache_model(const struct code_cache *cache); /* null: not known; given */
 
 void v1_artifacts_list(struct exchange *x, void *core);
 void v1_sandbox_artifacts_list(struct exchange *x, void *core);

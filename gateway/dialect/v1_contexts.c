@@ -1,7 +1,7 @@
 /* /v1/sandboxes/{id}/contexts: create (empty, or as a branch of another one), list, show, delete.
  *
  * A context is {"id", "name", "language", "state", "reason", "cause", "created", "forked_from",
- * "snapshot"}:
+ * "snapshot", "code_cache"}:
  *
  * - "id" is that of its kernel under /api/kernels;
  * - "state" is "starting", "idle", "busy", "restarting", "dead" or, with its sandbox, "paused";
@@ -9,7 +9,9 @@
  *   happened to it last, or null;
  * - "forked_from" is the id of the context that it was a branch of, or null;
  * - "snapshot" is the id of the snapshot whose variables its interpreter began with, or null: it
- *   began empty, or as a branch. */
+ *   began empty, or as a branch;
+ * - "code_cache" is {"cached_compilations", "bytes", "hits", "misses", "hit_ratio"} of its
+ *   interpreter, or null: it has run nothing yet that this gateway knows of. */
 #include "gateway/core/context.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
@@ -27,23 +29,25 @@ static json_t *context_model(const struct kernel *k)
 {
     char created[TIME_TEXT];
     time_text(context_created(k), created);
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o}", "id", kernel_id(k), "name",
-                     context_name(k), "language", "python", "state", kernel_state_text(k), "reason",
-                     text_or_null(kernel_reason(k)), "cause", text_or_null(kernel_cause(k)),
-                     "created", created, "forked_from", text_or_null(context_forked_from(k)),
-                     "snapshot", text_or_null(context_restored_from(k)));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "id", kernel_id(k),
+                     "name", context_name(k), "language", "python", "state", kernel_state_text(k),
+                     "reason", text_or_null(kernel_reason(k)), "cause",
+                     text_or_null(kernel_cause(k)), "created", created, "forked_from",
+                     text_or_null(context_forked_from(k)), "snapshot",
+                     text_or_null(context_restored_from(k)), "code_cache",
+                     v1_code_cache_model(context_code_cache(k)));
 }
 
 /* Of a context that has no process: what its snapshot says of it. */
 static json_t *paused_model(const struct sandbox *s, json_t *record)
 {
     bool saved = json_is_object(json_object_get(record, "head"));
-    return json_pack("{s:O, s:O, s:s, s:s, s:n, s:n, s:O, s:O, s:o}", "id",
+    return json_pack("{s:O, s:O, s:s, s:s, s:n, s:n, s:O, s:O, s:o, s:n}", "id",
                      json_object_get(record, "id"), "name", json_object_get(record, "name"),
                      "language", "python", "state", "paused", "reason", "cause", "created",
                      json_object_get(record, "created"), "forked_from",
                      json_object_get(record, "forked_from"), "snapshot",
-                     text_or_null(saved ? sandbox_last_snapshot(s) : NULL));
+                     text_or_null(saved ? sandbox_last_snapshot(s) : NULL), "code_cache");
 }
 
 static void add_model(void *user, struct kernel *k)

@@ -7,18 +7,20 @@ const struct doc_schema v1_context_schema = {
     .name = "Context",
     .about = "An interpreter of a sandbox, and a kernel under `/api/kernels` by the same id.",
     .whole = true,
-    .fields =
-        FIELDS(TEXT("id", "That of its kernel.", .format = "uuid"),
-               TEXT("name", "Unique in the sandbox."), TEXT("language", "`python`."),
-               TEXT("state", "What it does.", .words = "starting idle busy restarting dead paused"),
-               TEXT("reason", "Why it is dead, or what happened to it last.", .null = true),
-               TEXT("cause", "The same in one word.", .null = true),
-               TEXT("created", "When.", .format = "date-time"),
-               TEXT("forked_from", "The id of the context that it was a branch of.", .null = true),
-               TEXT("snapshot",
-                    "The id of the snapshot whose variables its interpreter began with; null: it "
-                    "began empty, or as a branch.",
-                    .null = true)),
+    .fields = FIELDS(
+        TEXT("id", "That of its kernel.", .format = "uuid"), TEXT("name", "Unique in the sandbox."),
+        TEXT("language", "`python`."),
+        TEXT("state", "What it does.", .words = "starting idle busy restarting dead paused"),
+        TEXT("reason", "Why it is dead, or what happened to it last.", .null = true),
+        TEXT("cause", "The same in one word.", .null = true),
+        TEXT("created", "When.", .format = "date-time"),
+        TEXT("forked_from", "The id of the context that it was a branch of.", .null = true),
+        TEXT("snapshot",
+             "The id of the snapshot whose variables its interpreter began with; null: it "
+             "began empty, or as a branch.",
+             .null = true),
+        OBJECT("code_cache", &v1_code_cache_schema,
+               "Of its interpreter; null: none of its cells is known to have run.", .null = true)),
 };
 
 static const struct doc_schema contexts = {

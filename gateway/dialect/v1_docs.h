@@ -48,7 +48,8 @@ extern const struct doc v1_packages_list_doc, v1_packages_install_doc, v1_packag
 extern const struct doc v1_files_list_doc, v1_files_unpack_doc, v1_file_show_doc, v1_file_put_doc,
     v1_file_post_doc, v1_file_patch_doc, v1_file_delete_doc;
 
-extern const struct doc v1_stream_doc;
+extern const struct doc_schema v1_code_cache_schema;
+extern const struct doc v1_sandbox_metrics_doc, v1_stream_doc;
 
 extern const struct doc v1_artifacts_list_doc, v1_sandbox_artifacts_doc, v1_execution_artifacts_doc,
     v1_execution_changes_doc, v1_artifact_show_doc, v1_artifact_content_doc;

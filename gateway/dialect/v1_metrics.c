@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "gateway/core/execution.h"
+#include "gateway/core/execution_numbers.h"
 #include "gateway/core/numbers.h"
 #include "gateway/core/sandbox.h"
 #include "gateway/dialect/v1.h"
@@ -108,6 +110,44 @@ static void of_sandboxes(const struct metric *metric, struct page *page)
     sandboxes_each(page->core, exchange_principal(page->x), add_sandbox, &line);
 }
 
+static void of_executions(const struct metric *metric, struct page *page)
+{
+    const struct execution_numbers *n = core_execution_numbers(page->core);
+    for (size_t i = 0; i < EXECUTION_STATUSES_MOST && execution_status_word(i); i++)
+        if (execution_status_ends(i))
+            buffer_printf(&page->text, "%s{status=\"%s\"} %" PRId64 "\n", metric->name,
+                          execution_status_word(i), n->ended[i]);
+}
+
+static void of_executions_total(const struct metric *metric, struct page *page)
+{
+    buffer_printf(&page->text, "%s %" PRId64 "\n", metric->name,
+                  at(core_execution_numbers(page->core), metric->offset));
+}
+
+static void of_execution_cpu(const struct metric *metric, struct page *page)
+{
+    buffer_printf(&page->text, "%s %.6f\n", metric->name,
+                  core_execution_numbers(page->core)->cpu_ms / 1000);
+}
+
+/* Counts add up, and times are seconds. */
+static void of_timing(const struct metric *metric, struct page *page)
+{
+    const struct timing *t =
+        (const struct timing *)(const void *)((const char *)core_execution_numbers(page->core) +
+                                              metric->offset);
+    int64_t below = 0;
+    for (size_t i = 0; i < TIMING_BOUNDS; i++) {
+        below += t->buckets[i];
+        buffer_printf(&page->text, "%s_bucket{le=\"%g\"} %" PRId64 "\n", metric->name,
+                      timing_bounds_ms[i] / 1000, below);
+    }
+    buffer_printf(&page->text, "%s_bucket{le=\"+Inf\"} %" PRId64 "\n", metric->name, t->count);
+    buffer_printf(&page->text, "%s_sum %.6f\n%s_count %" PRId64 "\n", metric->name,
+                  t->sum_ms / 1000, metric->name, t->count);
+}
+
 static void of_start(const struct metric *metric, struct page *page)
 {
     struct timespec started = core_started(page->core);
@@ -118,6 +158,9 @@ static void of_start(const struct metric *metric, struct page *page)
 #define CORE(field)   .values = of_core, .offset = offsetof(struct core_numbers, field)
 #define SERVER(field) .values = of_server, .offset = offsetof(struct server_numbers, field)
 #define POOL(field)   .values = of_pools, .offset = offsetof(struct pool_numbers, field)
+#define EXECUTIONS(field)                                                                          \
+    .values = of_executions_total, .offset = offsetof(struct execution_numbers, field)
+#define TIMING(field) .values = of_timing, .offset = offsetof(struct execution_numbers, field)
 #define KEEPER(field) .values = of_keepers, .offset = offsetof(struct keeper_numbers, field)
 #define USAGE(member) .values = of_sandboxes, .usage = member
 
@@ -139,6 +182,18 @@ static const struct metric table[] = {
      CORE(commands_running)},
     {"warmcell_commands_started_total", "counter", "Commands that were begun.",
      CORE(commands_started)},
+    {"warmcell_executions_total", "counter", "Executions that have ended.",
+     .values = of_executions},
+    {"warmcell_execution_run_seconds", "histogram", "How long executions ran.", TIMING(run)},
+    {"warmcell_execution_queue_seconds", "histogram", "How long they waited.", TIMING(queue)},
+    {"warmcell_execution_cpu_seconds_total", "counter",
+     "CPU time that their interpreters say they used.", .values = of_execution_cpu},
+    {"warmcell_execution_output_bytes_total", "counter", "What they put out.",
+     EXECUTIONS(output_bytes)},
+    {"warmcell_code_cache_hits_total", "counter", "Executions that compiled nothing.",
+     EXECUTIONS(cache_hits)},
+    {"warmcell_code_cache_misses_total", "counter", "Executions whose cell was compiled.",
+     EXECUTIONS(cache_misses)},
     {"warmcell_pool_target", "gauge", "How many a pool shall hold.", POOL(target)},
     {"warmcell_pool_ready", "gauge", "How many could be handed out now.", POOL(ready)},
     {"warmcell_pool_hits_total", "counter", "Requests that a pool answered.", POOL(hits)},

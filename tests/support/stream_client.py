@@ -28,6 +28,7 @@ class StreamClient:
             timeout=60,
             header=gateway.authorization,
             suppress_origin=True,
+            skip_utf8_validation=True,  # json does it
             sockopt=sockopt,
             **options,
         )
@@ -49,6 +50,11 @@ class StreamClient:
         frame: Frame = {"id": str(next(self.numbers)), "op": op} | members
         self.ws.send(json.dumps(frame))
         return str(frame["id"])
+
+    def flood(self, frame: str, count: int) -> None:
+        """Sends the same frame many times, and reads nothing."""
+        data = websocket.ABNF.create_frame(frame, websocket.ABNF.OPCODE_TEXT).format()
+        self.ws.sock.sendall(data * count)
 
     def next(self, call: str | None) -> Frame:
         """The next frame of that call."""
@@ -91,12 +97,14 @@ class StreamClient:
         return frame["problem"]["status"], frame["problem"]["detail"]
 
     def closed(self) -> int | None:
-        """Reads until the server closes; the code."""
+        """Reads until the server closes; the code, or None: it had no more patience for that."""
         try:
             while True:
                 self.take()
         except ClosedError as closed:
             return closed.code
+        except (websocket.WebSocketConnectionClosedException, ConnectionError):
+            return None
 
     def abandon(self) -> None:
         """Ends the connection without a word."""

@@ -2,6 +2,7 @@
 
 - Added: `POST …/executions` of 1+1 on a Unix socket, awaited, less the same cell by ZeroMQ on an
   owner's kernel, in alternating blocks; one connection that stays open.
+- Stream: the same by one WebSocket of /v1/stream, and what comes back of a run by each.
 - A second: the same over eight sandboxes, each with a connection of its own and one run at a time.
 - Pause and resume of a sandbox with 100 variables, and with a changed array of 100 MB.
 
@@ -26,6 +27,7 @@ from harness.kernels import OURS
 from harness.processes import BenchError
 from harness.sandboxes import Sandbox, gateway
 from harness.servers import Server
+from harness.stream import StreamLine
 from harness.suite import Metric
 
 from suites.gateway import block_ms
@@ -41,6 +43,10 @@ METRICS = (
     Metric("execution_added", "ms", "POST of 1+1, awaited, less the cell by ZeroMQ", floor=0.05),
     Metric("execution_rtt", "ms", "POST of 1+1, awaited"),
     Metric("execution_kernel_rtt", "ms", "1+1 by ZeroMQ"),
+    Metric("stream_added", "ms", "1+1 by /v1/stream, less the cell by ZeroMQ", floor=0.05),
+    Metric("stream_rtt", "ms", "1+1 by /v1/stream"),
+    Metric("stream_bytes", "bytes", "that come back of 1+1 by /v1/stream"),
+    Metric("execution_bytes", "bytes", "that come back of 1+1 by POST"),
     Metric("executions_per_s", "1/s", "1+1 over 8 sandboxes", higher_is_better=True),
     Metric("pause_vars", "ms", "pause, 100 variables"),
     Metric("resume_vars", "ms", "resume, 100 variables"),
@@ -116,6 +122,9 @@ class UnixServer(Server):
     def line(self, sandbox: Sandbox) -> Line:
         return Line(self.path, self.token, sandbox.id)
 
+    def stream(self, sandbox: Sandbox) -> StreamLine:
+        return StreamLine(self.path, self.token, sandbox.id)
+
 
 @contextmanager
 def running(home: Home) -> Iterator[UnixServer]:
@@ -128,19 +137,23 @@ def running(home: Home) -> Iterator[UnixServer]:
             server.stop()
 
 
-def added(server: UnixServer, line: Line, say: Say) -> dict[str, float]:
+def added(server: UnixServer, line: Line, stream: StreamLine, say: Say) -> dict[str, float]:
     """The round trip of an execution, and of the same cell on a kernel alone."""
     say("round trips")
     through: list[float] = []
+    streamed: list[float] = []
     direct: list[float] = []
     kernel = kernels.Kernel(kernels.ours(), server.home)
     try:
         kernel.client.settle()
         for turn in range(BLOCKS + 1):  # the first warms up
-            both = [line.run_ms() for _ in range(BLOCK)], block_ms(kernel.client, BLOCK)
+            posts = [line.run_ms() for _ in range(BLOCK)]
+            calls = [stream.run_ms() for _ in range(BLOCK)]
+            cells = block_ms(kernel.client, BLOCK)
             if turn:
-                through += both[0]
-                direct += both[1]
+                through += posts
+                streamed += calls
+                direct += cells
     finally:
         kernel.stop()
     alone = statistics.median(direct)
@@ -148,6 +161,10 @@ def added(server: UnixServer, line: Line, say: Say) -> dict[str, float]:
         "execution_rtt": statistics.median(through),
         "execution_kernel_rtt": alone,
         "execution_added": statistics.median(through) - alone,
+        "stream_rtt": statistics.median(streamed),
+        "stream_added": statistics.median(streamed) - alone,
+        "stream_bytes": float(stream.bytes_in),
+        "execution_bytes": float(len(line.received)),
     }
 
 
@@ -187,11 +204,13 @@ class ApiSuite:
         try:
             with running(home) as server, ExitStack() as stack:
                 lines = []
-                for _ in range(SANDBOXES):
-                    line = stack.enter_context(closing(server.line(Sandbox(server))))
+                sandboxes = [Sandbox(server) for _ in range(SANDBOXES)]
+                for sandbox in sandboxes:
+                    line = stack.enter_context(closing(server.line(sandbox)))
                     line.run_ms()
                     lines.append(line)
-                numbers = added(server, lines[0], say)
+                stream = stack.enter_context(closing(server.stream(sandboxes[0])))
+                numbers = added(server, lines[0], stream, say)
                 say(f"{SANDBOXES} sandboxes")
                 numbers["executions_per_s"] = per_s(lines)
                 say("pause and resume")
