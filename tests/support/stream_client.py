@@ -54,6 +54,7 @@ class StreamClient:
     def flood(self, frame: str, count: int) -> None:
         """Sends the same frame many times, and reads nothing."""
         data = websocket.ABNF.create_frame(frame, websocket.ABNF.OPCODE_TEXT).format()
+        assert self.ws.sock is not None
         self.ws.sock.sendall(data * count)
 
     def next(self, call: str | None) -> Frame:
