@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gateway/core/carrier.h"
+#include "gateway/core/file_watch.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/kernel_table.h"
@@ -77,6 +78,7 @@ void pausing_emptied(struct sandbox *s)
         free(r);
         s->resuming = NULL;
     }
+    file_watches_end(s, "its sandbox was paused");
     sandbox_hold(s);
     sandbox_close(s, on_closed, emptying);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gateway/core/command_run.h"
+#include "gateway/core/file_watch.h"
 #include "gateway/core/launching.h"
 #include "gateway/core/settling.h"
 #include "gateway/core/state.h"
@@ -44,6 +45,7 @@ static void leave_list(struct sandbox *s)
     struct core *c = s->core;
     command_runs_let_go(s);
     packages_let_go(s);
+    file_watches_end(s, "its sandbox has ended");
     for (size_t i = 0; i < c->sandbox_count; i++)
         if (c->sandboxes[i] == s) {
             c->sandboxes[i] = c->sandboxes[--c->sandbox_count];
@@ -280,6 +282,7 @@ void sandbox_remove(struct sandbox *s, const char *reason,
         return;
     s->ending = true;
     packages_let_go(s);
+    file_watches_end(s, "its sandbox has ended");
     log_info("sandbox ends", F_STR("sandbox", s->id), F_STR("reason", reason));
     paused_remove_logs(s);
     if (!s->kernel) {

@@ -174,6 +174,7 @@ struct sandbox {
     struct quota quota;                 /* for what comes from outside */
     struct execution_numbers numbers;
     struct command_run *runs;           /* owned: its commands, the newest first */
+    struct file_watch *watches;         /* borrowed: those who watch its files */
     struct package_job *packages;       /* owned: what is done to its packages, in its order */
     struct package_refresh *refreshing; /* borrowed; NULL */
 

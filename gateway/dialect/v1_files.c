@@ -212,9 +212,14 @@ static void show(struct exchange *x, void *core)
     struct file_request request = {.path = v1_files_path(x)};
     struct sandbox *s = v1_files_sandbox(x, core);
     const char *tar = exchange_query(x, "tar");
+    bool watch = false;
     if (!s)
         return;
-    if (tar)
+    if (!v1_files_flag(x, "watch", &watch, &e))
+        exchange_fail(x, &e);
+    else if (watch)
+        v1_files_watch(x, core);
+    else if (tar)
         v1_files_pack(x, core, tar);
     else if (read_query(x, &request, &after, &e))
         file_read(s, &request, on_read, x);

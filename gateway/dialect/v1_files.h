@@ -49,4 +49,7 @@ void v1_files_unpack(struct exchange *x, struct core *c);
 /* A name as a JSON string, in which what is not UTF-8 is U+FFFD; given. */
 json_t *v1_lossy_text(const char *bytes);
 
+/* What changes in a folder, as events. */
+void v1_files_watch(struct exchange *x, struct core *c);
+
 #endif

@@ -56,6 +56,14 @@ static const struct doc_schema entry_or_folder = {
              "Of what is below a folder, what this pattern matches: `*`, `?` and `[a-z]` in a "    \
              "name, `**` for any number of folders.",                                              \
              .example = "\"**/*.csv\"")
+#define WATCH                                                                                      \
+    TEXT("watch",                                                                                  \
+         "What changes in a folder (with `recursive` also below its folders), as events for as "   \
+         "long as the client listens: `ready`, then `created`, `modified`, `attributes`, "         \
+         "`moved`, `deleted`, and `overflow` where changes were not told; `end` is the last.",     \
+         .words = FLAG)
+#define EVENTS                                                                                     \
+    REPLY(200, "", .type = "application/x-ndjson"), REPLY(200, "", .type = "text/event-stream")
 #define TAR_OUT                                                                                    \
     TEXT("tar",                                                                                    \
          "All of a folder as a tar: `1`, or `gzip`. What cannot be read is left out, and a "       \
@@ -68,11 +76,11 @@ static const struct doc_schema entry_or_folder = {
 const struct doc v1_files_list_doc = {
     .tag = "Files",
     .path = v1_in_sandbox,
-    .query = FIELDS(PAGE, TAR_OUT,
+    .query = FIELDS(PAGE, TAR_OUT, WATCH,
                     TEXT("stat", "The workspace itself, not what is in it.", .words = FLAG)),
     .replies = {REPLY(200, "What is in it.", .schema = &folder),
                 REPLY(200, "", .type = "application/x-tar"),
-                REPLY(200, "", .type = "application/gzip")},
+                REPLY(200, "", .type = "application/gzip"), EVENTS},
 };
 
 static const struct doc_schema unpacked = {
@@ -107,7 +115,7 @@ const struct doc v1_file_show_doc = {
     .about = "Links are followed where they stay in the workspace; one that leads out is 403.",
     .path = at_path,
     .query =
-        FIELDS(PAGE, TAR_OUT,
+        FIELDS(PAGE, TAR_OUT, WATCH,
                TEXT("stat", "What it is, not what is in it; of a link itself.", .words = FLAG)),
     .headers = FIELDS(TEXT("Range", "Of a file: one range of bytes.", .example = "\"bytes=0-99\""),
                       TEXT("If-None-Match", "Of a file: an ETag that the client has.")),

@@ -97,6 +97,8 @@ bool change_make_link(int root, const char *path, const char *target, bool overw
     bool there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0, made = false;
     if (there && (!overwrite || S_ISDIR(st.st_mode)))
         fail(e, 409, "%.200s: something is there already", path);
+    else if (!there && symlinkat(target, dir, name) == 0)
+        made = true;
     else if (symlinkat(target, dir, beside) != 0)
         path_fail(e, path);
     else if (!(made = (overwrite ? renameat(dir, beside, dir, name)

@@ -369,7 +369,7 @@ static void on_end(void *user, bool broken)
 {
     struct connection *c = user;
     c->peer_ended = true;
-    if (broken || c->state == CONNECTION_LINGERING ||
+    if (broken || c->state == CONNECTION_LINGERING || (c->pieces.events && c->pieces.endless) ||
         (c->state == CONNECTION_READING && !resumes(c) && !stream_pending(c->stream)))
         connection_close(c);
     else if (c->state == CONNECTION_READING && !resumes(c))

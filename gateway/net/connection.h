@@ -170,6 +170,7 @@ struct connection {
         const struct pieces_events *events; /* NULL: no such reply is under way */
         void *user;
         bool plain;        /* without chunks */
+        bool endless;      /* exchange_ends_with_client */
         bool waiting;      /* for the socket to take what was sent, or for the next turn */
         size_t turn_bytes; /* sent since it waited last */
     } pieces;              /* pieces.c */

@@ -115,6 +115,9 @@ struct reply_as {
 };
 bool exchange_begin_as(struct exchange *x, const struct reply_as *as,
                        const struct pieces_events *events, void *user);
+/* Of a reply without an end of its own, once it has begun: a client that ends its side has gone.
+ * (Others may end theirs and wait for the rest.) */
+void exchange_ends_with_client(struct exchange *x);
 /* Sends a piece (copied), and everything before it. False: the client is slower; nothing more
  * should be sent before on_ready. */
 bool exchange_send(struct exchange *x, struct bytes piece);

@@ -24,6 +24,7 @@ static bool begin(struct exchange *x, bool plain, const struct pieces_events *ev
     c->pieces.events = events;
     c->pieces.user = user;
     c->pieces.plain = plain || x->http_1_0;
+    c->pieces.endless = false;
     stop_waiting(c);
     if (c->pieces.plain)
         x->close = x->close || !plain;
@@ -62,6 +63,15 @@ bool exchange_begin_as(struct exchange *x, const struct reply_as *as,
     if (!begun)
         connection_reply_done(c);
     return begun;
+}
+
+void exchange_ends_with_client(struct exchange *x)
+{
+    struct connection *c = x->connection;
+    assert(c->pieces.events);
+    c->pieces.endless = true;
+    if (c->peer_ended)
+        connection_later(c, connection_close);
 }
 
 static void add_chunk(struct exchange *x, struct bytes piece)
