@@ -29,7 +29,7 @@ struct templates;
  *    "packages": [requirement]}
  * done is called once, when it is stored: with the template, or NULL and why: 400 the body; 403 it
  * is to be shared by who is no admin, or the most allowed; 404; 409 the name is taken, or it is
- * being changed; 422 the key (once: borrowed; NULL) came with another body; 501 packages; 503. */
+ * being changed; 422 the key (once: borrowed; NULL) came with another body; 503. */
 typedef void template_done(void *user, const struct template *t, const struct err *e);
 void templates_create(struct core *c, const struct principal *who, json_t *body, json_t *once,
                       template_done *done, void *user);
@@ -58,7 +58,8 @@ size_t template_uses(const struct core *c, const struct template *t); /* sandbox
 
 /* As sandboxes_create, with what request->template (NULL: none) names below what the request itself
  * says: of limits and env each member, of network the whole. done comes when its files are in the
- * workspace, too. 400 also: there is no such template; 507 they do not fit the workspace. */
+ * workspace and its packages installed, too. 400 also: there is no such template; 507 they do not
+ * fit the workspace; and what packages_install says. */
 void sandboxes_make(struct core *c, const struct principal *who,
                     const struct sandbox_request *request,
                     void (*done)(void *user, struct sandbox *s, const struct err *e), void *user);

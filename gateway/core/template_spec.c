@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/core/bundle.h"
+#include "gateway/core/requirement.h"
 #include "gateway/core/state.h"
 #include "gateway/core/template_state.h"
 #include "gateway/files/path.h"
@@ -83,17 +84,16 @@ static bool read_limits(const struct core *c, json_t *body, json_t *spec, struct
     return true;
 }
 
-static bool check_packages(json_t *body, struct err *e)
+static bool read_packages(json_t *body, json_t *spec, struct err *e)
 {
     json_t *packages = json_object_get(body, "packages");
     if (!packages || json_is_null(packages))
         return true;
-    if (!json_is_array(packages))
-        return fail(e, 400, "packages: must be a list");
-    return json_array_size(packages) == 0 ||
-           fail(e, 501,
-                "packages: a template cannot install any yet; put a module into files, or "
-                "install into the sandbox that was made");
+    bool none = json_is_array(packages) && json_array_size(packages) == 0;
+    if (!none && !requirements_check(packages, e))
+        return false;
+    json_object_set(spec, "packages", packages);
+    return true;
 }
 
 /* --- files */
@@ -206,7 +206,7 @@ bool template_read_spec(const struct core *c, json_t *body, json_t *spec, json_t
 {
     if (!read_language(body, spec, e) || !read_preload(body, spec, e) ||
         !read_network(body, spec, e) || !read_limits(c, body, spec, e) ||
-        !check_packages(body, e) || !read_files(body, spec, files, e))
+        !read_packages(body, spec, e) || !read_files(body, spec, files, e))
         return false;
     return json_dumpb(spec, NULL, 0, JSON_COMPACT) <= SPEC_LIMIT ||
            fail(e, 400, "the template is larger than %d bytes without what is in its files",

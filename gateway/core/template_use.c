@@ -1,11 +1,12 @@
-/* A sandbox from a template: what both say is put together, it is made as any other, and its files
- * are written into the workspace, as the sandbox, before its maker is told.
+/* A sandbox from a template: what both say is put together, it is made as any other, its files are
+ * written into the workspace, as the sandbox, and its packages installed, before its maker is told.
  *
- * Invariant: a sandbox is `seeding`, and there for nobody, until its files are all written; one
+ * Invariant: a sandbox is `seeding`, and there for nobody, until all of that is there; one
  * whose gateway is killed on the way is ended by the next. */
 #include <string.h>
 
 #include "gateway/core/file_job.h"
+#include "gateway/core/package.h"
 #include "gateway/core/state.h"
 #include "gateway/core/template_state.h"
 #include "gateway/files/upload.h"
@@ -72,23 +73,51 @@ static void seed_it(struct file_job *job, int root)
         write_files(root, m->own_files, &job->why);
 }
 
-static void on_seeded(struct file_job *job)
+/* --- the steps, one behind the other */
+
+static void finish(struct making *m, const struct err *why)
 {
-    struct making *m = (struct making *)job;
     struct sandbox *s = m->s;
-    struct err e = job->why;
-    file_job_clear(job);
-    s->quota.added_bytes += m->bytes;
-    s->quota.added_inodes += m->names;
-    if (!e.status && (s->ending || !s->kernel))
+    struct err e = why ? *why : (struct err){0};
+    bool lives = !s->ending && s->kernel;
+    if (!e.status && !lives)
         fail(&e, 503, "the sandbox ended as it was made");
-    if (e.status && !s->ending && s->kernel)
-        sandbox_remove(s, "its files could not be written", NULL, NULL);
+    if (e.status && lives)
+        sandbox_remove(s, e.text, NULL, NULL);
     s->seeding = false;
     if (!e.status)
         sandbox_save_all(s);
     end_making(m, s, e.status ? &e : NULL);
     sandbox_let_go(s);
+}
+
+static void on_installed(void *user, json_t *result, const struct err *e)
+{
+    (void)result;
+    finish(user, e);
+}
+
+static void install(struct making *m)
+{
+    static const struct package_events events = {.on_done = on_installed};
+    struct package_request request = {json_object_get(m->words, "packages"), 0, true};
+    struct err e;
+    if (json_array_size(request.packages) == 0)
+        finish(m, NULL);
+    else if (m->s->ending || !m->s->kernel || !packages_install(m->s, &request, &events, m, &e))
+        finish(m, m->s->ending || !m->s->kernel ? NULL : &e);
+}
+
+static void on_seeded(struct file_job *job)
+{
+    struct making *m = (struct making *)job;
+    file_job_clear(job);
+    m->s->quota.added_bytes += m->bytes;
+    m->s->quota.added_inodes += m->names;
+    if (job->why.status)
+        finish(m, &job->why);
+    else
+        install(m);
 }
 
 static void on_made(void *user, struct sandbox *s, const struct err *e)
@@ -106,6 +135,10 @@ static void on_made(void *user, struct sandbox *s, const struct err *e)
     }
     m->s = s;
     sandbox_hold(s);
+    if (!m->names) {
+        install(m);
+        return;
+    }
     file_job_set(&m->job, s);
     file_job_start(&m->job, seed_it, on_seeded);
 }
@@ -154,7 +187,7 @@ static void put_together(struct making *m, const struct template *t, json_t *own
 {
     struct sandbox_request *r = &m->request;
     json_t *spec = t ? t->spec : NULL;
-    json_t *preload = json_object_get(own, "preload");
+    json_t *preload = json_object_get(own, "preload"), *packages = json_object_get(own, "packages");
     put(m->words, "limits", laid_over(json_object_get(spec, "limits"), r->limits));
     put(m->words, "env", laid_over(json_object_get(spec, "env"), r->env));
     put(m->words, "labels", json_incref(r->labels));
@@ -162,6 +195,7 @@ static void put_together(struct making *m, const struct template *t, json_t *own
     put(m->words, "network",
         json_incref(r->network ? r->network : json_object_get(spec, "network")));
     put(m->words, "preload", json_incref(preload ? preload : json_object_get(spec, "preload")));
+    put(m->words, "packages", json_incref(packages ? packages : json_object_get(spec, "packages")));
     put(m->words, "policy", r->policy ? json_string(r->policy) : NULL);
     put(m->words, "name", r->name ? json_string(r->name) : NULL);
     if (t)
@@ -180,7 +214,7 @@ static void put_together(struct making *m, const struct template *t, json_t *own
         .name = json_string_value(json_object_get(m->words, "name")),
         .cold = r->cold,
         .shares_keeper = t && t->shared && !preload,
-        .seeds = m->names > 0,
+        .seeds = m->names > 0 || json_array_size(json_object_get(m->words, "packages")) > 0,
     };
 }
 

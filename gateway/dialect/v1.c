@@ -36,7 +36,7 @@ static const struct route rows[] = {
      "/v1/sandboxes",
      v1_sandboxes_create,
      "Make a sandbox",
-     {400, 403, 409, 413, 422, 501, 502, 503},
+     {400, 403, 409, 413, 422, 501, 502, 503, 504, 507},
      ACCESS_TOKEN,
      ERRORS_PROBLEM,
      ROUTE_PLAIN,

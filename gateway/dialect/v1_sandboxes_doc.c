@@ -69,7 +69,8 @@ static const struct doc_schema sandbox_request = {
         TEXT("language", "Of its first context.", .words = "python", .null = true),
         LIST("preload", NULL, "Modules that are imported ahead.", .items = DOC_TEXT, .null = true),
         MAP("files", &v1_template_file_schema, "What its workspace begins with, by path."),
-        LIST("packages", NULL, "None can be named yet (501).", .items = DOC_TEXT, .null = true)),
+        LIST("packages", NULL, "Requirements that are installed before it is answered.",
+             .items = DOC_TEXT, .null = true)),
 };
 
 static const struct doc_schema limit_state = {

@@ -55,10 +55,10 @@ static json_t *model(const struct core *c, const struct template *t)
 {
     char created[TIME_TEXT], changed[TIME_TEXT];
     json_t *spec = template_spec(t), *network = json_object_get(spec, "network");
-    json_t *limits = json_object_get(spec, "limits");
+    json_t *limits = json_object_get(spec, "limits"), *packages = json_object_get(spec, "packages");
     time_text(template_created(t), created);
     time_text(template_changed(t), changed);
-    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:[], s:I}",
+    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}",
                      "id", template_id(t), "name", template_name(t), "owner", template_owner(t),
                      "shared", (int)template_is_shared(t), "description",
                      or_null(json_object_get(spec, "description")), "created", created, "changed",
@@ -67,7 +67,8 @@ static json_t *model(const struct core *c, const struct template *t)
                      network ? json_incref(network) : json_string("none"), "env",
                      names_of(json_object_get(spec, "env")), "limits",
                      limits ? json_incref(limits) : json_object(), "files", files_of(spec),
-                     "packages", "sandboxes", (json_int_t)template_uses(c, t));
+                     "packages", packages ? json_incref(packages) : json_array(), "sandboxes",
+                     (json_int_t)template_uses(c, t));
 }
 
 /* --- the handlers */
@@ -196,7 +197,7 @@ static const struct route rows[] = {
      TEMPLATES,
      create,
      "Make a template",
-     {400, 403, 409, 413, 422, 501, 503},
+     {400, 403, 409, 413, 422, 503},
      THE_REST,
      &v1_templates_create_doc},
     {GET, TEMPLATE, show, "One template", {404}, THE_REST, &v1_template_show_doc},
@@ -204,14 +205,14 @@ static const struct route rows[] = {
      TEMPLATE,
      put,
      "Replace a template",
-     {400, 403, 404, 409, 413, 501, 503},
+     {400, 403, 404, 409, 413, 503},
      THE_REST,
      &v1_template_put_doc},
     {PATCH,
      TEMPLATE,
      patch,
      "Change a template",
-     {400, 403, 404, 409, 413, 501, 503},
+     {400, 403, 404, 409, 413, 503},
      THE_REST,
      &v1_template_change_doc},
     {DELETE,

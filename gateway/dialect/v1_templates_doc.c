@@ -28,7 +28,8 @@ const struct doc_schema v1_template_file_schema = {
             .items = DOC_TEXT),                                                                    \
         OBJECT("limits", &v1_limits_schema, "What its code may use, and for how long."),           \
         MAP("files", &v1_template_file_schema, "What a new workspace has in it, by path."),        \
-        LIST("packages", NULL, "None can be named yet (501).", .items = DOC_TEXT)
+        LIST("packages", NULL, "Requirements that are installed into a new sandbox.",              \
+             .items = DOC_TEXT)
 
 static const struct doc_schema request = {
     .name = "TemplateRequest",
@@ -63,7 +64,7 @@ static const struct doc_schema template_schema = {
         LIST("env", NULL, "The names that it sets.", .items = DOC_TEXT),
         OBJECT("limits", &v1_limits_schema, "Those that it names."),
         LIST("files", &seeded, "What a new workspace has in it."),
-        LIST("packages", NULL, "Always empty.", .items = DOC_TEXT),
+        LIST("packages", NULL, "What is installed into a new sandbox.", .items = DOC_TEXT),
         INTEGER("sandboxes", "How many that are there were made from it.")),
 };
 
@@ -102,8 +103,7 @@ const struct doc v1_templates_create_doc = {
     .body_must = true,
     .replies = {REPLY(201, "It is stored.", .schema = &template_schema, .headers = v1_location)},
     .errors = {{403, "It is to be shared by who is no administrator, or there are too many."},
-               {409, "Its owner has a template of this name, or one is being made with the key."},
-               {501, "`packages`: none can be installed by a template yet."}},
+               {409, "Its owner has a template of this name, or one is being made with the key."}},
 };
 
 const struct doc v1_template_show_doc = {
