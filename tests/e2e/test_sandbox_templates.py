@@ -1,5 +1,5 @@
-"""Sandboxes from templates with real keepers: the modules of a template's own fork server, its files,
-environment and packages are what the first code finds."""
+"""Sandboxes from templates with real keepers: the modules of a template's own fork server, its
+files, environment and packages are what the first code finds."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Idempotency-Key on contexts, tokens and snapshots, the pages of what is below a sandbox, and orders
-to all of its contexts."""
+"""Idempotency-Key on contexts, tokens and snapshots, the pages of what is below a sandbox, and
+orders to all of its contexts."""
 
 from __future__ import annotations
 
