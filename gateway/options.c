@@ -126,6 +126,16 @@ static const struct option rows[] = {
     {"durability", OPTION_TEXT, CORE(durability), "normal",
      .help = "what a power cut may take: `normal`, at most the last 100 ms of what was "
              "acknowledged; `full`, nothing: everything is on the disk before it is acknowledged"},
+    {"executions-days", OPTION_INT, CORE(executions_days), "0", .low = 0, .high = 100000,
+     .help =
+         "days after which the record of an execution that has ended is forgotten; 0 for never"},
+    {"artifacts-days", OPTION_INT, CORE(artifacts_days), "0", .low = 0, .high = 100000,
+     .help = "days after which an artifact is forgotten; 0 for never"},
+    {"artifacts-keep", OPTION_INT, CORE(artifacts_keep), "0", .low = 0, .high = 1000000000,
+     .help = "artifacts, the newest of all, that are kept; 0 for any number"},
+    {"artifacts-bytes", OPTION_INT, CORE(artifacts_bytes), "0", .low = 0,
+     .high = 1024LL * 1024 * 1024 * MIB,
+     .help = "bytes of artifacts, the newest of all, that are kept; 0 for any number"},
     {"runtime-dir", OPTION_TEXT, CORE(runtime_dir), NULL,
      .help = "the folder for sockets and connection files (default: $XDG_RUNTIME_DIR/warmcell)"},
     {"python", OPTION_TEXT, CORE(python), NULL,

@@ -75,7 +75,8 @@ struct settings_net {
 struct settings_core {
     char *state_dir;   /* database, blobs, logs: survives restarts */
     char *runtime_dir; /* sockets and connection files */
-    char *durability;  /* "normal" or "full" */
+    int64_t executions_days, artifacts_days, artifacts_keep, artifacts_bytes; /* 0: no rule */
+    char *durability; /* "normal" or "full" */
     char *default_kernel_name;
     char *force_kernel_name;     /* "" for none */
     bool list_kernels;           /* false: GET /api/kernels and /api/sessions answer 403 */

@@ -29,6 +29,8 @@ const struct verb *const cli_verbs[] = {
     &cli_token_create,
     &cli_token_ls,
     &cli_token_revoke,
+    &cli_gc,
+    &cli_backup,
     NULL,
 };
 /* clang-format on */

@@ -69,6 +69,7 @@ extern const struct verb cli_sandbox_pause, cli_sandbox_resume;
 extern const struct verb cli_template_ls, cli_template_show, cli_template_create, cli_template_rm;
 extern const struct verb cli_exec, cli_run, cli_cp, cli_logs;
 extern const struct verb cli_packages_install, cli_packages_ls, cli_packages_rm;
+extern const struct verb cli_gc, cli_backup;
 extern const struct verb cli_token_create, cli_token_ls, cli_token_revoke;
 
 /* Is word the first of a verb's name? */

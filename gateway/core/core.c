@@ -15,6 +15,7 @@
 #include "gateway/core/artifact.h"
 #include "gateway/core/command_run.h"
 #include "gateway/core/execution_state.h"
+#include "gateway/core/gc.h"
 #include "gateway/core/launching.h"
 #include "gateway/core/port_pass.h"
 #include "gateway/core/repair.h"
@@ -132,6 +133,7 @@ static void on_cull_timer(uv_timer_t *timer)
             kernel_check_deadlines(c->kernels[i], now_ms);
     pool_tick(c, now_ms);
     core_keepers_tick(c, now_ms);
+    gc_tick(c, now_ms);
     if (c->give_back_ms && now_ms >= c->give_back_ms) {
         c->give_back_ms = 0;
         memory_give_back();

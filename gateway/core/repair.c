@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/core/backup.h"
 #include "gateway/core/execution_event.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/notice.h"
@@ -172,6 +173,7 @@ bool repair_state(struct core *c, struct err *e)
     scoped(string) char *path = xasprintf("%s/boot", state_dir);
     read_line("/proc/sys/kernel/random/boot_id", now);
     read_line(path, then);
+    backup_clear(state_dir);
     bool restarted = strcmp(now, then) != 0 || !now[0];
     if (restarted)
         repair_all(&r);

@@ -101,6 +101,7 @@ struct core {
     struct kernel *launches;             /* borrowed: the first whose host waits to be started */
     size_t opens;                        /* sandboxes that keepers are making for those who asked */
     int64_t last_take_ms, busy_since_ms; /* of any pool: busy while takes follow each other */
+    int64_t next_gc_ms;                  /* 0: not set yet */
     int64_t next_cull_ms, next_demand_ms;
     int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
     struct pool pools[POOLS];

@@ -18,9 +18,11 @@
 #define ZIP_LEVEL     1           /* the disk and the socket are faster than any */
 
 struct pack {
-    struct walk *walk; /* NULL: of one file */
-    int fd;            /* the file that is being packed; -1: none */
-    char *path;        /* of it; owned */
+    struct walk *walk;                                   /* NULL: of one file */
+    const char *(*choose)(void *user, const char *path); /* NULL: all, as they are */
+    void *choose_user;
+    int fd;     /* the file that is being packed; -1: none */
+    char *path; /* of it; owned */
     int64_t size_bytes, left;
     bool shorter; /* it has become so, and zeros stand for the rest */
     struct buffer remarks;
@@ -150,6 +152,19 @@ static void add_bytes(struct pack *p, struct buffer *out)
         end_file(p, out);
 }
 
+void pack_choose(struct pack *p, const char *(*choose)(void *user, const char *path), void *user)
+{
+    p->choose = choose;
+    p->choose_user = user;
+}
+
+static bool is_chosen(const struct pack *p, struct walk_entry *found)
+{
+    if (p->choose)
+        found->path = p->choose(p->choose_user, found->path);
+    return found->path != NULL;
+}
+
 /* The next of the tar; false: e. */
 static bool add_next(struct pack *p, struct buffer *out, struct err *e)
 {
@@ -157,6 +172,11 @@ static bool add_next(struct pack *p, struct buffer *out, struct err *e)
     if (p->fd >= 0) {
         add_bytes(p, out);
     } else if (p->walk && walk_next(p->walk, &found, e)) {
+        if (!is_chosen(p, &found)) {
+            if (found.known && S_ISDIR(found.st.st_mode))
+                walk_skip(p->walk);
+            return true;
+        }
         add_entry(p, out, &found);
         if (p->fd < 0 && p->remarks.len >= REMARKS_BYTES)
             add_remarks(p, out);

@@ -16,6 +16,8 @@ struct pack;
  * (tar_add_comment: "left out: PATH: WHY")
  * before the next entry, or an entry "./". NULL: 403, 404, 409 neither file nor folder. */
 struct pack *pack_open(int root, const char *path, bool gzip, struct err *e);
+/* Asked for each path from now on: as what it is packed, or NULL: not at all, nor what is below. */
+void pack_choose(struct pack *p, const char *(*choose)(void *user, const char *path), void *user);
 void pack_free(struct pack *p); /* NULL is legal */
 
 /* Appends at least `least` bytes, and little more, unless it is at its end (*last). 503. */

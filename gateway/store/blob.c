@@ -5,14 +5,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 
 #include "gateway/store/sync.h"
 #include "protocol/ids.h"
+
+/* Between a look at a name and what is done to it. */
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct blob {
     char *state_dir;
@@ -108,7 +113,7 @@ static bool settle(struct blob *b, const char *name, struct err *e)
 {
     scoped(string) char *path = blob_path(b->state_dir, name);
     scoped(string) char *dir = xasprintf("%s/blobs/%.2s", b->state_dir, name);
-    if (access(path, F_OK) == 0)
+    if (utimensat(AT_FDCWD, path, NULL, 0) == 0)         /* young again: blob_drop passes it over */
         return sync_folders(b->state_dir, dir, true, e); /* kept already; the new one goes */
     if (fdatasync(b->fd) != 0)
         return fail_errno(e, 503, "an artifact cannot be synced");
@@ -127,7 +132,22 @@ bool blob_finish(struct blob *b, char name[BLOB_NAME_TEXT], int64_t *size_bytes,
     for (unsigned i = 0; i < 32; i++)
         snprintf(name + 2 * i, 3, "%02x", digest[i]);
     *size_bytes = b->size_bytes;
+    pthread_mutex_lock(&names_lock);
     bool settled = settle(b, name, e);
+    pthread_mutex_unlock(&names_lock);
     blob_abandon(b);
     return settled;
+}
+
+bool blob_drop(const char *state_dir, const char *name, int64_t young_s, bool dry_run,
+               int64_t *size_bytes)
+{
+    struct stat st;
+    scoped(string) char *path = blob_path(state_dir, name);
+    pthread_mutex_lock(&names_lock);
+    bool old = stat(path, &st) == 0 && time(NULL) - st.st_mtime >= young_s;
+    bool gone = old && (dry_run || unlink(path) == 0);
+    pthread_mutex_unlock(&names_lock);
+    *size_bytes = gone ? st.st_size : 0;
+    return gone;
 }

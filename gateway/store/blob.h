@@ -21,6 +21,11 @@ bool blob_write(struct blob *b, struct bytes data, struct err *e);
 bool blob_finish(struct blob *b, char name[BLOB_NAME_TEXT], int64_t *size_bytes, struct err *e);
 void blob_abandon(struct blob *b); /* NULL is fine */
 
+/* Removes one that nobody has stored for young_s seconds; *size_bytes of it. False: it is younger,
+ * or not there. dry_run: nothing is removed. */
+bool blob_drop(const char *state_dir, const char *name, int64_t young_s, bool dry_run,
+               int64_t *size_bytes);
+
 /* Where the bytes of a name are; given to the caller. */
 char *blob_path(const char *state_dir, const char *name);
 

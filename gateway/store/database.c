@@ -69,6 +69,36 @@ struct database *database_open(const char *path, bool full, struct err *e)
     return db;
 }
 
+static bool copy_all(sqlite3 *from, sqlite3 *to, struct err *e)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
+    int step = backup ? sqlite3_backup_step(backup, -1) : SQLITE_ERROR;
+    if (backup)
+        sqlite3_backup_finish(backup);
+    return step == SQLITE_DONE ||
+           fail(e, 503, "the database cannot be copied: %s", sqlite3_errmsg(to));
+}
+
+bool database_copy(const char *state_dir, const char *to, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/warmcell.db", state_dir);
+    sqlite3 *source = NULL, *copy = NULL;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    make_private(to);
+    bool good = sqlite3_open_v2(path, &source, flags, NULL) == SQLITE_OK &&
+                sqlite3_open_v2(to, &copy, flags, NULL) == SQLITE_OK;
+    if (good)
+        sqlite3_busy_timeout(source, BUSY_MS);
+    else
+        fail(e, 503, "the database cannot be opened to copy it");
+    good = good && copy_all(source, copy, e);
+    sqlite3_close(source);
+    sqlite3_close(copy);
+    if (!good)
+        unlink(to);
+    return good;
+}
+
 void database_close(struct database *db)
 {
     if (!db)

@@ -12,6 +12,9 @@ struct database;
 /* full: each commit is on the disk when it returns; else it is in the system's memory, and whole
  * whenever it comes to the disk. */
 struct database *database_open(const char *path, bool full, struct err *e);
+/* Writes the database of a state folder, which may be in use, to a new file. 503; nothing is left
+ * then. */
+bool database_copy(const char *state_dir, const char *to, struct err *e);
 void database_close(struct database *db);
 bool database_exec(struct database *db, const char *sql, struct err *e);
 /* Counts the rows that were ever changed through db. */
