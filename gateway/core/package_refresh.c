@@ -14,12 +14,13 @@
 
 #define ANSWER_LIMIT_BYTES (1024 * 1024)
 #define ADOPT_LIMIT_MS     (30 * 1000)
+#define BUSY_LIMIT_MS      2000 /* for one that runs code; its answer may be hours away */
 #define WHY_IMPORTED       "modules that changed had been imported"
 #define WHY_COLD           "modules that changed were preloaded: it was started cold"
 
 struct asked {
     char *id;
-    bool settled;
+    bool busy, settled;
 };
 
 struct package_refresh {
@@ -33,6 +34,7 @@ struct package_refresh {
     bool restarted, cold_now, over;
     int callbacks; /* that will come */
     uv_timer_t *timer;
+    int64_t ends_ms;
 };
 
 json_t *package_preloaded(const struct sandbox *s)
@@ -229,11 +231,27 @@ static void mark_cold(struct package_refresh *r)
     }
 }
 
+/* Those that ran code as they were asked are not waited for as long as the others. */
 static void on_timer(uv_timer_t *timer)
 {
     struct package_refresh *r = timer->data;
+    int64_t left_ms = r->ends_ms - monotonic_ms();
     for (size_t i = 0; i < r->count && !r->over; i++)
-        settle(r, i, false, "it runs code: if that has imported what changed, restart it");
+        if (left_ms <= 0 || r->asked[i].busy)
+            settle(r, i, false, "it runs code: if that has imported what changed, restart it");
+    if (!r->over)
+        uv_timer_start(r->timer, on_timer, (uint64_t)(left_ms > 0 ? left_ms : 1), 0);
+}
+
+/* Forks have what was preloaded: then each is waited for, to be restarted. */
+static void start_timer(struct package_refresh *r)
+{
+    int64_t wait_ms = r->plan.limit_ms > 0 ? r->plan.limit_ms : 1;
+    r->ends_ms = monotonic_ms() + wait_ms;
+    for (size_t i = 0; i < r->count; i++)
+        if (r->asked[i].busy && !r->cold_now && wait_ms > BUSY_LIMIT_MS)
+            wait_ms = BUSY_LIMIT_MS;
+    uv_timer_start(r->timer, on_timer, (uint64_t)wait_ms, 0);
 }
 
 static void add_contexts(struct package_refresh *r)
@@ -243,7 +261,8 @@ static void add_contexts(struct package_refresh *r)
         if (!k->uplink || k->ending || k->handing || s->halted)
             continue;
         r->asked = xrealloc(r->asked, (r->count + 1) * sizeof *r->asked);
-        r->asked[r->count++] = (struct asked){.id = xstrdup(k->id)};
+        r->asked[r->count++] =
+            (struct asked){.id = xstrdup(k->id), .busy = k->state == KERNEL_BUSY};
         json_array_append_new(r->contexts,
                               json_pack("{s:s, s:s, s:b, s:n, s:[]}", "id", k->id, "name",
                                         k->context_name, "restarted", 0, "reason", "modules"));
@@ -266,6 +285,8 @@ static void on_status(void *user)
                 ask(r, k);
     if (!r->over && r->count == 0)
         tell(r);
+    else if (!r->over)
+        start_timer(r);
     free_if_unused(r);
 }
 
@@ -283,7 +304,6 @@ void package_refresh_start(struct sandbox *s, const struct package_refresh_plan 
     uv_timer_init(s->core->loop, r->timer);
     r->timer->data = r;
     s->core->open_handles++;
-    uv_timer_start(r->timer, on_timer, (uint64_t)(plan->limit_ms > 0 ? plan->limit_ms : 1), 0);
     r->callbacks++;
     if (!kept_refresh(sandbox_kept(s), on_status, r))
         on_status(r);

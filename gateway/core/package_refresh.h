@@ -7,7 +7,8 @@
 /* Each context is asked which of the modules it has imported; it then also finds what is new. One
  * that has imported any is restarted, if that is wanted. When the fork server has imported one of
  * them, no interpreter of the sandbox is a fork from now on. A context that runs code answers when
- * that is through; after limit_ms nobody is waited for any more.
+ * that is through, and is waited for two seconds only, unless something that it was forked with has
+ * changed; after limit_ms nobody is waited for any more.
  *
  * on_restart: before each; context: its id. done is called once, later or at once, unless it is
  * cancelled; answer (borrowed): "restarted", "reason" and "contexts" as in package.h. One refresh

@@ -269,6 +269,43 @@ def test_killed_half_way(place: Place, sandbox: dict[str, Any]) -> None:
     assert place.own(sandbox) == {}
 
 
+@pytest.mark.parametrize("how", ["deleted", "paused"])
+def test_the_sandbox_ends_meanwhile(place: Place, how: str) -> None:
+    write_wheel(place.index.folder, "late", "1.0", {"late.py": b""})
+    place.index.hold("late")
+    made = create(place.gateway)
+    path = f"/v1/sandboxes/{made['id']}"
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(place.ask, made, "late")
+        assert place.index.asked.wait(60)
+        if how == "deleted":
+            remove(place.gateway, made)
+        else:
+            assert place.gateway.request("POST", f"{path}/pause").status == 200
+        place.index.release()
+        answer = asked.result()
+    assert answer.status == 409, answer
+    if how == "paused":
+        assert place.gateway.request("POST", f"{path}/resume").status == 200
+        assert place.own(made) == {}
+        remove(place.gateway, made)
+    place.leaves_nothing()
+
+
+def test_a_context_that_runs_code_is_left_alone(place: Place, sandbox: dict[str, Any]) -> None:
+    gateway, path = place.gateway, f"/v1/sandboxes/{sandbox['id']}/executions"
+    body = {"code": "print(input())", "allow_input": True, "detach": True}
+    answer = gateway.request("POST", path, body)
+    assert answer.status == 202, answer
+    one = f"{path}/{answer.json()['id']}"
+    processes.until(lambda: gateway.get(one).json()["awaits_input"], "it waits in input()")
+    (context,) = place.install(sandbox, "tiny==1.0")["contexts"]
+    assert not context["restarted"] and context["reason"].startswith("it runs code")
+    assert gateway.request("POST", f"{one}/input", {"value": "yes"}).status == 204
+    assert place.run(sandbox, "import tiny; print(tiny.v)") == "1.0\n"
+    assert gateway.get(one).json()["status"] == "ok"
+
+
 BOMB = {"big.py": b"#" * (64 * MIB)}
 TOO_MUCH = {f"much/{n}.py": b"#" * (4 * MIB) for n in range(5)}
 
