@@ -331,6 +331,18 @@ def test_hostile_packages(place: Place, sandbox: dict[str, Any], name: str) -> N
     place.leaves_nothing()
 
 
+def test_a_wheel_that_needs_a_source_by_its_url(place: Place, sandbox: dict[str, Any]) -> None:
+    source = place.wheels.parent / "built-1.0"
+    source.mkdir()
+    (source / "setup.py").write_text("raise SystemExit('code of a package was run')")
+    shutil.make_archive(str(place.index.folder / source.name), "gztar", source.parent, source.name)
+    url = f"http://127.0.0.1:{place.index.port}/files/{source.name}.tar.gz"
+    write_wheel(place.wheels, "leads", "1.0", {"leads.py": b""}, (f"built @ {url}",))
+    answer = place.ask(sandbox, "leads")
+    assert answer.status == 422 and "wheels only" in answer.json()["detail"], answer.json()
+    assert place.own(sandbox) == {}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="who runs the tests is an ordinary user already")
 def test_as_an_ordinary_user() -> None:
     for place in make("user"):

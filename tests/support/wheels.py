@@ -37,7 +37,7 @@ def digest(data: bytes) -> str:
 
 
 class Index:
-    """A package index (PEP 503) that serves the wheels of a folder at 127.0.0.1.
+    """A package index (PEP 503) at 127.0.0.1 that lists the wheels of a folder and serves its files.
 
     A project whose name is in `held` is not answered before release(); asked: it was asked for.
     """
@@ -62,7 +62,7 @@ class Index:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         last = request.path.rstrip("/").rpartition("/")[2]
-        if last.endswith(".whl"):
+        if request.path.startswith("/files/"):
             body = (self.folder / last).read_bytes()
         else:
             if last in self.held:

@@ -31,6 +31,7 @@ VERSION = re.compile(r"[A-Za-z0-9._+!-]{1,100}")
 MODULES_MOST = 1000
 REASON_MOST = 2000  # characters
 LINE_MOST = 500
+PROGRAMS = ("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 SITE = "site"
 INCOMING = ".packages-"  # what the gateway has put into the workspace, with an id behind it
 RUNNING = "site-"
@@ -121,7 +122,7 @@ def write_known(known: list[dict[str, Any]], folder: Path) -> None:
         lines += [
             f"Requires-Dist: {requirement}"
             for requirement in package.get("requires") or ()
-            if isinstance(requirement, str) and requirement.isprintable()
+            if isinstance(requirement, str) and requirement.isprintable() and "@" not in requirement
         ]
         place = folder / f"{normal(name).replace('-', '_')}-{version}.dist-info"
         place.mkdir(exist_ok=True)
@@ -154,12 +155,20 @@ def run_pip(words: list[str], phase: str) -> None:
         raise Failed(why or f"pip ended with status {status} and gave no reason")
 
 
+def forbid_programs(event: str, _: object) -> None:
+    """What is built is built by programs. A wheel may need a source by its URL, which
+    --only-binary lets pass."""
+    if event in PROGRAMS:
+        raise PermissionError("wheels only: no program may be started to build one")
+
+
 def be_pip(words: list[str], output: int) -> NoReturn:
     """The rest of a child's life.
 
     What is known is behind all else, so that nothing in it can stand before a module of Python.
     """
     status: object = 1
+    sys.addaudithook(forbid_programs)
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
