@@ -13,6 +13,7 @@ import random
 import signal
 import time
 import uuid
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -340,6 +341,25 @@ def put(world: World) -> None:
     box.files[name] = content
 
 
+def write(world: World) -> None:
+    """What a run leaves in the workspace is found after it, and kept when it is gone."""
+    box = world.some()
+    name = f"f{world.chance.randrange(FILES)}"
+    content = world.chance.randbytes(world.chance.choice((1, 100, 100_000)))
+    code = f"import base64; open({name!r}, 'wb').write(base64.b64decode({b64encode(content)!r}))"
+    _, record = world.ask("POST", f"{box.path}/executions", 200, body={"code": code + ";"})
+    world.note(box, record, "ok", "")
+    box.files[name] = content
+    if world.chance.random() < 0.3:
+        kill_gateway(world)
+    path = f"{box.path}/executions/{record['id']}/artifacts?settled=1"
+    _, page = world.ask("GET", path, 200)
+    if [(one["kind"], one["path"]) for one in page["artifacts"]] != [("file", name)]:
+        raise Lost(f"{record['id']} wrote {name}: {page}")
+    if world.ask("GET", page["artifacts"][0]["content_url"], 200)[1] != content:
+        raise Lost(f"{page} is not what was written")
+
+
 def append(world: World) -> None:
     box = world.some()
     name = world.chance.choice(sorted(box.files) or [None])
@@ -482,6 +502,7 @@ STEPS: dict[str, tuple[int, Callable[[World], None]]] = {
     "interrupt": (3, interrupt),
     "command": (5, command),
     "put": (6, put),
+    "write": (5, write),
     "append": (3, append),
     "move": (3, move),
     "remove": (2, remove),
