@@ -133,7 +133,7 @@ static void on_message(void *user, struct bytes data, bool binary)
         fail(&e, 429, "%d calls are open, or not read, the most allowed", V1_CALLS_MOST);
         refuse(s, f.id, &e);
     } else {
-        ops[f.op](v1_call_new(s, f.id), &f);
+        ops[f.op](v1_call_new(s, &f), &f);
     }
     v1_frame_free(&f);
 }

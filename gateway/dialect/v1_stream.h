@@ -41,7 +41,10 @@ struct v1_call {
     struct list waiting;      /* of socket.waiting; or of itself alone */
     struct v1_socket *socket; /* NULL: it has ended, or the client has gone */
     char id[V1_FRAME_ID_LIMIT + 1];
-    int owed; /* callbacks of core that are to come */
+    const char
+        *route; /* for the record of who did what; NULL: nothing is to be, or it was, noted */
+    char sandbox[V1_FRAME_ID_LIMIT + 1]; /* the same */
+    int owed;                            /* callbacks of core that are to come */
     uint64_t after;
     struct buffer out;   /* a frame that is being gathered; empty: no event is in it */
     struct buffer given; /* for an act, until it is done */
@@ -67,7 +70,7 @@ void v1_socket_send(struct v1_socket *s, struct buffer *frame, bool last, bool r
 struct sandbox *v1_call_sandbox(struct v1_call *c, const struct v1_frame *f, bool any);
 
 /* v1_stream_call.c */
-struct v1_call *v1_call_new(struct v1_socket *s, const char *id);
+struct v1_call *v1_call_new(struct v1_socket *s, const struct v1_frame *f);
 struct v1_call *v1_call_find(const struct v1_socket *s, const char *id); /* NULL: it is not open */
 /* A callback of core came. False: nobody waits for it any more, and c may be gone. */
 bool v1_call_back(struct v1_call *c);

@@ -1,13 +1,16 @@
 /* Calls: how each is made, gathers what it says into frames, and ends. */
+#include <stdio.h>
 #include <string.h>
 
 #include "gateway/dialect/v1_stream.h"
 #include "protocol/json.h"
 
-struct v1_call *v1_call_new(struct v1_socket *s, const char *id)
+struct v1_call *v1_call_new(struct v1_socket *s, const struct v1_frame *f)
 {
     struct v1_call *c = xcalloc(1, sizeof(*c));
-    memcpy(c->id, id, strlen(id) + 1);
+    memcpy(c->id, f->id, sizeof(c->id));
+    c->route = v1_frame_op_route(f->op);
+    snprintf(c->sandbox, sizeof(c->sandbox), "%s", f->sandbox ? f->sandbox : "");
     c->socket = s;
     list_init(&c->waiting);
     list_init(&c->link);
@@ -44,6 +47,14 @@ bool v1_call_back(struct v1_call *c)
     return false;
 }
 
+/* Notes what became of what was asked for, once. */
+static void note(struct v1_call *c, int status)
+{
+    if (c->route)
+        websocket_audit(c->socket->socket, "POST", c->route, c->sandbox, status);
+    c->route = NULL;
+}
+
 /* Nothing comes from it any more. */
 static void end(struct v1_call *c)
 {
@@ -60,6 +71,7 @@ static void end(struct v1_call *c)
 void v1_call_drop(struct v1_call *c)
 {
     c->socket->untaken--;
+    note(c, 202); /* nobody waits for more */
     end(c);
 }
 
@@ -74,6 +86,7 @@ void v1_call_done(struct v1_call *c, const char *members)
     struct buffer frame = {0};
     add_id(&frame, c);
     buffer_printf(&frame, "%s,\"done\":true}", members);
+    note(c, 200);
     v1_socket_send(c->socket, &frame, true, false);
     end(c);
 }
@@ -81,6 +94,7 @@ void v1_call_done(struct v1_call *c, const char *members)
 void v1_call_fail(struct v1_call *c, const struct err *e)
 {
     struct buffer frame = {0};
+    note(c, e->status);
     add_id(&frame, c);
     buffer_add_text(&frame, ",\"problem\":");
     exchange_problem(&frame, e);
@@ -96,6 +110,7 @@ void v1_call_fail(struct v1_call *c, const struct err *e)
 /* {"id":"1","execution":"…","events":[ */
 static void begin_frame(struct v1_call *c)
 {
+    note(c, 200);
     add_id(&c->out, c);
     if (!c->named && c->execution)
         buffer_printf(&c->out, ",\"execution\":\"%s\"", execution_id(c->execution));

@@ -9,6 +9,9 @@
 #include "protocol/json.h"
 #include "protocol/memory.h"
 
+#define EXECUTIONS "/v1/sandboxes/{id}/executions"
+#define COMMANDS   "/v1/sandboxes/{id}/commands"
+
 enum member {
     IN_SANDBOX = 1,
     OF_EXECUTION = 2,
@@ -21,22 +24,29 @@ enum member {
 static const struct row {
     const char *name;
     unsigned needs;
+    const char *route;
 } rows[FRAME_OPS] = {
-    [FRAME_RUN] = {"run", IN_SANDBOX | WITH_BODY},
-    [FRAME_COMMAND] = {"command", IN_SANDBOX | WITH_BODY},
-    [FRAME_SUBSCRIBE] = {"subscribe", IN_SANDBOX | OF_ONE},
-    [FRAME_UNSUBSCRIBE] = {"unsubscribe", OF_CALL},
-    [FRAME_INPUT] = {"input", IN_SANDBOX | OF_EXECUTION | WITH_BODY},
-    [FRAME_CANCEL] = {"cancel", IN_SANDBOX | OF_EXECUTION},
-    [FRAME_INTERRUPT] = {"interrupt", IN_SANDBOX},
-    [FRAME_STDIN] = {"stdin", IN_SANDBOX | OF_COMMAND | WITH_BODY},
-    [FRAME_SIGNAL] = {"signal", IN_SANDBOX | OF_COMMAND | WITH_BODY},
-    [FRAME_PING] = {"ping", 0},
+    [FRAME_RUN] = {"run", IN_SANDBOX | WITH_BODY, EXECUTIONS},
+    [FRAME_COMMAND] = {"command", IN_SANDBOX | WITH_BODY, COMMANDS},
+    [FRAME_SUBSCRIBE] = {"subscribe", IN_SANDBOX | OF_ONE, NULL},
+    [FRAME_UNSUBSCRIBE] = {"unsubscribe", OF_CALL, NULL},
+    [FRAME_INPUT] = {"input", IN_SANDBOX | OF_EXECUTION | WITH_BODY,
+                     EXECUTIONS "/{execution}/input"},
+    [FRAME_CANCEL] = {"cancel", IN_SANDBOX | OF_EXECUTION, EXECUTIONS "/{execution}/cancel"},
+    [FRAME_INTERRUPT] = {"interrupt", IN_SANDBOX, "/v1/sandboxes/{id}/interrupt"},
+    [FRAME_STDIN] = {"stdin", IN_SANDBOX | OF_COMMAND | WITH_BODY, COMMANDS "/{command}/stdin"},
+    [FRAME_SIGNAL] = {"signal", IN_SANDBOX | OF_COMMAND | WITH_BODY, COMMANDS "/{command}/signal"},
+    [FRAME_PING] = {"ping", 0, NULL},
 };
 
 const char *v1_frame_op_name(enum v1_frame_op op)
 {
     return rows[op].name;
+}
+
+const char *v1_frame_op_route(enum v1_frame_op op)
+{
+    return rows[op].route;
 }
 
 static bool read_id(struct v1_frame *f, struct err *e)

@@ -44,5 +44,7 @@ bool v1_frame_read(struct bytes text, struct v1_frame *out, struct err *e);
 void v1_frame_free(struct v1_frame *f);
 
 const char *v1_frame_op_name(enum v1_frame_op op);
+/* The route whose POST does the same; NULL: it changes nothing. */
+const char *v1_frame_op_route(enum v1_frame_op op);
 
 #endif

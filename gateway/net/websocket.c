@@ -552,6 +552,22 @@ void websocket_later(struct websocket *w)
     schedule(w);
 }
 
+void websocket_audit(const struct websocket *w, const char *method, const char *route,
+                     const char *id, int status)
+{
+    char remote[STREAM_PEER_TEXT] = "";
+    if (!w->server->audit)
+        return;
+    if (w->stream && w->closing != CLOSING_STREAM)
+        stream_peer_text(w->stream, remote);
+    audit_add(w->server->audit, &(struct audit_line){.who = &w->principal,
+                                                     .method = method,
+                                                     .route = route,
+                                                     .remote = remote,
+                                                     .id = id,
+                                                     .status = status});
+}
+
 int64_t websocket_message_limit(const struct websocket *w)
 {
     return w->server->settings->ws_message_limit_bytes;

@@ -51,6 +51,11 @@ bool websocket_send(struct websocket *w, struct shared *data, struct bytes part,
 /* Asks for on_turn. */
 void websocket_later(struct websocket *w);
 
+/* Adds a line to the record of who did what, as a reply to a request does: what was asked for is
+ * as if it had come by this method and route. id: of the sandbox. All are borrowed. */
+void websocket_audit(const struct websocket *w, const char *method, const char *route,
+                     const char *id, int status);
+
 int64_t websocket_message_limit(const struct websocket *w); /* bytes of what a client may send */
 
 /* Sends a close frame after what is queued (bounded by a time limit), then closes. Codes: 1000 the

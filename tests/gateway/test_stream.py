@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import websocket
 from gateway.test_executions import Box, numbers
+from gateway.test_quotas import record
 from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start
 from gateway.test_tokens import mint
 from support import processes
@@ -134,6 +135,20 @@ def test_coming_back(client: StreamClient, box: Box) -> None:
         frame = {"id": "k", "op": "run", "sandbox": box.model["id"], "key": "http"}
         third.ws.send(json.dumps(frame)[:-1] + ',"body":{"code": "print k"}}')
         assert third.events("k")[-1]["execution"]["id"] == over_http["id"]
+
+
+def test_it_is_on_record(client: StreamClient, box: Box) -> None:
+    """As if it had come by HTTP; what only reads is not."""
+    client.events(run(client, box, "print secret"))
+    client.problem("cancel", sandbox=box.model["id"], execution=NOBODY)
+    client.problem("subscribe", sandbox=box.model["id"], execution=NOBODY)
+    lines = [line for line in record(box.gateway) if line["route"].startswith("/v1/s")][-3:]
+    routes = [line["route"] for line in lines]
+    executions = "/v1/sandboxes/{id}/executions"
+    assert routes == ["/v1/stream", executions, f"{executions}/{{execution}}/cancel"]
+    assert [line["status"] for line in lines] == [101, 200, 404]
+    assert lines[1]["principal"] == "owner" and lines[1]["id"] == box.model["id"]
+    assert "secret" not in json.dumps(lines)
 
 
 def test_unsubscribe(client: StreamClient, box: Box) -> None:
