@@ -269,8 +269,12 @@ static const struct option rows[] = {
     {"log-level", OPTION_LEVEL, offsetof(struct settings, log_level), "info",
      .help = "error, warn, info or debug",
      .also = {"KernelGatewayApp.log_level", "JupyterApp.log_level"}},
+    {"log-format", OPTION_TEXT, offsetof(struct settings, log_format), "text",
+     .help = "text or json: how the lines of the log are written"},
     {"log-json", OPTION_BOOL, offsetof(struct settings, log_json), "false",
-     .help = "write the log as JSON lines"},
+     .help = "the same as --log-format json"},
+    {"access-log", OPTION_BOOL, NET(access_log), "false",
+     .help = "log a line for each request: method, route, status, time, bytes, principal, trace"},
 
     {"answer-yes", OPTION_IGNORED, 0, NULL, .help = "without effect",
      .also = {"JupyterApp.answer_yes", "KernelGatewayApp.answer_yes"}, .flag_only = true},
@@ -379,6 +383,15 @@ static bool settle_packages(const struct settings_core *core, struct err *e)
     return good;
 }
 
+static bool settle_log(struct settings *s, struct err *e)
+{
+    bool json = strcmp(s->log_format, "json") == 0;
+    if (!json && strcmp(s->log_format, "text") != 0)
+        return fail(e, 400, "log-format: must be text or json");
+    s->log_json = s->log_json || json;
+    return true;
+}
+
 static bool settle(struct settings *s, struct err *e)
 {
     if (!s->core.state_dir)
@@ -388,7 +401,7 @@ static bool settle(struct settings *s, struct err *e)
     if (!s->core.python)
         s->core.python = options_find_python();
     return check_durability(s->core.durability, e) && settle_base_url(&s->net, e) &&
-           settle_token(&s->net, e) && settle_packages(&s->core, e);
+           settle_token(&s->net, e) && settle_packages(&s->core, e) && settle_log(s, e);
 }
 
 bool options_resolve(char *const *args, size_t count, struct settings *out, struct err *e)

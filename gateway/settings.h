@@ -68,6 +68,7 @@ struct settings_net {
     int64_t connections_limit;
     int64_t request_timeout_s; /* for the head of a request, and between two pieces of its body */
     struct settings_quota quota;
+    bool access_log; /* a line for each request, at the level info */
     int64_t drain_s; /* how long a graceful end may take */
 };
 
@@ -123,8 +124,9 @@ struct settings {
     struct settings_net net;
     struct settings_core core;
     enum log_level log_level;
-    bool log_json;
-    char *config; /* the ini file that was named; NULL: none */
+    char *log_format; /* "text" or "json" */
+    bool log_json;    /* it shall be JSON, by either option */
+    char *config;     /* the ini file that was named; NULL: none */
 };
 
 #endif

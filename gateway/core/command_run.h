@@ -35,8 +35,9 @@ struct command_request {
     bool stdin_open;    /* more may follow */
     bool background;    /* is only remembered */
     int64_t deadline_ms;
-    const char *key;   /* the same one with the same body is the same command */
-    struct bytes body; /* of the request; looked at with a key only */
+    const char *key;         /* the same one with the same body is the same command */
+    struct bytes body;       /* of the request; looked at with a key only */
+    const char *traceparent; /* W3C trace context, as trace_parent gives it */
 };
 
 /* done is called once: when it runs, or its program could not be had (which its end says); or with

@@ -156,10 +156,11 @@ static json_t *record_of(const struct sandbox *s, const struct command_request *
         sha256_hex(q->body, sha256);
     time_now_text(created);
     int64_t deadline_ms = deadline_of(s, q);
-    return json_pack("{s:O?, s:s?, s:s, s:b, s:o, s:s, s:s?, s:s}", "argv", q->argv, "shell",
+    return json_pack("{s:O?, s:s?, s:s, s:b, s:o, s:s, s:s?, s:s, s:s?}", "argv", q->argv, "shell",
                      q->shell, "cwd", q->cwd ? q->cwd : WORKSPACE, "background", q->background,
                      "deadline_ms", deadline_ms > 0 ? json_integer(deadline_ms) : json_null(),
-                     "created", created, "idempotency_key", q->key, "body_sha256", sha256);
+                     "created", created, "idempotency_key", q->key, "body_sha256", sha256,
+                     "traceparent", q->traceparent);
 }
 
 static bool write_file(const char *path, struct bytes text, struct err *e)

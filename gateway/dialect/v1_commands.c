@@ -15,6 +15,7 @@
 #include "gateway/dialect/v1_commands.h"
 #include "gateway/dialect/v1_docs.h"
 #include "gateway/dialect/v1_page.h"
+#include "gateway/net/trace.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
@@ -342,6 +343,8 @@ static void create(struct exchange *x, void *core)
 {
     struct err e = {0};
     struct command_request request = {.key = exchange_header(x, "idempotency-key"),
+                                      .traceparent =
+                                          trace_parent(exchange_header(x, "traceparent")),
                                       .body = exchange_body(x)};
     scoped(buffer) struct buffer input = {0};
     bool base64 = false;

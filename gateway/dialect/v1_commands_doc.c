@@ -60,6 +60,7 @@ static const struct doc_schema command = {
         BOOLEAN("background", "As in the request."),
         INTEGER("deadline_ms", "What holds of the request's and the sandbox's.", .null = true),
         TEXT("idempotency_key", "That it was asked for with.", .null = true),
+        TEXT("traceparent", "Of the request that asked for it.", .null = true),
         TEXT("stdout", "Its first 4 MiB. Only where one command alone is asked for, as all that "
                        "follows."),
         TEXT("stderr", "Its first 4 MiB."),

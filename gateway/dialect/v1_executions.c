@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gateway/dialect/v1.h"
+#include "gateway/net/trace.h"
 #include "protocol/json.h"
 #include "protocol/memory.h"
 
@@ -104,19 +105,13 @@ static void on_created(void *user, struct execution *execution, const struct err
         execution_await(execution, c->settled ? EXECUTION_SETTLED : EXECUTION_ENDED, on_ended, c);
 }
 
-/* W3C: 55 characters in the only version there is; anything else is not carried on. */
-const char *v1_traceparent(const char *text)
-{
-    return text && strlen(text) == 55 && strspn(text, "0123456789abcdef-") == 55 ? text : NULL;
-}
-
 void v1_execution_request_begin(const struct exchange *x, struct execution_request *out)
 {
-    *out = (struct execution_request){.store_history = true,
-                                      .key = exchange_header(x, "idempotency-key"),
-                                      .body = exchange_body(x),
-                                      .traceparent =
-                                          v1_traceparent(exchange_header(x, "traceparent"))};
+    *out =
+        (struct execution_request){.store_history = true,
+                                   .key = exchange_header(x, "idempotency-key"),
+                                   .body = exchange_body(x),
+                                   .traceparent = trace_parent(exchange_header(x, "traceparent"))};
 }
 
 bool v1_execution_request_read(json_t *body, struct execution_request *r, bool *detach,

@@ -33,9 +33,6 @@ void v1_execution_request_begin(const struct exchange *x, struct execution_reque
 bool v1_execution_request_read(json_t *body, struct execution_request *out, bool *detach,
                                struct err *e);
 
-/* A W3C trace context, if that is one; NULL. */
-const char *v1_traceparent(const char *text);
-
 /* Answers a body with "items". body is borrowed. */
 void v1_batch_create(struct exchange *x, struct core *c, json_t *body);
 

@@ -5,6 +5,7 @@
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_commands.h"
 #include "gateway/dialect/v1_stream.h"
+#include "gateway/net/trace.h"
 
 static void add_records(struct v1_call *c, const struct buffer *records, uint64_t at[2])
 {
@@ -86,7 +87,8 @@ void v1_stream_command(struct v1_call *c, const struct v1_frame *f)
 {
     struct err e = {0};
     scoped(buffer) struct buffer input = {0};
-    struct command_request request = {.key = f->key, .body = f->body_text};
+    struct command_request request = {
+        .key = f->key, .body = f->body_text, .traceparent = trace_parent(f->traceparent)};
     struct sandbox *s = v1_call_sandbox(c, f, false);
     if (!s)
         return;

@@ -6,6 +6,7 @@
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_executions.h"
 #include "gateway/dialect/v1_stream.h"
+#include "gateway/net/trace.h"
 
 static void pass_on(struct v1_call *c)
 {
@@ -115,7 +116,7 @@ void v1_stream_run(struct v1_call *c, const struct v1_frame *f)
     struct execution_request request = {.store_history = true,
                                         .key = f->key,
                                         .body = f->body_text,
-                                        .traceparent = v1_traceparent(f->traceparent)};
+                                        .traceparent = trace_parent(f->traceparent)};
     struct sandbox *s = v1_call_sandbox(c, f, true);
     if (!s)
         return;

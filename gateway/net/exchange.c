@@ -537,7 +537,8 @@ void exchange_judge(struct exchange *x)
         check_headers, check_version,   check_method, check_host,   check_target,  check_relay,
         check_origin,  check_principal, check_rate,   check_rights, check_upgrade, check_body,
     };
-    x->started_us = log_wants(LOG_DEBUG) ? monotonic_us() : 0;
+    bool logged = x->connection->server->settings->access_log || log_wants(LOG_DEBUG);
+    x->started_us = logged ? monotonic_us() : 0;
     for (size_t i = 0; i < countof(checks); i++)
         if (!checks[i](x, &x->verdict))
             return;

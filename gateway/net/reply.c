@@ -7,6 +7,7 @@
 
 #include "gateway/log.h"
 #include "gateway/net/connection.h"
+#include "gateway/net/trace.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
@@ -87,12 +88,22 @@ void exchange_add_header(struct exchange *x, const char *name, const char *value
     buffer_add_text(&x->extra_headers, "\r\n");
 }
 
-static void log_reply(const struct exchange *x, int status)
+/* The pattern stands for the path, which may hold names of files; neither query nor bodies are in
+ * it. length < 0: of a stream, not known. */
+static void log_reply(const struct exchange *x, int status, int64_t length)
 {
-    if (x->started_us)
-        log_debug("request", F_STR("method", llhttp_method_name(x->connection->parser.method)),
-                  F_STR("path", exchange_path(x)), F_INT("status", status),
-                  F_INT("us", monotonic_us() - x->started_us));
+    enum log_level level = x->connection->server->settings->access_log ? LOG_INFO : LOG_DEBUG;
+    const char *parent = trace_parent(exchange_header(x, "traceparent"));
+    char id[TRACE_TEXT] = "";
+    const char *trace = id;
+    if (!x->started_us)
+        return;
+    if (parent)
+        trace_id(parent, id);
+    log_at(level, "request", F_STR("method", llhttp_method_name(x->connection->parser.method)),
+           F_STR("route", x->route ? x->route->pattern : ""), F_INT("status", status),
+           F_INT("us", monotonic_us() - x->started_us), F_INT("bytes", length),
+           F_STR("principal", x->known ? x->principal.name : ""), F_STR("trace", trace));
 }
 
 /* What changed something, or was refused to somebody. */
@@ -146,13 +157,13 @@ static void begin_head(struct exchange *x, int status, const char *reason)
     buffer_printf(&c->out, "HTTP/1.1 %d %s\r\n", status, reason);
 }
 
-static void end_head(struct exchange *x, int status)
+static void end_head(struct exchange *x, int status, int64_t length)
 {
     struct connection *c = x->connection;
     buffer_add_bytes(&c->out, buffer_view(&x->extra_headers));
     buffer_add_text(&c->out, "\r\n");
     c->server->replies[status / 100 % 6]++;
-    log_reply(x, status);
+    log_reply(x, status, length);
     audit(x, status);
 }
 
@@ -166,7 +177,7 @@ void reply_head(struct exchange *x, int status, const char *content_type, int64_
     add_framing(x, status, length);
     buffer_add_text(&c->out, "X-Content-Type-Options: nosniff\r\n");
     origin_add_headers(c->server->origin, exchange_header(x, "origin"), &c->out);
-    end_head(x, status);
+    end_head(x, status, length);
 }
 
 /* What pages of a sandbox's own origin tell others is their own; ours speaks for itself. */
@@ -178,7 +189,7 @@ void reply_head_as(struct exchange *x, const struct reply_as *as)
     add_framing(x, as->status, as->length);
     if (!x->site)
         origin_add_headers(c->server->origin, exchange_header(x, "origin"), &c->out);
-    end_head(x, as->status);
+    end_head(x, as->status, as->length);
 }
 
 static bool has_content(int status)

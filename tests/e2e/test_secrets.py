@@ -20,6 +20,7 @@ from support.gateway import Answer, Gateway
 OF_SANDBOX = "planted-in-the-sandbox-8f2d"
 OF_RUN = "planted-in-a-run-77ab"
 OF_COMMAND = "planted-in-a-command-01c9"
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OURS = {"warmcell", "warmcell-kernel", "warmcell-keeper", "warmcell-command"}
 
 
@@ -102,15 +103,16 @@ def test_secrets_of_a_sandbox_are_told_to_nobody() -> None:
         sees = 'test "$OF_COMMAND$OF_SANDBOX" = "$(cat)" && exec sleep 1000'
         command = {"shell": sees, "background": True, "env": {"OF_COMMAND": OF_COMMAND},
                    "stdin": OF_COMMAND + OF_SANDBOX}  # fmt: skip
-        assert post(gateway, made, "commands", **command).status == 202
+        path = f"/v1/sandboxes/{made['id']}/commands"
+        assert gateway.request("POST", path, command, {"traceparent": PARENT}).status == 202
         look(gateway, made, [secret])
 
         gateway.kill()
         look(gateway, made, [secret])
         gateway.start()
         assert run(gateway, made) == digest(OF_SANDBOX)
-        (one,) = gateway.get(f"/v1/sandboxes/{made['id']}/commands").json()["commands"]
-        assert one["status"] == "running", one
+        (one,) = gateway.get(path).json()["commands"]
+        assert (one["status"], one["traceparent"]) == ("running", PARENT), one
         look(gateway, made, [secret])
 
         post(gateway, made, "executions", code="import os; kept = dict(os.environ)")
