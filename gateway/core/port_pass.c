@@ -1,5 +1,6 @@
-/* A pass is "KIND~ENDS~ROLE~SCOPES~EXPIRES~KEY~TOKEN~NAME~MAC": the principal in plain words, and
- * an HMAC-SHA256 over them and the place. Called by dialect/v1_ports.c. */
+/* A pass is "KIND~ENDS~ROLE~SCOPES~EXPIRES~KEY~TOKEN~NAME~NONCE~MAC": the principal in plain words,
+ * what tells two passes of one second apart, and an HMAC-SHA256 over them and the place. Called by
+ * dialect/v1_ports.c. */
 #include "gateway/core/port_pass.h"
 
 #include <inttypes.h>
@@ -10,11 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BYTES 32
-#define MAC_BYTES 32
-#define MAC_TEXT  (2 * MAC_BYTES)
-#define FIELDS    8
-#define USED_MOST 1024 /* tickets of a minute; beyond that the oldest could be used again */
+#include "protocol/ids.h"
+
+#define KEY_BYTES   32
+#define MAC_BYTES   32
+#define NONCE_BYTES 8
+#define MAC_TEXT    (2 * MAC_BYTES)
+#define FIELDS      9
+#define USED_MOST   1024 /* tickets of a minute; beyond that the oldest could be used again */
 
 struct used {
     unsigned char mac[MAC_BYTES];
@@ -66,10 +70,12 @@ void port_pass_make(const struct port_passes *p, enum port_pass kind,
     int64_t ends_s = now_s + kinds[kind].lives_s;
     if (who->expires_s && who->expires_s < ends_s)
         ends_s = who->expires_s;
+    char nonce[2 * NONCE_BYTES + 1];
+    random_hex(nonce, NONCE_BYTES);
     scoped(buffer) struct buffer fields = {0};
-    buffer_printf(&fields, "%s~%" PRId64 "~%d~%u~%" PRId64 "~%" PRIu64 "~%s~%s", kinds[kind].name,
-                  ends_s, (int)who->role, who->scopes, who->expires_s, who->jwt_key, who->token,
-                  who->name);
+    buffer_printf(&fields, "%s~%" PRId64 "~%d~%u~%" PRId64 "~%" PRIu64 "~%s~%s~%s",
+                  kinds[kind].name, ends_s, (int)who->role, who->scopes, who->expires_s,
+                  who->jwt_key, who->token, who->name, nonce);
     sign(p, place, buffer_view(&fields), mac);
     buffer_add_bytes(out, buffer_view(&fields));
     buffer_add_text(out, "~");
