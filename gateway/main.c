@@ -84,7 +84,8 @@ static const char cli_page_head[] =
     "on\n"
     "  stderr says why. What runs a program ends with the program's own status.\n"
     "- Colours are for terminals, and for none when `NO_COLOR` is set.\n"
-    "- `. <(warmcell completion bash)` in `.bashrc` completes all of it, names of sandboxes and templates too; "
+    "- `. <(warmcell completion bash)` in `.bashrc` completes all of it, names of sandboxes and "
+    "templates too; "
     "so do\n"
     "  `. <(warmcell completion zsh)` and `warmcell completion fish | source`.\n\n";
 

@@ -88,8 +88,7 @@ static enum encoding encoding_of(struct bytes type)
             return kinds[i].encoding;
         if (!kinds[i].behind || type.len <= before.len + behind.len ||
             memcmp(type.data, before.data, before.len) != 0 ||
-            (behind.len &&
-             memcmp(type.data + type.len - behind.len, behind.data, behind.len) != 0))
+            (behind.len && memcmp(type.data + type.len - behind.len, behind.data, behind.len) != 0))
             continue;
         struct bytes rest = {type.data + before.len, type.len - before.len};
         return is_subtype(rest) ? kinds[i].encoding : NOT_KEPT;
