@@ -37,7 +37,7 @@ def digest(data: bytes) -> str:
 
 
 class Index:
-    """A package index (PEP 503) at 127.0.0.1 that lists the wheels of a folder and serves its files.
+    """A package index (PEP 503) at 127.0.0.1: lists the wheels of a folder, and serves its files.
 
     A project whose name is in `held` is not answered before release(); asked: it was asked for.
     """
