@@ -172,7 +172,8 @@ bool follow(struct follow *f, struct err *e)
 static struct call *go_on(const struct follow *f, const struct target *t, const char *path,
                           struct err *e)
 {
-    scoped(string) char *events = xasprintf("%s/events?after=%lld", path, (long long)f->last_event);
+    scoped(string) char *events = xasprintf("%s/events?after=%lld%s", path,
+                                            (long long)f->last_event, f->query ? f->query : "");
     const struct call_request request = {
         .method = "GET", .path = events, .accept = "application/x-ndjson"};
     for (int tries = 0; tries < RECONNECT_TRIES; tries++) {

@@ -16,9 +16,10 @@ enum follow_input {
 };
 
 struct follow {
-    struct call *call;     /* borrowed; accepted, its reply is NDJSON */
-    int signal_fd;         /* of follow_signals; -1: signals are not looked at */
-    int input_fd;          /* -1: nothing is read; on_event may change it */
+    struct call *call; /* borrowed; accepted, its reply is NDJSON */
+    int signal_fd;     /* of follow_signals; -1: signals are not looked at */
+    int input_fd;      /* -1: nothing is read; on_event may change it */
+    const char *query; /* borrowed: "&name=value" for those that are asked for again; NULL: none */
     json_int_t last_event; /* number of the last one that came; kept by follow */
     bool ended;            /* set by on_event: that was the last */
     void *user;

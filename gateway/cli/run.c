@@ -116,7 +116,7 @@ static bool on_end(struct runner *r, const json_t *event, struct err *e)
     json_t *record = json_object_get(event, "execution");
     const char *status = "lost", *reason = NULL;
     (void)e;
-    r->follow.ended = true;
+    r->follow.ended = !r->artifacts.dir; /* else when its files are settled */
     if (json_is_object(record)) {
         field_str(record, "status", OPTIONAL, &status, NULL);
         field_str(record, "reason", OPTIONAL, &reason, NULL);
@@ -124,6 +124,22 @@ static bool on_end(struct runner *r, const json_t *event, struct err *e)
     r->ok = strcmp(status, "ok") == 0;
     if (!r->ok && strcmp(status, "error") != 0 && !r->cli->json)
         output_note("the code ended with %s%s%s", status, reason ? ": " : "", reason ? reason : "");
+    return true;
+}
+
+/* What cannot be had later is said now. */
+static bool on_settled(struct runner *r, const json_t *event, struct err *e)
+{
+    const json_t *files = json_object_get(event, "files_changed");
+    const char *problem = json_string_value(json_object_get(files, "problem"));
+    json_int_t lost = json_integer_value(json_object_get(files, "not_kept")) +
+                      json_integer_value(json_object_get(files, "passed_over"));
+    (void)e;
+    r->follow.ended = true;
+    if (problem)
+        output_note("the files were not looked at: %s", problem);
+    else if (lost)
+        output_note("%lld of the changed files are not kept as artifacts", (long long)lost);
     return true;
 }
 
@@ -142,6 +158,7 @@ static const struct {
 } takers[] = {
     {"input", on_prompt},
     {"end", on_end},
+    {"artifacts_settled", on_settled},
     {"problem", on_problem},
 };
 
@@ -175,7 +192,8 @@ static struct call *begin(struct runner *r, const char *code, struct err *e)
 {
     scoped(json) json_t *body = json_pack("{s:s, s:b, s:b}", "code", code, "allow_input",
                                           !r->stdin_is_code, "stop_on_error", 1);
-    scoped(string) char *path = xasprintf("/v1/sandboxes/%s/executions", r->sandbox);
+    scoped(string) char *path = xasprintf("/v1/sandboxes/%s/executions%s", r->sandbox,
+                                          r->artifacts.dir ? "?settled=1" : "");
     scoped(call) struct call *c = call_events(r->cli->target, path, body, e);
     if (!c)
         return NULL;
@@ -266,6 +284,7 @@ static bool run_run(struct cli *c, struct err *e)
     r.stdin_is_code = strcmp(c->words[0], "-") == 0;
     r.follow = (struct follow){
         .signal_fd = follow_signals(),
+        .query = o->artifacts ? "&settled=1" : NULL,
         .input_fd = -1,
         .user = &r,
         .on_event = on_event,

@@ -396,6 +396,12 @@ void artifacts_list(struct core *c, const struct principal *who, const struct ar
     artifact_table_list(c->store, &own, done, user);
 }
 
+void artifact_remove(struct core *c, const struct principal *who, const char *id,
+                     void (*done)(void *user, const struct err *e), void *user)
+{
+    artifact_table_remove(c->store, id, principal_is_admin(who) ? NULL : who->name, done, user);
+}
+
 char *artifact_path(const struct core *c, const struct artifact *a)
 {
     return a->sha256[0] ? blob_path(store_dir(c->store), a->sha256) : NULL;

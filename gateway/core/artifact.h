@@ -36,6 +36,10 @@ void artifacts_list(struct core *c, const struct principal *who, const struct ar
                                  const struct err *e),
                     void *user);
 
+/* Forgets one of who's (of anybody's for an admin): see artifact_table_remove. */
+void artifact_remove(struct core *c, const struct principal *who, const char *id,
+                     void (*done)(void *user, const struct err *e), void *user);
+
 /* The file with an artifact's bytes; given to the caller. NULL: they were not kept. */
 char *artifact_path(const struct core *c, const struct artifact *a);
 

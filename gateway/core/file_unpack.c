@@ -2,6 +2,7 @@
  */
 #include "gateway/core/file_making.h"
 #include "gateway/core/file_tar.h"
+#include "gateway/core/settling.h"
 #include "gateway/files/path.h"
 
 struct file_unpack {
@@ -57,6 +58,8 @@ static void on_unpacked(struct file_making *m)
 {
     struct file_unpack *u = (struct file_unpack *)m;
     const struct err *e = m->job.why.status ? &m->job.why : NULL;
+    if (!e && u->last)
+        settling_note(m->job.core, m->sandbox, u->path, "");
     u->done(u->user, e ? NULL : &u->result, e);
 }
 

@@ -62,6 +62,7 @@ void v1_sandbox_artifacts_list(struct exchange *x, void *core);
 void v1_execution_artifacts(struct exchange *x, void *core);
 void v1_execution_changes(struct exchange *x, void *core);
 void v1_artifact_show(struct exchange *x, void *core);
+void v1_artifact_delete(struct exchange *x, void *core);
 void v1_artifact_content(struct exchange *x, void *core);
 
 #endif

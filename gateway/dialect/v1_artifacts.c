@@ -210,3 +210,8 @@ void v1_artifact_content(struct exchange *x, void *core)
     *content = (struct content){x, core};
     query_one(x, core, on_content, content);
 }
+
+void v1_artifact_delete(struct exchange *x, void *core)
+{
+    artifact_remove(core, exchange_principal(x), exchange_param(x, "id"), v1_removed, x);
+}

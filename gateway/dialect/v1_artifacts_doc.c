@@ -137,6 +137,19 @@ const struct doc v1_artifact_show_doc = {
     .replies = {REPLY(200, "The artifact.", .schema = &artifact)},
 };
 
+static const struct doc_field by_id[] = {
+    TEXT("id", "Its id."),
+    {.name = NULL},
+};
+
+const struct doc v1_artifact_delete_doc = {
+    .tag = "Artifacts",
+    .about = "Not its file in the workspace. Bytes that no other artifact has go when what nothing "
+             "names is collected.",
+    .path = by_id,
+    .replies = {REPLY(204, "It is forgotten.")},
+};
+
 const struct doc v1_artifact_content_doc = {
     .tag = "Artifacts",
     .about = "Served with a policy that lets it run no script and fetch nothing.",

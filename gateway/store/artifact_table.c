@@ -250,3 +250,45 @@ void artifact_table_list(struct store *s, const struct artifact_query *query,
     list->user = user;
     store_submit(s, &list->job);
 }
+
+struct artifact_removal {
+    struct store_job job;
+    char *id, *principal;
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+static void run_remove(struct store_job *job, struct database *db)
+{
+    const struct artifact_removal *removal = (struct artifact_removal *)job;
+    sqlite3_stmt *statement = database_statement(
+        db, "DELETE FROM artifacts WHERE id = ?1 AND (?2 IS NULL OR principal = ?2) RETURNING 1");
+    database_bind_text(statement, 1, removal->id);
+    database_bind_text(statement, 2, removal->principal);
+    bool found = database_row(db, statement, &job->error);
+    sqlite3_reset(statement);
+    if (!found && !job->error.status)
+        fail(&job->error, 404, "there is no artifact %.100s", removal->id);
+}
+
+static void done_remove(struct store_job *job)
+{
+    struct artifact_removal *removal = (struct artifact_removal *)job;
+    removal->done(removal->user, job->error.status ? &job->error : NULL);
+    free(removal->id);
+    free(removal->principal);
+    free(removal);
+}
+
+void artifact_table_remove(struct store *s, const char *id, const char *principal,
+                           void (*done)(void *user, const struct err *e), void *user)
+{
+    struct artifact_removal *removal = xcalloc(1, sizeof(*removal));
+    removal->job.run = run_remove;
+    removal->job.done = done_remove;
+    removal->id = xstrdup(id);
+    removal->principal = principal ? xstrdup(principal) : NULL;
+    removal->done = done;
+    removal->user = user;
+    store_submit(s, &removal->job);
+}

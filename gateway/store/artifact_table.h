@@ -52,6 +52,11 @@ struct artifact_query {
     int64_t limit; /* at least 1 */
 };
 
+/* Forgets one by its id; its bytes go when no other has them and they are collected. principal:
+ * NULL: of any. done: e: NULL, 404 there is none, 503. */
+void artifact_table_remove(struct store *s, const char *id, const char *principal,
+                           void (*done)(void *user, const struct err *e), void *user);
+
 /* Oldest first. list is borrowed for the call of done; e is NULL or 503. */
 void artifact_table_list(struct store *s, const struct artifact_query *query,
                          void (*done)(void *user, const struct artifact *list, size_t count,

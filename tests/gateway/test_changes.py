@@ -340,6 +340,22 @@ def test_a_sandbox_that_is_deleted(own: Work) -> None:
         assert database.execute("SELECT COUNT(*) FROM file_changes").fetchone() == (0,)
 
 
+def test_an_artifact_is_forgotten(work: Work) -> None:
+    work.shell("printf same >a; printf same >b")
+    first, second = work.files()
+    minted = work.gateway.request("POST", "/v1/tokens", {"principal": "someone"}).json()["token"]
+    path = f"/v1/artifacts/{first['id']}"
+    foreign = {"Authorization": f"Bearer {minted}"}
+    assert work.gateway.request("DELETE", path, headers=foreign).status == 404
+    assert work.gateway.request("DELETE", f"/v1/artifacts/{first['sha256']}").status == 404
+    assert work.gateway.request("DELETE", path).status == 204
+    assert work.gateway.request("DELETE", path).status == 404
+    assert work.files() == [second]
+    assert work.gateway.get(second["content_url"]).body == b"same"  # others have its bytes
+    assert work.gateway.get(first["content_url"]).status == 404
+    assert counts(work.shell("true")) == (0, 0, 0)  # its file is still there
+
+
 @pytest.mark.parametrize(
     ("query", "text"),
     [("kind=x", "kind: must be display or file"), ("limit=0", "limit: out of range"),
