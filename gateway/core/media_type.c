@@ -72,3 +72,32 @@ const char *media_type_of(const char *name)
             return rows[i].type;
     return "application/octet-stream";
 }
+
+const char *media_type_ending(const char *type)
+{
+    static const struct {
+        const char *type, *ending;
+    } endings[] = {
+        {"application/geo+json", ".geojson"},
+        {"application/json", ".json"},
+        {"application/pdf", ".pdf"},
+        {"audio/mpeg", ".mp3"},
+        {"audio/wav", ".wav"},
+        {"image/bmp", ".bmp"},
+        {"image/gif", ".gif"},
+        {"image/jpeg", ".jpg"},
+        {"image/png", ".png"},
+        {"image/svg+xml", ".svg"},
+        {"image/webp", ".webp"},
+        {"text/html", ".html"},
+        {"text/latex", ".tex"},
+        {"text/markdown", ".md"},
+        {"video/mp4", ".mp4"},
+        {"video/webm", ".webm"},
+    };
+    size_t len = strlen(type);
+    for (size_t i = 0; i < countof(endings); i++)
+        if (strcmp(endings[i].type, type) == 0)
+            return endings[i].ending;
+    return len > 5 && strcmp(type + len - 5, "+json") == 0 ? ".json" : "";
+}

@@ -5,4 +5,7 @@
 /* By its last extension, in any case; "application/octet-stream" when that says nothing. */
 const char *media_type_of(const char *name);
 
+/* The ending that promises a type, with its dot; "" for those that have none here. */
+const char *media_type_ending(const char *type);
+
 #endif

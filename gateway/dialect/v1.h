@@ -59,6 +59,8 @@ json_t *v1_code_cache_model(const struct code_cache *cache); /* null: not known;
 
 void v1_artifacts_list(struct exchange *x, void *core);
 void v1_sandbox_artifacts_list(struct exchange *x, void *core);
+void v1_sandbox_artifacts_tar(struct exchange *x, void *core);
+void v1_execution_artifacts_tar(struct exchange *x, void *core);
 void v1_execution_artifacts(struct exchange *x, void *core);
 void v1_execution_changes(struct exchange *x, void *core);
 void v1_artifact_show(struct exchange *x, void *core);

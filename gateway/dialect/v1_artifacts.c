@@ -118,7 +118,9 @@ void v1_artifacts_list(struct exchange *x, void *core)
         exchange_fail(x, &e);
 }
 
-void v1_sandbox_artifacts_list(struct exchange *x, void *core)
+static void answer_for_sandbox(struct exchange *x, struct core *core,
+                               void (*answer)(struct exchange *x, struct core *c,
+                                              const struct artifact_query *query))
 {
     struct err e = {0};
     struct artifact_query query;
@@ -129,7 +131,17 @@ void v1_sandbox_artifacts_list(struct exchange *x, void *core)
         return;
     }
     query.sandbox_id = id;
-    v1_artifacts_reply(x, core, &query);
+    answer(x, core, &query);
+}
+
+void v1_sandbox_artifacts_list(struct exchange *x, void *core)
+{
+    answer_for_sandbox(x, core, v1_artifacts_reply);
+}
+
+void v1_sandbox_artifacts_tar(struct exchange *x, void *core)
+{
+    answer_for_sandbox(x, core, v1_artifacts_send_tar);
 }
 
 static void query_one(struct exchange *x, struct core *c,

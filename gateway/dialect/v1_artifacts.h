@@ -11,4 +11,7 @@ bool v1_artifacts_query(const struct exchange *x, struct artifact_query *out, st
 /* Answers with the page. */
 void v1_artifacts_reply(struct exchange *x, struct core *c, const struct artifact_query *query);
 
+/* Answers with all of them as a tar. */
+void v1_artifacts_send_tar(struct exchange *x, struct core *c, const struct artifact_query *query);
+
 #endif

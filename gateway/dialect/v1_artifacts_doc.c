@@ -89,6 +89,33 @@ const struct doc v1_execution_artifacts_doc = {
     .replies = {REPLY(200, "A page of them.", .schema = &artifacts)},
 };
 
+#define TAR_ABOUT                                                                                  \
+    "Those that are kept, as files `NNNNNN-NAME`: counted in the tar, and the last part of their " \
+    "path, or `display` with the ending of their type."
+#define TAR_FILTERS                                                                                \
+    TEXT("kind", "Of this kind alone.", .words = "display file"),                                  \
+        TEXT("mime_type", "As in the list.", .example = "\"image/\"")
+
+const struct doc v1_sandbox_artifacts_tar_doc = {
+    .tag = "Artifacts",
+    .about = TAR_ABOUT,
+    .path = v1_in_sandbox,
+    .query = FIELDS(TEXT("kernel", "Of this context alone, by its id."),
+                    TEXT("execution", "Of this execution alone."),
+                    TEXT("command", "Of this command alone."), TAR_FILTERS),
+    .streams = true,
+    .replies = {REPLY(200, "The tar, as it is made.", .type = "application/x-tar")},
+};
+
+const struct doc v1_execution_artifacts_tar_doc = {
+    .tag = "Artifacts",
+    .about = TAR_ABOUT,
+    .path = in_execution,
+    .query = FIELDS(SETTLED, TAR_FILTERS),
+    .streams = true,
+    .replies = {REPLY(200, "The tar, as it is made.", .type = "application/x-tar")},
+};
+
 static const struct doc_schema version = {
     .name = "FileVersion",
     .whole = true,

@@ -75,18 +75,34 @@ static void find(struct exchange *x, struct core *core, void (*reply)(struct ask
 
 /* --- artifacts */
 
-static void reply_artifacts(struct asking *a)
+static void reply_query(struct asking *a, void (*answer)(struct exchange *x, struct core *c,
+                                                         const struct artifact_query *query))
 {
     struct err e = {0};
     struct artifact_query query;
     if (v1_artifacts_query(a->exchange, &query, &e)) {
         query.sandbox_id = execution_sandbox_id(a->execution);
         query.execution_id = execution_id(a->execution);
-        v1_artifacts_reply(a->exchange, a->core, &query);
+        answer(a->exchange, a->core, &query);
     } else {
         exchange_fail(a->exchange, &e);
     }
     asking_free(a);
+}
+
+static void reply_artifacts(struct asking *a)
+{
+    reply_query(a, v1_artifacts_reply);
+}
+
+static void reply_tar(struct asking *a)
+{
+    reply_query(a, v1_artifacts_send_tar);
+}
+
+void v1_execution_artifacts_tar(struct exchange *x, void *core)
+{
+    find(x, core, reply_tar);
 }
 
 void v1_execution_artifacts(struct exchange *x, void *core)

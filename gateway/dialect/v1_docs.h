@@ -52,8 +52,8 @@ extern const struct doc_schema v1_code_cache_schema;
 extern const struct doc v1_sandbox_metrics_doc, v1_stream_doc;
 
 extern const struct doc v1_artifacts_list_doc, v1_sandbox_artifacts_doc, v1_execution_artifacts_doc,
-    v1_execution_changes_doc, v1_artifact_show_doc, v1_artifact_delete_doc,
-    v1_artifact_content_doc;
+    v1_execution_changes_doc, v1_sandbox_artifacts_tar_doc, v1_execution_artifacts_tar_doc,
+    v1_artifact_show_doc, v1_artifact_delete_doc, v1_artifact_content_doc;
 
 extern const struct doc v1_ports_list_doc, v1_ports_open_doc, v1_port_relay_doc;
 

@@ -4,11 +4,13 @@ told by one event, and whose each is."""
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import socket
 import sqlite3
 import struct
+import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -338,6 +340,45 @@ def test_a_sandbox_that_is_deleted(own: Work) -> None:
     with closing(sqlite3.connect(own.gateway.state / "warmcell.db")) as database:
         assert database.execute("SELECT COUNT(*) FROM workspace_files").fetchone() == (0,)
         assert database.execute("SELECT COUNT(*) FROM file_changes").fetchone() == (0,)
+
+
+def test_a_tar_of_all(work: Work) -> None:
+    big = bytes(range(256)) * 4096  # more than one piece
+    (work.folder / "big").write_bytes(big)
+    record = work.shell("mkdir d; cp big d/same.bin; cp big same.bin; printf x >'a\"$b'; ln -s d l")
+    content = json.dumps({"data": {"image/svg+xml": "<svg/>"}, "metadata": {}})
+    shown = work.run(f"publish display_data {content}")
+    for n in range(110):  # more than one page
+        (work.folder / f"n{n}").write_text(str(n))
+    work.shell("true")
+    answer = work.gateway.get(f"/v1/sandboxes/{work.model['id']}/artifacts.tar")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-tar")
+    assert answer.headers["content-disposition"].startswith('attachment; filename="artifacts.tar"')
+    rows = [row for row in work.files(limit="1000") if row["sha256"]]
+    with tarfile.open(fileobj=io.BytesIO(answer.body)) as tar:
+        members = tar.getmembers()
+        assert len({member.name for member in members}) == len(members) == len(rows) > 110
+        for number, (row, member) in enumerate(zip(rows, members, strict=True), 1):
+            assert member.isfile()
+            assert member.name.startswith(f"{number:06}-")
+            assert "/" not in member.name
+            data = tar.extractfile(member)
+            assert data is not None
+            assert sha256(data.read()) == row["sha256"]
+    answer = work.get(f"/{record['id']}/artifacts.tar?settled=1")
+    with tarfile.open(fileobj=io.BytesIO(answer.body)) as tar:
+        names = {member.name[7:] for member in tar}
+        assert names >= {"same.bin", "a__b"}
+    answer = work.get(f"/{shown['id']}/artifacts.tar")
+    with tarfile.open(fileobj=io.BytesIO(answer.body)) as tar:
+        assert tar.getnames() == ["000001-display.svg"]
+    empty = work.get(f"/{shown['id']}/artifacts.tar?kind=file")
+    with tarfile.open(fileobj=io.BytesIO(empty.body)) as tar:
+        assert tar.getnames() == []
+    assert work.get(f"/{NOBODY}/artifacts.tar").status == 404
+    assert work.gateway.get(f"/v1/sandboxes/{NOBODY}/artifacts.tar").status == 404
+    bad = work.gateway.get(f"/v1/sandboxes/{work.model['id']}/artifacts.tar?kind=x")
+    assert bad.status == 400
 
 
 def test_an_artifact_is_forgotten(work: Work) -> None:
