@@ -2,7 +2,7 @@
 """The long proofs across processes: `./dev soak`, or one of them by its name.
 
 Durations come from flags, or from WARMCELL_SOAK_CYCLES, WARMCELL_SOAK_SANDBOXES,
-WARMCELL_SOAK_KILL_MINUTES and WARMCELL_SOAK_READERS.
+WARMCELL_SOAK_KILL_MINUTES, WARMCELL_SOAK_READERS and WARMCELL_SOAK_CUTS.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "bench")]
 import cycles  # noqa: E402
 import followers  # noqa: E402
 import kills  # noqa: E402
+import power_cuts  # noqa: E402
 import readers  # noqa: E402
 import sandbox_kills  # noqa: E402
 import sandboxes  # noqa: E402
@@ -42,7 +43,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "what", nargs="?", help="one; else all",
         choices=["cycles", "sandboxes", "kills", "sandbox-kills", "readers", "followers",
-                 "sequence"],
+                 "power-cuts", "sequence"],
     )  # fmt: skip
     parser.add_argument("--cycles", type=int, default=int(number("WARMCELL_SOAK_CYCLES", 5000)))
     parser.add_argument(
@@ -56,6 +57,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="repeats a run of kills")
     parser.add_argument("--readers", type=int, default=int(number("WARMCELL_SOAK_READERS", 300)))
     parser.add_argument("--lines", type=int, default=200_000, help="lines printed (readers)")
+    parser.add_argument("--cuts", type=int, default=int(number("WARMCELL_SOAK_CUTS", 500)))
     parser.add_argument("--followers", type=int, default=500, help="readers of one execution")
     parser.add_argument(
         "--followed-lines", type=int, default=1_250_000, help="lines that it prints; 84 bytes each"
@@ -82,6 +84,7 @@ def main() -> int:
         "sandbox-kills": lambda: sandbox_kills.run(wanted.kill_seconds, seed, say),
         "readers": lambda: readers.run(wanted.readers, wanted.lines, say),
         "sequence": lambda: sequence.run(wanted.steps, seed, say),
+        "power-cuts": lambda: power_cuts.run(wanted.cuts, seed, say),
         "followers": lambda: followers.run(wanted.followers, wanted.followed_lines, say),
     }
     processes.guard()
