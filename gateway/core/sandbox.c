@@ -599,8 +599,8 @@ static bool check(struct core *c, const struct principal *who,
     int64_t most = c->settings->core.max_sandboxes;
     if (c->draining)
         return fail(e, 503, "the gateway is ending");
-    if (request->network && !json_is_string(request->network) && !json_is_object(request->network))
-        return fail(e, 400, "network: must be \"none\", \"full\" or an object with \"allow\"");
+    if (request->network && !sandbox_check_network(request->network, e))
+        return false;
     if (request->policy && strcmp(request->policy, "required") != 0 &&
         strcmp(request->policy, "best-effort") != 0)
         return fail(e, 400, "policy: must be \"required\" or \"best-effort\"");

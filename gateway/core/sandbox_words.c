@@ -66,6 +66,17 @@ bool sandbox_name_free(const struct core *c, const char *owner, const char *name
            fail(e, 409, "name: %s has a sandbox %s already (%s)", owner, name, s->id);
 }
 
+bool sandbox_check_network(json_t *network, struct err *e)
+{
+    const char *word = json_string_value(network);
+    json_t *allow = json_object_get(network, "allow"), *host;
+    bool good =
+        word ? strcmp(word, "none") == 0 || strcmp(word, "full") == 0 : json_is_array(allow);
+    size_t i;
+    json_array_foreach(allow, i, host) good = good && json_is_string(host);
+    return good || fail(e, 400, "network: must be \"none\", \"full\" or {\"allow\": [hosts]}");
+}
+
 bool sandbox_check_words(const struct core *c, const struct principal *who,
                          const struct sandbox_request *request, struct err *e)
 {

@@ -58,13 +58,10 @@ static bool read_preload(json_t *body, json_t *spec, struct err *e)
 static bool read_network(json_t *body, json_t *spec, struct err *e)
 {
     json_t *network = json_object_get(body, "network");
-    const char *word = json_string_value(network);
     if (!network || json_is_null(network))
         return true;
-    bool good = word ? strcmp(word, "none") == 0 || strcmp(word, "full") == 0
-                     : json_is_array(json_object_get(network, "allow"));
-    if (!good)
-        return fail(e, 400, "network: must be \"none\", \"full\" or an object with \"allow\"");
+    if (!sandbox_check_network(network, e))
+        return false;
     json_object_set(spec, "network", network);
     return true;
 }

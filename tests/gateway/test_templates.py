@@ -104,6 +104,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"preload": [1]}, 400, "preload"),
     ({"network": "some"}, 400, "network"),
     ({"network": {"deny": []}}, 400, "network"),
+    ({"network": {"allow": [1]}}, 400, "network"),
     ({"env": {"A": 1}}, 400, "env: A"),
     ({"env": {"A": "a" * 300_000}}, 400, "larger than"),
     ({"limits": {"no_such": 1}}, 400, "no_such"),
@@ -186,6 +187,7 @@ def test_a_request_that_is_its_own_template(gateway: Gateway) -> None:
         ({"packages": ["a", "../b"]}, 400, "packages[1]"),
         ({"packages": ["a"]}, 403, "--wheels"),
         ({"language": "r"}, 400, "language"),
+        ({"network": {"deny": []}}, 400, "network"),
         ({"files": {"..": ""}}, 400, ".."),
     ):
         refused(gateway.request("POST", "/v1/sandboxes", body), status, text)
