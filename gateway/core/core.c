@@ -62,6 +62,19 @@ const struct settings_quota *core_quotas(const struct core *c)
     return &c->settings->net.quota;
 }
 
+void core_ready(struct core *c, void (*done)(void *user, const struct err *e), void *user)
+{
+    struct err e;
+    if (c->draining) {
+        fail(&e, 503, "the gateway is ending");
+        done(user, &e);
+    } else if (store_failing(c->store)) {
+        store_probe(c->store, done, user);
+    } else {
+        done(user, NULL);
+    }
+}
+
 bool core_draining(const struct core *c)
 {
     return c->draining;

@@ -31,5 +31,8 @@ struct kernelspecs *core_kernelspecs(const struct core *c); /* what can be start
 struct timespec core_started(const struct core *c);
 struct timespec core_last_activity(const struct core *c); /* of any kernel or request for one */
 bool core_draining(const struct core *c);
+/* Does it take new work? done is called once, at once or later; e: NULL, or 503: it ends, or the
+ * database cannot be written. */
+void core_ready(struct core *c, void (*done)(void *user, const struct err *e), void *user);
 
 #endif

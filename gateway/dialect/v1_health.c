@@ -3,13 +3,16 @@
 
 #include "gateway/dialect/v1.h"
 
+static void on_known(void *user, const struct err *e)
+{
+    struct exchange *x = user;
+    if (e)
+        exchange_fail(x, e);
+    else
+        exchange_reply_json(x, 200, json_pack("{s:s}", "status", "ready"));
+}
+
 void v1_readyz(struct exchange *x, void *core)
 {
-    struct err e;
-    if (core_draining(core)) {
-        fail(&e, 503, "the gateway is ending");
-        exchange_fail(x, &e);
-        return;
-    }
-    exchange_reply_json(x, 200, json_pack("{s:s}", "status", "ready"));
+    core_ready(core, on_known, x);
 }

@@ -22,6 +22,7 @@ struct store {
     struct store_job *waiting, **waiting_end;
     struct store_job *finished, **finished_end;
     bool ending;
+    _Atomic bool failing; /* the last commit did */
     uv_async_t wake;
     void (*closed)(void *user);
     void *closed_user;
@@ -57,6 +58,42 @@ void store_settle(struct store *s, void (*done)(void *user, const struct err *e)
     store_submit(s, &settle->job);
 }
 
+struct probe {
+    struct store_job job;
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+/* The version is written as it is. */
+static void run_probe(struct store_job *job, struct database *db)
+{
+    sqlite3_stmt *statement = database_statement(db, "PRAGMA user_version");
+    int version = database_row(db, statement, &job->error) ? sqlite3_column_int(statement, 0) : -1;
+    sqlite3_reset(statement);
+    scoped(string) char *set = xasprintf("PRAGMA user_version = %d", version);
+    if (version >= 0)
+        database_exec(db, set, &job->error);
+}
+
+static void done_probe(struct store_job *job)
+{
+    struct probe *probe = (struct probe *)job;
+    probe->done(probe->user, job->error.status ? &job->error : NULL);
+    free(probe);
+}
+
+bool store_failing(const struct store *s)
+{
+    return s->failing;
+}
+
+void store_probe(struct store *s, void (*done)(void *user, const struct err *e), void *user)
+{
+    struct probe *probe = xcalloc(1, sizeof *probe);
+    *probe = (struct probe){{.run = run_probe, .done = done_probe}, done, user};
+    store_submit(s, &probe->job);
+}
+
 static struct store_job *take_list(struct store_job **list, struct store_job ***end)
 {
     struct store_job *jobs = *list;
@@ -88,7 +125,8 @@ static void run_jobs(struct store *s, struct store_job *jobs)
     bool open = database_exec(s->db, "BEGIN IMMEDIATE", &e);
     for (struct store_job *job = jobs; open && job; job = job->next)
         job->run(job, s->db);
-    if (open && commit(s, jobs, before, &e))
+    s->failing = !(open && commit(s, jobs, before, &e));
+    if (!s->failing)
         return;
     if (open)
         database_exec(s->db, "ROLLBACK", NULL);

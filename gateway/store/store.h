@@ -39,6 +39,11 @@ struct sync *store_sync(const struct store *s); /* borrowed */
  * 503. */
 void store_settle(struct store *s, void (*done)(void *user, const struct err *e), void *user);
 
+/* Did the last commit fail? Then whether it can be written now, which changes nothing, is found out
+ * by store_probe. done is called once; e: NULL, or 503. */
+bool store_failing(const struct store *s);
+void store_probe(struct store *s, void (*done)(void *user, const struct err *e), void *user);
+
 void store_submit(struct store *s, struct store_job *job);
 /* The same, waiting for it: only while the gateway starts. done is not called. */
 void store_wait(struct store *s, struct store_job *job);

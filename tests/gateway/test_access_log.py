@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -77,3 +79,15 @@ def test_a_trace_is_kept_with_an_execution(
     assert answer.status == 202, answer
     assert answer.json().get("traceparent") == kept
     remove(gateway, made)
+
+
+def test_it_is_not_ready_while_its_database_cannot_be_written(gateway: Gateway) -> None:
+    assert gateway.get("/readyz", auth=False).json() == {"status": "ready"}
+    with closing(sqlite3.connect(gateway.state / "warmcell.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # as long as another one writes, nobody else does
+        assert gateway.request("POST", "/v1/tokens", {"name": "x"}).status == 503
+        answer = gateway.get("/readyz", auth=False)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert gateway.get("/healthz", auth=False).status == 200
+        other.execute("ROLLBACK")
+    assert gateway.get("/readyz", auth=False).status == 200
