@@ -9,17 +9,21 @@
 
 #include "gateway/cli/cli.h"
 #include "gateway/cli/follow.h"
+#include "gateway/cli/progress.h"
 
 #define PIECE_BYTES (256 * 1024)
 
 static bool receive_all(struct call *c, int fd, int64_t *bytes, struct err *e)
 {
+    struct progress progress = {0};
     struct bytes piece;
     do {
         if (!call_next(c, &piece, e) || !follow_write(fd, piece, e))
             return false;
         *bytes += (int64_t)piece.len;
+        progress_show(&progress, *bytes);
     } while (piece.len);
+    progress_end(&progress);
     return true;
 }
 
@@ -57,6 +61,7 @@ bool transfer_down(const struct target *t, const char *path, const char *local, 
 static bool send_body(struct call *c, int fd, int64_t left, int64_t *bytes, struct err *e)
 {
     static char piece[PIECE_BYTES];
+    struct progress progress = {0};
     bool chunked = left == CALL_BODY_FOLLOWS_CHUNKED;
     while (chunked || left > 0) {
         size_t want = chunked || left > PIECE_BYTES ? PIECE_BYTES : (size_t)left;
@@ -74,7 +79,9 @@ static bool send_body(struct call *c, int fd, int64_t left, int64_t *bytes, stru
             return e->status == 0;
         *bytes += got;
         left -= chunked ? 0 : got;
+        progress_show(&progress, *bytes);
     }
+    progress_end(&progress);
     return call_finish(c, e);
 }
 

@@ -26,6 +26,7 @@ struct pack {
     int64_t size_bytes, left;
     bool shorter; /* it has become so, and zeros stand for the rest */
     struct buffer remarks;
+    size_t left_out;
     bool ended; /* the tar's end is written */
     bool gzip;
     z_stream zip;
@@ -36,6 +37,7 @@ static void leave_out(struct pack *p, const char *path, const char *why)
 {
     scoped(string) char *text = xasprintf("left out: %s: %s", path, why);
     tar_add_comment(&p->remarks, text);
+    p->left_out++;
 }
 
 /* Remarks stand before an entry: some readers fail on those that the tar ends with. */
@@ -261,6 +263,11 @@ struct pack *pack_open(int root, const char *path, bool gzip, struct err *e)
         return p;
     pack_free(p);
     return NULL;
+}
+
+size_t pack_left_out(const struct pack *p)
+{
+    return p->left_out;
 }
 
 void pack_free(struct pack *p)

@@ -23,4 +23,7 @@ void pack_free(struct pack *p); /* NULL is legal */
 /* Appends at least `least` bytes, and little more, unless it is at its end (*last). 503. */
 bool pack_read(struct pack *p, struct buffer *out, size_t least, bool *last, struct err *e);
 
+/* How much was left out until now. */
+size_t pack_left_out(const struct pack *p);
+
 #endif

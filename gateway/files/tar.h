@@ -54,6 +54,9 @@ enum tar_step tar_reader_next(struct tar_reader *r, struct bytes *input, struct 
 /* The input is over. 400: in the middle of something, or before anything came. */
 bool tar_reader_finish(const struct tar_reader *r, struct err *e);
 
+/* How many comments "left out: …" came (pack.h). */
+int64_t tar_reader_left_out(const struct tar_reader *r);
+
 /* --- writing */
 
 void tar_add_header(struct buffer *out, const struct tar_entry *entry);

@@ -23,7 +23,7 @@ struct tar_reader {
     struct buffer meta;
     int64_t left;    /* of meta or data */
     int64_t padding; /* behind it */
-    int64_t entries, rest;
+    int64_t entries, rest, left_out;
     bool zero_block; /* the last header was one */
     /* said by what stood before an entry */
     char *path, *target;           /* owned; NULL: its header says it */
@@ -222,7 +222,9 @@ static enum tar_step end_meta(struct tar_reader *r, struct err *e)
 {
     const char *why = NULL;
     size_t len = strnlen(r->meta.data ? r->meta.data : "", r->meta.len);
-    if (r->meta_type == 'x')
+    if (r->meta_type == 'g')
+        r->left_out += r->meta.len && strstr(buffer_text(&r->meta), " comment=left out: ") != NULL;
+    else if (r->meta_type == 'x')
         why = take_records(r);
     else if (r->meta_type != 'g' && !take_text((struct bytes){r->meta.data, len},
                                                r->meta_type == 'L' ? &r->path : &r->target))
@@ -432,6 +434,11 @@ enum tar_step tar_reader_next(struct tar_reader *r, struct bytes *input, struct 
         if (told != TAR_NEEDS)
             return told;
     }
+}
+
+int64_t tar_reader_left_out(const struct tar_reader *r)
+{
+    return r->left_out;
 }
 
 bool tar_reader_finish(const struct tar_reader *r, struct err *e)

@@ -294,6 +294,7 @@ bool unpack_step(struct unpack *u, struct bytes *input, struct room *room, bool 
 bool unpack_finish(struct unpack *u, struct unpack_result *out, struct err *e)
 {
     *out = u->result;
+    out->left_out = tar_reader_left_out(u->reader);
     if (u->form == GZIP)
         return fail(e, 400, "tar: the gzip breaks off");
     return tar_reader_finish(u->reader, e);

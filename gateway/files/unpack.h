@@ -11,6 +11,7 @@
 struct unpack_result {
     int64_t files, folders, symlinks; /* that the tar had */
     int64_t bytes;                    /* of the files */
+    int64_t left_out;                 /* by who packed it, as pack.h says it */
 };
 
 struct unpack;

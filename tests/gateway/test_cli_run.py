@@ -199,20 +199,57 @@ class TestCopy:
         for words, status, sentence in [
             ((str(here), "other"), 2, "one of the two must be SANDBOX:PATH"),
             ((f"{name}:a", f"{name}:b"), 2, "one of the two"),
-            ((f"{name}:folder/", "x"), 2, "names no file"),
+            ((f"{name}:", "x"), 2, "names no file"),
+            ((f"{name}:folder", "-"), 1, "is a folder"),
             (("-", f"{name}:"), 2, "needs a name"),
             ((str(here), f"{name}:/etc/x"), 2, "only files below /workspace"),
             ((str(here), f"{name}:../x"), 1, "path"),
-            ((f"{name}:folder", str(here)), 1, "is a folder"),
+            ((f"{name}:folder", str(here)), 1, "cannot be opened"),
             ((f"{name}:absent", str(here)), 1, "no such file"),
             ((f"{name}:absent", "-"), 1, "no such file"),
-            ((str(tmp_path), f"{name}:x"), 1, "is a folder"),
             ((str(tmp_path / "none"), f"{name}:x"), 1, "cannot be read"),
             (("zzzz:x", str(here)), 1, "no sandbox zzzz"),
         ]:
             refused(run("cp", *words), status, sentence)
         assert here.read_text() == "mine"
         assert [one.name for one in tmp_path.iterdir() if one.name.endswith(".part")] == []
+
+    def test_folders(self, run: Tool, place: Place, box: dict[str, Any], tmp_path: Path) -> None:
+        inside, short = workspace(place[0], box), box["id"][:8]
+        data = os.urandom(2_000_000)
+        here = tmp_path / "tree"
+        (here / "deep" / "empty").mkdir(parents=True)
+        (here / "deep" / "data").write_bytes(data)
+        (here / "run").write_text("#!/bin/sh\n")
+        (here / "run").chmod(0o750)
+        (here / "link").symlink_to("deep/data")
+        run.ok("cp", str(here), f"{short}:copies/")
+        run.ok("cp", f"{here}/", f"{short}:copies/named")
+        for name in ("tree", "named"):
+            there = inside / "copies" / name
+            assert (there / "deep" / "data").read_bytes() == data
+            assert (there / "deep" / "empty").is_dir()
+            assert (there / "link").readlink() == Path("deep/data")
+            assert (there / "run").stat().st_mode & 0o777 == 0o750
+        (tmp_path / "out").mkdir()
+        run.ok("cp", f"{short}:copies/tree/", str(tmp_path / "out"))
+        said = run.ok("cp", "--json", f"{short}:copies/tree", str(tmp_path / "new"))
+        assert json.loads(said) == {"bytes": 2_000_010}
+        for place_ in (tmp_path / "out" / "tree", tmp_path / "new"):
+            assert (place_ / "deep" / "data").read_bytes() == data
+            assert (place_ / "link").readlink() == Path("deep/data")
+        os.mkfifo(here / "fifo")
+        refused(run("cp", str(here), f"{short}:left"), 1, "1 of all were left out")
+        (here / "fifo").unlink()
+        assert (inside / "left" / "run").exists()
+        os.mkfifo(inside / "left" / "fifo")
+        refused(run("cp", f"{short}:left", str(tmp_path / "left")), 1, "1 of all were left out")
+        (inside / "left" / "evil").symlink_to("/etc/passwd")
+        refused(
+            run("cp", f"{short}:left", str(tmp_path / "evil")), 1, "evil: a link that leads out"
+        )
+        (here / "out").symlink_to("../..")
+        refused(run("cp", str(here), f"{short}:evil"), 1, "out: a link that leads out")
 
     def test_a_refusal_in_the_middle_is_told(self, run: Tool, place: Place, tmp_path: Path) -> None:
         """The limit of the workspace, of a file whose length nobody knows."""
