@@ -1,6 +1,7 @@
 """Hundreds of readers of one execution: everyone gets every byte once and in order.
 
-A tenth reads nothing until all others are done, a tenth leaves at random and comes back by the
+A tenth reads next to nothing until all others are done (a client that takes nothing at all for a
+minute is cut off), a tenth leaves at random and comes back by the
 number of the last event that it has, the others read as fast as they can. The memory of the gateway
 stays bounded.
 """
@@ -25,6 +26,7 @@ from harness.servers import Server
 LINE = "followers, line %08d of many, and some more text to make it long enough to matter\n"
 MEMORY_BYTES = 200 * 1024 * 1024
 PIECE = 1 << 16
+SIP_S = 10.0  # between two reads of a slow one
 STAY_EVENTS = 20  # at most, of one who leaves
 
 
@@ -50,21 +52,22 @@ class Followers:
             raise Lost(f"{path}: {reply.status} {reply.read()[:300]!r}")
         return reply
 
-    def _text(self, pause: Callable[[], object]) -> str:
+    def _text(self, pauses: Callable[[], bool]) -> str:
         digest = hashlib.sha256()
         with contextlib.closing(self.server.connect()) as connection:
             reply = self._open(connection, "output", "*/*")
             digest.update(reply.read(5000))
-            pause()
+            while pauses():
+                digest.update(reply.read(PIECE))
             while piece := reply.read(PIECE):
                 digest.update(piece)
         return digest.hexdigest()
 
     def quick(self, _number: int) -> str:
-        return self._text(lambda: None)
+        return self._text(lambda: False)
 
     def slow(self, _number: int) -> str:
-        return self._text(self.others_done.wait)
+        return self._text(lambda: not self.others_done.wait(SIP_S))
 
     def _stay(self, after: int, most: int) -> Iterator[dict[str, str | int]]:
         with contextlib.closing(self.server.connect()) as connection:
