@@ -20,6 +20,7 @@
 #define STORE_DELAY_MS  5    /* most end within it, and are written once */
 #define ENV_LIMIT       1000 /* names */
 #define LABELS_LIMIT    64
+#define LOOKS_MOST      100  /* for an end that is being stored */
 #define TEXT_LIMIT      4096 /* bytes of a path, or of a label */
 
 struct execution *execution_new(struct core *c, const struct execution_row *row)
@@ -272,6 +273,7 @@ struct making {
     json_t *env; /* owned; of a request with a key; NULL: it was dispatched already */
     void (*done)(void *user, struct execution *x, const struct err *e);
     void *user;
+    int looked; /* how often it was looked for again */
 };
 
 static void dispatch_or_end(struct execution *x, json_t *env)
@@ -322,10 +324,39 @@ static struct execution *known_one(struct core *c, const struct execution_row *f
     return open ? execution_keep(open) : execution_new(c, found);
 }
 
+static void on_key_added(void *user, const struct execution_row *found, const struct err *e);
+
+static void on_looked_again(void *user, const struct execution_row *list, size_t count,
+                            const struct err *e)
+{
+    struct err gone;
+    if (!e && !count) {
+        fail(&gone, 503, "the execution with this key was just forgotten; ask again");
+        e = &gone;
+    }
+    on_key_added(user, e ? NULL : list, e);
+}
+
+/* The first one with the key has ended since its row was read, and its end is on the way to the
+ * store: what is asked of the store now comes behind it. */
+static bool looks_again(struct making *making, const struct execution_row *found)
+{
+    struct core *c = making->x->core;
+    if (!found || found->outcome || making->looked++ >= LOOKS_MOST ||
+        execution_open_find(c, found->id))
+        return false;
+    const struct execution_query query = {
+        .sandbox_id = making->x->row.sandbox_id, .id = found->id, .limit = 1};
+    execution_table_list(c->store, &query, on_looked_again, making);
+    return true;
+}
+
 /* A request with a key runs only when its row is in: another of the same key may be before it. */
 static void on_key_added(void *user, const struct execution_row *found, const struct err *e)
 {
     struct making *making = user;
+    if (!e && looks_again(making, found))
+        return;
     struct execution *x = making->x;
     struct err problem = {0};
     if (e)
@@ -391,7 +422,7 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
     x->from = journal_end(k->journal);
     if (request->key) {
         struct making *making = xmalloc(sizeof(*making));
-        *making = (struct making){x, json_incref(request->env), done, user};
+        *making = (struct making){x, json_incref(request->env), done, user, 0};
         execution_table_add(s->core->store, &x->row, keep, on_key_added, making);
         return;
     }
