@@ -33,7 +33,8 @@ class StreamLine:
         self._frame()  # hello
         call = {"id": "1", "op": "run", "sandbox": sandbox, "body": {"code": "1+1"}}
         data = json.dumps(call, separators=(",", ":")).encode()
-        self.request = struct.pack(">BBH", 0x80 | TEXT, 0xFE, len(data)) + bytes(4) + data
+        assert len(data) < 126
+        self.request = struct.pack(">BB", 0x80 | TEXT, 0x80 | len(data)) + bytes(4) + data
         self.bytes_in = self.frames_in = 0  # of the last run
 
     def _fill(self) -> None:
