@@ -103,6 +103,21 @@ static bool is_for_us(json_t *jwk)
     return false;
 }
 
+/* cjose 0.6.2 ends the process over what is no base64url. */
+static bool numbers_good(json_t *jwk)
+{
+    static const char *const names[] = {"k", "n", "e", "x", "y"};
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (size_t i = 0; i < countof(names); i++) {
+        const char *text = text_of(jwk, names[i]);
+        size_t len = text ? strlen(text) : 0;
+        if (text && (len % 4 == 1 ||
+                     strspn(text, digits) != json_string_length(json_object_get(jwk, names[i]))))
+            return false;
+    }
+    return true;
+}
+
 static bool add_json(struct jwt_keys *keys, json_t *one, bool *secret, struct err *e)
 {
     if (!json_is_object(one))
@@ -112,7 +127,8 @@ static bool add_json(struct jwt_keys *keys, json_t *one, bool *secret, struct er
     if (json_object_get(one, "d"))
         return fail(e, 400, "there is a private key in it; only public ones are needed");
     *secret = *secret || json_object_get(one, "k");
-    cjose_jwk_t *jwk = cjose_jwk_import_json((cjose_header_t *)one, NULL);
+    cjose_jwk_t *jwk =
+        numbers_good(one) ? cjose_jwk_import_json((cjose_header_t *)one, NULL) : NULL;
     if (!jwk)
         return fail(e, 400, "a key of the type %s is not valid", text_of(one, "kty"));
     return add(keys, jwk, text_of(one, "kid"), e);
