@@ -361,7 +361,7 @@ void folder_remove(struct core *c, const char *parent, const char *name, void (*
 struct sandbox *sandbox_named(const struct core *c, const char *owner, const char *name);
 bool sandbox_name_free(const struct core *c, const char *owner, const char *name,
                        const struct sandbox *but, struct err *e); /* 409 */
-bool sandbox_check_network(json_t *network, struct err *e); /* 400 */
+bool sandbox_check_network(json_t *network, struct err *e);       /* 400 */
 bool sandbox_check_words(const struct core *c, const struct principal *who,
                          const struct sandbox_request *request, struct err *e); /* 400, 409 */
 void sandbox_take_words(struct sandbox *s, const struct sandbox_request *request);
