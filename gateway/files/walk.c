@@ -103,6 +103,8 @@ void walk_seek(struct walk *w, const char *after)
         struct level *l = &w->levels[w->depth - 1];
         free(l->after);
         l->after = xstrndup(after, len);
+        if (strcmp(l->after, ".") == 0 || strcmp(l->after, "..") == 0)
+            break; /* a walk told neither, and would be led out of its folder */
         set_path(w, l->after);
         if (enter(w, l->after))
             break;

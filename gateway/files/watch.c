@@ -318,8 +318,6 @@ static void follow(struct watch *w, struct node *n, const char *name)
 static void arrived(struct watch *w, struct node *n, const struct inotify_event *event)
 {
     bool folder = event->mask & IN_ISDIR;
-    if (w->leaving.cookie != event->cookie)
-        has_left(w);
     if (!w->leaving.cookie || is_hidden(event->name)) {
         if (!is_hidden(event->name)) {
             tell(w, WATCH_CREATED, path_in(n, event->name), NULL, folder);
@@ -344,7 +342,6 @@ static void arrived(struct watch *w, struct node *n, const struct inotify_event 
 
 static void leaves(struct watch *w, struct node *n, const struct inotify_event *event)
 {
-    has_left(w);
     w->leaving.cookie = event->cookie;
     w->leaving.parent = n;
     w->leaving.name = xstrdup(event->name);
@@ -371,19 +368,20 @@ static void overflow(struct watch *w)
 
 static void gone(struct watch *w, struct node *n)
 {
-    if (w->leaving.cookie && is_below(w->leaving.parent, n))
-        has_left(w);
     w->ended = w->ended || !n->parent;
     drop(w, n);
 }
 
 static void take_event(struct watch *w, const struct inotify_event *event)
 {
-    struct node *n = node_of(w, event->wd);
     if (event->mask & IN_Q_OVERFLOW) {
         overflow(w);
         return;
     }
+    /* before the node is looked for: it may be one of those that go with a folder that has left */
+    if (!(event->mask & IN_MOVED_TO) || event->cookie != w->leaving.cookie)
+        has_left(w);
+    struct node *n = node_of(w, event->wd);
     if (!n)
         return;
     if (event->mask & (IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF)) {
@@ -400,7 +398,6 @@ static void take_event(struct watch *w, const struct inotify_event *event)
         leaves(w, n, event);
         return;
     }
-    has_left(w);
     if (is_hidden(event->name))
         return;
     enum watch_kind kind = event->mask & IN_CREATE   ? WATCH_CREATED

@@ -78,6 +78,13 @@ def test_a_page_goes_on_where_the_last_one_has_gone(box: Box, tree: str) -> None
     assert [entry["path"].removeprefix(f"{tree}/") for entry in rest["files"]] == ORDER[5:]
 
 
+@pytest.mark.parametrize("after", ["..", "../x", "a/../..", "./../..", "/../..", "a//../.."])
+def test_no_page_goes_on_above_its_folder(box: Box, tree: str, after: str) -> None:
+    answer = box.gateway.get(f"{box.url}/{tree}?recursive=1&after={quote(after)}").json()
+    found = [entry["path"].removeprefix(f"{tree}/") for entry in answer["files"]]
+    assert not set(found) - set(ORDER)
+
+
 def test_many_names_in_one_folder(box: Box) -> None:
     """More than are kept in memory at once."""
     at = box.fresh()

@@ -274,3 +274,17 @@ def test_a_gateway_ends_while_somebody_watches() -> None:
     watch = Watch(passing, "", "&recursive=1")
     end(gateway)
     assert json.loads(watch.response.read().splitlines()[-1])["type"] == "end"
+
+
+def test_what_happens_in_folders_that_have_left(box: Box, watch: Watch) -> None:
+    """It is told in the same breath as the moves, by folders that are not watched any more."""
+    box.cell(f"import os\nfor n in range(60): os.makedirs(f'{watch.at}/{{n:02}}/b/c')")
+    assert {kind for kind, _ in watch.until("made")} == {"created"}
+    out = box.fresh()
+    box.cell(
+        f"for n in range(60):\n"
+        f"    os.rename(f'{watch.at}/{{n:02}}', f'{out}/{{n:02}}')\n"
+        f"    os.mkdir(f'{out}/{{n:02}}/b/new')\n"
+        f"    os.rename(f'{out}/{{n:02}}/b/new', f'{out}/{{n:02}}/b/c/newer')"
+    )
+    assert watch.until("end") == [("deleted", f"{n:02}") for n in range(60)]
