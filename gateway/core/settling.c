@@ -18,6 +18,7 @@
 #define NOTES_MOST 4096 /* of one sandbox; the oldest go first */
 #define KNOWN_IDLE 2000 /* files: of more, those that are known are read again each time */
 #define RUNS_MOST  256  /* in one scan */
+#define STEPS_MOST 2    /* at once: half of libuv's threads are for others, whatever is scanned */
 
 struct waiting {
     struct waiting *next;
@@ -42,7 +43,8 @@ struct box {
 
 struct settling {
     struct core *core;
-    struct box *boxes;
+    struct box *boxes; /* whose last step is longest ago first */
+    int steps;         /* of how many one is under way */
 };
 
 struct settling *settling_new(struct core *c)
@@ -101,13 +103,28 @@ static struct box *need_box(struct core *c, const char *sandbox_id)
     return b;
 }
 
-static void drop_box(struct box *b)
+static void leave_list(struct box *b)
 {
     struct box **place = &b->core->settling->boxes;
     while (*place != b)
         place = &(*place)->next;
     *place = b->next;
+    b->next = NULL;
+}
+
+static void drop_box(struct box *b)
+{
+    leave_list(b);
     box_free(b);
+}
+
+static void go_behind_others(struct box *b)
+{
+    leave_list(b);
+    struct box **end = &b->core->settling->boxes;
+    while (*end)
+        end = &(*end)->next;
+    *end = b;
 }
 
 /* --- telling */
@@ -152,12 +169,11 @@ static void tell_gone(struct waiting **list)
 
 /* --- one scan */
 
-static void begin(struct box *b);
-
 static void end_step(struct box *b)
 {
     struct core *c = b->core;
     b->busy = false;
+    c->settling->steps--;
     c->open_handles--;
     if (b->known.count > KNOWN_IDLE) {
         workspace_files_free(&b->known);
@@ -168,8 +184,9 @@ static void end_step(struct box *b)
         tell_gone(&b->waiting);
         drop_box(b);
     } else {
-        begin(b);
+        go_behind_others(b);
     }
+    settling_look(c);
     core_check_drained(c);
 }
 
@@ -310,9 +327,11 @@ static void on_loaded(void *user, struct workspace_files *files, int64_t kept_by
 
 static bool can_begin(const struct box *b)
 {
+    if (b->busy || b->core->draining || b->core->settling->steps >= STEPS_MOST)
+        return false;
     for (const struct waiting *w = b->waiting; w; w = w->next)
         if (scan_passed(b->core->scan, w->ticket))
-            return !b->busy && !b->core->draining;
+            return true;
     return false;
 }
 
@@ -327,6 +346,7 @@ static void begin(struct box *b)
         return;
     }
     b->busy = true;
+    b->core->settling->steps++;
     b->core->open_handles++;
     if (!b->loaded) {
         workspace_table_load(b->core->store, b->sandbox_id, on_loaded, b);

@@ -32,7 +32,8 @@ struct pass {
     struct workspace_scan *scan;
     struct settlement *out;
     struct workspace_files now;
-    int64_t *run_bytes; /* kept of each run */
+    int64_t *run_bytes; /* read of each run, to be kept */
+    int64_t look_bytes; /* read of what belongs to none */
     int64_t *run_changes;
     int64_t first_ns; /* when the first of the runs was asked for */
     bool is_first;    /* nothing was known: what was there before belongs to nobody */
@@ -330,6 +331,7 @@ static bool record_file(struct pass *p, size_t run, const struct workspace_file 
         return true;
     }
     bool too_much = is_too_much(p, run, file, &e);
+    p->run_bytes[run] += too_much ? 0 : file->size_bytes; /* also if it is as it was */
     enum taken taken = too_much ? NOT_TAKEN : take_file(p, file, true, &head, &e);
     if (taken == VANISHED || (taken == TAKEN && run_of(p, file->changed_ns, &flags) == LATER))
         return false;
@@ -339,7 +341,6 @@ static bool record_file(struct pass *p, size_t run, const struct workspace_file 
     if (taken == TAKEN) {
         memcpy(change->sha256, file->sha256, sizeof(file->sha256));
         change->artifact = artifact_of(p, run, file, buffer_view(&head));
-        p->run_bytes[run] += file->size_bytes;
         p->scan->kept_bytes += file->size_bytes;
     } else {
         change->problem = xstrdup(taken == WRITTEN_TO ? "it was still being written to" : e.text);
@@ -363,8 +364,11 @@ static void look_into(struct pass *p, struct workspace_file *file)
 {
     struct err e;
     scoped(buffer) struct buffer head = {0};
-    if (file->kind == 'f' && file->size_bytes <= WORKSPACE_FILE_MIB * MIB)
-        take_file(p, file, false, &head, &e);
+    if (file->kind != 'f' || file->size_bytes > WORKSPACE_FILE_MIB * MIB ||
+        p->look_bytes + file->size_bytes > WORKSPACE_LOOK_MIB * MIB)
+        return;
+    p->look_bytes += file->size_bytes;
+    take_file(p, file, false, &head, &e);
 }
 
 /* --- the comparison */

@@ -16,6 +16,8 @@ enum workspace_limits {
     WORKSPACE_FILE_MIB = 512,         /* kept of one file, */
     WORKSPACE_RUN_MIB = 2 * 1024,     /* of one run, */
     WORKSPACE_SANDBOX_MIB = 8 * 1024, /* and of one sandbox */
+    WORKSPACE_LOOK_MIB = 1024,        /* read in one scan of what belongs to no run: what holes of
+                                         files stand for costs nobody a disk */
 };
 
 struct scan_run {

@@ -136,6 +136,23 @@ def test_added_changed_and_deleted(work: Work) -> None:
     assert (nothing["artifacts"], work.changes(nothing["id"])["changes"]) == (0, [])
 
 
+def test_holes_of_files_are_not_read_without_end(work: Work) -> None:
+    """What no run made is read as far as a bound: of what lies beyond no sha256 is known."""
+    for n in range(300):
+        file = work.folder / f"{n:03}"
+        file.touch()
+        os.truncate(file, 512 << 20)
+        if os.geteuid() == 0:
+            os.chown(file, 700001, 700001)
+    let_pass(file)
+    assert counts(work.shell("true")) == (0, 0, 0)
+    both = work.changes(work.shell("printf x >000; printf x >299")["id"])["changes"]
+    assert [(one["path"], one["what"]) for one in both] == [("000", "changed"), ("299", "changed")]
+    assert {one["before"]["size_bytes"] for one in both} == {512 << 20}
+    assert both[0]["before"]["sha256"]
+    assert both[1]["before"]["sha256"] is None
+
+
 def test_an_artifact_of_a_file(work: Work) -> None:
     data = png(7, 3)
     (work.folder / "source").write_bytes(data)
