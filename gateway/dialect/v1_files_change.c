@@ -49,6 +49,8 @@ void v1_files_put_root(struct exchange *x, void *core)
 {
     struct err e = {0};
     bool tar;
+    if (!v1_files_sandbox(x, core))
+        return;
     if (!v1_files_flag(x, "tar", &tar, &e) ||
         (!tar && !fail(&e, 400, "the workspace itself takes ?tar=1 alone")))
         exchange_fail(x, &e);
