@@ -124,13 +124,13 @@ static void answer_for_sandbox(struct exchange *x, struct core *core,
 {
     struct err e = {0};
     struct artifact_query query;
-    const char *id = exchange_param(x, "id");
-    if (!sandboxes_find_any(core, exchange_principal(x), id, &e) ||
-        !v1_artifacts_query(x, &query, &e)) {
+    const struct sandbox *s =
+        sandboxes_find_any(core, exchange_principal(x), exchange_param(x, "id"), &e);
+    if (!s || !v1_artifacts_query(x, &query, &e)) {
         exchange_fail(x, &e);
         return;
     }
-    query.sandbox_id = id;
+    query.sandbox_id = sandbox_id(s);
     answer(x, core, &query);
 }
 

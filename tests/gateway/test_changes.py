@@ -153,6 +153,14 @@ def test_holes_of_files_are_not_read_without_end(work: Work) -> None:
     assert both[1]["before"]["sha256"] is None
 
 
+def test_artifacts_of_a_sandbox_by_its_name(work: Work) -> None:
+    work.shell("printf one >a.txt")
+    answer = work.gateway.request("PATCH", f"/v1/sandboxes/{work.model['id']}", {"name": "called"})
+    assert answer.status == 200, answer
+    found = work.gateway.get("/v1/sandboxes/called/artifacts").json()["artifacts"]
+    assert [one["path"] for one in found] == ["a.txt"]
+
+
 def test_an_artifact_of_a_file(work: Work) -> None:
     data = png(7, 3)
     (work.folder / "source").write_bytes(data)
