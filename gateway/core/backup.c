@@ -101,9 +101,12 @@ static void on_open(uv_work_t *work, int status)
     struct backup *b = work->data;
     (void)status;
     b->busy = false;
-    b->done.opened(b->user, b->pack ? b : NULL, b->pack ? NULL : &b->why);
-    if (!b->pack)
-        remove_it(b);
+    if (b->pack) {
+        b->done.opened(b->user, b, NULL); /* may free it */
+        return;
+    }
+    b->done.opened(b->user, NULL, &b->why);
+    remove_it(b);
 }
 
 void backup_open(struct core *c, void (*done)(void *user, struct backup *b, const struct err *e),

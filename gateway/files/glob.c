@@ -10,6 +10,7 @@
 #include "protocol/utf8.h"
 
 struct glob {
+    size_t len; /* of the pattern */
     size_t count;
     char *parts[GLOB_PARTS_MOST]; /* owned */
 };
@@ -153,7 +154,9 @@ static bool check_part(const char *part, struct err *e)
 struct glob *glob_new(const char *pattern, struct err *e)
 {
     struct glob *g = xcalloc(1, sizeof *g);
-    bool ok = true;
+    g->len = strlen(pattern);
+    bool ok =
+        g->len <= GLOB_BYTES_MOST || fail(e, 400, "glob: more than %d bytes", GLOB_BYTES_MOST);
     for (const char *at = pattern; ok && *at;) {
         size_t len = strcspn(at, "/");
         if (len && g->count == GLOB_PARTS_MOST)
@@ -203,4 +206,9 @@ struct glob_answer glob_look(const struct glob *g, const char *path)
         path += len + (path[len] == '/');
     }
     return (struct glob_answer){.matches = at & end, .below = at & ~end};
+}
+
+size_t glob_cost(const struct glob *g, const char *path)
+{
+    return g->len * strlen(path);
 }

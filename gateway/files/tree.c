@@ -4,6 +4,8 @@
 #include "gateway/files/walk.h"
 #include "protocol/memory.h"
 
+#define LOOK_COST 2048 /* of a usual look (glob_cost), and more than that */
+
 struct page {
     struct listing *out;
     size_t limit, room, looks;
@@ -26,10 +28,11 @@ static bool read_page(struct walk *w, const struct glob *glob, struct page *p, s
     struct walk_entry entry;
     while (walk_next(w, &entry, e)) {
         struct glob_answer answer = {true, true};
-        if (p->out->count == p->limit || p->looks++ == TREE_LOOKS_MOST) {
+        if (p->out->count == p->limit || p->looks > TREE_LOOKS_MOST) {
             p->out->next = take(&p->last);
             return true;
         }
+        p->looks += 1 + (glob ? glob_cost(glob, entry.path) / LOOK_COST : 0);
         if (glob)
             answer = glob_look(glob, entry.path);
         if (answer.matches)

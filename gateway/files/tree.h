@@ -6,7 +6,9 @@
 #include "gateway/files/entry.h"
 #include "gateway/files/glob.h"
 
-#define TREE_LOOKS_MOST 100000 /* names looked at for one page */
+#define TREE_LOOKS_MOST                                                                            \
+    100000 /* names looked at for one page; one whose path and pattern are long                    \
+              counts for several */
 
 /* Like listing_read, in the order of a walk (walk.h); names are paths below fd. A page may have
  * fewer than `limit` entries, and more follow: TREE_LOOKS_MOST. glob: NULL for all. 409: folders

@@ -115,6 +115,7 @@ def test_patterns(box: Box, tree: str, pattern: str, found: list[str]) -> None:
 def test_lists_that_cannot_be(box: Box, tree: str) -> None:
     for query, status in [
         ("glob=", 400), ("glob=a/../b", 400), ("glob=%5Bab", 400), ("glob=" + "a/" * 61, 400),
+        ("glob=" + "a" * 1025, 400),
         ("recursive=2", 400), ("recursive=1&stat=1", 400), ("recursive=1&limit=0", 400),
     ]:  # fmt: skip
         assert problem(box.get(f"{tree}?{query}"))[0] == status, query
@@ -222,3 +223,21 @@ def test_foreign_and_none(box: Box, gateway: Gateway) -> None:
                                   else None, {"Authorization": f"Bearer {minted}"})  # fmt: skip
         assert foreign.status == 404, (method, path, foreign)
         assert gateway.request(method, f"/v1/sandboxes/none/files{path}").status == 404
+
+
+def test_what_is_long_to_match_makes_pages_shorter(box: Box) -> None:
+    at = box.fresh()
+    name = "a" * 255
+    box.cell(
+        f"os.chdir('{at}')\n"
+        f"for _ in range(45): os.mkdir('{name}'); os.chdir('{name}')\n"
+        f"for n in range(5): open(f'{{n}}', 'w').close()\n"
+        f"os.chdir('/workspace')"
+    )
+    url = f"{box.url}/{at}?limit=10000&glob={quote('**/[' + 'a' * 1000 + '0-9]*')}"
+    pages = [box.gateway.get(url).json()]
+    while pages[-1]["next"] is not None:
+        pages.append(box.gateway.get(f"{url}&after={quote(pages[-1]['next'])}").json())
+    found = [entry["name"] for page in pages for entry in page["files"]]
+    assert found == [name] * 45 + [*"01234"]
+    assert len(pages) > 1

@@ -349,3 +349,12 @@ def test_artifacts_are_those_of_ones_own_kernels(
         assert bob.get(f"/v1/artifacts/{name}/content").status == 404
         assert ada.get(f"/v1/artifacts/{name}/content").body == b"<p>of ada</p>"
     assert gateway.get(f"/v1/artifacts/{kept['id']}").status == 200
+
+
+def test_heads_of_what_is_made_as_it_is_sent(gateway: Gateway) -> None:
+    """Nobody takes the bytes: what would have made them is let go of once."""
+    box = create(gateway)
+    at = f"/v1/sandboxes/{box['id']}"
+    for path in ("/v1/backup", f"{at}/artifacts.tar", f"{at}/files?tar=1", f"{at}/files?watch=1"):
+        assert gateway.request("HEAD", path).status == 200, path
+    remove(gateway, box)
