@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -58,10 +59,14 @@ void watch_events_free(struct watch_events *events)
     *events = (struct watch_events){0};
 }
 
-/* path and from: taken, and may be NULL. */
+/* path and from: taken, and may be NULL; what has a path that is too long is told as overflow. */
 static void tell(struct watch *w, enum watch_kind kind, char *path, char *from, bool folder)
 {
     struct watch_events *out = w->out;
+    if (!path && kind != WATCH_ENDED) {
+        free(take(&from));
+        kind = WATCH_OVERFLOW;
+    }
     const struct watch_event *last = out && out->count ? &out->event[out->count - 1] : NULL;
     bool again = last && last->kind == kind && !from &&
                  (path && last->path ? strcmp(path, last->path) == 0 : path == last->path);
@@ -106,8 +111,14 @@ static struct node *child_of(const struct watch *w, const struct node *parent, c
     return NULL;
 }
 
+/* NULL: it is longer than any path may be: folders were moved below each other. */
 static char *path_in(const struct node *n, const char *name)
 {
+    size_t len = strlen(name);
+    for (const struct node *at = n; at && len < PATH_MAX; at = at->parent)
+        len += 1 + strlen(at->name);
+    if (len >= PATH_MAX)
+        return NULL;
     scoped(string) char *folder = n->parent ? path_in(n->parent, n->name) : xstrdup(n->name);
     return *folder ? xasprintf("%s/%s", folder, name) : xstrdup(name);
 }
@@ -281,10 +292,10 @@ static bool is_nameless(const struct watch *w, const struct node *n, const char 
     if (*name != '#' || name[1 + strspn(name + 1, "0123456789")])
         return false;
     scoped(string) char *path = path_in(n, name);
-    int fd = path_open(w->root, path, false, &e);
+    int fd = path ? path_open(w->root, path, false, &e) : -1;
     if (fd >= 0)
         close(fd);
-    return fd < 0;
+    return path && fd < 0;
 }
 
 /* Where it went to is not watched. */
@@ -296,8 +307,17 @@ static void has_left(struct watch *w)
     if (n)
         drop(w, n);
     if (!w->leaving.hidden)
-        tell(w, WATCH_DELETED, xstrdup(w->leaving.path), NULL, w->leaving.folder);
+        tell(w, WATCH_DELETED, take(&w->leaving.path), NULL, w->leaving.folder);
     forget_leaving(w);
+}
+
+/* to: taken, and may be NULL. */
+static void tell_move(struct watch *w, char *to, bool folder)
+{
+    char *from = take(&w->leaving.path);
+    if (!from)
+        free(take(&to));
+    tell(w, WATCH_MOVED, to, from, folder);
 }
 
 /* A folder that is new here, by that name in n's. */
@@ -305,7 +325,7 @@ static void follow(struct watch *w, struct node *n, const char *name)
 {
     scoped(string) char *path = path_in(n, name);
     struct err e;
-    int fd = path_open(w->root, path, false, &e);
+    int fd = path ? path_open(w->root, path, false, &e) : -1;
     struct node *added = fd >= 0 && w->deep ? add(w, n, name, fd) : NULL;
     if (added)
         look_through(w, added, fd, true);
@@ -336,7 +356,7 @@ static void arrived(struct watch *w, struct node *n, const struct inotify_event 
     if (w->leaving.hidden) /* a file that we put in the place of another */
         tell(w, WATCH_MODIFIED, path_in(n, event->name), NULL, folder);
     else
-        tell(w, WATCH_MOVED, path_in(n, event->name), xstrdup(w->leaving.path), folder);
+        tell_move(w, path_in(n, event->name), folder);
     forget_leaving(w);
 }
 

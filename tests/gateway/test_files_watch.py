@@ -288,3 +288,17 @@ def test_what_happens_in_folders_that_have_left(box: Box, watch: Watch) -> None:
         f"    os.rename(f'{out}/{{n:02}}/b/new', f'{out}/{{n:02}}/b/c/newer')"
     )
     assert watch.until("end") == [("deleted", f"{n:02}") for n in range(60)]
+
+
+def test_a_path_that_is_too_long(box: Box) -> None:
+    """Folders moved below each other have paths without end: what happens there has no name."""
+    at, name = box.fresh(), "a" * 255
+    box.cell(
+        f"import os; os.chdir('{at}')\nfor _ in range(17): os.mkdir('{name}'); os.chdir('{name}')\n"
+    )
+    watch = Watch(box, at, "&recursive=1")
+    box.cell("open('file', 'w').close(); os.rename('file', 'other'); os.remove('other')")
+    assert watch.next()["type"] == "overflow"
+    box.cell("os.chdir('/workspace')")
+    assert {kind for kind, *_ in watch.until("end")} <= {"overflow"}
+    watch.close()
