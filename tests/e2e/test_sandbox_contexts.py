@@ -110,7 +110,8 @@ def test_a_branch_of_a_branch(
 THREAD = """
 import threading
 go = threading.Event()
-threading.Thread(target=go.wait, name="w").start()
+thread = threading.Thread(target=go.wait, name="w")
+thread.start()
 """
 
 
@@ -128,7 +129,7 @@ def test_threads_make_it_unsafe(
     forced = fork(gateway, sandbox, force=True)
     with closing(gateway.client(forced["id"])) as other:
         assert other.run("print(kept, threading.active_count())").stdout == "{'numbers': [1]} 1\n"
-    first.run("go.set()")
+    first.run("go.set(); thread.join()")
     fork(gateway, sandbox)
 
 
