@@ -12,6 +12,9 @@
 #define INTERIMS_MOST      16
 #define REASON_LIMIT_BYTES 200
 
+/* What on_headers_complete may say to llhttp. */
+enum { WITHOUT_BODY = 1, UPGRADE = 2 };
+
 __attribute__((format(printf, 2, 3))) static int refuse(struct relay_reply *r, const char *format,
                                                         ...)
 {
@@ -132,13 +135,16 @@ static int on_headers_complete(llhttp_t *parser)
             return refuse(r, "the server inside switched protocols, which nobody asked for");
         r->upgraded = true;
     } else if (r->status < 200) {
-        return ++r->interims > INTERIMS_MOST ? refuse(r, "the server inside never replies") : 0;
+        return ++r->interims > INTERIMS_MOST ? refuse(r, "the server inside never replies")
+                                             : WITHOUT_BODY;
     }
     r->has_head = true;
     r->has_body = r->status != 204 && r->status != 304 && !r->upgraded;
     bool says = (parser->flags & F_CONTENT_LENGTH) && parser->content_length <= INT64_MAX;
     r->length = says && r->status != 204 && !r->upgraded ? (int64_t)parser->content_length : -1;
-    return r->head_only ? 1 : 0;
+    /* what follows such a head is no body whatever length it says: passed on, it were the next
+       reply to the client */
+    return r->upgraded ? UPGRADE : r->head_only || !r->has_body ? WITHOUT_BODY : 0;
 }
 
 static int on_body(llhttp_t *parser, const char *at, size_t len)

@@ -196,6 +196,35 @@ HOSTILE = {
 }
 
 
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+WITH_LENGTH = b"Content-Length: %d\r\n\r\n" % len(FORGED) + FORGED
+WITH_CHUNK = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(FORGED), FORGED)
+SMUGGLED = {
+    "204, a length": b"204 No Content\r\n" + WITH_LENGTH,
+    "304, a length": b"304 Not Modified\r\n" + WITH_LENGTH,
+    "204, a chunk": b"204 No Content\r\n" + WITH_CHUNK,
+    "304, a chunk": b"304 Not Modified\r\n" + WITH_CHUNK,
+    "204, behind it": b"204 No Content\r\n\r\n" + FORGED,
+    "304, behind it": b"304 Not Modified\r\n\r\n" + FORGED,
+    "interim": b"103 Early\r\n" + WITH_LENGTH + b"HTTP/1.1 204 No Content\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLED)
+def test_no_reply_is_smuggled_in(gateway: Gateway, sandbox: dict[str, Any], name: str) -> None:
+    """One that would be read as the gateway's answer to the client's next request."""
+    head = f"Host: localhost\r\nAuthorization: token {gateway.token}\r\n"
+    with serving(lambda request: request.reply(b"HTTP/1.1 " + SMUGGLED[name])) as inside:
+        asked = f"GET {path(sandbox, inside)} HTTP/1.1\r\n{head}\r\n"
+        with socket.create_connection(("127.0.0.1", gateway.port), 30) as wire:
+            wire.sendall(f"{asked}GET /api HTTP/1.1\r\n{head}Connection: close\r\n\r\n".encode())
+            got = b"".join(iter(lambda: wire.recv(65536), b""))
+    replies = got.split(b"HTTP/1.1 ")[1:]
+    assert len(replies) == 2, got
+    assert replies[1].startswith(b"200 OK\r\nServer: warmcell\r\n")
+    assert (b"forged" in replies[0]) == (name == "interim")
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_no_reply(gateway: Gateway, sandbox: dict[str, Any], name: str) -> None:
     with serving(lambda request: request.reply(HOSTILE[name])) as inside:
