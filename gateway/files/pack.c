@@ -209,16 +209,18 @@ static void compress_plain(struct pack *p, struct buffer *out)
 
 bool pack_read(struct pack *p, struct buffer *out, size_t least, bool *last, struct err *e)
 {
-    size_t until = out->len + least;
+    size_t until = out->len + least, plain = 0;
     *e = (struct err){0};
     if (!p->gzip && p->plain.len) { /* the header of a single file */
         buffer_add_bytes(out, buffer_view(&p->plain));
         buffer_free(&p->plain);
     }
-    while (!p->ended && out->len < until) {
+    while (!p->ended && out->len < until && plain < PACK_PLAIN_BYTES) {
         struct buffer *to = p->gzip ? &p->plain : out;
+        size_t before = to->len;
         if (!add_next(p, to, e))
             return false;
+        plain += to->len - before;
         if (p->gzip && (p->ended || to->len >= PIECE_BYTES))
             compress_plain(p, out);
     }

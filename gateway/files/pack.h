@@ -15,12 +15,16 @@ struct pack;
  * or what the sandbox itself may not read, is left out, and a comment in the tar says so
  * (tar_add_comment: "left out: PATH: WHY")
  * before the next entry, or an entry "./". NULL: 403, 404, 409 neither file nor folder. */
+#define PACK_PLAIN_BYTES (16 * 1024 * 1024)
+
 struct pack *pack_open(int root, const char *path, bool gzip, struct err *e);
 /* Asked for each path from now on: as what it is packed, or NULL: not at all, nor what is below. */
 void pack_choose(struct pack *p, const char *(*choose)(void *user, const char *path), void *user);
 void pack_free(struct pack *p); /* NULL is legal */
 
-/* Appends at least `least` bytes, and little more, unless it is at its end (*last). 503. */
+/* Appends at least `least` bytes, and little more, unless it is at its end (*last), or what was
+ * compressed of PACK_PLAIN_BYTES is less, perhaps nothing: holes of files are not read without end.
+ * 503. */
 bool pack_read(struct pack *p, struct buffer *out, size_t least, bool *last, struct err *e);
 
 /* How much was left out until now. */

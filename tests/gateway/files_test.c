@@ -1,9 +1,14 @@
 /* Paths, tags and conditions of files, before anything is looked up. */
 #include "tests/unit.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "gateway/files/condition.h"
 #include "gateway/files/entry.h"
 #include "gateway/files/glob.h"
+#include "gateway/files/pack.h"
 #include "gateway/files/path.h"
 
 static const struct stat file = {
@@ -182,13 +187,37 @@ static void globs_end_soon(void **state)
     glob_free(g);
 }
 
+/* One that compresses to next to nothing. */
+static void holes_are_packed_step_by_step(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    char folder[] = "/tmp/warmcell-pack-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    int root = open(folder, O_RDONLY | O_DIRECTORY);
+    int holes = openat(root, "holes", O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(ftruncate(holes, 4 * PACK_PLAIN_BYTES), 0);
+    struct pack *p = pack_open(root, "", true, &e);
+    size_t steps = 0;
+    for (bool last = false; !last; steps++) {
+        scoped(buffer) struct buffer piece = {0};
+        assert_true(pack_read(p, &piece, 1024 * 1024, &last, &e));
+    }
+    assert_in_range(steps, 4, 6);
+    pack_free(p);
+    unlinkat(root, "holes", 0);
+    close(holes);
+    close(root);
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tags),           cmocka_unit_test(conditions),
         cmocka_unit_test(paths),          cmocka_unit_test(long_paths),
         cmocka_unit_test(globs),          cmocka_unit_test(globs_that_are_none),
-        cmocka_unit_test(globs_end_soon),
+        cmocka_unit_test(globs_end_soon), cmocka_unit_test(holes_are_packed_step_by_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
