@@ -404,23 +404,25 @@ static bool look_at_pipes(const struct lane *l, struct pipe_fill *fill)
 }
 
 /* Looks again when the host was reading meanwhile: what it had taken and not yet counted would be
- * missing. It reads for microseconds; a host that is stopped there is not waited for. */
+ * missing. It reads for microseconds; a host that has to wait for a processor there is not waited
+ * for: all that it then finds comes first, also what was written later. */
 bool lane_pipes_filled(const struct lane *l, struct pipe_fill *fill)
 {
     if (!l->page)
         return false;
-    bool some = false;
     for (int look = 0; look < LOOKS_MOST; look++) {
         uint64_t turn = atomic_load(&l->page->turn);
         if (turn % 2 == 0) {
-            some = look_at_pipes(l, fill);
+            bool some = look_at_pipes(l, fill);
             if (atomic_load(&l->page->turn) == turn)
-                break;
+                return some;
         } else {
             sched_yield();
         }
     }
-    return some;
+    for (size_t i = 0; i < countof(fill->bytes); i++)
+        fill->bytes[i] = UINT64_MAX;
+    return true;
 }
 
 /* Sends pieces after all that waits: in one write with it when both are small, so that the host

@@ -13,6 +13,7 @@
 
 #include "kernel/python/lane.h"
 #include "protocol/outbox.h"
+#include "protocol/pipe_page.h"
 
 #define WRITERS 4
 #define LINES   2000
@@ -446,6 +447,36 @@ static void what_was_written_outlives_a_kill(void **state)
     }
 }
 
+/* A host that has to wait for a processor as it reads: nothing of the pipes may come too late. */
+static void while_the_host_reads_all_of_the_pipes_comes_first(void **state)
+{
+    struct ends *t = *state;
+    int memory = memfd_create("test", 0);
+    assert_int_equal(ftruncate(memory, OUTBOX_OFFSET + OUTBOX_BYTES), 0);
+    struct pipe_page *page =
+        mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    int fds[2];
+    struct err e;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    struct lane *own = take(&t->lane);
+    int host = t->host;
+    t->lane = lane_open(fds[1], memory, on_shutdown, &e);
+    t->host = fds[0];
+    atomic_store(&page->turn, 1);
+    struct bytes text = LITERAL("{}");
+    struct link_frame frame = {.kind = LINK_PUBLISH, .number = 7, .parts = &text, .part_count = 1};
+    lane_send(t->lane, frame, NULL, AT_ONCE);
+    frame = next_frame(t);
+    assert_true(frame.flags & LINK_FLAG_PIPES_FIRST);
+    uint64_t counts[2];
+    assert_true(link_take_pipe_counts(&frame, counts, &e));
+    assert_true(counts[0] == UINT64_MAX && counts[1] == UINT64_MAX);
+    munmap(page, sizeof *page);
+    close(memory);
+    lane_close(own);
+    close(host);
+}
+
 int main(void)
 {
 #define IN_A_LANE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -458,6 +489,7 @@ int main(void)
         IN_A_LANE(threads_do_not_mix),
         IN_A_LANE(requests_and_input_have_queues_of_their_own),
         IN_A_LANE(a_forked_child_has_pipes_only),
+        IN_A_LANE(while_the_host_reads_all_of_the_pipes_comes_first),
         cmocka_unit_test(the_end_of_the_host_kills),
         cmocka_unit_test(what_was_written_outlives_a_kill),
     };
