@@ -81,8 +81,14 @@ static void on_opened(void *user, struct backup *backup, const struct err *e)
 
 static void back_up(struct exchange *x, void *core)
 {
+    struct err e;
     if (!is_admin(x))
         return;
+    if (!(exchange_principal(x)->scopes & SCOPE_WRITE)) { /* keys are in it: it can do anything */
+        fail(&e, 403, "a backup holds the keys of all that is stored: it takes the scope write");
+        exchange_fail(x, &e);
+        return;
+    }
     struct backing_up *b = xcalloc(1, sizeof *b);
     b->x = x;
     backup_open(core, on_opened, b);

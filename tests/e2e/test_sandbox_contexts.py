@@ -241,7 +241,13 @@ def test_one_that_was_only_begun_ends_with_its_gateway(
     path = f"/v1/sandboxes/{sandbox['id']}/contexts"
     connection.request("POST", path, body, gateway.authorization)
     folders = gateway.runtime / "kernels"
-    processes.until(lambda: len(list(folders.glob("*/branch"))) == 1, "a host that waits")
+
+    def waits() -> bool:
+        """And is written down: one that is not lives out its lease."""
+        found = [one.parent / "kernel.json" for one in folders.glob("*/branch")]
+        return [json.loads(one.read_text())["pid"] > 0 for one in found] == [True]
+
+    processes.until(waits, "a host that waits")
     gateway.kill()
     connection.close()
     os.kill(host, signal.SIGCONT)

@@ -44,6 +44,13 @@ def mint(gateway: Gateway, **body: Any) -> tuple[dict[str, Any], Gateway]:
     return model, shown(gateway, model["token"])
 
 
+def test_a_backup_takes_more_than_reading(gateway: Gateway) -> None:
+    model, reader = mint(gateway, role="admin", scopes=["read"])
+    assert reader.get("/v1/backup").status == 403
+    assert "scope write" in reader.get("/v1/backup").json()["detail"]
+    assert gateway.request("DELETE", f"/v1/tokens/{model['id']}").status == 204
+
+
 def listed(gateway: Gateway) -> set[str]:
     return {one["id"] for one in gateway.get("/v1/tokens").json()["tokens"]}
 
