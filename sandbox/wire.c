@@ -131,6 +131,15 @@ static int broken(struct wire_message *out)
     return -1;
 }
 
+/* A peer that closes before it has read all makes an error of ours, told once and before what it
+ * had sent itself: that is read all the same. */
+static bool to_be_asked_again(bool *reset)
+{
+    bool first = errno == ECONNRESET && !*reset;
+    *reset = *reset || first;
+    return first || errno == EINTR;
+}
+
 int wire_receive(int fd, struct wire_message *out, struct err *e)
 {
     char data[WIRE_LIMIT_BYTES];
@@ -140,7 +149,8 @@ int wire_receive(int fd, struct wire_message *out, struct err *e)
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room};
     ssize_t got;
     *out = (struct wire_message){0};
-    while ((got = recvmsg(fd, &head, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+    bool reset = false;
+    while ((got = recvmsg(fd, &head, MSG_CMSG_CLOEXEC)) < 0 && to_be_asked_again(&reset))
         ;
     if (got < 0 && errno == EAGAIN)
         return 0;

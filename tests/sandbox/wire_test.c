@@ -92,6 +92,23 @@ static void says_when_nothing_is_there_and_when_the_peer_has_gone(void **state)
                  "the peer is gone: Broken pipe");
 }
 
+/* What it had not read is an error of ours, which says nothing of what it had sent before. */
+static void hears_a_peer_out_that_left_without_listening(void **state)
+{
+    struct err e;
+    struct wire_message m;
+    (void)state;
+    assert_true(wire_send(ours, WIRE_END, 1, NULL, NULL, 0, &e));
+    assert_true(wire_send(theirs, WIRE_OK, 2, NULL, NULL, 0, &e));
+    close(ours);
+    assert_int_equal(wire_receive(theirs, &m, &e), 1);
+    assert_int_equal(m.kind, WIRE_END);
+    wire_message_free(&m);
+    assert_int_equal(wire_receive(theirs, &m, &e), -1);
+    assert_int_equal(e.status, 0);
+    ours = fcntl(theirs, F_DUPFD_CLOEXEC, 0); /* for close_pair */
+}
+
 static void refuses_a_body_that_is_too_long(void **state)
 {
     struct err e;
@@ -198,6 +215,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(carries_body_and_descriptors, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(says_when_nothing_is_there_and_when_the_peer_has_gone,
                                         open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(hears_a_peer_out_that_left_without_listening, open_pair,
+                                        close_pair),
         cmocka_unit_test_setup_teardown(refuses_a_body_that_is_too_long, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(says_when_the_peer_does_not_read, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(refuses_what_is_no_message_and_keeps_nothing_of_it,
