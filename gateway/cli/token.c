@@ -115,10 +115,9 @@ static void print_models(const json_t *all)
 
 static bool ls(struct cli *c, struct err *e)
 {
-    scoped(json) json_t *answer = call_json(c->target, "GET", "/v1/tokens", NULL, e);
-    if (!answer)
+    scoped(json) json_t *all = call_list(c->target, "/v1/tokens?limit=1000", "tokens", e);
+    if (!all)
         return false;
-    const json_t *all = json_object_get(answer, "tokens");
     if (c->json)
         print_json(all);
     else

@@ -42,6 +42,15 @@ def test_create_list_revoke(gateway: Gateway) -> None:
     assert json.loads(run.ok("token", "revoke", made["id"], "--json")) == [made["id"]]
 
 
+def test_all_are_listed(gateway: Gateway) -> None:
+    """More than the gateway gives at a time."""
+    run = Tool(gateway)
+    made = [gateway.request("POST", "/v1/tokens", {}).json()["id"] for _ in range(101)]
+    assert {one["id"] for one in json.loads(run.ok("token", "ls", "--json"))} >= set(made)
+    run.ok("token", "revoke", *made)
+    assert json.loads(run.ok("token", "ls", "--json")) == []
+
+
 def test_what_is_refused(gateway: Gateway) -> None:
     run = Tool(gateway)
     user = run.ok("token", "create", "--principal", "ada", "--scopes", "tokens").strip()
