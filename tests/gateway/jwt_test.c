@@ -1,6 +1,8 @@
 /* Which tokens are good, at a time that the test says, and which keys are taken. */
 #include "tests/unit.h"
 
+#include <openssl/ec.h>
+#include <openssl/pem.h>
 #include <sys/stat.h>
 
 #include "tests/jwt_make.h"
@@ -267,8 +269,6 @@ static const struct {
      "a key of the type EC is not valid"},
     {"{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"d\":\"AQAB\"}", 0,
      "there is a private key in it; only public ones are needed"},
-    {"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", 0,
-     "there is a private key in it; only public ones are needed"},
     {"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", 0,
      "there is no key in it for HS256, RS256 or ES256"},
 };
@@ -287,6 +287,47 @@ static void what_is_a_key(void **state)
         assert_true(!good || secret);
         jwt_keys_clear(&keys);
     }
+}
+
+static int write_pkcs8(BIO *out, const EVP_PKEY *key)
+{
+    return PEM_write_bio_PKCS8PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
+}
+
+static int write_traditional(BIO *out, const EVP_PKEY *key)
+{
+    return PEM_write_bio_PrivateKey_traditional(out, key, NULL, NULL, 0, NULL, NULL);
+}
+
+/* Made here, in both forms that a file of PEM may have it; the public one of it is taken. */
+static void no_private_key_is_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        int (*write)(BIO *out, const EVP_PKEY *key);
+        bool good;
+    } forms[] = {{write_pkcs8, false}, {write_traditional, false}, {PEM_write_bio_PUBKEY, true}};
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    assert_non_null(key);
+    for (size_t i = 0; i < countof(forms); i++) {
+        struct jwt_keys keys;
+        struct err e = {0};
+        bool secret;
+        char *text;
+        BIO *out = BIO_new(BIO_s_mem());
+        assert_int_equal(forms[i].write(out, key), 1);
+        long len = BIO_get_mem_data(out, &text);
+        bool good = jwt_keys_parse((struct bytes){text, (size_t)len}, &keys, &secret, &e);
+        assert_int_equal(good, forms[i].good);
+        if (good)
+            assert_int_equal(keys.count, 1);
+        else
+            assert_string_equal(e.text,
+                                "there is a private key in it; only public ones are needed");
+        jwt_keys_clear(&keys);
+        BIO_free(out);
+    }
+    EVP_PKEY_free(key);
 }
 
 static void who_may_read_the_file(void **state)
@@ -327,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(shapes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_change, set_up, tear_down),
         cmocka_unit_test(what_is_a_key),
+        cmocka_unit_test(no_private_key_is_taken),
         cmocka_unit_test_setup_teardown(who_may_read_the_file, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
