@@ -341,6 +341,15 @@ json_t *call_json(const struct target *t, const char *method, const char *path, 
                              e);
 }
 
+json_t *call_named(const struct target *t, const char *method, const char *folder, const char *name,
+                   struct err *e)
+{
+    scoped(buffer) struct buffer path = {0};
+    buffer_printf(&path, "%s/", folder);
+    url_encode_path(&path, bytes_of(name));
+    return call_json(t, method, buffer_text(&path), NULL, e);
+}
+
 json_t *call_list(const struct target *t, const char *path, const char *member, struct err *e)
 {
     scoped(json) json_t *all = json_array();

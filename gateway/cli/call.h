@@ -62,6 +62,10 @@ int call_fd(const struct call *c);
 json_t *call_json(const struct target *t, const char *method, const char *path, const json_t *body,
                   struct err *e);
 
+/* The same without a body at folder/name, of which name is encoded. */
+json_t *call_named(const struct target *t, const char *method, const char *folder, const char *name,
+                   struct err *e);
+
 /* All items of a list that comes in pages: those in `member` at path, which has a query already,
  * and behind every `next`. Given. */
 json_t *call_list(const struct target *t, const char *path, const char *member, struct err *e);

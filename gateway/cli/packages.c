@@ -5,6 +5,7 @@
 
 #include "gateway/cli/cli.h"
 #include "gateway/cli/follow.h"
+#include "gateway/cli/model.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/sandbox.h"
 #include "gateway/cli/table.h"
@@ -13,12 +14,6 @@
 
 #define DEADLINE_MOST_S 3600 /* as the API has it */
 
-static const char *text_of(const json_t *model, const char *name)
-{
-    const char *text = json_string_value(json_object_get(model, name));
-    return text && *text ? text : "-";
-}
-
 static bool find_path(struct cli *c, struct buffer *out, struct err *e)
 {
     char id[SANDBOX_ID_TEXT];
@@ -26,12 +21,6 @@ static bool find_path(struct cli *c, struct buffer *out, struct err *e)
         return false;
     buffer_printf(out, "/v1/sandboxes/%s/packages", id);
     return true;
-}
-
-static void print_json(const json_t *value)
-{
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    putchar('\n');
 }
 
 /* What a change meant for the contexts. */
@@ -43,9 +32,9 @@ static void note_contexts(const json_t *result)
     {
         bool restarted = json_is_true(json_object_get(context, "restarted"));
         if (restarted || json_is_string(json_object_get(context, "reason")))
-            output_note("context %s %s: %s", text_of(context, "name"),
+            output_note("context %s %s: %s", model_text(context, "name"),
                         restarted ? "was restarted" : "was not restarted",
-                        text_of(context, "reason"));
+                        model_text(context, "reason"));
     }
 }
 
@@ -75,7 +64,7 @@ struct installing {
 static bool on_event(void *user, json_t *event, struct bytes line, struct err *e)
 {
     struct installing *one = user;
-    const char *kind = text_of(event, "event");
+    const char *kind = model_text(event, "event");
     (void)e;
     if (strcmp(kind, "end") == 0 || strcmp(kind, "failed") == 0) {
         one->end = json_incref(event);
@@ -84,7 +73,7 @@ static bool on_event(void *user, json_t *event, struct bytes line, struct err *e
     if (one->cli->json)
         return output_line(line, e);
     if (strcmp(kind, "progress") == 0)
-        output_note("%s", text_of(event, "text"));
+        output_note("%s", model_text(event, "text"));
     else if (strcmp(kind, "queued") == 0)
         output_note("%d before it", (int)json_integer_value(json_object_get(event, "position")));
     return true;
@@ -98,15 +87,15 @@ static void print_installed(const json_t *result)
     size_t i;
     json_array_foreach(json_object_get(result, "installed"), i, one)
     {
-        table_add(table, text_of(one, "name"));
-        table_add(table, text_of(one, "version"));
-        table_add(table, text_of(one, "replaces"));
+        table_add(table, model_text(one, "name"));
+        table_add(table, model_text(one, "version"));
+        table_add(table, model_text(one, "replaces"));
     }
     json_array_foreach(json_object_get(result, "already"), i, one)
     {
-        table_add(table, text_of(one, "name"));
-        table_add(table, text_of(one, "version"));
-        table_add(table, text_of(one, "version"));
+        table_add(table, model_text(one, "name"));
+        table_add(table, model_text(one, "version"));
+        table_add(table, model_text(one, "version"));
     }
     table_print(table);
 }
@@ -141,8 +130,8 @@ static bool install(struct cli *c, struct err *e)
         return false;
     if (!end)
         return fail(e, CLI_FAILED, "the gateway ended before it said how the installation did");
-    if (strcmp(text_of(end, "event"), "failed") == 0)
-        return fail(e, CLI_FAILED, "%s", text_of(end, "detail"));
+    if (strcmp(model_text(end, "event"), "failed") == 0)
+        return fail(e, CLI_FAILED, "%s", model_text(end, "detail"));
     if (!c->json)
         print_installed(end);
     note_contexts(end);
@@ -171,9 +160,9 @@ static void print_packages(const json_t *all)
     size_t i;
     json_array_foreach(all, i, one)
     {
-        table_add(table, text_of(one, "name"));
-        table_add(table, text_of(one, "version"));
-        table_add(table, text_of(one, "location"));
+        table_add(table, model_text(one, "name"));
+        table_add(table, model_text(one, "version"));
+        table_add(table, model_text(one, "location"));
         table_add(table, json_is_true(json_object_get(one, "preloaded")) ? "yes" : "-");
     }
     table_print(table);
@@ -189,7 +178,7 @@ static bool ls(struct cli *c, struct err *e)
         return false;
     const json_t *all = json_object_get(answer, "packages");
     if (c->json)
-        print_json(all);
+        model_print(all);
     else
         print_packages(all);
     return true;
@@ -225,7 +214,7 @@ static bool rm(struct cli *c, struct err *e)
         }
     }
     if (good && c->json)
-        print_json(results);
+        model_print(results);
     return good;
 }
 

@@ -5,6 +5,7 @@
 
 #include "gateway/cli/body.h"
 #include "gateway/cli/cli.h"
+#include "gateway/cli/model.h"
 #include "gateway/cli/table.h"
 #include "gateway/net/url.h"
 #include "protocol/ids.h"
@@ -13,12 +14,6 @@
 #define SHORT_ID_LEAST 4
 
 /* --- naming one */
-
-static const char *text_of(const json_t *model, const char *name)
-{
-    const char *text = json_string_value(json_object_get(model, name));
-    return text ? text : "-";
-}
 
 static bool is_uuid(const char *word)
 {
@@ -34,8 +29,8 @@ static size_t count_matches(const json_t *all, const char *word, bool names,
     size_t i, found = 0, len = strlen(word);
     json_array_foreach(all, i, model)
     {
-        const char *one = text_of(model, "id");
-        bool fits = names ? strcmp(text_of(model, "name"), word) == 0
+        const char *one = model_text(model, "id");
+        bool fits = names ? strcmp(model_text(model, "name"), word) == 0
                           : len >= SHORT_ID_LEAST && strncmp(one, word, len) == 0;
         if (fits && strlen(one) < SANDBOX_ID_TEXT) {
             strcpy(id, one);
@@ -123,9 +118,9 @@ static void print_models(const json_t *all)
         char text[32];
         const json_t *usage = json_object_get(model, "usage");
         const json_t *network = json_object_get(model, "network");
-        table_add(table, text_of(model, "id"));
-        table_add(table, text_of(model, "state"));
-        snprintf(text, sizeof text, "%.19s", text_of(model, "created"));
+        table_add(table, model_text(model, "id"));
+        table_add(table, model_text(model, "state"));
+        snprintf(text, sizeof text, "%.19s", model_text(model, "created"));
         table_add(table, text);
         snprintf(text, sizeof text, "%zu", json_array_size(json_object_get(model, "contexts")));
         table_add(table, text);
@@ -133,16 +128,10 @@ static void print_models(const json_t *all)
         table_add(table, text);
         size_text(json_object_get(usage, "disk_bytes"), text, sizeof text);
         table_add(table, text);
-        table_add(table, json_is_object(network) ? "allow" : text_of(model, "network"));
-        table_add(table, text_of(model, "name"));
+        table_add(table, json_is_object(network) ? "allow" : model_text(model, "network"));
+        table_add(table, model_text(model, "name"));
     }
     table_print(table);
-}
-
-static void print_json(const json_t *value)
-{
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    putchar('\n');
 }
 
 static void add_filter(struct buffer *path, const char *name, const char *value)
@@ -174,9 +163,9 @@ static bool ls(struct cli *c, struct err *e)
     if (!all)
         return false;
     if (c->json) {
-        print_json(all);
+        model_print(all);
     } else if (options->quiet) {
-        json_array_foreach(all, i, model) puts(text_of(model, "id"));
+        json_array_foreach(all, i, model) puts(model_text(model, "id"));
     } else {
         print_models(all);
     }
@@ -254,9 +243,9 @@ static bool create(struct cli *c, struct err *e)
     if (!model)
         return false;
     if (c->json)
-        print_json(model);
+        model_print(model);
     else
-        puts(text_of(model, "id"));
+        puts(model_text(model, "id"));
     return true;
 }
 
@@ -274,30 +263,21 @@ const struct verb cli_sandbox_create = {
 
 bool cli_sandbox_end(const struct target *t, const char *id, struct err *e)
 {
-    scoped(buffer) struct buffer path = {0};
-    buffer_add_text(&path, "/v1/sandboxes/");
-    url_encode_path(&path, bytes_of(id));
-    scoped(json) json_t *answer = call_json(t, "DELETE", buffer_text(&path), NULL, e);
+    scoped(json) json_t *answer = call_named(t, "DELETE", "/v1/sandboxes", id, e);
     return answer != NULL;
 }
 
-/* All that can be removed are; the first problem is told. */
-static bool rm(struct cli *c, struct err *e)
+static json_t *remove_one(struct cli *c, const char *word, struct err *e)
 {
     char id[SANDBOX_ID_TEXT];
-    bool ok = true;
-    scoped(json) json_t *removed = json_array();
-    for (size_t i = 0; i < c->word_count; i++) {
-        struct err why = {0};
-        if (cli_sandbox_find(c->target, c->words[i], id, &why) &&
-            cli_sandbox_end(c->target, id, &why))
-            json_array_append_new(removed, json_string(id));
-        else if (ok)
-            *e = why, ok = false;
-    }
-    if (c->json)
-        print_json(removed);
-    return ok;
+    return cli_sandbox_find(c->target, word, id, e) && cli_sandbox_end(c->target, id, e)
+               ? json_string(id)
+               : NULL;
+}
+
+static bool rm(struct cli *c, struct err *e)
+{
+    return model_each_word(c, remove_one, e);
 }
 
 const struct verb cli_sandbox_rm = {
@@ -326,7 +306,7 @@ static bool pause_run(struct cli *c, struct err *e)
 {
     scoped(json) json_t *model = order(c, "pause", e);
     if (model && c->json)
-        print_json(model);
+        model_print(model);
     return model != NULL;
 }
 
@@ -337,16 +317,17 @@ static bool resume_run(struct cli *c, struct err *e)
     size_t i, j;
     scoped(json) json_t *answer = order(c, "resume", e);
     if (answer && c->json) {
-        print_json(answer);
+        model_print(answer);
         return true;
     }
     json_array_foreach(json_object_get(answer, "contexts"), i, context)
     {
         if (json_is_string(json_object_get(context, "problem")))
-            fprintf(stderr, "%s: %s\n", text_of(context, "name"), text_of(context, "problem"));
+            fprintf(stderr, "%s: %s\n", model_text(context, "name"),
+                    model_text(context, "problem"));
         json_array_foreach(json_object_get(context, "not_restored"), j, variable)
-            fprintf(stderr, "%s: %s was not restored: %s\n", text_of(context, "name"),
-                    text_of(variable, "name"), text_of(variable, "reason"));
+            fprintf(stderr, "%s: %s was not restored: %s\n", model_text(context, "name"),
+                    model_text(variable, "name"), model_text(variable, "reason"));
     }
     return answer != NULL;
 }

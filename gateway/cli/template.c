@@ -6,33 +6,12 @@
 #include "gateway/cli/body.h"
 #include "gateway/cli/call.h"
 #include "gateway/cli/cli.h"
+#include "gateway/cli/model.h"
 #include "gateway/cli/table.h"
-#include "gateway/net/url.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
 
 #define FILE_LIMIT_BYTES (4 * 1024 * 1024) /* as the API has it */
-
-static const char *text_of(const json_t *model, const char *name)
-{
-    const char *text = json_string_value(json_object_get(model, name));
-    return text && *text ? text : "-";
-}
-
-static void print_json(const json_t *value)
-{
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    putchar('\n');
-}
-
-/* What the gateway says at the path of one. Given. */
-static json_t *call_one(const struct target *t, const char *method, const char *name, struct err *e)
-{
-    scoped(buffer) struct buffer path = {0};
-    buffer_add_text(&path, "/v1/templates/");
-    url_encode_path(&path, bytes_of(name));
-    return call_json(t, method, buffer_text(&path), NULL, e);
-}
 
 /* --- ls */
 
@@ -58,11 +37,11 @@ static void print_models(const json_t *all)
         char uses[24];
         snprintf(uses, sizeof uses, "%lld",
                  (long long)json_integer_value(json_object_get(model, "sandboxes")));
-        table_add(table, text_of(model, "name"));
-        table_add(table, text_of(model, "owner"));
+        table_add(table, model_text(model, "name"));
+        table_add(table, model_text(model, "owner"));
         table_add(table, json_is_true(json_object_get(model, "shared")) ? "yes" : "no");
         table_add(table, uses);
-        table_add(table, text_of(model, "description"));
+        table_add(table, model_text(model, "description"));
     }
     table_print(table);
 }
@@ -76,9 +55,9 @@ static bool ls(struct cli *c, struct err *e)
     if (!all)
         return false;
     if (c->json) {
-        print_json(all);
+        model_print(all);
     } else if (options->quiet) {
-        json_array_foreach(all, i, model) puts(text_of(model, "name"));
+        json_array_foreach(all, i, model) puts(model_text(model, "name"));
     } else {
         print_models(all);
     }
@@ -99,9 +78,9 @@ const struct verb cli_template_ls = {
 
 static bool show(struct cli *c, struct err *e)
 {
-    scoped(json) json_t *model = call_one(c->target, "GET", c->words[0], e);
+    scoped(json) json_t *model = call_named(c->target, "GET", "/v1/templates", c->words[0], e);
     if (model)
-        print_json(model);
+        model_print(model);
     return model != NULL;
 }
 
@@ -214,9 +193,9 @@ static bool create(struct cli *c, struct err *e)
     if (!model)
         return false;
     if (c->json)
-        print_json(model);
+        model_print(model);
     else
-        puts(text_of(model, "id"));
+        puts(model_text(model, "id"));
     return true;
 }
 
@@ -233,21 +212,15 @@ const struct verb cli_template_create = {
 
 /* --- rm */
 
+static json_t *remove_one(struct cli *c, const char *word, struct err *e)
+{
+    scoped(json) json_t *answer = call_named(c->target, "DELETE", "/v1/templates", word, e);
+    return answer ? json_string(word) : NULL;
+}
+
 static bool rm(struct cli *c, struct err *e)
 {
-    bool ok = true;
-    scoped(json) json_t *removed = json_array();
-    for (size_t i = 0; i < c->word_count; i++) {
-        struct err why = {0};
-        scoped(json) json_t *answer = call_one(c->target, "DELETE", c->words[i], &why);
-        if (answer)
-            json_array_append_new(removed, json_string(c->words[i]));
-        else if (ok)
-            *e = why, ok = false;
-    }
-    if (c->json)
-        print_json(removed);
-    return ok;
+    return model_each_word(c, remove_one, e);
 }
 
 const struct verb cli_template_rm = {

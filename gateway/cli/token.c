@@ -5,23 +5,11 @@
 
 #include "gateway/cli/call.h"
 #include "gateway/cli/cli.h"
+#include "gateway/cli/model.h"
 #include "gateway/cli/table.h"
-#include "gateway/net/url.h"
 #include "protocol/json.h"
 
 #define EXPIRES_MOST_S (INT64_C(10) * 366 * 24 * 3600) /* as the API has it */
-
-static const char *text_of(const json_t *model, const char *name)
-{
-    const char *text = json_string_value(json_object_get(model, name));
-    return text && *text ? text : "-";
-}
-
-static void print_json(const json_t *value)
-{
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    putchar('\n');
-}
 
 /* --- create */
 
@@ -72,9 +60,9 @@ static bool create(struct cli *c, struct err *e)
     if (!model)
         return false;
     if (c->json)
-        print_json(model);
+        model_print(model);
     else
-        puts(text_of(model, "token"));
+        puts(model_text(model, "token"));
     return true;
 }
 
@@ -102,13 +90,13 @@ static void print_models(const json_t *all)
         char expires[20];
         json_array_foreach(json_object_get(model, "scopes"), j, scope)
             buffer_printf(&scopes, "%s%s", j ? "," : "", json_string_value(scope));
-        snprintf(expires, sizeof expires, "%.19s", text_of(model, "expires"));
-        table_add(table, text_of(model, "id"));
-        table_add(table, text_of(model, "principal"));
-        table_add(table, text_of(model, "role"));
+        snprintf(expires, sizeof expires, "%.19s", model_text(model, "expires"));
+        table_add(table, model_text(model, "id"));
+        table_add(table, model_text(model, "principal"));
+        table_add(table, model_text(model, "role"));
         table_add(table, buffer_text(&scopes));
         table_add(table, expires);
-        table_add(table, text_of(model, "name"));
+        table_add(table, model_text(model, "name"));
     }
     table_print(table);
 }
@@ -119,7 +107,7 @@ static bool ls(struct cli *c, struct err *e)
     if (!all)
         return false;
     if (c->json)
-        print_json(all);
+        model_print(all);
     else
         print_models(all);
     return true;
@@ -135,30 +123,15 @@ const struct verb cli_token_ls = {
 
 /* --- revoke */
 
-static bool revoke_one(const struct target *t, const char *id, struct err *e)
+static json_t *revoke_one(struct cli *c, const char *word, struct err *e)
 {
-    scoped(buffer) struct buffer path = {0};
-    buffer_add_text(&path, "/v1/tokens/");
-    url_encode_path(&path, bytes_of(id));
-    json_t *answer = call_json(t, "DELETE", buffer_text(&path), NULL, e);
-    json_decref(answer);
-    return answer != NULL;
+    scoped(json) json_t *answer = call_named(c->target, "DELETE", "/v1/tokens", word, e);
+    return answer ? json_string(word) : NULL;
 }
 
 static bool revoke_all(struct cli *c, struct err *e)
 {
-    bool ok = true;
-    scoped(json) json_t *revoked = json_array();
-    for (size_t i = 0; i < c->word_count; i++) {
-        struct err why = {0};
-        if (revoke_one(c->target, c->words[i], &why))
-            json_array_append_new(revoked, json_string(c->words[i]));
-        else if (ok)
-            *e = why, ok = false;
-    }
-    if (c->json)
-        print_json(revoked);
-    return ok;
+    return model_each_word(c, revoke_one, e);
 }
 
 const struct verb cli_token_revoke = {
