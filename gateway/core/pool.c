@@ -2,9 +2,10 @@
  * kernels of the default kind that the owner starts (--prespawn-count), one for sandboxes as they
  * are by default (--pool-min).
  *
- * A pool's size follows demand: what was asked for in the last seconds, fading slowly, between its
- * bounds. It is refilled in the background, a few at a time and not amid requests, so that who
- * waits for a kernel of their own is not behind those that nobody waits for.
+ * A pool's size follows demand: the most that was asked for in two intervals that follow each other
+ * (a burst falls into two as often as into one), fading slowly, between its bounds. It is refilled
+ * in the background, a few at a time and not amid requests, so that who waits for a kernel of their
+ * own is not behind those that nobody waits for.
  *
  * A kernel of ours takes on the request's environment and folder as it is handed out; of other
  * kinds one fits only a request that asks for neither. Kernels of a pool are in no list and count
@@ -75,7 +76,8 @@ static void set_target(struct core *c, enum pools which)
     struct pool *p = &c->pools[which];
     size_t least, most;
     bounds(c, which, &least, &most);
-    double wanted = p->demand > (double)p->takes ? p->demand : (double)p->takes;
+    double lately = (double)(p->takes_before + p->takes);
+    double wanted = p->demand > lately ? p->demand : lately;
     p->target = (size_t)(wanted + 0.5);
     if (p->target < least)
         p->target = least;
@@ -203,8 +205,10 @@ void pool_tick(struct core *c, int64_t now_ms)
     for (size_t which = 0; which < POOLS; which++) {
         struct pool *p = &c->pools[which];
         if (over) {
+            double lately = (double)(p->takes_before + p->takes);
             double faded = p->demand * FADING;
-            p->demand = (double)p->takes > faded ? (double)p->takes : faded;
+            p->demand = lately > faded ? lately : faded;
+            p->takes_before = p->takes;
             p->takes = 0;
         }
         set_target(c, which);

@@ -61,10 +61,10 @@ struct kept {
 enum pools { POOL_OWNER, POOL_SANDBOX, POOLS };
 
 struct pool {
-    size_t target;    /* how many shall be ready */
-    double demand;    /* takes in an interval, fading */
-    size_t takes;     /* in this interval */
-    int64_t delay_ms; /* grows while starts fail */
+    size_t target;              /* how many shall be ready */
+    double demand;              /* takes in two intervals, fading */
+    size_t takes, takes_before; /* in this interval, in the one before */
+    int64_t delay_ms;           /* grows while starts fail */
     int64_t not_before_ms;
     uint64_t hits, misses;
 };
