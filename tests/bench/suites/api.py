@@ -4,6 +4,8 @@
   owner's kernel, in alternating blocks; one connection that stays open.
 - Stream: the same by one WebSocket of /v1/stream, and what comes back of a run by each.
 - A second: the same over eight sandboxes, each with a connection of its own and one run at a time.
+- Create and first result: a sandbox from the pool by POST, then 1+1 in it, one after the other.
+- Files: 1 GB in by PUT and out by GET, and what the disk does with the same bytes.
 - Pause and resume of a sandbox with 100 variables, and with a changed array of 100 MB.
 
 There is no peer: jupyter_server has no such API.
@@ -13,19 +15,19 @@ from __future__ import annotations
 
 import http.client
 import json
-import selectors
 import socket
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from tempfile import TemporaryDirectory
 
-from harness import kernels, pausing
+from harness import filing, kernels, pausing
 from harness.home import Home
-from harness.kernels import OURS
+from harness.kernels import OURS, program
 from harness.processes import BenchError
-from harness.sandboxes import Sandbox, gateway
+from harness.sandboxes import Sandbox, gateway, wait_pool, wait_warm
 from harness.servers import Server
 from harness.stream import StreamLine
 from harness.suite import Metric
@@ -38,6 +40,8 @@ BLOCKS = 10
 BLOCK = 50
 SANDBOXES = 8
 RUN_S = 3.0
+STARTS = 20
+POOL = 8
 
 METRICS = (
     Metric("execution_added", "ms", "POST of 1+1, awaited, less the cell by ZeroMQ", floor=0.05),
@@ -54,6 +58,12 @@ METRICS = (
         "the same, each a cell not seen before",
         higher_is_better=True,
     ),
+    Metric("create_first_result", "ms", "POST of a sandbox from the pool, then of 1+1"),
+    Metric("file_put", "MB/s", "1 GB in by PUT", higher_is_better=True),
+    Metric("file_disk_in", "MB/s", "the same bytes copied to that folder", higher_is_better=True),
+    Metric("file_get", "MB/s", "1 GB out by GET", higher_is_better=True),
+    Metric("file_disk_out", "MB/s", "the same file read there", higher_is_better=True),
+    Metric("file_memory", "MB", "more in the gateway at most, for both", floor=0.1),
     Metric("pause_vars", "ms", "pause, 100 variables"),
     Metric("resume_vars", "ms", "resume, 100 variables"),
     Metric("pause_array", "ms", "pause, a changed array of 100 MB"),
@@ -65,7 +75,7 @@ class Line:
     """One connection on which executions of a sandbox are asked for, one after the other."""
 
     def __init__(self, path: str, token: str, sandbox: str) -> None:
-        body = json.dumps({"code": "1+1  # 00000000"})
+        body = json.dumps({"code": "1+1"})
         self.request = (
             f"POST /v1/sandboxes/{sandbox}/executions HTTP/1.1\r\nHost: localhost\r\n"
             f"Authorization: token {token}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
@@ -73,14 +83,10 @@ class Line:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         self.received = b""
-        self.sent = 0
 
-    def send(self, *, new: bool = False) -> None:
-        """The same cell again, or one that is told from all others by its comment."""
+    def send(self) -> None:
         self.received = b""
-        self.sent += 1
-        mark = b"# %08d" % (self.sent if new else 0)
-        self.socket.sendall(self.request.replace(b"# 00000000", mark))
+        self.socket.sendall(self.request)
 
     def take(self) -> bool:
         """Reads what is there; True: the reply is whole, and right."""
@@ -122,25 +128,26 @@ class UnixConnection(http.client.HTTPConnection):
 class UnixServer(Server):
     """Our gateway on a Unix socket in a folder."""
 
-    def __init__(self, home: Home, folder: str) -> None:
+    def __init__(self, home: Home, folder: str, pool: int) -> None:
         self.path = f"{folder}/socket"
-        super().__init__(gateway(f"--socket={self.path}", "--pool-max=0"), home)
+        pools = (f"--pool-min={pool}", f"--pool-max={pool}")
+        super().__init__(gateway(f"--socket={self.path}", *pools), home)
 
     def connect(self) -> http.client.HTTPConnection:
         return UnixConnection(self.path)
 
-    def line(self, sandbox: Sandbox) -> Line:
-        return Line(self.path, self.token, sandbox.id)
+    def line(self, sandbox: str) -> Line:
+        return Line(self.path, self.token, sandbox)
 
     def stream(self, sandbox: Sandbox) -> StreamLine:
         return StreamLine(self.path, self.token, sandbox.id)
 
 
 @contextmanager
-def running(home: Home) -> Iterator[UnixServer]:
-    """A server for the length of a block."""
+def running(home: Home, pool: int = 0) -> Iterator[UnixServer]:
+    """A server with so many sandboxes ready, for the length of a block."""
     with TemporaryDirectory(prefix="wcb-") as folder:
-        server = UnixServer(home, folder)
+        server = UnixServer(home, folder, pool)
         try:
             yield server
         finally:
@@ -178,25 +185,40 @@ def added(server: UnixServer, line: Line, stream: StreamLine, say: Say) -> dict[
     }
 
 
-def per_s(lines: Sequence[Line], *, new: bool) -> float:
-    """How many executions end in a second, one at a time on each line."""
-    done = 0
-    with selectors.DefaultSelector() as selector:
-        for line in lines:
-            selector.register(line.socket, selectors.EVENT_READ, line)
-            line.send(new=new)
+def per_s(server: UnixServer, sandboxes: Sequence[Sandbox], kind: str) -> float:
+    """How many executions end in a second, one at a time in each; see execution_load.c."""
+    argv = [program("tests", "bench", "execution_load"), kind, server.path, server.token,
+            str(RUN_S), *(each.id for each in sandboxes)]  # fmt: skip
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode != 0:
+        raise BenchError(done.stderr.strip()[:600])
+    count, took = done.stdout.split()
+    return int(count) / float(took)
+
+
+def first_result_ms(server: UnixServer) -> float:
+    """From nothing asked to the answer of 1+1, when the pool is full and a connection is open."""
+    wait_pool(server, POOL)
+    with closing(server.connect()) as connection:
+        connection.connect()
+        headers = {"Authorization": f"token {server.token}"}
         began = time.perf_counter()
-        while time.perf_counter() < began + RUN_S:
-            for key, _ in selector.select():
-                line = key.data
-                if line.take():
-                    done += 1
-                    line.send(new=new)
-        took = time.perf_counter() - began
-        for line in lines:
-            while not line.take():
-                pass
-    return done / took
+        connection.request("POST", "/v1/sandboxes", "{}", headers)
+        answer = connection.getresponse()
+        model = json.loads(answer.read())
+        if answer.status != 201:
+            raise BenchError(f"a sandbox was answered with {answer.status} {model}")
+        with closing(server.line(model["id"])) as line:
+            line.run_ms()
+        took = (time.perf_counter() - began) * 1000
+    server.call("DELETE", f"/v1/sandboxes/{model['id']}", 204)
+    return took
+
+
+def create_first_result(home: Home) -> float:
+    with running(home, POOL) as server:
+        wait_warm(server)
+        return statistics.median(first_result_ms(server) for _ in range(STARTS))
 
 
 class ApiSuite:
@@ -213,20 +235,22 @@ class ApiSuite:
         home = Home()
         try:
             with running(home) as server, ExitStack() as stack:
-                lines = []
                 sandboxes = [Sandbox(server) for _ in range(SANDBOXES)]
-                for sandbox in sandboxes:
-                    line = stack.enter_context(closing(server.line(sandbox)))
-                    line.run_ms()
-                    lines.append(line)
+                line = stack.enter_context(closing(server.line(sandboxes[0].id)))
                 stream = stack.enter_context(closing(server.stream(sandboxes[0])))
-                numbers = added(server, lines[0], stream, say)
+                numbers = added(server, line, stream, say)
                 say(f"{SANDBOXES} sandboxes")
-                numbers["executions_per_s"] = per_s(lines, new=False)
-                numbers["executions_new_per_s"] = per_s(lines, new=True)
+                for sandbox in sandboxes:
+                    with closing(server.line(sandbox.id)) as warming:
+                        warming.run_ms()
+                numbers["executions_per_s"] = per_s(server, sandboxes, "same")
+                numbers["executions_new_per_s"] = per_s(server, sandboxes, "new")
                 say("pause and resume")
                 numbers |= pausing.measure(server)
-            return numbers
+                say("files")
+                numbers |= filing.measure(server, server.path, home.path)
+            say("sandboxes from the pool")
+            return numbers | {"create_first_result": create_first_result(home)}
         except BenchError as error:
             raise BenchError(f"{contender}: {error}\n{home.log_tail()}") from None
         finally:
