@@ -41,9 +41,15 @@ static void service_close(void *self)
     core_free(self);
 }
 
+static bool service_in_use(const void *self)
+{
+    return core_in_use(self);
+}
+
 static int serve_main(char *const *args, size_t count)
 {
-    static const struct service service = {service_open, service_drain, service_close};
+    static const struct service service = {service_open, service_drain, service_close,
+                                           service_in_use};
     return serve_run(args, count, &service);
 }
 

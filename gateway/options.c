@@ -120,6 +120,9 @@ static const struct option rows[] = {
      .help = "seconds for the head of a request, and between two pieces of its body"},
     {"drain-s", OPTION_INT, NET(drain_s), "10", .low = 0, .high = DAY_S,
      .help = "seconds that replies under way get when the gateway is told to end"},
+    {"idle-exit", OPTION_INT, NET(idle_exit_s), "0", .low = 0, .high = YEAR_S,
+     .help = "seconds without a connection, and without a sandbox or kernel that runs, after which "
+             "the gateway ends by itself; 0 for never"},
 
     {"state-dir", OPTION_TEXT, CORE(state_dir), NULL,
      .help = "the folder for what survives a restart (default: $XDG_STATE_HOME/warmcell)"},

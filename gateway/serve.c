@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "gateway/home.h"
+#include "gateway/idle.h"
 #include "gateway/log.h"
 #include "gateway/net/server.h"
 #include "gateway/options.h"
@@ -23,6 +24,7 @@ struct gateway {
     const struct service *service;
     void *served; /* what service->open returned */
     struct home home;
+    struct idle idle;
     bool ending;
     int waiting; /* for the drains of the server and the service */
 };
@@ -82,6 +84,7 @@ static void finish(struct gateway *g)
     for (size_t i = 0; i < countof(g->signals); i++)
         if (g->signals[i].data)
             uv_close((uv_handle_t *)&g->signals[i], NULL);
+    idle_close(&g->idle);
     if (g->server)
         server_close(g->server, NULL, NULL);
     if (g->served)
@@ -95,18 +98,26 @@ static void on_drained(void *user)
         finish(g);
 }
 
+/* The path of a Unix socket went when the server stopped to listen: by now it may be that of the
+ * next gateway. */
 static void remove_traces(const struct gateway *g)
 {
     if (*g->settings.net.port_file)
         unlink(g->settings.net.port_file);
-    if (*g->settings.net.socket)
-        unlink(g->settings.net.socket);
 }
 
 static void remove_record(void)
 {
     scoped(string) char *dir = options_runtime_dir();
     server_record_remove(dir);
+}
+
+static void begin_ending(struct gateway *g)
+{
+    g->ending = true;
+    g->waiting = 2;
+    server_drain(g->server, on_drained, g);
+    g->service->drain(g->served, on_drained, g);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -119,10 +130,28 @@ static void on_signal(uv_signal_t *handle, int number)
         _exit(1);
     }
     log_info("ending", F_INT("signal", number));
-    g->ending = true;
-    g->waiting = 2;
-    server_drain(g->server, on_drained, g);
-    g->service->drain(g->served, on_drained, g);
+    begin_ending(g);
+}
+
+static bool in_use(void *user)
+{
+    const struct gateway *g = user;
+    return server_connections(g->server) || (g->service->in_use && g->service->in_use(g->served));
+}
+
+static uint64_t uses(void *user)
+{
+    const struct gateway *g = user;
+    return server_accepted(g->server);
+}
+
+static void on_idle(void *user)
+{
+    struct gateway *g = user;
+    if (g->ending)
+        return;
+    log_info("ending: nobody uses this gateway", F_INT("idle_s", g->settings.net.idle_exit_s));
+    begin_ending(g);
 }
 
 static void on_reload(uv_signal_t *handle, int number)
@@ -147,6 +176,8 @@ static void watch_signals(struct gateway *g)
     }
 }
 
+static const struct idle_words idle_words = {in_use, uses, on_idle};
+
 static bool start(struct gateway *g, struct err *e)
 {
     g->server = server_new(&g->settings.net, &g->loop, e);
@@ -164,6 +195,8 @@ static bool start(struct gateway *g, struct err *e)
         !write_port_file(g->settings.net.port_file, server_port(g->server), e))
         return false;
     watch_signals(g);
+    if (g->settings.net.idle_exit_s)
+        idle_watch(&g->idle, &g->loop, g->settings.net.idle_exit_s, &idle_words, g);
     announce(g);
     return true;
 }

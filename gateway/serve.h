@@ -16,6 +16,8 @@ struct service {
     /* Finishes what is under way; done is called when nothing of it is in the loop any more. */
     void (*drain)(void *self, void (*done)(void *user), void *user);
     void (*close)(void *self); /* after done */
+    /* Is there work that no connection shows? NULL: never. */
+    bool (*in_use)(const void *self);
 };
 
 /* args are the words behind the subcommand. Returns the exit status: 0 after SIGTERM or SIGINT, 1:

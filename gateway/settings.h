@@ -70,6 +70,7 @@ struct settings_net {
     struct settings_quota quota;
     bool access_log; /* a line for each request, at the level info */
     int64_t drain_s; /* how long a graceful end may take */
+    int64_t idle_exit_s; /* without a connection and without anything that runs; 0: never */
 };
 
 /* Read by core/, store/, launch/ and dialect/. */

@@ -31,6 +31,9 @@ struct kernelspecs *core_kernelspecs(const struct core *c); /* what can be start
 struct timespec core_started(const struct core *c);
 struct timespec core_last_activity(const struct core *c); /* of any kernel or request for one */
 bool core_draining(const struct core *c);
+/* Does anything run, or begin to, that somebody asked for? Paused sandboxes, dead kernels and what
+ * only stands in a pool do not. */
+bool core_in_use(const struct core *c);
 /* Does it take new work? done is called once, at once or later; e: NULL, or 503: it ends, or the
  * database cannot be written. */
 void core_ready(struct core *c, void (*done)(void *user, const struct err *e), void *user);

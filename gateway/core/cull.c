@@ -1,4 +1,5 @@
-/* Ends kernels that nobody has used for long; sandboxes are paused. Called every cull interval.
+/* Ends kernels that nobody has used for long; sandboxes are paused. Called every cull interval. And
+ * says whether any is in use at all.
  * Source of the rules: jupyter_server MappingKernelManager (cull_idle_timeout, cull_connected,
  * cull_busy; metadata.cull_idle_timeout of a kernelspec). */
 #include <stdio.h>
@@ -58,6 +59,26 @@ static void cull_sandboxes(struct core *c, time_t now)
             xasprintf("it was idle for %lld seconds", (long long)timeout_of(s->kernel));
         sandbox_pause_idle(s, reason);
     }
+}
+
+static bool sandbox_in_use(const struct sandbox *s)
+{
+    if (s->gone || s->pooled || (s->kernel && s->kernel->pooled))
+        return false;
+    return s->moving || s->opening || s->seeding || (!s->paused && contexts_live(s));
+}
+
+bool core_in_use(const struct core *c)
+{
+    for (size_t i = 0; i < c->sandbox_count; i++)
+        if (sandbox_in_use(c->sandboxes[i]))
+            return true;
+    for (size_t i = 0; i < c->kernel_count; i++) {
+        const struct kernel *k = c->kernels[i];
+        if (!k->sandbox && !k->pooled && !k->gone && k->state != KERNEL_DEAD)
+            return true;
+    }
+    return false;
 }
 
 void core_cull(struct core *c)

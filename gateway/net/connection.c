@@ -443,6 +443,7 @@ void connection_accept(struct server *s, uv_stream_t *listener)
     c->deadline_ms = request_deadline(c);
     list_add(&s->connections, &c->link);
     s->connection_count++;
+    s->accepted++;
     if (s->connection_count > (size_t)s->settings->connections_limit) {
         log_warn("connection refused: too many", F_INT("open", (int64_t)s->connection_count));
         connection_close(c);

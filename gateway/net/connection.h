@@ -50,6 +50,7 @@ struct server {
     struct list unsent;      /* struct websocket with something queued: flushed once a loop turn */
     struct list later;       /* struct connection that goes on in the next turn */
     size_t connection_count; /* both lists */
+    uint64_t accepted;       /* connections that were ever opened */
     int64_t replies[6];      /* by the first digit of their status */
     uv_timer_t tick;
     uv_prepare_t flush;

@@ -273,6 +273,11 @@ size_t server_connections(const struct server *s)
     return s->connection_count;
 }
 
+uint64_t server_accepted(const struct server *s)
+{
+    return s->accepted;
+}
+
 void server_orphan(struct server *s, struct list *link)
 {
     list_remove(link);

@@ -46,6 +46,9 @@ int server_port(const struct server *s); /* 0 for a Unix socket */
 /* Connections that are open now: HTTP and WebSocket. */
 size_t server_connections(const struct server *s);
 
+/* Connections that were ever opened. */
+uint64_t server_accepted(const struct server *s);
+
 /* What is open now, and the replies since the start by the first digit of their status (1 to 5). */
 struct server_numbers {
     int64_t connections, websockets;

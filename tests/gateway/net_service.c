@@ -446,7 +446,7 @@ static void service_close(void *self)
     free(p);
 }
 
-static const struct service service = {service_open, service_drain, service_close};
+static const struct service service = {service_open, service_drain, service_close, NULL};
 
 int main(int argc, char **argv)
 {
