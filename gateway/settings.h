@@ -68,8 +68,8 @@ struct settings_net {
     int64_t connections_limit;
     int64_t request_timeout_s; /* for the head of a request, and between two pieces of its body */
     struct settings_quota quota;
-    bool access_log; /* a line for each request, at the level info */
-    int64_t drain_s; /* how long a graceful end may take */
+    bool access_log;     /* a line for each request, at the level info */
+    int64_t drain_s;     /* how long a graceful end may take */
     int64_t idle_exit_s; /* without a connection and without anything that runs; 0: never */
 };
 
