@@ -14,6 +14,7 @@
 #include "gateway/launch/command.h"
 #include "gateway/launch/process.h"
 #include "gateway/log.h"
+#include "gateway/store/command_table.h"
 #include "gateway/store/store.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -27,6 +28,11 @@ static void settle(struct command_run *r);
 const char *command_run_id(const struct command_run *r)
 {
     return r->id;
+}
+
+const char *command_run_sandbox_id(const struct command_run *r)
+{
+    return r->sandbox->id;
 }
 
 json_t *command_run_record(const struct command_run *r)
@@ -104,6 +110,7 @@ void run_free(struct command_run *r)
     free(r->folder);
     free(r->socket);
     json_decref(r->record);
+    free(r->settlement);
     run_log_free(r->log);
     free(r);
 }
@@ -219,6 +226,14 @@ static void tell_more(struct command_run *r)
     }
 }
 
+void run_tell_more(struct command_run *r)
+{
+    r->handles++;
+    tell_more(r);
+    r->handles--;
+    free_if_unused(r);
+}
+
 static void tell_gone(struct command_run *r)
 {
     while (r->telling || r->watches) {
@@ -287,6 +302,7 @@ void run_remove(struct command_run *r)
     leave_list(r);
     drop_handles(r);
     clear_traces(r);
+    command_table_remove(r->core->store, r->id);
     r->handles++;
     folder_remove(r->core, parent, r->id, on_folder_removed, r);
 }
@@ -332,6 +348,7 @@ static void look(struct command_run *r)
         run_fail_asks(r, &e);
     }
     if (ended && r->forgetting) {
+        run_settle(r);
         run_remove(r);
         return;
     }
@@ -342,6 +359,8 @@ static void look(struct command_run *r)
     r->told = run_log_last(r->log);
     if (more)
         tell_more(r);
+    if (ended) /* behind its replies */
+        run_settle(r);
 }
 
 /* It may be let go by those who are told. */
@@ -484,8 +503,10 @@ void command_runs_adopt(struct sandbox *s)
     while (handle && (entry = readdir(handle)))
         if (id_valid(entry->d_name))
             adopt(s, entry->d_name);
-    if (handle)
-        closedir(handle);
+    if (!handle)
+        return;
+    closedir(handle);
+    runs_load_settled(s);
 }
 
 void command_runs_let_go(struct sandbox *s)

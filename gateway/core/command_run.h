@@ -53,6 +53,7 @@ void command_runs_each(const struct sandbox *s, void (*each)(void *user, struct 
                        void *user);
 
 const char *command_run_id(const struct command_run *r);
+const char *command_run_sandbox_id(const struct command_run *r);
 /* As it was asked for: {"argv": […], "shell": …, "cwd": …, "background": bool, "deadline_ms": n,
  * "created": time}; borrowed. */
 json_t *command_run_record(const struct command_run *r);
@@ -61,6 +62,12 @@ const char *command_run_status(const struct command_run *r); /* "running", or of
 bool command_run_find(struct command_run *r, struct run_cursor *cursor); /* as run_log_find */
 bool command_run_read(struct command_run *r, struct run_cursor *cursor, struct buffer *out,
                       size_t want); /* as run_log_read */
+
+/* What it left in the workspace: {"settled", "artifacts", "files_changed"} as JSON, borrowed; NULL:
+ * not known yet. It is told as more in the log is. */
+const char *command_run_settlement(const struct command_run *r);
+/* Why this gateway will not come to know it: 503; NULL: it will. */
+const struct err *command_run_unsettled(const struct command_run *r);
 
 /* Told when there is more in the log, and when the command is forgotten (it must then not be used
  * any more, and the watch is gone). */
@@ -85,5 +92,11 @@ void command_run_forget(struct command_run *r, void (*done)(void *user, const st
 void command_runs_adopt(struct sandbox *s);
 void command_runs_let_go(struct sandbox *s);
 size_t command_runs_count(const struct sandbox *s); /* that run */
+/* Since when those run that do: CLOCK_REALTIME. */
+void command_runs_running(const struct sandbox *s, void (*each)(void *user, int64_t asked_ns),
+                          void *user);
+/* What was looked for of a command is known; json NULL: why not. Both are borrowed. */
+void command_run_settled(struct core *c, const char *sandbox_id, const char *id, const char *json,
+                         const struct err *e);
 
 #endif

@@ -52,7 +52,10 @@ struct command_run {
     void (*forgotten)(void *user, const struct err *e);
     void *forgotten_user;
     bool forgetting;
-    int handles; /* open, or closing; freed with the last when let go */
+    bool settling;        /* what it left is looked for, or was */
+    char *settlement;     /* as JSON; NULL: not known */
+    struct err unsettled; /* why it will not be; status 0: it may be */
+    int handles;          /* open, or closing; freed with the last when let go */
 };
 
 /* command_run.c */
@@ -61,8 +64,13 @@ struct command_run *run_new(struct sandbox *s, const char *id);
 void run_attach(struct command_run *r, int gate_fd, int pidfd);
 void run_look(struct command_run *r); /* there may be more in the log */
 void run_lose_gate(struct command_run *r);
-void run_remove(struct command_run *r); /* out of the list, folder and all; calls forgotten */
-void run_free(struct command_run *r);   /* never was in use */
+void run_tell_more(struct command_run *r); /* r may be let go by then */
+void run_remove(struct command_run *r);    /* out of the list, folder and all; calls forgotten */
+void run_free(struct command_run *r);      /* never was in use */
+
+/* command_settling.c */
+void run_settle(struct command_run *r);    /* it has ended; no more than once */
+void runs_load_settled(struct sandbox *s); /* all of it were found */
 
 /* command_run_words.c */
 void run_listen(struct command_run *r); /* what the gate has to say is heard */

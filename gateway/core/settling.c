@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gateway/core/artifact.h"
+#include "gateway/core/command_run.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/state.h"
 #include "gateway/core/workspace_scan.h"
@@ -22,7 +23,9 @@
 
 struct waiting {
     struct waiting *next;
-    struct execution *execution; /* owned */
+    struct core *core;
+    struct execution *execution; /* owned; NULL: it is a command, */
+    char *sandbox_id;            /* owned: of this sandbox */
     struct scan_run run;         /* its kernel_id is owned */
     uint64_t ticket;             /* its displays are stored when the scan for them has passed it */
 };
@@ -57,6 +60,7 @@ struct settling *settling_new(struct core *c)
 static void waiting_free(struct waiting *w)
 {
     execution_release(w->execution);
+    free(w->sandbox_id);
     free(w->run.kernel_id);
     free(w);
 }
@@ -133,6 +137,11 @@ static void go_behind_others(struct box *b)
 static void tell(struct waiting *w, const char *json, const struct err *e)
 {
     struct execution *x = w->execution;
+    if (!x) {
+        command_run_settled(w->core, w->sandbox_id, w->run.id, json, e);
+        waiting_free(w);
+        return;
+    }
     if (json)
         x->row.settled = xstrdup(json);
     else
@@ -265,24 +274,31 @@ static int64_t ns_of(const char *time)
     return (int64_t)when.tv_sec * 1000000000 + when.tv_nsec;
 }
 
+static void add_other(struct workspace_scan *scan, int64_t started_ns)
+{
+    if ((scan->other_count & (scan->other_count + 1)) == 0)
+        scan->others = xrealloc(scan->others, 2 * (scan->other_count + 1) * sizeof(*scan->others));
+    if (started_ns)
+        scan->others[scan->other_count++] = started_ns;
+}
+
+static void add_command(void *user, int64_t started_ns)
+{
+    add_other(user, started_ns);
+}
+
 /* Since when the runs of the sandbox are under way that are not looked for now. */
 static void add_others(struct workspace_scan *scan, const struct box *b)
 {
-    size_t count = 0;
     const struct sandbox *s = sandbox_known(b->core, b->sandbox_id);
     for (const struct kernel *k = s ? s->kernel : NULL; k; k = k->sibling)
         for (const struct execution *x = k->executions; x; x = x->next)
-            count += x->row.started[0] != '\0';
-    for (const struct waiting *w = b->waiting; w; w = w->next)
-        count += w->run.started_ns != 0;
-    scan->others = xcalloc(count + 1, sizeof(*scan->others));
-    for (const struct kernel *k = s ? s->kernel : NULL; k; k = k->sibling)
-        for (const struct execution *x = k->executions; x; x = x->next)
             if (x->row.started[0])
-                scan->others[scan->other_count++] = ns_of(x->row.started);
+                add_other(scan, ns_of(x->row.started));
     for (const struct waiting *w = b->waiting; w; w = w->next)
-        if (w->run.started_ns)
-            scan->others[scan->other_count++] = w->run.started_ns;
+        add_other(scan, w->run.started_ns);
+    if (s)
+        command_runs_running(s, add_command, scan);
 }
 
 static void fill(struct box *b, const struct sandbox *s, size_t count)
@@ -374,6 +390,27 @@ static void on_timer(uv_timer_t *timer)
 
 /* --- what comes */
 
+/* w is taken. */
+static void add(struct core *c, struct waiting *w, const char *sandbox_id)
+{
+    const struct sandbox *s = sandbox_known(c, sandbox_id);
+    w->core = c;
+    w->sandbox_id = xstrdup(sandbox_id);
+    if ((!s || s->ending) && !core_draining(c)) {
+        tell_gone(&w);
+        return;
+    }
+    struct box *b = need_box(c, sandbox_id);
+    struct waiting **end = &b->waiting;
+    while (*end)
+        end = &(*end)->next;
+    *end = w;
+    if (core_draining(c))
+        settling_drain(c);
+    else if (!uv_is_active((uv_handle_t *)&c->settling_timer))
+        uv_timer_start(&c->settling_timer, on_timer, DELAY_MS, 0);
+}
+
 void settling_add(struct core *c, struct execution *x)
 {
     struct waiting *w = xcalloc(1, sizeof(*w));
@@ -384,20 +421,20 @@ void settling_add(struct core *c, struct execution *x)
     w->run.started_ns = x->row.started[0] ? ns_of(x->row.started) : 0;
     w->run.ended_ns = ns_of(x->row.ended);
     w->ticket = scan_ticket(c->scan);
-    const struct sandbox *s = sandbox_known(c, x->row.sandbox_id);
-    if ((!s || s->ending) && !core_draining(c)) {
-        tell_gone(&w);
-        return;
-    }
-    struct box *b = need_box(c, x->row.sandbox_id);
-    struct waiting **end = &b->waiting;
-    while (*end)
-        end = &(*end)->next;
-    *end = w;
-    if (core_draining(c))
-        settling_drain(c);
-    else if (!uv_is_active((uv_handle_t *)&c->settling_timer))
-        uv_timer_start(&c->settling_timer, on_timer, DELAY_MS, 0);
+    add(c, w, x->row.sandbox_id);
+}
+
+/* It is asked for and begun in one: nothing waits for a queue. */
+void settling_add_command(struct core *c, const struct settling_command *command)
+{
+    struct waiting *w = xcalloc(1, sizeof(*w));
+    w->run = (struct scan_run){.is_command = true,
+                               .kernel_id = xstrdup(""),
+                               .asked_ns = command->started_ns,
+                               .started_ns = command->started_ns,
+                               .ended_ns = command->ended_ns};
+    snprintf(w->run.id, sizeof(w->run.id), "%s", command->id);
+    add(c, w, command->sandbox_id);
 }
 
 static struct execution *find_in(struct waiting *list, const char *id)

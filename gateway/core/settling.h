@@ -16,6 +16,13 @@ void settling_free(struct settling *s); /* NULL is legal; nothing may be under w
 
 /* Its end is committed. x is kept until it is told. */
 void settling_add(struct core *c, struct execution *x);
+/* A command that has ended: command_run_settled (command_run.h) is told of it. Times are
+ * CLOCK_REALTIME; started_ns 0: its program never ran. */
+struct settling_command {
+    const char *id, *sandbox_id; /* borrowed for the call */
+    int64_t started_ns, ended_ns;
+};
+void settling_add_command(struct core *c, const struct settling_command *command);
 /* One that was added and is not settled yet; borrowed; NULL: none. */
 struct execution *settling_find(const struct core *c, const char *id);
 

@@ -94,32 +94,33 @@ static bool is_noted(const struct pass *p, const char *path, const struct worksp
     return false;
 }
 
+static bool may_have(const struct scan_run *run, int64_t when_ns)
+{
+    return run->started_ns && when_ns + SLACK_NS >= run->started_ns && when_ns <= run->ended_ns;
+}
+
 /* How many runs may have done what was done then. */
 static size_t count_running(const struct pass *p, int64_t when_ns)
 {
     size_t count = 0;
-    for (size_t i = 0; i < p->scan->run_count; i++) {
-        const struct scan_run *run = &p->scan->runs[i];
-        count +=
-            run->started_ns && when_ns + SLACK_NS >= run->started_ns && when_ns <= run->ended_ns;
-    }
+    for (size_t i = 0; i < p->scan->run_count; i++)
+        count += may_have(&p->scan->runs[i], when_ns);
     for (size_t i = 0; i < p->scan->other_count; i++)
         count += when_ns + SLACK_NS >= p->scan->others[i];
     return count;
 }
 
-/* The run that a change at that time is listed with: the first that ended after it. */
+/* The run that a change at that time is listed with: the first to end of those that ran then. Where
+ * none of these is looked at now it is left to one that still runs; and where nothing ran, to the
+ * first that ended after it. */
 static size_t run_of(const struct pass *p, int64_t when_ns, int *flags)
 {
+    size_t running = count_running(p, when_ns);
+    *flags = running > 1 ? WORKSPACE_CHANGE_SHARED : running ? 0 : WORKSPACE_CHANGE_OUTSIDE;
     for (size_t i = 0; i < p->scan->run_count; i++) {
         const struct scan_run *run = &p->scan->runs[i];
-        if (!run->started_ns || when_ns > run->ended_ns)
-            continue;
-        bool outside = when_ns + SLACK_NS < run->started_ns;
-        *flags = outside                         ? WORKSPACE_CHANGE_OUTSIDE
-                 : count_running(p, when_ns) > 1 ? WORKSPACE_CHANGE_SHARED
-                                                 : 0;
-        return i;
+        if (running ? may_have(run, when_ns) : run->started_ns && when_ns <= run->ended_ns)
+            return i;
     }
     return LATER;
 }

@@ -11,6 +11,11 @@ bool v1_artifacts_query(const struct exchange *x, struct artifact_query *out, st
 /* Answers with the page. */
 void v1_artifacts_reply(struct exchange *x, struct core *c, const struct artifact_query *query);
 
+/* Answers with the page of what a run changed that x asks for. settled: what is told of it as JSON;
+ * NULL: nothing yet. All are borrowed for the call. */
+void v1_changes_reply(struct exchange *x, struct core *c, const char *sandbox_id,
+                      const char *run_id, const char *settled);
+
 /* Answers with all of them as a tar. */
 void v1_artifacts_send_tar(struct exchange *x, struct core *c, const struct artifact_query *query);
 

@@ -63,6 +63,12 @@ static const struct doc_field in_execution[] = {
     {.name = NULL},
 };
 
+static const struct doc_field in_command[] = {
+    TEXT("id", "Of a sandbox."),
+    TEXT("command", "Of a command."),
+    {.name = NULL},
+};
+
 const struct doc v1_artifacts_list_doc = {
     .tag = "Artifacts",
     .about = "Those of sandboxes that are gone, too.",
@@ -89,6 +95,13 @@ const struct doc v1_execution_artifacts_doc = {
     .replies = {REPLY(200, "A page of them.", .schema = &artifacts)},
 };
 
+const struct doc v1_command_artifacts_doc = {
+    .tag = "Artifacts",
+    .path = in_command,
+    .query = FIELDS(SETTLED, FILTERS),
+    .replies = {REPLY(200, "A page of them.", .schema = &artifacts)},
+};
+
 #define TAR_ABOUT                                                                                  \
     "Those that are kept, as files `NNNNNN-NAME`: counted in the tar, and the last part of their " \
     "path, or `display` with the ending of their type."
@@ -111,6 +124,15 @@ const struct doc v1_execution_artifacts_tar_doc = {
     .tag = "Artifacts",
     .about = TAR_ABOUT,
     .path = in_execution,
+    .query = FIELDS(SETTLED, TAR_FILTERS),
+    .streams = true,
+    .replies = {REPLY(200, "The tar, as it is made.", .type = "application/x-tar")},
+};
+
+const struct doc v1_command_artifacts_tar_doc = {
+    .tag = "Artifacts",
+    .about = TAR_ABOUT,
+    .path = in_command,
     .query = FIELDS(SETTLED, TAR_FILTERS),
     .streams = true,
     .replies = {REPLY(200, "The tar, as it is made.", .type = "application/x-tar")},
@@ -154,6 +176,13 @@ static const struct doc_schema changes = {
 const struct doc v1_execution_changes_doc = {
     .tag = "Artifacts",
     .path = in_execution,
+    .query = FIELDS(SETTLED, PAGE),
+    .replies = {REPLY(200, "A page of them.", .schema = &changes)},
+};
+
+const struct doc v1_command_changes_doc = {
+    .tag = "Artifacts",
+    .path = in_command,
     .query = FIELDS(SETTLED, PAGE),
     .replies = {REPLY(200, "A page of them.", .schema = &changes)},
 };

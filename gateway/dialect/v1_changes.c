@@ -1,4 +1,5 @@
-/* What one execution changed and displayed: .../executions/{execution}/changes and /artifacts.
+/* What one execution changed and displayed: .../executions/{execution}/changes and /artifacts; and
+ * how the changes of any run are answered with.
  *
  * A change is {"path", "what": "added|changed|deleted", "before": {"sha256", "size_bytes"} or null,
  * "after": likewise, "artifact_id", "content_url", "shared", "outside"} and, where bytes were not
@@ -20,8 +21,7 @@
 struct asking {
     struct exchange *exchange;
     struct core *core;
-    struct execution *execution; /* owned, once it was found */
-    int64_t limit;
+    struct execution *execution;     /* owned, once it was found */
     bool settled;                    /* waits until it is */
     void (*reply)(struct asking *a); /* frees it, now or later */
 };
@@ -110,7 +110,19 @@ void v1_execution_artifacts(struct exchange *x, void *core)
     find(x, core, reply_artifacts);
 }
 
-/* --- changes */
+/* --- changes, of any run */
+
+struct page {
+    struct exchange *exchange;
+    char *settled; /* owned; NULL: it is not */
+    int64_t limit;
+};
+
+static void page_free(struct page *page)
+{
+    free(page->settled);
+    free(page);
+}
 
 static json_t *text_or_null(const char *text)
 {
@@ -144,41 +156,50 @@ static json_t *model(const struct exchange *x, const struct workspace_change *ch
 static void on_changes(void *user, const struct workspace_change *list, size_t count,
                        const struct err *e)
 {
-    struct asking *a = user;
+    struct page *page = user;
+    struct exchange *x = page->exchange;
     if (e) {
-        exchange_fail(a->exchange, e);
-        asking_free(a);
+        page_free(page);
+        exchange_fail(x, e);
         return;
     }
-    size_t shown = count > (size_t)a->limit ? (size_t)a->limit : count;
-    const char *settled = execution_settled(a->execution);
-    json_t *changes = json_array(), *reply = settled ? json_loads(settled, 0, NULL) : NULL;
+    size_t shown = count > (size_t)page->limit ? (size_t)page->limit : count;
+    json_t *changes = json_array(),
+           *reply = page->settled ? json_loads(page->settled, 0, NULL) : NULL;
     for (size_t i = 0; i < shown; i++)
-        json_array_append_new(changes, model(a->exchange, &list[i]));
+        json_array_append_new(changes, model(x, &list[i]));
     char next[24] = "";
     if (shown < count)
         snprintf(next, sizeof(next), "%lld", (long long)list[shown - 1].position);
     reply = reply ? reply : json_pack("{s:n, s:n, s:n}", "settled", "artifacts", "files_changed");
     json_object_set_new(reply, "changes", changes);
     json_object_set_new(reply, "next", text_or_null(next));
-    exchange_reply_json(a->exchange, 200, reply);
-    asking_free(a);
+    page_free(page);
+    exchange_reply_json(x, 200, reply);
+}
+
+void v1_changes_reply(struct exchange *x, struct core *c, const char *sandbox_id,
+                      const char *run_id, const char *settled)
+{
+    struct err e = {0};
+    struct workspace_change_query query = {.sandbox_id = sandbox_id, .run_id = run_id};
+    int64_t limit = LIMIT_DEFAULT;
+    if (!v1_query_number(x, "limit", 1, LIMIT_MOST, &limit, &e) ||
+        !v1_query_number(x, "after", 0, INT64_MAX, &query.after, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
+    struct page *page = xmalloc(sizeof(*page));
+    *page = (struct page){x, settled ? xstrdup(settled) : NULL, limit};
+    query.limit = limit + 1;
+    settling_changes(c, &query, on_changes, page);
 }
 
 static void reply_changes(struct asking *a)
 {
-    struct err e = {0};
-    struct workspace_change_query query = {.sandbox_id = execution_sandbox_id(a->execution),
-                                           .run_id = execution_id(a->execution)};
-    a->limit = LIMIT_DEFAULT;
-    if (!v1_query_number(a->exchange, "limit", 1, LIMIT_MOST, &a->limit, &e) ||
-        !v1_query_number(a->exchange, "after", 0, INT64_MAX, &query.after, &e)) {
-        exchange_fail(a->exchange, &e);
-        asking_free(a);
-        return;
-    }
-    query.limit = a->limit + 1;
-    settling_changes(a->core, &query, on_changes, a);
+    v1_changes_reply(a->exchange, a->core, execution_sandbox_id(a->execution),
+                     execution_id(a->execution), execution_settled(a->execution));
+    asking_free(a);
 }
 
 void v1_execution_changes(struct exchange *x, void *core)

@@ -5,7 +5,8 @@
  *   "started"
  *   "stdout", "stderr": "offset" and "bytes" in that stream, and "text", or "base64" where it was
  *     asked for or the bytes are no UTF-8
- *   "end": the outcome, as in the model.
+ *   "end": the outcome, as in the model
+ *   "artifacts_settled": "settled", "artifacts", "files_changed"; if it was asked for.
  * As NDJSON a line each; as server-sent events with the number as id and the kind as event. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,8 +26,7 @@ struct event_reader {
     struct command_run *run; /* NULL: forgotten */
     struct command_watch *watch;
     struct run_cursor cursor;
-    enum v1_stream form;
-    bool base64, follow;
+    struct v1_command_stream what;
     bool waits; /* for the client, or for its next turn */
 };
 
@@ -76,11 +76,37 @@ void v1_command_event_write(struct buffer *out, const struct command_run *r,
 static void add_event(struct buffer *out, const struct event_reader *reader,
                       const struct record *record, struct bytes text, uint64_t offset)
 {
-    if (reader->form == STREAM_EVENTS)
+    if (reader->what.form == STREAM_EVENTS)
         buffer_printf(out, "id: %" PRIu64 "\nevent: %s\ndata: ", record->number,
                       kinds[record->kind]);
-    v1_command_event_write(out, reader->run, record, text, offset, reader->base64);
-    buffer_add_text(out, reader->form == STREAM_EVENTS ? "\n\n" : "\n");
+    v1_command_event_write(out, reader->run, record, text, offset, reader->what.base64);
+    buffer_add_text(out, reader->what.form == STREAM_EVENTS ? "\n\n" : "\n");
+}
+
+uint64_t v1_command_settled_number(const struct command_run *r)
+{
+    return run_log_last(command_run_log(r)) + 1;
+}
+
+void v1_command_settled_write(struct buffer *out, const struct command_run *r)
+{
+    scoped(json) json_t *settled = json_loads(command_run_settlement(r), 0, NULL);
+    scoped(json) json_t *event =
+        json_pack("{s:I, s:s, s:O?}", "number", (json_int_t)v1_command_settled_number(r), "kind",
+                  "artifacts_settled", "time", json_object_get(settled, "settled"));
+    json_object_update(event, settled);
+    scoped(string) char *text = json_dumps(event, JSON_COMPACT);
+    buffer_add_text(out, text);
+}
+
+static void add_settled(struct buffer *out, const struct event_reader *reader)
+{
+    bool lines = reader->what.form != STREAM_EVENTS;
+    if (!lines)
+        buffer_printf(out, "id: %" PRIu64 "\nevent: artifacts_settled\ndata: ",
+                      v1_command_settled_number(reader->run));
+    v1_command_settled_write(out, reader->run);
+    buffer_add_text(out, lines ? "\n" : "\n\n");
 }
 
 /* --- the stream */
@@ -91,12 +117,17 @@ static void release(struct event_reader *reader)
     free(reader);
 }
 
+static bool is_text(const struct event_reader *reader)
+{
+    return reader->what.form == STREAM_STDOUT || reader->what.form == STREAM_STDERR;
+}
+
 /* The bytes of one output, or events. */
 static void add(struct buffer *out, const struct event_reader *reader, const struct record *record,
                 struct bytes text, uint64_t offset)
 {
-    if (reader->form == STREAM_STDOUT || reader->form == STREAM_STDERR) {
-        if (record->kind == (reader->form == STREAM_STDOUT ? RECORD_STDOUT : RECORD_STDERR))
+    if (is_text(reader)) {
+        if (record->kind == (reader->what.form == STREAM_STDOUT ? RECORD_STDOUT : RECORD_STDERR))
             buffer_add_bytes(out, text);
     } else {
         add_event(out, reader, record, text, offset);
@@ -127,6 +158,28 @@ static bool next_piece(struct event_reader *reader, struct buffer *out, size_t *
     return out->len > 0;
 }
 
+/* All of the log was given. */
+static void finish(struct event_reader *reader)
+{
+    scoped(buffer) struct buffer out = {0};
+    struct exchange *x = reader->x;
+    const struct command_run *r = reader->run;
+    bool settled = reader->what.settled && !is_text(reader);
+    if (settled && command_run_unsettled(r)) { /* it breaks off: there is more, from another */
+        release(reader);
+        exchange_cut(x);
+        return;
+    }
+    if (settled && !command_run_settlement(r) && reader->what.follow)
+        return;
+    if (settled && command_run_settlement(r) && v1_command_settled_number(r) > reader->what.after)
+        add_settled(&out, reader);
+    if (out.len)
+        exchange_send(x, buffer_view(&out));
+    exchange_end(x);
+    release(reader);
+}
+
 static void pump(struct event_reader *reader)
 {
     scoped(buffer) struct buffer out = {0};
@@ -139,12 +192,8 @@ static void pump(struct event_reader *reader)
         exchange_yield(reader->x);
         reader->waits = true;
     }
-    if (reader->waits)
-        return;
-    if (run_log_end(command_run_log(reader->run)) || !reader->follow) {
-        exchange_end(reader->x);
-        release(reader);
-    }
+    if (!reader->waits && (run_log_end(command_run_log(reader->run)) || !reader->what.follow))
+        finish(reader);
 }
 
 static void on_ready(void *user)
@@ -175,22 +224,18 @@ static void on_run_gone(void *user)
     release(reader);
 }
 
-void v1_command_stream(struct exchange *x, struct command_run *r, enum v1_stream form, bool base64,
-                       uint64_t after, bool follow, int status)
+void v1_command_stream(struct exchange *x, struct command_run *r,
+                       const struct v1_command_stream *what)
 {
     static const struct pieces_events events = {on_ready, on_client_gone};
     struct event_reader *reader = xcalloc(1, sizeof *reader);
-    *reader = (struct event_reader){.x = x,
-                                    .run = r,
-                                    .cursor = {.next = after + 1},
-                                    .form = form,
-                                    .base64 = base64,
-                                    .follow = follow};
+    *reader =
+        (struct event_reader){.x = x, .run = r, .cursor = {.next = what->after + 1}, .what = *what};
     static const char *const types[] = {[STREAM_LINES] = "application/x-ndjson",
                                         [STREAM_EVENTS] = "text/event-stream",
                                         [STREAM_STDOUT] = "application/octet-stream",
                                         [STREAM_STDERR] = "application/octet-stream"};
-    if (!exchange_begin(x, status, types[form], &events, reader)) {
+    if (!exchange_begin(x, what->status, types[what->form], &events, reader)) {
         free(reader);
         return;
     }
@@ -216,17 +261,16 @@ void v1_command_events(struct exchange *x, void *core)
     struct err e = {0};
     struct command_run *r = v1_command_find(x, core);
     enum v1_stream form = v1_stream_wanted(x);
-    uint64_t after = 0;
-    bool base64 = false, follow = true;
+    struct v1_command_stream what = {
+        .form = form == STREAM_NONE ? STREAM_LINES : form, .follow = true, .status = 200};
     if (!r)
         return;
-    if (!v1_events_after(x, &after, &e) ||
-        !read_flag(exchange_query(x, "follow"), "follow", &follow, &e) ||
-        !v1_command_encoding(exchange_query(x, "encoding"), &base64, &e)) {
+    if (!v1_events_after(x, &what.after, &e) || !v1_settled_wanted(x, &what.settled, &e) ||
+        !read_flag(exchange_query(x, "follow"), "follow", &what.follow, &e) ||
+        !v1_command_encoding(exchange_query(x, "encoding"), &what.base64, &e))
         exchange_fail(x, &e);
-        return;
-    }
-    v1_command_stream(x, r, form == STREAM_NONE ? STREAM_LINES : form, base64, after, follow, 200);
+    else
+        v1_command_stream(x, r, &what);
 }
 
 void v1_command_output(struct exchange *x, void *core)
@@ -234,13 +278,15 @@ void v1_command_output(struct exchange *x, void *core)
     struct err e = {0};
     struct command_run *r = v1_command_find(x, core);
     const char *name = exchange_query(x, "stream");
-    bool follow = true, of_stderr = name && strcmp(name, "stderr") == 0;
+    bool of_stderr = name && strcmp(name, "stderr") == 0;
+    struct v1_command_stream what = {
+        .form = of_stderr ? STREAM_STDERR : STREAM_STDOUT, .follow = true, .status = 200};
     if (!r)
         return;
     if ((name && !of_stderr && strcmp(name, "stdout") != 0 &&
          !fail(&e, 400, "stream: must be stdout or stderr")) ||
-        !read_flag(exchange_query(x, "follow"), "follow", &follow, &e))
+        !read_flag(exchange_query(x, "follow"), "follow", &what.follow, &e))
         exchange_fail(x, &e);
     else
-        v1_command_stream(x, r, of_stderr ? STREAM_STDERR : STREAM_STDOUT, false, 0, follow, 200);
+        v1_command_stream(x, r, &what);
 }

@@ -3,8 +3,8 @@
  *
  * A command is {"id", "status", "argv", "shell", "cwd", "background", "deadline_ms", "exit_code",
  * "signal", "reason", "bytes": {"stdout", "stderr"}, "started", "ended", "run_ms", "last_event",
- * "created"}, and where one alone is asked for "stdout", "stderr", "encoding", "lossy" and
- * "truncated". */
+ * "created"}, when it is settled "settled", "artifacts", "files_changed", and where one alone is
+ * asked for "stdout", "stderr", "encoding", "lossy" and "truncated". */
 #include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -82,6 +82,10 @@ static json_t *model(const struct command_run *r)
     json_t *m = v1_command_outcome(r);
     json_object_update(m, command_run_record(r));
     json_object_del(m, "body_sha256");
+    if (command_run_settlement(r)) {
+        scoped(json) json_t *settled = json_loads(command_run_settlement(r), 0, NULL);
+        json_object_update(m, settled);
+    }
     json_object_set_new(m, "id", json_string(command_run_id(r)));
     json_object_set_new(m, "last_event",
                         json_integer((json_int_t)run_log_last(command_run_log(r))));
@@ -187,15 +191,20 @@ static void on_shown_more(void *user)
     (void)user;
 }
 
+void v1_command_gone(const struct core *core, struct err *e)
+{
+    if (core_draining(core))
+        fail(e, 503, "the gateway is ending; the command is not");
+    else
+        fail(e, 404, "the command was forgotten meanwhile");
+}
+
 static void on_shown_gone(void *user)
 {
     struct showing *w = user;
     struct exchange *x = w->x;
     struct err e;
-    if (core_draining(w->core))
-        fail(&e, 503, "the gateway is ending; the command is not");
-    else
-        fail(&e, 404, "the command was forgotten meanwhile");
+    v1_command_gone(w->core, &e);
     w->watch = NULL;
     free_showing(w);
     exchange_fail(x, &e);
@@ -251,7 +260,7 @@ struct waiting {
     struct command_run *run;
     struct command_watch *watch;
     enum v1_stream form;
-    bool background, base64;
+    bool background, base64, settled;
 };
 
 static void on_run_gone(void *user)
@@ -269,10 +278,15 @@ static void on_run_gone(void *user)
 static void on_more(void *user)
 {
     struct waiting *w = user;
-    if (!run_log_end(command_run_log(w->run)))
+    const struct err *e = w->settled ? command_run_unsettled(w->run) : NULL;
+    if (!run_log_end(command_run_log(w->run)) ||
+        (w->settled && !e && !command_run_settlement(w->run)))
         return;
     command_watch_close(w->watch);
-    show_whole(w->x, w->core, w->run, w->base64);
+    if (e)
+        exchange_fail(w->x, e);
+    else
+        show_whole(w->x, w->core, w->run, w->base64);
     free(w);
 }
 
@@ -294,8 +308,13 @@ static void on_started(void *user, struct command_run *r, const struct err *e)
         on_more(w);
         return;
     }
+    const struct v1_command_stream what = {.form = w->form,
+                                           .base64 = w->base64,
+                                           .follow = true,
+                                           .settled = w->settled,
+                                           .status = w->background ? 202 : 200};
     if (w->form != STREAM_NONE)
-        v1_command_stream(x, r, w->form, w->base64, 0, true, w->background ? 202 : 200);
+        v1_command_stream(x, r, &what);
     else
         exchange_reply_json(x, 202, model(r));
     free(w);
@@ -347,12 +366,13 @@ static void create(struct exchange *x, void *core)
                                           trace_parent(exchange_header(x, "traceparent")),
                                       .body = exchange_body(x)};
     scoped(buffer) struct buffer input = {0};
-    bool base64 = false;
+    bool base64 = false, settled = false;
     struct sandbox *s = find_sandbox(x, core, false);
     if (!s)
         return;
     scoped(json) json_t *body = json_parse_object(exchange_body(x), "body", BODY_LIMIT_BYTES, &e);
-    if (!body || !v1_command_request_read(body, &request, &input, &base64, &e)) {
+    if (!body || !v1_settled_wanted(x, &settled, &e) ||
+        !v1_command_request_read(body, &request, &input, &base64, &e)) {
         exchange_fail(x, &e);
         return;
     }
@@ -361,7 +381,8 @@ static void create(struct exchange *x, void *core)
                           .core = core,
                           .form = v1_stream_wanted(x),
                           .background = request.background,
-                          .base64 = base64};
+                          .base64 = base64,
+                          .settled = settled};
     command_runs_start(s, &request, on_started, w);
 }
 
@@ -514,6 +535,27 @@ static const struct route rows[] = {
      {400, 404},
      THE_REST,
      &v1_command_output_doc},
+    {GET,
+     COMMAND "/artifacts",
+     v1_command_artifacts,
+     "The files that a command left, as artifacts, oldest first",
+     {400, 404, 503},
+     THE_REST,
+     &v1_command_artifacts_doc},
+    {GET,
+     COMMAND "/artifacts.tar",
+     v1_command_artifacts_tar,
+     "The artifacts of a command as one tar",
+     {400, 404, 503},
+     THE_REST,
+     &v1_command_artifacts_tar_doc},
+    {GET,
+     COMMAND "/changes",
+     v1_command_changes,
+     "The files that a command added, changed and deleted",
+     {400, 404, 503},
+     THE_REST,
+     &v1_command_changes_doc},
     {POST,
      COMMAND "/stdin",
      feed,

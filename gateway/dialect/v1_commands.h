@@ -27,18 +27,35 @@ bool v1_command_signal_read(json_t *body, int *number, struct err *e);
 void v1_command_event_write(struct buffer *out, const struct command_run *r,
                             const struct record *record, struct bytes text, uint64_t offset,
                             bool base64);
+/* The event behind the last one of the log, when the command is settled: its number, and itself. */
+uint64_t v1_command_settled_number(const struct command_run *r);
+void v1_command_settled_write(struct buffer *out, const struct command_run *r);
+
+/* Why a command is gone that somebody waited for: 503 the gateway ends, 404 it was forgotten. */
+void v1_command_gone(const struct core *core, struct err *e);
 
 /* status, exit_code, signal, reason, bytes, started, ended, run_ms: of the model and of the event
  * of its end. Given. */
 json_t *v1_command_outcome(const struct command_run *r);
 
-/* Answers with the events behind `after`, or the bytes of stdout or stderr, to the end of the
- * command; without follow those that are there now. */
-void v1_command_stream(struct exchange *x, struct command_run *r, enum v1_stream form, bool base64,
-                       uint64_t after, bool follow, int status);
+/* What of a command is streamed. */
+struct v1_command_stream {
+    enum v1_stream form; /* events, or the bytes of stdout or stderr */
+    bool base64;
+    uint64_t after; /* events with higher numbers */
+    bool follow;    /* to the end of the command; else those that are there now */
+    bool settled;   /* and to the event behind it */
+    int status;     /* of the reply */
+};
+void v1_command_stream(struct exchange *x, struct command_run *r,
+                       const struct v1_command_stream *what);
 
 /* GET …/events, GET …/output */
 void v1_command_events(struct exchange *x, void *core);
 void v1_command_output(struct exchange *x, void *core);
+/* GET …/artifacts, …/artifacts.tar, …/changes */
+void v1_command_artifacts(struct exchange *x, void *core);
+void v1_command_artifacts_tar(struct exchange *x, void *core);
+void v1_command_changes(struct exchange *x, void *core);
 
 #endif

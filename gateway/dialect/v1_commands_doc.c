@@ -61,6 +61,9 @@ static const struct doc_schema command = {
         INTEGER("deadline_ms", "What holds of the request's and the sandbox's.", .null = true),
         TEXT("idempotency_key", "That it was asked for with.", .null = true),
         TEXT("traceparent", "Of the request that asked for it.", .null = true),
+        TEXT("settled", "When the files that it left were all found.", .format = "date-time"),
+        INTEGER("artifacts", "How many of them are kept; known when it is settled."),
+        OBJECT("files_changed", &v1_files_changed_schema, "Known when it is settled."),
         TEXT("stdout", "Its first 4 MiB. Only where one command alone is asked for, as all that "
                        "follows."),
         TEXT("stderr", "Its first 4 MiB."),
@@ -78,14 +81,17 @@ static const struct doc_schema commands = {
 static const struct doc_schema event = {
     .name = "CommandEvent",
     .about = "Numbered from 1 without gaps. `end` has what the command has from `status` to "
-             "`run_ms`.",
-    .fields =
-        FIELDS(INTEGER("number", "Of the event.", .must = true),
-               TEXT("kind", "What it tells.", .words = "started stdout stderr end", .must = true),
-               TEXT("time", "When.", .format = "date-time", .must = true),
-               INTEGER("offset", "Of an output: where in its stream it begins."),
-               INTEGER("bytes", "Of an output: its length."), TEXT("text", "Of an output."),
-               TEXT("base64", "Of an output that is no UTF-8, or where it is asked for.")),
+             "`run_ms`. `artifacts_settled` follows it, if it was asked for.",
+    .fields = FIELDS(INTEGER("number", "Of the event.", .must = true),
+                     TEXT("kind", "What it tells.",
+                          .words = "started stdout stderr end artifacts_settled", .must = true),
+                     TEXT("time", "When.", .format = "date-time", .must = true),
+                     INTEGER("offset", "Of an output: where in its stream it begins."),
+                     INTEGER("bytes", "Of an output: its length."), TEXT("text", "Of an output."),
+                     TEXT("base64", "Of an output that is no UTF-8, or where it is asked for."),
+                     TEXT("settled", "When its files were all found.", .format = "date-time"),
+                     INTEGER("artifacts", "How many of them are kept."),
+                     OBJECT("files_changed", &v1_files_changed_schema, "How much that is.")),
 };
 
 static const struct doc_schema signal_request = {
@@ -103,6 +109,11 @@ static const struct doc_field one[] = {
 #define ENCODING                                                                                   \
     TEXT("encoding", "How the answer has what it wrote.", .words = "text base64",                  \
          .initial = "\"text\"")
+#define SETTLED                                                                                    \
+    TEXT("settled",                                                                                \
+         "`1`: not done before the files that it left are all found: the events go on to "         \
+         "`artifacts_settled`, the command has `files_changed`.",                                  \
+         .words = "0 1", .initial = "\"0\"")
 #define ACCEPT                                                                                     \
     TEXT("Accept", "`text/event-stream` or `application/x-ndjson`.",                               \
          .example = "\"application/x-ndjson\"")
@@ -119,6 +130,7 @@ const struct doc v1_commands_create_doc = {
     .about = "A command ends with its first process: whatever that left is killed then. It does "
              "not belong to a connection: a client that goes away ends nothing.",
     .path = v1_in_sandbox,
+    .query = FIELDS(SETTLED),
     .headers =
         FIELDS(TEXT("Idempotency-Key", "The same key with the same body is the same command.",
                     .least = 1, .most = 255),
@@ -156,10 +168,10 @@ const struct doc v1_command_events_doc = {
     .tag = "Commands",
     .about = "A stream that breaks off without `end` has more behind the last number.",
     .path = one,
-    .query =
-        FIELDS(TEXT("after", "The number of the last event that the client has.",
-                    .pattern = "^[0-9]{1,18}$"),
-               TEXT("follow", "`0`: only those that are there now.", .words = "1 0"), ENCODING),
+    .query = FIELDS(TEXT("after", "The number of the last event that the client has.",
+                         .pattern = "^[0-9]{1,18}$"),
+                    TEXT("follow", "`0`: only those that are there now.", .words = "1 0"), SETTLED,
+                    ENCODING),
     .headers = FIELDS(ACCEPT, TEXT("Last-Event-ID", "What `after` says, by browsers.",
                                    .pattern = "^[0-9]{1,18}$")),
     .streams = true,

@@ -17,7 +17,7 @@
 extern const struct doc_field v1_in_sandbox[];  /* the path parameter {id} alone */
 extern const struct doc_field v1_location[];    /* the header of what was made */
 extern const struct doc_field v1_idempotency[]; /* the header of a request that makes something */
-extern const struct doc_schema v1_files_changed_schema; /* of an execution: v1_executions_doc.c */
+extern const struct doc_schema v1_files_changed_schema; /* of a run: v1_executions_doc.c */
 extern const struct doc_schema v1_sandbox_schema, v1_context_schema, v1_limits_schema,
     v1_network_schema, v1_template_file_schema;
 
@@ -52,6 +52,7 @@ extern const struct doc_schema v1_code_cache_schema;
 extern const struct doc v1_sandbox_metrics_doc, v1_stream_doc;
 
 extern const struct doc v1_artifacts_list_doc, v1_sandbox_artifacts_doc, v1_execution_artifacts_doc,
+    v1_command_artifacts_doc, v1_command_artifacts_tar_doc, v1_command_changes_doc,
     v1_execution_changes_doc, v1_sandbox_artifacts_tar_doc, v1_execution_artifacts_tar_doc,
     v1_artifact_show_doc, v1_artifact_delete_doc, v1_artifact_content_doc;
 
