@@ -1,0 +1,1 @@
+"""How the client reaches a gateway. Nothing here is for users."""

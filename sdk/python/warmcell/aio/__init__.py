@@ -1,0 +1,1 @@
+"""The client for asyncio. The names are those of `warmcell`, with Async before them."""

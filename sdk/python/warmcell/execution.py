@@ -1,0 +1,128 @@
+"""One run of code, for plain calls; see warmcell.aio.execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from warmcell._core.facade import Facade, standing_for, words_of
+from warmcell.aio.execution import AsyncExecution, Handlers
+from warmcell.artifacts import Artifact
+from warmcell.events import Display, Event, Failure, Result
+from warmcell.models import FileChange
+
+
+@words_of(AsyncExecution)
+class Execution(Facade[AsyncExecution]):
+    @property
+    def id(self) -> str:
+        return self._inner.id
+
+    @property
+    def sandbox_id(self) -> str:
+        return self._inner.sandbox_id
+
+    @property
+    def after(self) -> int:
+        return self._inner.after
+
+    @property
+    def stdout(self) -> str:
+        return self._inner.stdout
+
+    @property
+    def stderr(self) -> str:
+        return self._inner.stderr
+
+    @property
+    def displays(self) -> list[Display]:
+        return self._inner.displays
+
+    @property
+    def result(self) -> Result | None:
+        return self._inner.result
+
+    @property
+    def text(self) -> str | None:
+        return self._inner.text
+
+    @property
+    def error(self) -> Failure | None:
+        return self._inner.error
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return self._inner.record
+
+    @property
+    def ended(self) -> bool:
+        return self._inner.ended
+
+    @property
+    def status(self) -> str:
+        return self._inner.status
+
+    @property
+    def ok(self) -> bool:
+        return self._inner.ok
+
+    @property
+    def execution_count(self) -> int | None:
+        return self._inner.execution_count
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        event = self._inner._at_hand() or self._portal.call(self._inner._next())
+        if event is None:
+            raise StopIteration
+        return event
+
+    def wait(
+        self,
+        *,
+        timeout: float | None = None,
+        check: bool = False,
+        handlers: Handlers | None = None,
+    ) -> Execution:
+        turn = self._portal.turn()
+        told = handlers or Handlers()
+        here = Handlers(
+            on_stdout=turn.here(told.on_stdout),
+            on_stderr=turn.here(told.on_stderr),
+            on_display=turn.here(told.on_display),
+            on_result=turn.here(told.on_result),
+            on_error=turn.here(told.on_error),
+            on_input=turn.here(told.on_input),  # type: ignore[arg-type]
+            on_event=turn.here(told.on_event),
+        )
+        with standing_for(self):
+            turn.wait(self._inner.wait(timeout=timeout, check=check, handlers=here))
+        return self
+
+    def check(self) -> Execution:
+        with standing_for(self):
+            self._inner.check()
+        return self
+
+    def cancel(self) -> None:
+        self._portal.call(self._inner.cancel())
+
+    def send_input(self, value: str) -> None:
+        self._portal.call(self._inner.send_input(value))
+
+    def detach(self) -> int:
+        return self._portal.run(self._inner.detach)
+
+    def artifacts(self) -> list[Artifact]:
+        found = self._portal.call(self._inner.artifacts())
+        return [Artifact(self._portal, one) for one in found]
+
+    def changes(self) -> list[FileChange]:
+        return self._portal.call(self._inner.changes())
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self._inner._repr_mimebundle_(include, exclude)

@@ -1,0 +1,188 @@
+"""A gateway of the user's own, which nobody has to start, and which ends when it is idle.
+
+It listens on a Unix socket at a fixed place of the user's, in $XDG_RUNTIME_DIR/warmcell/local (or
+below /tmp where there is none), a folder that nobody else enters. The gateway lets in the same uid
+without a token. Clients that come at once take turns at a lock: one of them starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import select
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from warmcell.errors import LocalGatewayError
+
+READY = b" is ready at "
+LOG_END_BYTES = 2000
+
+# by this program; they outlive it, and those that end before are reaped when the next one is
+# started
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def runtime_folder() -> Path:
+    """Where the gateway's programs of this user keep their sockets."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    if given.startswith("/") and os.access(given, os.W_OK):
+        return Path(given) / "warmcell"
+    return Path(f"/tmp/warmcell-{os.geteuid()}")
+
+
+def state_folder() -> Path:
+    given = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
+    return base / "warmcell"
+
+
+def find_program() -> str:
+    """The program `warmcell`: $WARMCELL_PROGRAM, beside this Python, or on PATH."""
+    given = os.environ.get("WARMCELL_PROGRAM")
+    if given:
+        return given
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which("warmcell", path=beside) or shutil.which("warmcell")
+    if not found:
+        raise LocalGatewayError(
+            "the program warmcell is neither beside this Python nor on PATH; "
+            "WARMCELL_PROGRAM=/path/to/warmcell names it"
+        )
+    return found
+
+
+def _own_folder(path: Path) -> Path:
+    """A folder that this user alone enters."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = path.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+        raise LocalGatewayError(f"{path} does not belong to this user")
+    if about.st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+@dataclass
+class LocalGateway:
+    """idle_exit: seconds without a connection and without a running sandbox after which it ends;
+    idle_pause: seconds after which a sandbox that nobody uses is paused, its variables saved. They,
+    program and options count for the one who starts it. start_timeout: seconds that it may take."""
+
+    idle_exit: int = 300
+    idle_pause: int = 3600
+    program: str | None = None
+    options: Sequence[str] = ()
+    start_timeout: float = 60.0
+    folder: Path = field(default_factory=lambda: runtime_folder() / "local")
+    state: Path = field(default_factory=lambda: state_folder() / "local")
+
+    @property
+    def socket_path(self) -> Path:
+        return self.folder / "gateway.sock"
+
+    @property
+    def url(self) -> str:
+        return f"unix:{self.socket_path}"
+
+    async def ensure(self) -> None:
+        """Until it listens; LocalGatewayError: it does not, and why."""
+        await asyncio.to_thread(self.ensure_now)
+
+    def ensure_now(self) -> None:
+        if self._answers():
+            return
+        _own_folder(self.folder.parent)
+        _own_folder(self.folder)
+        end = time.monotonic() + self.start_timeout
+        with _locked(self.folder / "start.lock", end):
+            if not self._answers():
+                with _locked(self.folder / "lock", end):
+                    pass  # one that is ending has let go of its folder
+                self._start(end)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.socket_path))
+            except OSError:
+                return False
+        return True
+
+    def _command(self) -> list[str]:
+        return [
+            *[self.program or find_program(), "serve", "--socket", str(self.socket_path)],
+            *["--runtime-dir", str(self.folder), "--state-dir", str(self.state)],
+            *["--idle-exit", str(self.idle_exit)],
+            *["--cull-idle-timeout", str(self.idle_pause), "--cull-interval", "60"],
+            *["--base-url", "", "--pool-min", "1", *self.options],
+        ]
+
+    def _start(self, end: float) -> None:
+        _started[:] = [process for process in _started if process.poll() is None]
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log_path = self.folder / "gateway.log"
+        inside = {"WARMCELL_SOCKET", "WARMCELL_TOKEN", "WARMCELL_URL"}
+        with log_path.open("wb") as log:
+            try:
+                process = subprocess.Popen(
+                    self._command(),
+                    env={name: value for name, value in os.environ.items() if name not in inside},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise LocalGatewayError(f"the gateway cannot be started: {error}") from error
+        assert process.stdout is not None
+        with process.stdout:
+            if _says_ready(process.stdout.fileno(), end):
+                _started.append(process)
+                return
+        process.kill()
+        process.wait()
+        said = log_path.read_bytes()[-LOG_END_BYTES:].decode(errors="replace").strip()
+        raise LocalGatewayError(f"the gateway did not start: {said or 'it took too long'}")
+
+
+def _says_ready(fd: int, end: float) -> bool:
+    said = b""
+    while READY not in said:
+        left = end - time.monotonic()
+        if left <= 0 or not select.select([fd], [], [], left)[0]:
+            return False
+        data = os.read(fd, 4096)
+        if not data:
+            return False
+        said += data
+    return True
+
+
+@contextmanager
+def _locked(path: Path, end: float) -> Iterator[None]:
+    """Waits for a lock that others hold for short."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        pause = 0.002
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise LocalGatewayError(f"{path} is held by another program") from None
+            time.sleep(pause)
+            pause = min(0.05, 2 * pause)
+        yield
+    finally:
+        os.close(fd)

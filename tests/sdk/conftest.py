@@ -1,0 +1,34 @@
+"""One gateway with real sandboxes for all tests of the client, and a client of each kind."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import warmcell
+from e2e.test_sandbox_life import keeper_pids
+from support import processes
+from support.gateway import Gateway
+
+
+@pytest.fixture(scope="package")
+def place() -> Iterator[Gateway]:
+    """On TCP, with a token."""
+    with Gateway(options=["--pool-max", "2", "--preload", "json"], warm=True) as gateway:
+        yield gateway
+    assert not processes.wait_gone(keeper_pids(gateway))
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="package")
+def client(place: Gateway) -> Iterator[warmcell.Client]:
+    with warmcell.Client(place.url, place.token) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def sandbox(client: warmcell.Client) -> Iterator[warmcell.Sandbox]:
+    """For tests that leave nothing in it that others would mind."""
+    with client.sandboxes.create() as sandbox:
+        yield sandbox
