@@ -53,6 +53,8 @@ struct server {
     uint64_t accepted;       /* connections that were ever opened */
     int64_t replies[6];      /* by the first digit of their status */
     uv_timer_t tick;
+    int64_t ticked_ms; /* when it was last */
+    int late_ticks;    /* one behind the other */
     uv_prepare_t flush;
     uv_idle_t hurry; /* active while unsent or later is not empty, so that the loop does not sleep
                         before the flush */

@@ -25,7 +25,8 @@ enum {
     WRITE_STALL_MS = 60 * 1000, /* a client that takes nothing of its reply */
     KEEP_ALIVE_MS = 75 * 1000,  /* between two requests */
     LINGER_MS = 2 * 1000,
-    TICK_MS = 500, /* how exact these times are */
+    TICK_MS = 500,        /* how exact these times are */
+    LATE_TICKS_MOST = 20, /* one behind the other that end nobody's time */
 
     TLS_PIECE_BYTES = 256 * 1024, /* encrypted ahead of the socket */
 

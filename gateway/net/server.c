@@ -78,19 +78,35 @@ static void cut(struct server *s)
     relays_cut(s);
 }
 
+/* Has this process not run, or one turn of the loop taken long? What came from the clients in that
+ * time, and in their time, has not been read yet: their time goes on to the next tick. */
+static bool is_late(struct server *s, int64_t now)
+{
+    bool late = now - s->ticked_ms >= (int64_t)2 * TICK_MS;
+    s->ticked_ms = now;
+    s->late_ticks = late ? s->late_ticks + 1 : 0;
+    return late && s->late_ticks <= LATE_TICKS_MOST;
+}
+
+static void end_what_is_due(struct server *s, int64_t now)
+{
+    list_each(&s->connections, link)
+        connection_tick(list_owner(link, struct connection, link), now);
+    list_each(&s->websockets, link) websocket_tick(websocket_of_link(link), now);
+    relays_tick(s, now);
+    if (s->draining && s->on_drained && now >= s->drain_deadline_ms)
+        cut(s);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct server *s = timer->data;
     int64_t now = monotonic_ms();
-    list_each(&s->connections, link)
-        connection_tick(list_owner(link, struct connection, link), now);
-    list_each(&s->websockets, link) websocket_tick(websocket_of_link(link), now);
     if (s->jwt)
         jwt_refresh(s->jwt);
-    relays_tick(s, now);
     server_recheck(s);
-    if (s->draining && s->on_drained && now >= s->drain_deadline_ms)
-        cut(s);
+    if (!is_late(s, now))
+        end_what_is_due(s, now);
 }
 
 /* What is queued meanwhile waits for the next turn. */
@@ -202,6 +218,7 @@ struct server *server_new(const struct settings_net *settings, uv_loop_t *loop, 
     uv_prepare_init(loop, &s->flush);
     uv_idle_init(loop, &s->hurry);
     s->tick.data = s->flush.data = s->hurry.data = s;
+    s->ticked_ms = monotonic_ms();
     uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
     uv_prepare_start(&s->flush, on_flush);
     return s;

@@ -83,7 +83,8 @@ def test_a_trace_is_kept_with_an_execution(
 
 def test_it_is_not_ready_while_its_database_cannot_be_written(gateway: Gateway) -> None:
     assert gateway.get("/readyz", auth=False).json() == {"status": "ready"}
-    with closing(sqlite3.connect(gateway.state / "warmcell.db", isolation_level=None)) as other:
+    path = gateway.state / "warmcell.db"
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as other:
         other.execute("BEGIN IMMEDIATE")  # as long as another one writes, nobody else does
         assert gateway.request("POST", "/v1/tokens", {"name": "x"}).status == 503
         answer = gateway.get("/readyz", auth=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
 from collections.abc import Iterator
 
-import psutil
 import pytest
-from support import processes
 from support.client import Message
 from support.fake_kernel import DRIVER, NAME, driver_of, fake_gateway, write_spec
 from support.gateway import Gateway
@@ -20,10 +19,13 @@ from support.programs import programs
 def gateway() -> Iterator[Gateway]:
     gateway = fake_gateway()
     with gateway:
-        for name, *limits in (("idle", "--idle-limit", "2"), ("life", "--life-limit", "2")):
+        for name in ("idle", "life"):
+            host = gateway.home / f"{name}-host"
+            host.write_text(f'#!/bin/sh\nexec {programs().host} $(cat {host}-limit) "$@"\n')
+            host.chmod(0o755)
             write_spec(
                 gateway.home / "specs", name,
-                argv=[str(programs().host), "-f", "{connection_file}", "--history", "none", *limits,
+                argv=[str(host), "-f", "{connection_file}", "--history", "none",
                       "--driver", "--", sys.executable, str(DRIVER)],
             )  # fmt: skip
         yield gateway
@@ -52,12 +54,14 @@ def test_an_interpreter_that_dies(gateway: Gateway, framing: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("idle", "the kernel was idle for its limit of 2 s"),
-        ("life", "the kernel has lived for its limit of 2 s"),
+        ("idle", "the kernel was idle for its limit of 1 s"),
+        ("life", "the kernel has lived for its limit of 1 s"),
     ],
 )
 def test_a_kernel_whose_time_is_over(gateway: Gateway, kind: str, reason: str) -> None:
     """It is not started again; a client that comes later is told too; restart begins it anew."""
+    limit = gateway.home / f"{kind}-host-limit"
+    limit.write_text(f"--{kind}-limit 1")
     kernel = gateway.start_kernel(kind)
     clients = [gateway.client(kernel, ready=False) for _ in range(2)]
     for client in clients:
@@ -68,6 +72,7 @@ def test_a_kernel_whose_time_is_over(gateway: Gateway, kind: str, reason: str) -
     late = gateway.client(kernel, ready=False)
     assert told(late.take(lambda m: m.state == "dead")) == (kind, reason)
     late.close()
+    limit.write_text("")  # that which begins anew stays
     assert gateway.request("POST", f"/api/kernels/{kernel}/restart").status == 200
     assert "reason" not in gateway.kernel_model(kernel)
     gateway.delete_kernel(kernel)
@@ -78,8 +83,7 @@ def test_the_reply_that_was_owed_by_a_host(gateway: Gateway) -> None:
     client = gateway.client(kernel, ready=False)
     msg_id = client.execute("print waiting\nwait")
     client.await_output(msg_id, "waiting")
-    (host,) = processes.named_below(gateway.pid, "warmcell-kernel")
-    psutil.Process(host).kill()
+    os.kill(gateway.host_of(kernel), signal.SIGKILL)
     reply = client.answer(msg_id)
     assert reply.metadata["warmcell"] == {"outcome": "killed", "state_retained": False}
     cause, reason = told(client.take(lambda m: m.state == "restarting"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.client import HTTPResponse
 from typing import Any
 
@@ -244,8 +245,8 @@ def test_a_head_comes_before_the_output(box: Box) -> None:
 
 def test_a_key_runs_once(box: Box) -> None:
     key = {"Idempotency-Key": "one"}
-    first = box.post("print a", key)
-    again = box.post("print a", key)
+    asked = f"{box.path}?settled=1", {"code": "print a"}  # what is settled changes no more
+    first, again = (box.gateway.request("POST", *asked, key) for _ in range(2))
     assert (first.status, again.status) == (200, 200)
     assert first.json() == again.json()
     assert first.json()["idempotency_key"] == "one"
@@ -352,12 +353,16 @@ def test_a_context_that_is_deleted(box: Box) -> None:
     ).json()
     execution = box.detach("print a\nwait", context="other")
     box.until(execution, status="running", context_id=made["id"])
-    with ThreadPoolExecutor(1) as pool:
-        reader = pool.submit(box.follow, execution)
+    with closing(box.gateway.connection()) as connection:
+        path = f"{box.path}/{execution}/events"
+        connection.request("GET", path, headers=box.gateway.authorization | LINES)
+        reader = connection.getresponse()
+        assert json.loads(reader.readline())["type"] == "started"
         waiting = box.detach("print b", context=made["id"])
         path = f"/v1/sandboxes/{box.model['id']}/contexts/{made['id']}"
         assert box.gateway.request("DELETE", path).status == 204
-        assert reader.result()[-1]["type"] in ("end", "problem")
+        last = json.loads(reader.read().splitlines()[-1])
+        assert last["type"] in ("end", "problem")
     assert box.show(execution)["status"] in ("killed", "interrupted")
     assert box.show(waiting)["status"] in ("killed", "aborted")
     assert box.get(f"/{execution}/events").status == 410

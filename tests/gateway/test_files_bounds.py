@@ -115,7 +115,7 @@ def test_a_kernel_that_is_dead_leaves_its_files(gateway: Gateway) -> None:
 @pytest.fixture(params=MODES)
 def passing(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     """A gateway that is killed or ended by its test."""
-    gateway = make_gateway(request.param, "--file-limit", "4194304").start()
+    gateway = make_gateway(request.param, "--file-limit", "4194304", "--drain-s", "60").start()
     yield gateway
     end(gateway)
 

@@ -16,9 +16,14 @@ HEAD = f"Host: localhost\r\n{AUTH}"
 
 @pytest.fixture(scope="module", params=["tcp", "unix"])
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    with Service(
-        "--body-limit", "100000", "--request-timeout", "1", unix=request.param == "unix"
-    ) as service:
+    with Service("--body-limit", "100000", unix=request.param == "unix") as service:
+        yield service
+
+
+@pytest.fixture(scope="module", params=["tcp", "unix"])
+def hasty(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """What is to be in its time there is sent while it is held."""
+    with Service("--request-timeout", "1", unix=request.param == "unix") as service:
         yield service
 
 
@@ -400,21 +405,26 @@ def test_upgrade_to_something_else_is_passed_over(wire: Wire) -> None:
 @pytest.mark.parametrize(
     "begin", ["G", "GET /api HTTP/1.1\r\nHost: loc", "GET /api HTTP/1.1\r\nHost: localhost\r\n"]
 )
-def test_half_open_request_times_out(service: Service, begin: str) -> None:
-    with service.connect() as wire:
+def test_half_open_request_times_out(hasty: Service, begin: str) -> None:
+    with hasty.held():
+        wire = hasty.connect()
         wire.send(begin.encode())
+    with wire:
         assert wire.reply().status == 408
         assert wire.at_end()
 
 
-def test_body_that_stops_times_out(wire: Wire) -> None:
-    wire.send(f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Content-Length: 10\r\n\r\nabc".encode())
-    assert wire.reply().status == 408
-    assert wire.at_end()
+def test_body_that_stops_times_out(hasty: Service) -> None:
+    with hasty.held():
+        wire = hasty.connect()
+        wire.send(f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Content-Length: 10\r\n\r\nabc".encode())
+    with wire:
+        assert wire.reply().status == 408
+        assert wire.at_end()
 
 
-def test_silent_connection_is_closed(wire: Wire) -> None:
-    with pytest.raises(Ended):
+def test_silent_connection_is_closed(hasty: Service) -> None:
+    with hasty.connect() as wire, pytest.raises(Ended):
         wire.reply()
 
 

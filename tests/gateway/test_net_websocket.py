@@ -329,13 +329,16 @@ class TestReaders:
 
 def test_pings_are_sent_and_missing_pongs_tolerated() -> None:
     with Service("--ws-ping-interval", "1") as service, open_frames(service) as frames:
-        for _ in range(3):
+        for _ in range(2):
             assert frames.receive().opcode == PING
-        assert frames.echo("still open") == "still open"
+        frames.send(TEXT, b"still open")
+        while (found := frames.receive()).opcode == PING:
+            pass
+        assert found.payload == b"still open"
     with (
         Service("--KernelGatewayApp.ws_ping_interval_secs=0") as service,
         open_frames(service) as frames,
     ):
-        frames.wire.socket.settimeout(1.5)
+        frames.wire.socket.settimeout(1)
         with pytest.raises(TimeoutError):
             frames.receive()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -189,7 +189,8 @@ def test_a_client_that_does_not_read(box: Box) -> None:
 def test_who_never_reads_is_sent_away(box: Box) -> None:
     """More answers than the sockets between them take in."""
     with closing(StreamClient(box.gateway, rcvbuf=4096)) as deaf:
-        deaf.flood('{"op": "none of ours, but as long as such a word may be"}', 80000)
+        with suppress(ConnectionError):  # the server may have done so before all is sent
+            deaf.flood('{"op": "none of ours, but as long as such a word may be"}', 80000)
         assert deaf.closed() in (1013, None)
     with closing(StreamClient(box.gateway)) as client:
         assert client.ask("ping")["done"]

@@ -109,14 +109,17 @@ class Keeper:
             KINDS[struct.unpack_from("<I", data)[0]],
         )
         body = json.loads(data[8:] or b"{}")
-        self.log.write(json.dumps({"kind": name, **body}) + "\n")
-        if (self.folder / f"hang-{name}").exists():
-            return True
+        # who sees the request in the log may take back at once what was ordered for it
+        hangs = (self.folder / f"hang-{name}").exists()
         refusal = self.folder / f"refuse-{name}"
+        refused = refusal.read_text() if refusal.exists() else None
+        self.log.write(json.dumps({"kind": name, **body}) + "\n")
+        if hangs:
+            return True
         kind = OK
         fds: list[int] = []
-        if refusal.exists():
-            kind, answer = FAILED, json.loads(refusal.read_text())
+        if refused is not None:
+            kind, answer = FAILED, json.loads(refused)
         elif name == "CONNECT":
             kind, answer, fds = self.connect(body)
         elif name == "PORTS":
@@ -211,7 +214,7 @@ class FakeKeeper:
 
     def requests(self, kind: str) -> list[dict[str, Any]]:
         log = self.folder / "requests"
-        lines = log.read_text().splitlines() if log.exists() else []
+        lines = log.read_text().rpartition("\n")[0].splitlines() if log.exists() else []
         return [one for one in map(json.loads, lines) if one["kind"] == kind]
 
     def commands(self) -> list[list[str]]:

@@ -216,6 +216,11 @@ class Gateway:
         assert answer.status == 201, answer
         return str(answer.json()["id"])
 
+    def host_of(self, kernel: str) -> int:
+        """The pid of a kernel's host."""
+        saved = self.runtime / "kernels" / kernel / "kernel.json"
+        return int(json.loads(saved.read_text())["pid"])
+
     def delete_kernel(self, kernel: str) -> None:
         assert self.request("DELETE", f"/api/kernels/{kernel}").status == 204
 

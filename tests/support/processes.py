@@ -151,8 +151,12 @@ def peak_bytes(pid: int) -> int:
 
 def named_below(pid: int, name: str) -> list[int]:
     """The processes below pid whose program is called name."""
-    found = psutil.Process(pid).children(recursive=True)
-    return [p.pid for p in found if Path(p.exe()).name == name]
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ends just now
+            if Path(process.exe()).name == name:
+                found.append(process.pid)
+    return found
 
 
 def is_below(pid: int, ancestor: int) -> bool:

@@ -12,11 +12,14 @@ import socket
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import psutil
 
 from support import processes
 from support.programs import programs
@@ -98,6 +101,17 @@ class Service:
         assert self.process.stdout
         self.process.stdout.close()
         return status
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The server does nothing meanwhile: what is sent is there at once when it goes on."""
+        self.process.send_signal(signal.SIGSTOP)
+        stopped = psutil.Process(self.process.pid)
+        processes.until(lambda: stopped.status() == psutil.STATUS_STOPPED, "it is stopped")
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
