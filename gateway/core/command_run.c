@@ -22,6 +22,7 @@
 #define RETRY_MS 20
 
 static void settle(struct command_run *r);
+static void read_on(struct command_run *r);
 
 /* --- what it is */
 
@@ -337,13 +338,15 @@ static void say_changed(struct command_run *r)
 static void look(struct command_run *r)
 {
     struct err e;
+    bool was_behind = run_log_behind(r->log);
     run_log_refresh(r->log);
-    bool more = run_log_last(r->log) > r->told;
+    bool more = run_log_last(r->log) > r->told || was_behind;
     bool ended = run_log_end(r->log) != NULL;
     if (ended && was_refused(r))
         return;
-    if (ended) {
+    if (ended && !r->settling)
         log_info("command ended", F_STR("command", r->id), F_STR("status", command_run_status(r)));
+    if (ended) {
         fail(&e, 409, "the command has ended");
         run_fail_asks(r, &e);
     }
@@ -361,6 +364,8 @@ static void look(struct command_run *r)
         tell_more(r);
     if (ended) /* behind its replies */
         run_settle(r);
+    else if (r->sandbox && run_log_behind(r->log))
+        read_on(r);
 }
 
 /* It may be let go by those who are told. */
@@ -377,10 +382,39 @@ static void on_retry(uv_timer_t *timer)
     settle(timer->data);
 }
 
+static void on_turn(uv_timer_t *timer)
+{
+    struct command_run *r = timer->data;
+    stop_retrying(r);
+    if (!run_log_end(r->log))
+        run_look(r);
+}
+
+static void start_timer(struct command_run *r, uv_timer_cb on_time, uint64_t delay_ms)
+{
+    if (!r->retry) {
+        r->retry = xmalloc(sizeof *r->retry);
+        uv_timer_init(r->core->loop, r->retry);
+        hold_handle(r, (uv_handle_t *)r->retry);
+    }
+    uv_timer_start(r->retry, on_time, delay_ms, 0);
+}
+
+/* What is left of the log is looked at in the coming turns. */
+static void read_on(struct command_run *r)
+{
+    if (!r->retry)
+        start_timer(r, on_turn, 0);
+}
+
 /* Nobody is at the other end: it has ended, or is about to listen or to end, or was killed. */
 static void settle(struct command_run *r)
 {
     run_log_refresh(r->log);
+    if (run_log_behind(r->log)) {
+        start_timer(r, on_retry, 0);
+        return;
+    }
     if (run_log_end(r->log) ||
         run_log_give_up(r->log, "its supervisor was lost, and with it how it ended")) {
         stop_retrying(r);
@@ -392,14 +426,10 @@ static void settle(struct command_run *r)
     if (fd >= 0) {
         stop_retrying(r);
         run_attach(r, fd, -1);
+        run_look(r);
         return;
     }
-    if (r->retry)
-        return;
-    r->retry = xmalloc(sizeof *r->retry);
-    uv_timer_init(r->core->loop, r->retry);
-    hold_handle(r, (uv_handle_t *)r->retry);
-    uv_timer_start(r->retry, on_retry, RETRY_MS, RETRY_MS);
+    start_timer(r, on_retry, RETRY_MS);
 }
 
 /* --- its supervisor */

@@ -40,7 +40,7 @@ struct command_run {
     uv_poll_t *gate;
     int pidfd; /* of our child; -1: it is not, or was reaped */
     uv_poll_t *child;
-    uv_timer_t *retry; /* to find a supervisor that is there and does not listen */
+    uv_timer_t *retry; /* to find a supervisor that is there and does not listen, or to read on */
     uint32_t last_ask;
     struct run_ask *asks;
 

@@ -22,6 +22,7 @@ struct run_log {
     uint64_t last;
     uint64_t bytes[2];
     int64_t started_us, ended_us;
+    bool behind; /* there are more than were looked at */
     json_t *end;
     struct run_cursor *index; /* of records 1, 1 + INDEX_STEP, ... */
     size_t index_count;
@@ -89,6 +90,11 @@ int64_t run_log_ended_us(const struct run_log *l)
     return l->ended_us;
 }
 
+bool run_log_behind(const struct run_log *l)
+{
+    return l->behind;
+}
+
 json_t *run_log_end(const struct run_log *l)
 {
     return l->end;
@@ -140,9 +146,9 @@ static void note(struct run_log *l, const struct record *record, struct bytes te
 bool run_log_refresh(struct run_log *l)
 {
     static char piece[SCAN_BYTES];
-    uint64_t before = l->last;
+    uint64_t before = l->last, until = l->scanned + RUN_LOG_TURN_BYTES;
     bool more = !l->end;
-    while (more) {
+    while (more && l->scanned < until) {
         struct bytes rest = read_at(l, l->scanned, piece, sizeof piece), text;
         struct record record;
         const char *begin = rest.data, *at = begin;
@@ -154,6 +160,7 @@ bool run_log_refresh(struct run_log *l)
         more = more && at > begin && !l->end;
         l->scanned += (uint64_t)(at - begin);
     }
+    l->behind = more;
     close_if_ended(l);
     return l->last > before;
 }
@@ -219,7 +226,9 @@ bool run_log_give_up(struct run_log *l, const char *reason)
             log_warn("the log of a command cannot be ended", F_STR("why", e.text));
         return false;
     }
-    run_log_refresh(l); /* its supervisor's last words */
+    do
+        run_log_refresh(l); /* its supervisor's last words */
+    while (l->behind);
     if (!l->end) {
         scoped(json) json_t *end = json_pack("{s:s, s:n, s:n, s:s}", "status", "lost", "exit_code",
                                              "signal", "reason", reason);

@@ -24,8 +24,11 @@ struct run_cursor {
 struct run_log *run_log_open(const char *path, struct err *e); /* NULL: 503 */
 void run_log_free(struct run_log *l);
 
-/* Looks for records that were added. True: there are some. */
+/* Looks for records that were added, in RUN_LOG_TURN_BYTES of the file at the most: others have
+ * their turn, however long a log is that an earlier gateway left. True: there are some. */
+#define RUN_LOG_TURN_BYTES (1024 * 1024)
 bool run_log_refresh(struct run_log *l);
+bool run_log_behind(const struct run_log *l); /* there was more: look again */
 
 uint64_t run_log_last(const struct run_log *l); /* number; 0: none yet */
 uint64_t run_log_size(const struct run_log *l); /* bytes of the file */

@@ -261,15 +261,15 @@ struct waiting {
     struct command_watch *watch;
     enum v1_stream form;
     bool background, base64, settled;
+    bool shows; /* it is not waited for, but to be shown */
 };
 
 static void on_run_gone(void *user)
 {
     struct waiting *w = user;
     struct err e;
-    if (core_draining(w->core))
-        fail(&e, 503, "the gateway is ending; the command is not");
-    else
+    v1_command_gone(w->core, &e);
+    if (!w->shows && e.status == 404)
         fail(&e, 409, "the command was ended and forgotten");
     exchange_fail(w->x, &e);
     free(w);
@@ -279,8 +279,9 @@ static void on_more(void *user)
 {
     struct waiting *w = user;
     const struct err *e = w->settled ? command_run_unsettled(w->run) : NULL;
-    if (!run_log_end(command_run_log(w->run)) ||
-        (w->settled && !e && !command_run_settlement(w->run)))
+    if (w->shows ? run_log_behind(command_run_log(w->run)) : !run_log_end(command_run_log(w->run)))
+        return;
+    if (w->settled && !e && !command_run_settlement(w->run))
         return;
     command_watch_close(w->watch);
     if (e)
@@ -422,10 +423,14 @@ static void show(struct exchange *x, void *core)
     struct command_run *r = v1_command_find(x, core);
     if (!r)
         return;
-    if (v1_command_encoding(exchange_query(x, "encoding"), &base64, &e))
-        show_whole(x, core, r, base64);
-    else
+    if (!v1_command_encoding(exchange_query(x, "encoding"), &base64, &e)) {
         exchange_fail(x, &e);
+        return;
+    }
+    struct waiting *w = xcalloc(1, sizeof *w);
+    *w = (struct waiting){.x = x, .core = core, .run = r, .base64 = base64, .shows = true};
+    w->watch = command_run_watch(r, on_more, on_run_gone, w);
+    on_more(w);
 }
 
 static void on_done(void *user, const struct err *e)

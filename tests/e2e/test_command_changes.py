@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.test_sandbox_commands import LINES, Stream, events_of
+from e2e.test_sandbox_commands import LINES, Stream, events_of, text_of
 from e2e.test_sandbox_life import create, keeper_pids
 from gateway.test_changes import counts, let_pass, sha256
 from support import processes
@@ -213,12 +213,20 @@ def come_back(work: Work, forget: str) -> None:
 
 
 def test_it_is_settled_once_by_the_next_gateway(work: Work) -> None:
-    first = work.shell("printf 1 >one")
+    many = 3_000_000  # more than is read of a log at once
+    first = work.shell(f"printf 1 >one; head -c {many} /dev/zero | tr '\\0' x")
     second = work.shell("printf 2 >two")
     found = work.changes(second["id"])
     let_pass(work.folder / "two")
-    running = work.in_background("printf 3 >three; echo ready; read x")
+    running = work.in_background(
+        f"printf 3 >three; head -c {many} /dev/zero | tr '\\0' x; echo ready; read x"
+    )
     come_back(work, second["id"])
+    shown = work.get(first["id"], "").json()
+    assert (shown["status"], shown["bytes"]["stdout"]) == ("exited", many)
+    stream = Stream(work.gateway, work.path, running)
+    assert len(text_of(stream.until("ready"))) == many + 6
+    stream.close()
     again = work.changes(second["id"])
     same = ("path", "what", "before", "after", "shared", "outside")
     assert [{name: one[name] for name in same} for one in again] == [

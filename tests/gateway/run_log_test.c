@@ -63,6 +63,27 @@ static char *read_from(struct place *p, uint64_t number, size_t want)
     return buffer_take(&told, NULL);
 }
 
+/* A long one that is there already is looked at in several turns. */
+static void a_long_one(void **state)
+{
+    enum { RECORDS = 100, BYTES = 60000 };
+    struct place *p = *state;
+    struct err e;
+    static char text[BYTES];
+    int turns = 1;
+    for (int i = 0; i < RECORDS; i++)
+        assert_true(command_log_add(&p->writer, RECORD_STDOUT, (struct bytes){text, BYTES}, &e));
+    add(p, RECORD_ENDED, "{\"status\":\"exited\"}");
+    for (; run_log_refresh(p->reader) && run_log_behind(p->reader); turns++) {
+        assert_true(run_log_size(p->reader) <= (uint64_t)turns * (RUN_LOG_TURN_BYTES + 256 * 1024));
+        assert_null(run_log_end(p->reader));
+    }
+    assert_true(turns > 4);
+    assert_int_equal(run_log_last(p->reader), RECORDS + 1);
+    assert_int_equal(run_log_bytes(p->reader, RECORD_STDOUT), RECORDS * BYTES);
+    assert_non_null(run_log_end(p->reader));
+}
+
 static void an_empty_one(void **state)
 {
     struct place *p = *state;
@@ -214,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(an_empty_one),
+        CASE(a_long_one),
         CASE(records_and_their_places),
         CASE(many),
         CASE(its_end),
