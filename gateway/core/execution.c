@@ -17,11 +17,13 @@
 #include "protocol/json.h"
 
 #define CANCEL_LIMIT_MS (10 * 1000)
-#define STORE_DELAY_MS  5    /* most end within it, and are written once */
-#define ENV_LIMIT       1000 /* names */
-#define LABELS_LIMIT    64
-#define LOOKS_MOST      100  /* for an end that is being stored */
-#define TEXT_LIMIT      4096 /* bytes of a path, or of a label */
+#define STORE_DELAY_MS  5 /* who waits for its row waits no longer */
+#define STORE_DELAYS    3 /* before it is written for nobody: most have ended, and are written once \
+                           */
+#define ENV_LIMIT    1000 /* names */
+#define LABELS_LIMIT 64
+#define LOOKS_MOST   100  /* for an end that is being stored */
+#define TEXT_LIMIT   4096 /* bytes of a path, or of a label */
 
 struct execution *execution_new(struct core *c, const struct execution_row *row)
 {
@@ -306,9 +308,15 @@ void execution_store(struct execution *x)
 static void on_store_timer(uv_timer_t *timer)
 {
     struct core *c = timer->data;
+    bool more = false;
     for (size_t i = 0; i < c->kernel_count; i++)
-        for (struct execution *x = c->kernels[i]->executions; x; x = x->next)
-            execution_store(x);
+        for (struct execution *x = c->kernels[i]->executions; x; x = x->next) {
+            if (++x->delays >= STORE_DELAYS || execution_awaits(x, EXECUTION_STORED_SOON))
+                execution_store(x);
+            more = more || x->unstored;
+        }
+    if (more)
+        executions_store_later(c);
 }
 
 void executions_store_later(struct core *c)
@@ -465,6 +473,16 @@ void execution_await(struct execution *x, enum execution_point point,
     while (*end)
         end = &(*end)->next;
     *end = waiter;
+    if (point == EXECUTION_SETTLED && x->settled)
+        settling_hurry(x->core);
+}
+
+bool execution_awaits(const struct execution *x, enum execution_point point)
+{
+    const struct execution_waiter *waiter = x->waiters;
+    while (waiter && waiter->point != point)
+        waiter = waiter->next;
+    return waiter != NULL;
 }
 
 void execution_hurry(struct execution *x)

@@ -26,6 +26,7 @@ struct execution {
     struct journal_cursor from; /* where row.first_sequence stands; next is 0: not known */
     uint64_t events;
     bool unstored;      /* its row is not on its way yet: it may end before */
+    int delays;         /* for so long */
     bool stored;        /* its row is committed */
     bool settled;       /* its end is committed */
     bool taken_up;      /* from an earlier gateway: it is not known yet whether the kernel has it */
@@ -45,6 +46,7 @@ bool execution_dispatch(struct execution *x, json_t *env, struct err *e);
 void execution_store(struct execution *x);   /* its row, if it is unstored */
 void executions_store_later(struct core *c); /* of all that are */
 void execution_tell(struct execution *x);    /* the waiters for whom it is time */
+bool execution_awaits(const struct execution *x, enum execution_point point); /* somebody does */
 
 /* execution_fold.c: what the journal's records make of the open ones */
 void executions_take(struct kernel *k, const struct journal_record *record);

@@ -16,6 +16,7 @@
 #include "protocol/json.h"
 
 #define DELAY_MS   5    /* what ends within it is looked for together */
+#define REST_MS    40   /* the same behind a scan that found nothing, if nobody waits */
 #define NOTES_MOST 4096 /* of one sandbox; the oldest go first */
 #define KNOWN_IDLE 2000 /* files: of more, those that are known are read again each time */
 #define RUNS_MOST  256  /* in one scan */
@@ -40,6 +41,7 @@ struct box {
     struct workspace_files known;
     int64_t kept_bytes;
     bool loaded, busy, gone;
+    uint64_t rests_until_ms; /* of the loop's time; 0: it does not */
     uv_work_t work;
     struct workspace_scan scan;
 };
@@ -178,6 +180,28 @@ static void tell_gone(struct waiting **list)
 
 /* --- one scan */
 
+/* Runs that change no file, one behind the other, shall not cost a scan each. */
+static void rest(struct box *b, const struct settlement *found)
+{
+    bool nothing = !found->change_count && !found->seen_count && !found->gone_count;
+    b->rests_until_ms = nothing ? uv_now(b->core->loop) + REST_MS : 0;
+}
+
+static bool is_awaited(const struct box *b)
+{
+    for (const struct waiting *w = b->waiting; w; w = w->next)
+        if (!w->execution || execution_awaits(w->execution, EXECUTION_SETTLED))
+            return true; /* of a command it is not known */
+    return false;
+}
+
+/* How long until it may be looked at. */
+static uint64_t rest_ms(const struct box *b)
+{
+    uint64_t now = uv_now(b->core->loop);
+    return b->rests_until_ms <= now || is_awaited(b) ? 0 : b->rests_until_ms - now;
+}
+
 static void end_step(struct box *b)
 {
     struct core *c = b->core;
@@ -235,6 +259,7 @@ static void on_worked(uv_work_t *work, int status)
     b->kept_bytes = b->scan.kept_bytes;
     struct settlement *settlement = take(&b->scan.settlement);
     workspace_scan_clear(&b->scan);
+    rest(b, settlement);
     workspace_table_settle(b->core->store, settlement, ARTIFACTS_PER_KERNEL, on_settled, b);
 }
 
@@ -343,7 +368,7 @@ static void on_loaded(void *user, struct workspace_files *files, int64_t kept_by
 
 static bool can_begin(const struct box *b)
 {
-    if (b->busy || b->core->draining || b->core->settling->steps >= STEPS_MOST)
+    if (b->busy || b->core->draining || b->core->settling->steps >= STEPS_MOST || rest_ms(b))
         return false;
     for (const struct waiting *w = b->waiting; w; w = w->next)
         if (scan_passed(b->core->scan, w->ticket))
@@ -373,19 +398,35 @@ static void begin(struct box *b)
     uv_queue_work(b->core->loop, &b->work, on_work, on_worked);
 }
 
+static void on_timer(uv_timer_t *timer)
+{
+    settling_look(timer->data);
+}
+
+static void look_in(struct core *c, uint64_t ms)
+{
+    uv_timer_t *timer = &c->settling_timer;
+    if (!uv_is_active((uv_handle_t *)timer) || uv_timer_get_due_in(timer) > ms)
+        uv_timer_start(timer, on_timer, ms, 0);
+}
+
 void settling_look(struct core *c)
 {
     struct box *b = c->settling->boxes;
     while (b) {
         struct box *next = b->next;
+        uint64_t ms = b->waiting && !b->busy && !c->draining ? rest_ms(b) : 0;
+        if (ms)
+            look_in(c, ms);
         begin(b);
         b = next;
     }
 }
 
-static void on_timer(uv_timer_t *timer)
+void settling_hurry(struct core *c)
 {
-    settling_look(timer->data);
+    if (!core_draining(c))
+        look_in(c, DELAY_MS);
 }
 
 /* --- what comes */
@@ -407,8 +448,8 @@ static void add(struct core *c, struct waiting *w, const char *sandbox_id)
     *end = w;
     if (core_draining(c))
         settling_drain(c);
-    else if (!uv_is_active((uv_handle_t *)&c->settling_timer))
-        uv_timer_start(&c->settling_timer, on_timer, DELAY_MS, 0);
+    else
+        look_in(c, DELAY_MS);
 }
 
 void settling_add(struct core *c, struct execution *x)

@@ -1,8 +1,9 @@
 /* Settling: what a run (an execution or a command) left in its workspace is looked for once it has
  * ended, and its displays are stored; then that is written down, once, and told.
  *
- * One scan of a sandbox goes on at a time; the runs that end meanwhile wait for the next. A gateway
- * that comes back settles what an earlier one had not. */
+ * One scan of a sandbox goes on at a time; the runs that end meanwhile wait for the next. After one
+ * that found nothing the next has time, unless somebody waits for it. A gateway that comes back
+ * settles what an earlier one had not. */
 #ifndef WARMCELL_GATEWAY_CORE_SETTLING_H
 #define WARMCELL_GATEWAY_CORE_SETTLING_H
 
@@ -32,6 +33,8 @@ void settling_note(struct core *c, const char *sandbox_id, const char *path, con
 
 /* Begins what can begin: some displays were stored. */
 void settling_look(struct core *c);
+/* Somebody waits for one to be settled now. */
+void settling_hurry(struct core *c);
 
 /* What still waits of it is told that nothing was looked for; its files are forgotten. */
 void settling_sandbox_gone(struct core *c, const char *sandbox_id);

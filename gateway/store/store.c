@@ -111,7 +111,7 @@ static bool commit(struct store *s, struct store_job *jobs, int64_t before, stru
         awaited = awaited || job->run == run_settle;
     if (awaited && sync_is_full(s->sync) && !sync_now(s->sync, e))
         return false;
-    if (!database_exec(s->db, "COMMIT", e))
+    if (!database_run(s->db, database_statement(s->db, "COMMIT"), e))
         return false;
     if (changed)
         sync_database(s->sync);
@@ -122,7 +122,7 @@ static void run_jobs(struct store *s, struct store_job *jobs)
 {
     struct err e = {0};
     int64_t before = database_changes(s->db);
-    bool open = database_exec(s->db, "BEGIN IMMEDIATE", &e);
+    bool open = database_run(s->db, database_statement(s->db, "BEGIN IMMEDIATE"), &e);
     for (struct store_job *job = jobs; open && job; job = job->next)
         job->run(job, s->db);
     s->failing = !(open && commit(s, jobs, before, &e));

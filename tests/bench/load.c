@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define QUIET_MS 5000
+#define QUIET_MS 30000
 
 void load_die(const char *what)
 {
@@ -80,7 +80,7 @@ unsigned long load_run(const struct load *load, struct load_connection *all, int
         struct epoll_event events[64];
         int n = epoll_wait(loop, events, 64, QUIET_MS);
         if (n == 0)
-            load_die("the server answered nothing for 5 s");
+            load_die("the server answered nothing for 30 s");
         for (int i = 0; i < n; i++) {
             if (on_readable(load, events[i].data.ptr)) {
                 answers++;

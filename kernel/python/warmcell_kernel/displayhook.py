@@ -16,6 +16,7 @@ class ShellDisplayHook(MessageHooks, DisplayHook):
 
     topic = b"execute_result"
     msg: dict[str, Any] | None = None
+    exec_result: Any = None  # a trait in IPython: set twice in each cell
 
     @property
     def parent_header(self) -> dict[str, Any]:

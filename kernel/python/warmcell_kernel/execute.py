@@ -222,7 +222,8 @@ class Executor:
         # the counter went up whether or not the cell failed
         content["execution_count"] = self._shell.execution_count - 1
         content["payload"] = self._shell.payload_manager.read_payload()
-        self._shell.payload_manager.clear_payload()
+        if content["payload"]:
+            self._shell.payload_manager.clear_payload()
         return content
 
     def _run_heard(self, order: Order) -> dict[str, Any]:

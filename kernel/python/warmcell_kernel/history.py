@@ -18,6 +18,11 @@ class KernelHistory(HistoryManager):
 
     db: Any
     _file: str | None = None
+    # traits in IPython: all four are set in each cell
+    _i00: Any = ""
+    _i: Any = ""
+    _ii: Any = ""
+    _iii: Any = ""
 
     def __init__(self, shell: Any, **traits: Any) -> None:
         super().__init__(shell=shell, enabled=False, hist_file=":memory:", **traits)

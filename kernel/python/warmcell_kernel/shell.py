@@ -57,6 +57,11 @@ class ZMQInteractiveShell(InteractiveShell):
     # the running cell, when it was taken over without IPython's transformation
     _untransformed: str | None = None
 
+    # traits in IPython, which nothing observes: setting one costs ten times what it costs here
+    execution_count: Any = 1
+    last_execution_succeeded: Any = True
+    last_execution_result: Any = None
+
     def __init__(self, *args: Any, kernel: Any, **kwargs: Any) -> None:
         self.kernel = kernel
         super().__init__(*args, **kwargs)
@@ -81,6 +86,8 @@ class ZMQInteractiveShell(InteractiveShell):
         session_name = os.environ.get("JPY_SESSION_NAME")
         if session_name:
             self.user_ns["__session__"] = session_name
+        # for good: to put its names in and take them out again costs a short cell a twentieth
+        self.builtin_trap.__enter__()
 
     @default("exiter")
     def _default_exiter(self) -> ZMQExitAutocall:
