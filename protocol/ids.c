@@ -26,7 +26,7 @@ static void random_fill(unsigned char *out, size_t len)
     }
 }
 
-static char *hex(char *out, const unsigned char *data, size_t len)
+char *hex_text(char *out, const unsigned char *data, size_t len)
 {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < len; i++) {
@@ -44,7 +44,7 @@ void random_hex(char *out, size_t count)
     while (count > 0) {
         size_t len = count < sizeof(some) ? count : sizeof(some);
         random_fill(some, len);
-        out = hex(out, some, len);
+        out = hex_text(out, some, len);
         count -= len;
     }
 }
@@ -58,7 +58,7 @@ void uuid_make(char out[UUID_TEXT])
     bits[8] = (unsigned char)((bits[8] & 0x3F) | 0x80);
     const unsigned char *from = bits;
     for (size_t i = 0; i < countof(groups); i++) {
-        out = hex(out, from, groups[i]);
+        out = hex_text(out, from, groups[i]);
         from += groups[i];
         if (i + 1 < countof(groups))
             *out++ = '-';

@@ -16,6 +16,9 @@ void uuid_make(char out[UUID_TEXT]);
 /* `count` random bytes as 2*count hexadecimal digits and a NUL. */
 void random_hex(char *out, size_t count);
 
+/* len bytes as hexadecimal digits and a NUL; returns where that stands. */
+char *hex_text(char *out, const unsigned char *data, size_t len);
+
 /* True when id is five groups of word characters joined by hyphens, at most 100 long: what Jupyter
  * accepts as a kernel or session id. */
 bool id_valid(const char *id);

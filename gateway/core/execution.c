@@ -18,8 +18,9 @@
 
 #define CANCEL_LIMIT_MS (10 * 1000)
 #define STORE_DELAY_MS  5 /* who waits for its row waits no longer */
-#define STORE_DELAYS    3 /* before it is written for nobody: most have ended, and are written once \
-                           */
+#define STORE_DELAYS                                                                               \
+    3 /* before it is written for nobody: most have ended, and are written once                    \
+       */
 #define ENV_LIMIT    1000 /* names */
 #define LABELS_LIMIT 64
 #define LOOKS_MOST   100  /* for an end that is being stored */
@@ -179,8 +180,33 @@ static void sha256_hex(struct bytes data, char out[EXECUTION_SHA256_TEXT])
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)(data.data ? data.data : ""), data.len, digest);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    hex_text(out, digest, sizeof(digest));
+}
+
+static void add_flag(struct buffer *out, const char *name, bool value)
+{
+    buffer_printf(out, ",\"%s\":%s", name, value ? "true" : "false");
+}
+
+static void add_word(struct buffer *out, const char *name, const char *text)
+{
+    if (!text)
+        return;
+    buffer_printf(out, ",\"%s\":", name);
+    json_quote(out, bytes_of(text));
+}
+
+static void add_names(struct buffer *out, json_t *object)
+{
+    const char *name, *before = "[";
+    json_t *value;
+    json_object_foreach(object, name, value)
+    {
+        buffer_add_text(out, before);
+        json_quote(out, bytes_of(name));
+        before = ",";
+    }
+    buffer_add_text(out, *before == '[' ? "[]" : "]");
 }
 
 /* What is kept of the request. Values of the environment may be secrets: their names alone are. */
@@ -188,20 +214,21 @@ static char *asked_of(const struct execution_request *r)
 {
     char sha256[EXECUTION_SHA256_TEXT];
     sha256_hex(bytes_of(r->code), sha256);
-    scoped(json) json_t *names = json_array();
-    const char *name;
-    json_t *value;
-    json_object_foreach(r->env, name, value) json_array_append_new(names, json_string(name));
-    scoped(json) json_t *asked = json_pack(
-        "{s:s, s:I, s:O, s:s*, s:o*, s:o, s:b, s:b, s:b, s:b, s:s*}", "code_sha256", sha256,
-        "code_bytes", (json_int_t)strlen(r->code), "env", names, "cwd", r->cwd, "deadline_ms",
-        r->deadline_ms ? json_integer(r->deadline_ms) : NULL, "labels",
-        r->labels ? json_incref(r->labels) : json_object(), "stop_on_error", (int)r->stop_on_error,
-        "store_history", (int)r->store_history, "silent", (int)r->silent, "allow_input",
-        (int)r->allow_input, "traceparent", r->traceparent);
-    scoped(string) char *rest = json_dumps(asked, JSON_COMPACT);
+    scoped(string) char *labels =
+        json_object_size(r->labels) ? json_dumps(r->labels, JSON_COMPACT) : NULL;
     struct buffer text = {0};
-    buffer_add(&text, rest, strlen(rest) - 1);
+    buffer_printf(&text, "{\"code_sha256\":\"%s\",\"code_bytes\":%zu,\"env\":", sha256,
+                  strlen(r->code));
+    add_names(&text, r->env);
+    add_word(&text, "cwd", r->cwd);
+    if (r->deadline_ms)
+        buffer_printf(&text, ",\"deadline_ms\":%lld", (long long)r->deadline_ms);
+    buffer_printf(&text, ",\"labels\":%s", labels ? labels : "{}");
+    add_flag(&text, "stop_on_error", r->stop_on_error);
+    add_flag(&text, "store_history", r->store_history);
+    add_flag(&text, "silent", r->silent);
+    add_flag(&text, "allow_input", r->allow_input);
+    add_word(&text, "traceparent", r->traceparent);
     buffer_add_text(&text, ",\"code\":"); /* the last one: execution_record.c */
     json_quote(&text, bytes_of(r->code));
     buffer_add(&text, "}", 2);
@@ -210,37 +237,53 @@ static char *asked_of(const struct execution_request *r)
 
 /* --- to the kernel */
 
-static void add_content(struct buffer *out, json_t *asked)
+/* Members of what was asked, as they stand there. */
+enum { CODE, SILENT, STORE_HISTORY, STOP_ON_ERROR, ALLOW_INPUT, DEADLINE, CWD, ASKED };
+
+static void find_asked(const char *asked, struct slice out[ASKED])
 {
-    const char *code = json_string_value(json_object_get(asked, "code"));
-    size_t len = json_string_length(json_object_get(asked, "code"));
-    static const struct {
-        const char *text, *member;
-    } flags[] = {{",\"silent\":", "silent"},
-                 {",\"store_history\":", "store_history"},
-                 {",\"stop_on_error\":", "stop_on_error"},
-                 {",\"allow_stdin\":", "allow_input"}};
-    buffer_add_text(out, "{\"code\":");
-    json_quote(out, (struct bytes){code, len});
-    for (size_t i = 0; i < countof(flags); i++) {
-        buffer_add_text(out, flags[i].text);
-        buffer_add_text(out,
-                        json_is_true(json_object_get(asked, flags[i].member)) ? "true" : "false");
+    static const char *const names[ASKED] = {
+        "code", "silent", "store_history", "stop_on_error", "allow_input", "deadline_ms", "cwd"};
+    for (size_t i = 0; i < ASKED; i++)
+        out[i] = (struct slice){.name = names[i]};
+    json_slices(bytes_of(asked), out, ASKED, NULL);
+}
+
+static void add_content(struct buffer *out, const struct slice asked[ASKED])
+{
+    static const char *const words[] = {[CODE] = "{\"code\":",
+                                        [SILENT] = ",\"silent\":",
+                                        [STORE_HISTORY] = ",\"store_history\":",
+                                        [STOP_ON_ERROR] = ",\"stop_on_error\":",
+                                        [ALLOW_INPUT] = ",\"allow_stdin\":"};
+    for (size_t i = 0; i < countof(words); i++) {
+        buffer_add_text(out, words[i]);
+        buffer_add_bytes(out, asked[i].value.len ? asked[i].value : bytes_of("false"));
     }
     buffer_add_text(out, ",\"user_expressions\":{}}");
 }
 
 /* docs/link.md, "How an execution ends" and "Where an execution runs". */
-static void add_metadata(struct buffer *out, json_t *asked, json_t *env)
+static void add_metadata(struct buffer *out, const struct slice asked[ASKED], json_t *env)
 {
-    json_int_t deadline_ms = json_integer_value(json_object_get(asked, "deadline_ms"));
-    json_t *cwd = json_object_get(asked, "cwd");
-    json_t *deadline = deadline_ms ? json_real((double)deadline_ms / 1000) : NULL;
-    scoped(json) json_t *metadata =
-        json_pack("{s:{s:o*, s:O*, s:O*}}", "warmcell", "deadline_s", deadline, "cwd", cwd, "env",
-                  json_object_size(env) ? env : NULL);
-    scoped(string) char *text = json_dumps(metadata, JSON_COMPACT | JSON_REAL_PRECISION(12));
-    buffer_add_text(out, text);
+    char ms[24] = "";
+    const char *before = "";
+    buffer_add_text(out, "{\"warmcell\":{");
+    if (asked[DEADLINE].value.len && asked[DEADLINE].value.len < sizeof(ms)) {
+        memcpy(ms, asked[DEADLINE].value.data, asked[DEADLINE].value.len);
+        buffer_printf(out, "\"deadline_s\":%.3f", strtod(ms, NULL) / 1000);
+        before = ",";
+    }
+    if (asked[CWD].value.len) {
+        buffer_printf(out, "%s\"cwd\":", before);
+        buffer_add_bytes(out, asked[CWD].value);
+        before = ",";
+    }
+    if (json_object_size(env)) {
+        scoped(string) char *text = json_dumps(env, JSON_COMPACT);
+        buffer_printf(out, "%s\"env\":%s", before, text);
+    }
+    buffer_add_text(out, "}}");
 }
 
 static void add_header(struct buffer *out, const struct execution_row *row)
@@ -253,8 +296,9 @@ static void add_header(struct buffer *out, const struct execution_row *row)
 
 bool execution_dispatch(struct execution *x, json_t *env, struct err *e)
 {
-    scoped(json) json_t *asked = json_loads(x->row.asked, JSON_ALLOW_NUL, NULL);
+    struct slice asked[ASKED];
     scoped(buffer) struct buffer header = {0}, metadata = {0}, content = {0}, frame = {0};
+    find_asked(x->row.asked, asked);
     add_header(&header, &x->row);
     add_metadata(&metadata, asked, env);
     add_content(&content, asked);

@@ -252,12 +252,14 @@ static ssize_t receive(struct interpreter *i, char *space, size_t room)
     return (ssize_t)len;
 }
 
-/* Reads the link until nothing more is there (true), or until it must stop. */
+/* Reads the link until nothing more is there (true), or until it must stop. A stream socket that
+ * gave less than was asked for was empty then. */
 static bool read_link(struct interpreter *i)
 {
     size_t used = 0;
+    bool empty = false;
     while (tell_frames(i)) {
-        if (i->link_fd < 0)
+        if (i->link_fd < 0 || empty)
             return true;
         if (used >= TURN_BYTES)
             return false;
@@ -267,6 +269,7 @@ static bool read_link(struct interpreter *i)
         if (got > 0) {
             link_reader_filled(i->reader, (size_t)got);
             used += (size_t)got;
+            empty = (size_t)got < room && !i->exited && !i->is_over; /* else: its end */
         } else if (got < 0 && errno == EINTR) {
             continue;
         } else if (got < 0 && errno == EAGAIN) {
@@ -285,6 +288,15 @@ static bool hung_up(const struct pipe *p)
     return poll(&look, 1, 0) == 1 && !(look.revents & POLLIN);
 }
 
+/* Neither holds a byte, nor has it ended. */
+static bool pipes_are_quiet(const struct interpreter *i)
+{
+    struct pollfd look[countof(i->pipes)];
+    for (size_t n = 0; n < countof(i->pipes); n++)
+        look[n] = (struct pollfd){.fd = i->pipes[n].fd, .events = POLLIN};
+    return poll(look, countof(look), 0) == 0;
+}
+
 /* Reads what stands in the pipes now. A frame that is on the link by then, and does not say that it
  * comes after them, was sent before those bytes were written: so the link is read in between. True:
  * both pipes hold nothing. */
@@ -292,6 +304,8 @@ static bool read_pipes(struct interpreter *i)
 {
     uint64_t ends[countof(i->pipes)];
     bool dry = true;
+    if (pipes_are_quiet(i))
+        return true;
     for (size_t n = 0; n < countof(i->pipes); n++) {
         struct pipe *p = &i->pipes[n];
         size_t bytes = standing(p);

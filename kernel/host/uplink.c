@@ -27,6 +27,7 @@
 #define TURN_BYTES          (4 * 1024 * 1024)
 #define FILE_RUN_BYTES      (256 * 1024)
 #define FINISH_MS           5000 /* for a gateway that is attached but does not read */
+#define HERALDS_MS          3
 #define SOCKET_BUFFER_BYTES (1024 * 1024)
 
 struct peer {
@@ -54,6 +55,8 @@ struct uplink {
     uint64_t control_after; /* a RESULT does not overtake the messages that came before it */
     bool reading;
     bool was_full;
+    bool urgent;           /* what waits to be sent is more than heralds */
+    struct timer *heralds; /* until they are sent by themselves */
     struct timer *lease;
     bool forsaken; /* the lease is over */
     struct timer *patience;
@@ -210,6 +213,8 @@ static void add_death(struct uplink *u)
 
 static void write_out(struct uplink *u)
 {
+    timer_stop(u->heralds);
+    u->urgent = true; /* what the socket does not take now */
     while (u->gateway) {
         struct iovec vectors[VECTORS];
         add_death(u);
@@ -230,6 +235,7 @@ static void write_out(struct uplink *u)
         }
         advance(u, (size_t)sent);
     }
+    u->urgent = false;
     if (u->gateway)
         watch_want(u->gateway->watch, EPOLLIN);
     if (u->finishing && u->death_sent && u->gateway && all_delivered(u) && u->control.len == 0)
@@ -499,8 +505,8 @@ static void read_peer(struct peer *peer)
         }
         used += (size_t)got;
         link_reader_filled(peer->reader, (size_t)got);
-        if (!take_frames(peer))
-            break;
+        if (!take_frames(peer) || (size_t)got < room)
+            break; /* a stream socket that gave less is empty; the watch tells of more */
     }
     u->reading = false;
 }
@@ -562,6 +568,21 @@ static void encode(struct buffer *out, uint64_t number, struct bytes identity, s
     buffer_free(&head);
 }
 
+/* What says only that a cell begins. A short one ends within moments, and its gateway shall wake up
+ * once for all of it. */
+static bool is_herald(const char *msg_type, const struct message *m)
+{
+    static const char busy[] = "\"busy\"";
+    return strcmp(msg_type, "execute_input") == 0 ||
+           (strcmp(msg_type, "status") == 0 &&
+            memmem(m->content.data, m->content.len, busy, strlen(busy)));
+}
+
+static void on_heralds(void *data)
+{
+    write_out(data);
+}
+
 static void uplink_send(struct frontend *frontend, const char *msg_type, const struct message *m)
 {
     struct uplink *u = (struct uplink *)frontend;
@@ -570,6 +591,7 @@ static void uplink_send(struct frontend *frontend, const char *msg_type, const s
     struct bytes identity = m->identity_count ? m->identities[0] : everybody;
     encode(&frame, unacked_last(u->unacked) + 1, identity, bytes_of(msg_type), m);
     unacked_add(u->unacked, &frame);
+    u->urgent = u->urgent || !is_herald(msg_type, m);
     if (unacked_bytes(u->unacked) > UNACKED_HIGH_WATER_BYTES)
         u->was_full = true;
 }
@@ -589,8 +611,12 @@ static void uplink_drain(struct frontend *frontend)
 static bool before_sleep(void *data)
 {
     struct uplink *u = data;
-    if (u->gateway && (u->next <= unacked_last(u->unacked) || u->control.len))
+    if (!u->gateway || !(u->next <= unacked_last(u->unacked) || u->control.len))
+        return false;
+    if (u->urgent || u->control.len)
         write_out(u);
+    else if (!timer_running(u->heralds))
+        timer_start(u->heralds, HERALDS_MS);
     return false;
 }
 
@@ -665,6 +691,7 @@ struct uplink *uplink_open(struct loop *loop, const struct uplink_plan *plan, st
     scoped(string) char *directory =
         slash ? xstrndup(plan->path, (size_t)(slash - plan->path) + 1) : xstrdup(".");
     u->unacked = unacked_new(directory, plan->memory_bytes);
+    u->heralds = loop_timer(loop, on_heralds, u);
     u->lease = loop_timer(loop, on_lease, u);
     u->patience = loop_timer(loop, on_patience_over, u);
     if (!listen_on(u, e)) {
@@ -754,6 +781,7 @@ void uplink_close(struct uplink *u)
         close(u->listen_fd);
     if (u->plan.path)
         unlink(u->plan.path);
+    timer_close(u->heralds);
     timer_close(u->lease);
     timer_close(u->patience);
     unacked_free(u->unacked); /* and with it the spill file */
