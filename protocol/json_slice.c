@@ -43,8 +43,11 @@ static bool pass_char(struct scan *s, char c)
 
 static bool pass_escape(struct scan *s)
 {
+    static const bool single[UINT8_MAX + 1] = {
+        ['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
+        ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true};
     struct bytes rest = rest_of(s);
-    if (rest.len >= 2 && rest.data[1] != '\0' && strchr("\"\\/bfnrt", rest.data[1])) {
+    if (rest.len >= 2 && single[(unsigned char)rest.data[1]]) {
         s->at += 2;
         return true;
     }

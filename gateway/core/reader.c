@@ -12,7 +12,8 @@
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 
-#define PIECE_BYTES (256 * 1024)
+#define PIECE_LEAST_BYTES (64 * 1024)
+#define PIECE_MOST_BYTES  (256 * 1024)
 
 struct reader {
     struct kernel *kernel;
@@ -21,7 +22,8 @@ struct reader {
     char *session; /* NULL: it is given everything */
     int slot;      /* -1: the session cannot come back */
     struct journal_cursor cursor;
-    bool full; /* the client takes nothing now */
+    size_t piece_bytes; /* of the next piece: more is not read than its client takes */
+    bool full;          /* the client takes nothing now */
     bool closed;
     struct reader *next;
 };
@@ -139,6 +141,7 @@ struct reader *reader_open(struct kernel *k, const char *session, bool keep,
     r->kernel = k;
     r->events = *events;
     r->user = user;
+    r->piece_bytes = PIECE_LEAST_BYTES;
     r->session = xstrdup(session);
     find_place(r, keep);
     r->next = k->readers;
@@ -155,6 +158,7 @@ struct reader *reader_open_at(struct kernel *k, const struct journal_cursor *fro
     r->kernel = k;
     r->events = *events;
     r->user = user;
+    r->piece_bytes = PIECE_LEAST_BYTES;
     r->slot = -1;
     r->cursor = *from;
     r->next = k->readers;
@@ -220,7 +224,7 @@ static void give_piece(struct reader *r)
     }
     struct err e = {0};
     struct journal_cursor after = r->cursor;
-    struct shared *piece = journal_read(journal, &after, PIECE_BYTES, &e);
+    struct shared *piece = journal_read(journal, &after, r->piece_bytes, &e);
     if (!piece) {
         log_error("a kernel's log cannot be read", F_STR("kernel", r->kernel->id),
                   F_STR("why", e.text));
@@ -228,7 +232,9 @@ static void give_piece(struct reader *r)
         return;
     }
     uint64_t start = after.offset - shared_view(piece).len;
-    size_t given = give(r, piece);
+    size_t whole = shared_view(piece).len, given = give(r, piece);
+    bool more = given == whole && r->piece_bytes < PIECE_MOST_BYTES;
+    r->piece_bytes = given < whole ? PIECE_LEAST_BYTES : r->piece_bytes << more;
     shared_free(piece);
     r->cursor.segment = after.segment;
     r->cursor.offset = start + given;

@@ -21,11 +21,13 @@ static struct bytes plain_text(struct bytes data)
     return text.value;
 }
 
-static void write_stream(const struct message *m, struct buffer *out)
+/* Of a stream message, in one pass over what may be long: its raw text. */
+static struct bytes stream_text(const struct message *m, bool *of_stderr)
 {
-    struct slice members[] = {{.name = "text"}};
-    json_slices(m->content, members, 1, NULL);
-    add_member(out, "text", members[0].value);
+    struct slice members[] = {{.name = "name"}, {.name = "text"}};
+    *of_stderr = json_slices(m->content, members, countof(members), NULL) &&
+                 bytes_is(members[0].value, "\"stderr\"");
+    return members[1].value;
 }
 
 static void write_display(const struct message *m, struct buffer *out)
@@ -88,7 +90,7 @@ static const struct row {
     const char *msg_type, *type;
     void (*write)(const struct message *m, struct buffer *out);
 } rows[] = {
-    {"stream", NULL, write_stream}, /* stdout or stderr */
+    {"stream", NULL, NULL}, /* stdout or stderr: stream_text */
     {"execute_result", "result", write_display},
     {"display_data", "display", write_display},
     {"update_display_data", "update_display", write_display},
@@ -107,42 +109,45 @@ static const struct row *row_of(struct bytes msg_type)
     return row;
 }
 
-static bool is_stderr(const struct message *m)
+void v1_event_write_text(const struct execution_event *event, bool wants_stderr, struct buffer *out)
 {
-    struct slice name = {.name = "name"};
-    return json_slices(m->content, &name, 1, NULL) && bytes_is(name.value, "\"stderr\"");
-}
-
-void v1_event_write_text(const struct execution_event *event, bool of_stderr, struct buffer *out)
-{
-    struct slice text = {.name = "text"};
+    bool of_stderr;
     size_t len = 0;
-    if (!bytes_is(event->msg_type, "stream") || is_stderr(event->message) != of_stderr ||
-        !json_slices(event->message->content, &text, 1, NULL))
+    if (!bytes_is(event->msg_type, "stream"))
         return;
-    scoped(string) char *decoded = text.value.len ? json_slice_string(text.value, &len) : NULL;
+    struct bytes text = stream_text(event->message, &of_stderr);
+    if (of_stderr != wants_stderr || !text.len)
+        return;
+    scoped(string) char *decoded = json_slice_string(text, &len);
     if (decoded)
         buffer_add(out, decoded, len);
 }
 
-/* Ends of lines in raw JSON stand between its tokens only. */
+/* Ends of lines in raw JSON stand between its tokens only, and hardly ever. */
 static void join_lines(struct buffer *out, size_t from)
 {
-    for (size_t i = from; i < out->len; i++)
-        if (out->data[i] == '\n' || out->data[i] == '\r')
-            out->data[i] = ' ';
+    static const char ends[] = {'\n', '\r'};
+    for (size_t i = 0; i < countof(ends); i++)
+        for (char *at = out->data + from;
+             (at = memchr(at, ends[i], out->len - (size_t)(at - out->data)));)
+            *at = ' ';
 }
 
 void v1_event_write(const struct execution_event *event, struct buffer *out)
 {
     const struct row *row = row_of(event->msg_type);
-    const char *type = row->type ? row->type : is_stderr(event->message) ? "stderr" : "stdout";
+    bool of_stderr = false;
+    struct bytes text = row->write ? (struct bytes){0} : stream_text(event->message, &of_stderr);
+    const char *type = row->type ? row->type : of_stderr ? "stderr" : "stdout";
     struct slice date = {.name = "date"};
     size_t from = out->len;
     json_slices(event->message->header, &date, 1, NULL);
     buffer_printf(out, "{\"number\":%llu,\"type\":\"%s\"", (unsigned long long)event->number, type);
     add_member(out, "time", date.value);
-    row->write(event->message, out);
+    if (row->write)
+        row->write(event->message, out);
+    else
+        add_member(out, "text", text);
     buffer_add_text(out, "}");
     join_lines(out, from);
 }
@@ -192,10 +197,10 @@ struct gathering {
 /* Raw JSON strings joined are the raw JSON string of their texts joined. */
 static void gather_text(struct gathering *g, const struct message *m)
 {
-    struct slice text = {.name = "text"};
-    json_slices(m->content, &text, 1, NULL);
-    if (text.value.len > 2 && text.value.data[0] == '"')
-        buffer_add(&g->out[is_stderr(m)], text.value.data + 1, text.value.len - 2);
+    bool of_stderr;
+    struct bytes text = stream_text(m, &of_stderr);
+    if (text.len > 2 && text.data[0] == '"')
+        buffer_add(&g->out[of_stderr], text.data + 1, text.len - 2);
 }
 
 static void gather_item(struct gathering *g, const struct row *row, const struct message *m)
@@ -225,7 +230,7 @@ static bool gather(void *user, const struct execution_event *event)
         return false;
     }
     g->last = event->number;
-    if (row->write == write_stream)
+    if (!row->write)
         gather_text(g, event->message);
     else if (row->write == write_display)
         gather_item(g, row, event->message);

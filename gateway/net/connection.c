@@ -471,6 +471,7 @@ void connection_flush(struct connection *c)
         uv_buf_t buf = uv_buf_init(c->sending.data, (unsigned)c->sending.len);
         if (stream_write(c->stream, &buf, 1) < c->sending.len) {
             c->deadline_ms = monotonic_ms() + WRITE_STALL_MS;
+            c->taken_bytes = stream_taken_bytes(c->stream);
             return;
         }
         buffer_trim(&c->sending);
@@ -541,9 +542,9 @@ void connection_tick(struct connection *c, int64_t now_ms)
 {
     if (!c->deadline_ms || now_ms < c->deadline_ms || c->state == CONNECTION_CLOSED)
         return;
-    size_t unsent = stream_unsent_bytes(c->stream);
-    if (stream_pending(c->stream) && unsent != c->unsent_bytes) { /* slow, but it reads */
-        c->unsent_bytes = unsent;
+    int64_t taken = stream_taken_bytes(c->stream);
+    if (stream_pending(c->stream) && taken != c->taken_bytes) { /* slow, but it reads */
+        c->taken_bytes = taken;
         c->deadline_ms = now_ms + WRITE_STALL_MS;
         return;
     }

@@ -162,7 +162,7 @@ struct connection {
     size_t header_bytes;
     bool refusing; /* a streamed body that nobody wants any more */
     size_t lingered_bytes;
-    size_t unsent_bytes; /* of a pending write, when last looked at */
+    int64_t taken_bytes; /* of all that was written, when last looked at */
     int64_t deadline_ms; /* 0: none */
     struct exchange exchange;
     struct buffer held;      /* bytes behind the request being answered */

@@ -7,7 +7,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ struct stream {
     bool broken;          /* and told that nothing can be written either; this may come second */
     struct buffer cipher; /* TLS: what is being sent */
     size_t cipher_sent;
+    int64_t given_bytes; /* to libuv, ever */
     uv_buf_t
         rest[WEBSOCKET_BUFFERS]; /* TLS: plain text not yet encrypted; borrowed from the user */
     unsigned rest_count;
@@ -195,6 +198,7 @@ static void write_later(struct stream *s, const uv_buf_t *bufs, unsigned count, 
         sent -= skip;
         if (skip < bufs[i].len)
             left[kept++] = uv_buf_init(bufs[i].base + skip, (unsigned)(bufs[i].len - skip));
+        s->given_bytes += (int64_t)(bufs[i].len - skip);
     }
     s->request.data = s;
     if (uv_write(&s->request, &s->uv.stream, left, kept, on_uv_write) == 0)
@@ -225,6 +229,7 @@ static bool tls_push(struct stream *s)
                                      (unsigned)(s->cipher.len - s->cipher_sent));
         int sent = uv_try_write(&s->uv.stream, &piece, 1);
         s->cipher_sent += sent > 0 ? (size_t)sent : 0;
+        s->given_bytes += sent > 0 ? sent : 0;
         if (s->cipher_sent == s->cipher.len)
             continue;
         piece = uv_buf_init(s->cipher.data + s->cipher_sent,
@@ -275,6 +280,7 @@ size_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned count)
         return tls_write(s, bufs, count, total);
     int status = uv_try_write(&s->uv.stream, bufs, count);
     size_t sent = status > 0 ? (size_t)status : 0;
+    s->given_bytes += (int64_t)sent;
     if (sent == total)
         return total;
     s->pending = true;
@@ -302,12 +308,13 @@ size_t stream_room(const struct stream *s)
     return memory[SK_MEMINFO_SNDBUF] > used ? (memory[SK_MEMINFO_SNDBUF] - used) / 2 : 0;
 }
 
-size_t stream_unsent_bytes(const struct stream *s)
+int64_t stream_taken_bytes(const struct stream *s)
 {
-    size_t unsent = uv_stream_get_write_queue_size(&s->uv.stream);
-    for (unsigned i = 0; i < s->rest_count; i++)
-        unsent += s->rest[i].len;
-    return unsent;
+    int held = 0;
+    uv_os_fd_t fd;
+    if (uv_fileno(&s->uv.handle, &fd) != 0 || ioctl(fd, SIOCOUTQ, &held) != 0)
+        held = 0;
+    return s->given_bytes - (int64_t)uv_stream_get_write_queue_size(&s->uv.stream) - held;
 }
 
 static void on_uv_shutdown(uv_shutdown_t *request, int status)

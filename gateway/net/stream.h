@@ -46,8 +46,9 @@ void stream_read_rest(struct stream *s);
  * else may be written before. At most WEBSOCKET_BUFFERS buffers. Errors come as on_end(broken). */
 size_t stream_write(struct stream *s, const uv_buf_t *bufs, unsigned count);
 bool stream_pending(const struct stream *s);
-size_t
-stream_unsent_bytes(const struct stream *s); /* of the pending write; shrinks as the peer reads */
+/* Changes as the peer's side takes what was written, be it ever so slowly: all that was ever given
+ * to the operating system, without what it still holds. */
+int64_t stream_taken_bytes(const struct stream *s);
 
 /* How many bytes the operating system will surely take in one write now; 0 when that is not known.
  */

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/net/connection.h"
 #include "gateway/net/list.h"
 #include "gateway/net/websocket.h"
 #include "gateway/serve.h"
+#include "protocol/ids.h"
 
 #define CLIENTS_LIMIT 20000
 
@@ -369,6 +371,23 @@ static void send_pieces(struct exchange *x, void *context)
         end_teller(t);
 }
 
+/* How many replies are not with the socket, and then the server's clock, ?ms= ahead, looks at every
+ * connection. */
+static void tick_ahead(struct exchange *x, void *context)
+{
+    const struct server *s = x->connection->server;
+    int64_t now_ms = monotonic_ms() + number_of(x, "ms", 0);
+    int pending = 0;
+    (void)context;
+    list_each(&s->connections, link)
+    {
+        struct connection *c = list_owner(link, struct connection, link);
+        pending += stream_pending(c->stream);
+        connection_tick(c, now_ms);
+    }
+    exchange_reply_json(x, 200, json_pack("{s:i}", "pending", pending));
+}
+
 static void send_file(struct exchange *x, void *context)
 {
     (void)context;
@@ -405,6 +424,7 @@ static const struct route routes[] = {
     {POST, "/api/later", reply_later, .summary = ""},
     {GET, "/api/inside", tell_inside, .summary = ""},
     {GET, "/api/bytes/{count}", send_bytes, .summary = ""},
+    {GET, "/api/tick", tick_ahead, .summary = ""},
     {GET, "/api/file", send_file, .summary = ""},
     {GET, "/api/pieces", send_pieces, .summary = ""},
     {GET, "/api/fail/{status}", fail_with, .summary = ""},

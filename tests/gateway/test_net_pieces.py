@@ -4,11 +4,13 @@ keeping what it has not taken, and ended for good when the client leaves."""
 from __future__ import annotations
 
 import http.client
+import itertools
+import socket
 from collections.abc import Iterator
 
 import pytest
 from support import processes
-from support.service import TOKEN, Service, Wire
+from support.service import TOKEN, Ended, Service, Wire
 
 MIB = 1 << 20
 AUTH = {"Authorization": f"token {TOKEN}"}
@@ -88,3 +90,37 @@ def test_a_client_that_leaves(service: Service) -> None:
     processes.until(
         lambda: service.ask("/api/ended").body == b"%d gone" % (gone + 1), "it was let down"
     )
+
+
+WINDOW_BYTES = 32 * 1024  # as the system doubles it: what is beyond 3 of it was acknowledged
+MINUTE_MS = 61_000
+
+
+def pending_ahead(service: Service, ms: int) -> int:
+    """Has the server look at its connections as if so much time had gone by; how many replies it
+    had not got rid of before."""
+    return int(service.ask(f"/api/tick?ms={ms}").json()["pending"])
+
+
+def test_a_reader_is_cut_off_for_taking_nothing_not_for_being_slow(service: Service) -> None:
+    """Its sips are far less than what the socket has to be rid of before it takes more."""
+    whole = 32 * MIB
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW_BYTES // 2)
+    plain.settimeout(processes.LONG_S)
+    plain.connect(("127.0.0.1", service.port))
+    with Wire(plain) as wire:
+        wire.request(f"/api/bytes/{whole}")
+        assert wire.reply(head=True).status == 200
+        processes.until(lambda: pending_ahead(service, 0) == 1, "the socket is full")
+        taken = 0
+        for minute in range(1, 4):
+            taken += len(wire.take(4 * WINDOW_BYTES))
+            assert pending_ahead(service, minute * 2 * MINUTE_MS) == 1
+        assert pending_ahead(service, 0) == 1
+        later = itertools.count(8)
+        processes.until(
+            lambda: pending_ahead(service, next(later) * MINUTE_MS) == 0, "it was cut off"
+        )
+        with pytest.raises((Ended, ConnectionError)):
+            wire.take(whole - taken)

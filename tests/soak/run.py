@@ -85,7 +85,7 @@ def main() -> int:
         "readers": lambda: readers.run(wanted.readers, wanted.lines, say),
         "sequence": lambda: sequence.run(wanted.steps, seed, say),
         "power-cuts": lambda: power_cuts.run(wanted.cuts, seed, say),
-        "followers": lambda: followers.run(wanted.followers, wanted.followed_lines, say),
+        "followers": lambda: followers.run(wanted.followers, wanted.followed_lines, seed, say),
     }
     processes.guard()
     try:
