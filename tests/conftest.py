@@ -16,11 +16,13 @@ import pytest
 from support import processes
 from support.direct import Kernel
 from support.gateway import Gateway
+from support.ports import ReservedPorts
 from support.programs import KERNEL_NAME, PEER, Programs, programs
 
 
 def pytest_configure(config: pytest.Config) -> None:
     processes.become_subreaper()
+    ReservedPorts.instance()
     # a run in the background of a shell ignores SIGINT, and so would every program it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,13 @@ def gateway() -> Iterator[Gateway]:
 
 def keepers(gateway: Gateway) -> list[int]:
     """That of the sandboxes; the first process of each sandbox is a fork of it."""
-    words = {pid: psutil.Process(pid).cmdline() for pid in keeper_pids(gateway)}
-    found = [
-        pid for pid, told in words.items()
-        if told[0].endswith("warmcell-keeper") and "/sandbox-" in told[2]
-    ]  # fmt: skip
-    return [pid for pid in found if psutil.Process(pid).ppid() not in found]
+    found = {}
+    for pid in keeper_pids(gateway):
+        with suppress(psutil.NoSuchProcess):
+            words, parent = psutil.Process(pid).cmdline(), psutil.Process(pid).ppid()
+            if words and words[0].endswith("warmcell-keeper") and "/sandbox-" in words[2]:
+                found[pid] = parent
+    return [pid for pid, parent in found.items() if parent not in found]
 
 
 def own(gateway: Gateway) -> None:
@@ -57,13 +59,20 @@ def folders(gateway: Gateway) -> set[str]:
 
 
 def in_pool(gateway: Gateway) -> set[str]:
-    found = [json.loads(one.read_text()) for one in gateway.runtime.glob("kernels/*/kernel.json")]
-    return {one["sandbox"]["id"] for one in found if one["pooled"]}
+    found = set()
+    for file in gateway.runtime.glob("kernels/*/kernel.json"):
+        with suppress(FileNotFoundError):
+            saved = json.loads(file.read_text())
+            found |= {saved["sandbox"]["id"]} if saved["pooled"] else set()
+    return found
 
 
 def pooled(gateway: Gateway) -> str:
     """The id of the one that is ready."""
-    processes.until(lambda: f"{READY}1" in numbers(gateway), "a pool that is full")
+    processes.until(
+        lambda: f"{READY}1" in numbers(gateway) and len(in_pool(gateway)) == 1,
+        "a pool that is full",
+    )
     (name,) = in_pool(gateway)
     assert name in folders(gateway)
     return name
@@ -189,7 +198,7 @@ def test_a_gateway_that_is_killed_as_it_hands_one_out(gateway: Gateway, delay_ms
 
 def ask(gateway: Gateway) -> None:
     body = {"env": {"MINE": "yes"}, "limits": {"processes": 40}}
-    with suppress(OSError):
+    with suppress(OSError, HTTPException):  # also in the middle of an answer
         gateway.request("POST", "/v1/sandboxes", body)
 
 

@@ -105,8 +105,11 @@ def test_large_buffers(client: DirectClient) -> None:
 
 def test_comms_run_in_a_queue_that_was_aborted(client: DirectClient) -> None:
     comm = uuid.uuid4().hex
-    failing = client.execute("import time; time.sleep(0.3); 1 / 0")
+    failing = client.execute("input(); 1 / 0", allow_stdin=True)
     opening = client.send("comm_open", {"comm_id": comm, "target_name": "echo", "data": {}})
+    client.ask("kernel_info_request")  # the host has them
+    prompt = client.take(lambda m: m.msg_type == "input_request" and m.parent_id == failing)
+    client.send("input_reply", {"value": ""}, channel="stdin", parent=prompt.header)
     assert client.collect(failing).status == "error"
     assert client.collect(opening, reply=False).of("comm_msg")
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 from jupyter_client.connect import write_connection_file
 from jupyter_client.kernelspec import KernelSpecManager
 from support import processes
@@ -78,9 +79,7 @@ HOLD_GIL = (
 def hold_gil(client: Client) -> tuple[str, Path]:
     """Runs it; returns the request, and the FIFO that lets it go when it is written to."""
     msg_id = client.execute(HOLD_GIL)
-    message = client.take(lambda m: m.parent_id == msg_id and m.msg_type == "stream")
-    path = message.content["text"].strip()
-    return msg_id, Path(path)
+    return msg_id, Path(client.line(msg_id))
 
 
 def test_answers_while_the_gil_is_held(client: DirectClient) -> None:
@@ -159,6 +158,7 @@ def test_interrupt_drops_what_is_queued_as_an_error_does(
 ) -> None:
     first = client.execute("print('ready')\nwhile True: pass")
     second = client.execute("print('never')")
+    client.ask("kernel_info_request")  # the host has them
     client.await_output(first, "ready")
     shared_kernel.interrupt()
     assert client.collect(first).content["ename"] == "KeyboardInterrupt"
@@ -170,7 +170,7 @@ def test_interrupt_of_a_lot_of_printing(shared_kernel: Kernel, client: DirectCli
     client.await_output(msg_id, "\n1000\n")
     shared_kernel.interrupt()
     assert client.collect(msg_id).content["ename"] == "KeyboardInterrupt"
-    assert client.run("i > 1000").result["text/plain"] == "True"
+    assert client.run("i >= 1000").result["text/plain"] == "True"
 
 
 @pytest.mark.parametrize("channel", ["control", "shell"])
@@ -220,6 +220,16 @@ def test_a_second_client_takes_over_an_identity(shared_kernel: Kernel) -> None:
     assert first.run("1").status == "ok"
     second = shared_kernel.client(session)
     assert second.run("print('mine')").stdout == "mine\n"
+    # whichever is asked while the second's stdin only connects: the answer comes by the second's
+    msg_id = second.execute("input()", allow_stdin=True)
+    stdins = [client.sockets["stdin"] for client in (first, second)]
+    asked_on = zmq.select(stdins, [], [], 30)[0]
+    if stdins[1] in asked_on:
+        second.take(lambda m: m.msg_type == "input_request")
+    else:
+        assert stdins[0] in asked_on
+    second.send("input_reply", {"value": "known"}, channel="stdin")
+    assert second.collect(msg_id).result["text/plain"] == "'known'"
     asked = second.run("input()", answers=["to the second"])
     assert asked.result["text/plain"] == "'to the second'"
 

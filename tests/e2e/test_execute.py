@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.client import ANSI, Message
+from support.client import ANSI, Message, joined
 from support.direct import DirectClient, Kernel
 
 
@@ -43,7 +45,7 @@ def test_order(
     client: DirectClient, code: str, fields: dict[str, Any], expected: list[str]
 ) -> None:
     run = client.run(code, **fields)
-    assert [shape(m) for m in run.iopub] == expected
+    assert [shape(m) for m in joined(run.iopub)] == expected
 
 
 def test_parent_is_the_request(client: DirectClient) -> None:
@@ -170,13 +172,21 @@ def queue(client: DirectClient, *codes: str, **fields: Any) -> list[str]:
     return [client.execute(code, **fields) for code in codes]
 
 
-HOLD = "import time; time.sleep(0.3)\n"
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A cell that opens it waits until the test writes to it."""
+    os.mkfifo(tmp_path / "gate")
+    return tmp_path / "gate"
 
 
-def test_error_aborts_the_queue(client: DirectClient) -> None:
-    first, second, third = queue(client, HOLD + "1 / 0", "print('never')", "print('nor this')")
+def test_error_aborts_the_queue(client: DirectClient, gate: Path) -> None:
+    first, second, third = queue(
+        client, f"open({str(gate)!r}).read()\n1 / 0", "print('never')", "print('nor this')"
+    )
     info = client.send("comm_info_request", {})
     complete = client.send("complete_request", {"code": "prin", "cursor_pos": 4})
+    client.ask("kernel_info_request")  # the host has them
+    gate.write_text("go")
     assert client.collect(first).status == "error"
     for msg_id in (second, third):
         run = client.collect(msg_id)
@@ -187,8 +197,11 @@ def test_error_aborts_the_queue(client: DirectClient) -> None:
     assert client.run("6 * 7").result["text/plain"] == "42", "the abort ends with the queue"
 
 
-def test_no_abort_without_stop_on_error(client: DirectClient) -> None:
-    first, second = queue(client, HOLD + "1 / 0", "print('after')", stop_on_error=False)
+def test_no_abort_without_stop_on_error(client: DirectClient, gate: Path) -> None:
+    hold = f"open({str(gate)!r}).read()\n1 / 0"
+    first, second = queue(client, hold, "print('after')", stop_on_error=False)
+    client.ask("kernel_info_request")
+    gate.write_text("go")
     assert client.collect(first).status == "error"
     assert client.collect(second).stdout == "after\n"
 
@@ -229,6 +242,5 @@ def test_output_is_published_at_once(client: DirectClient) -> None:
         "import socket\nwith socket.create_server(('127.0.0.1', 0)) as s:\n"
         "    print(s.getsockname()[1])\n    s.accept()[0].close()\nprint('end')"
     )
-    message = client.take(lambda m: m.parent_id == msg_id and m.msg_type == "stream")
-    socket.create_connection(("127.0.0.1", int(message.content["text"]))).close()
+    socket.create_connection(("127.0.0.1", int(client.line(msg_id)))).close()
     assert client.collect(msg_id).stdout == "end\n"

@@ -383,7 +383,6 @@ def test_a_graceful_end_says_1012(kernelspec: str) -> None:
 def test_culling(kernelspec: str) -> None:
     with Gateway(options=["--cull-idle-timeout", "1", "--cull-interval", "1"]) as gateway:
         kernel = gateway.start_kernel()
-        gateway.client(kernel).close()
         processes.until(lambda: gateway.get(f"/api/kernels/{kernel}").status == 404, "culled")
 
 
@@ -403,7 +402,7 @@ def test_a_returning_session_gets_what_it_missed(gateway: Gateway, kernel: str) 
         "import os, tempfile\np = tempfile.mktemp(); os.mkfifo(p); print(p)\n"
         "open(p).read()\nfor i in range(1000): print(i)"
     )
-    path = client.take(lambda m: m.msg_type == "stream").content["text"].strip()
+    path = client.line(msg_id)
     client.abandon()
     processes.until(lambda: gateway.kernel_model(kernel)["connections"] == 0, "gone")
     Path(path).write_text("go")

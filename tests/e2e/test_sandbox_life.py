@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -111,15 +112,17 @@ def test_code_inside(gateway: Gateway, sandbox: dict[str, Any]) -> None:
 
 def test_a_deleted_one_leaves_nothing(gateway: Gateway, sandbox: dict[str, Any]) -> None:
     with closing(gateway.client(kernel_of(sandbox))) as client:
-        client.run("import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)")
+        asleep = ["sleep", f"1000.{uuid.uuid4().int % 10**12:012}"]  # nobody else's
+        client.run(f"import subprocess\nsubprocess.Popen({asleep}, start_new_session=True)")
         client.run("import os\nos.mkdir('shut')\nopen('shut/file', 'w')\nos.chmod('shut', 0)")
         inside = {p.pid for p in psutil.process_iter(["cmdline"])
-                  if p.info["cmdline"] == ["sleep", "1000"]}  # fmt: skip
+                  if p.info["cmdline"] == asleep}  # fmt: skip
         assert inside
     remove(gateway, sandbox)
     assert not (gateway.state / "sandboxes" / sandbox["id"]).exists()
     assert not processes.wait_gone(inside)
-    assert not list(Path("/sys/fs/cgroup").glob(f"*/warmcell/*/{sandbox['id']}"))
+    groups = f"*/warmcell/*/{sandbox['id']}"
+    processes.until(lambda: not list(Path("/sys/fs/cgroup").glob(groups)), "no control group")
 
 
 def test_memory_is_limited_and_nobody_else_notices(
@@ -153,6 +156,7 @@ def test_an_interpreter_that_dies_is_told(gateway: Gateway, sandbox: dict[str, A
     with closing(gateway.client(kernel_of(sandbox))) as client:
         ended = client.run("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
         assert ended.status == "error"
+        client.take(lambda m: m.state == "restarting")
         assert "SIGSEGV" in show(gateway, sandbox)["reason"]
         client.wait_ready()
         assert client.run("print(1 + 1)").stdout == "2\n"
@@ -213,9 +217,11 @@ def test_a_gateway_that_was_killed_finds_it(gateway: Gateway, sandbox: dict[str,
     kernel = kernel_of(sandbox)
     client = gateway.client(kernel, "mine")
     client.run("x = 6")
-    asked = client.execute("import time\ntime.sleep(1)\nprint(x * 7)")
+    wait = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+    asked = client.execute(f"{wait}print(x * 7)")
     client.take(lambda m: m.state == "busy" and m.parent_id == asked)
     gateway.kill()
+    (gateway.state / "sandboxes" / sandbox["id"] / "workspace" / "go").touch()
     gateway.start()
     with closing(gateway.client(kernel, "mine", ready=False)) as again:
         assert again.collect(asked).stdout == "42\n"
@@ -228,7 +234,7 @@ def test_a_keeper_that_was_killed(gateway: Gateway, sandbox: dict[str, Any]) -> 
         inside = int(client.run("print(open('/proc/self/stat').read().split()[0])").stdout)
         assert inside
         for pid in keeper_pids(gateway):
-            if "sandbox-" in " ".join(psutil.Process(pid).cmdline()):  # not its proxy
+            if "sandbox-" in " ".join(processes.words_of(pid)):  # not its proxy
                 os.kill(pid, signal.SIGKILL)
                 break
         client.take(lambda m: m.state == "restarting")

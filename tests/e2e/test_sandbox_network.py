@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psutil
 import pytest
@@ -18,7 +18,7 @@ REACH = f"""
 import socket
 def reach(host):
     try:
-        with socket.create_connection((host, {PORT}), 5) as there:
+        with socket.create_connection((host, {PORT}), 30) as there:
             return there.recv(100).decode()
     except OSError as error:
         return type(error).__name__
@@ -44,12 +44,13 @@ def gateway_fixture() -> Iterator[Gateway]:
 
 
 def pastas(gateway: Gateway) -> list[psutil.Process]:
-    return [
-        child
-        for pid in keeper_pids(gateway)
-        for child in psutil.Process(pid).children()
-        if child.name().startswith("pas")
-    ]
+    keepers = set(keeper_pids(gateway))
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess):
+            if one.ppid() in keepers and one.name().startswith("pas"):
+                found.append(one)
+    return found
 
 
 @pytest.mark.parametrize("cold", [False, True])

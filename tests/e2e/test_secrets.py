@@ -36,8 +36,14 @@ print(hashlib.sha256(text.encode()).hexdigest())
 
 
 def files(top: Path) -> list[Path]:
-    found = [Path(folder) / name for folder, _, names in os.walk(top) for name in names]
-    return [path for path in found if stat.S_ISREG(path.lstat().st_mode)]
+    """Those that are there; what runs makes and removes some."""
+    found = []
+    for folder, _, names in os.walk(top):
+        for path in (Path(folder) / name for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    found.append(path)
+    return found
 
 
 def told(path: Path, secrets: list[bytes]) -> bool:

@@ -98,6 +98,18 @@ class Run:
         return ANSI.sub("", "\n".join(self.content["traceback"]))
 
 
+def joined(messages: list[Message]) -> list[Message]:
+    """Without the stream messages that go on where the one before ends: when a text leaves the
+    kernel is a question of time."""
+    found: list[Message] = []
+    for message in messages:
+        before = found[-1] if found else None
+        goes_on = before is not None and before.msg_type == message.msg_type == "stream"
+        if not (goes_on and before and before.content["name"] == message.content["name"]):
+            found.append(message)
+    return found
+
+
 class Client(ABC):
     def __init__(self, session: str | None = None) -> None:
         self.session = session or uuid.uuid4().hex
@@ -211,6 +223,16 @@ class Client(ABC):
                 lambda m: m.msg_type == "stream" and m.parent_id == msg_id, repr(text), timeout
             )
             got += message.content["text"]
+
+    def line(self, msg_id: str) -> str:
+        """The first line that the request prints, without its end; takes its messages away. What
+        print() writes is the text and then the end of the line: a flush may come between them."""
+        got = ""
+        while not got.endswith("\n"):
+            got += self.take(
+                lambda m: m.msg_type == "stream" and m.parent_id == msg_id, "a line"
+            ).content["text"]
+        return got[:-1]
 
     def wait_ready(self, timeout: float = TIMEOUT_S) -> None:
         """Until a request's messages arrive on both shell and iopub. A subscription takes time to

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from support import processes
+from support import ports, processes
 from support.programs import KERNEL_NAME, PEER, PYTHON, programs
 from support.socket_client import SocketClient
 
@@ -58,6 +58,7 @@ class Gateway:
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wc-")))
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     port: int = 0
+    reserved: socket.socket | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -79,8 +80,6 @@ class Gateway:
 
     def _command(self, port_file: Path) -> list[str]:
         if PEER:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                self.port = self.port or free.getsockname()[1]
             return [PYTHON, "-m", "jupyter_server", "--ServerApp.allow_root=True",
                     f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0",
                     "--ServerApp.open_browser=False", f"--IdentityProvider.token={self.token}",
@@ -97,6 +96,8 @@ class Gateway:
 
     def start(self) -> Gateway:
         port_file = self.home / "port"
+        if not self.unix and not self.port:
+            self._reserve()
         port_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -108,9 +109,13 @@ class Gateway:
             )
         processes.own(self.process.pid)
         processes.until(lambda: self._listens(port_file), f"listening; log {self.log}")
-        if not self.unix and not self.port:
-            self.port = int(port_file.read_text().split()[0])
         return self
+
+    def _reserve(self) -> None:
+        """The port, bound for as long as this object lives, also while no gateway listens on it: it
+        is nobody else's then. Linux lets a second socket bind it that listens (SO_REUSEADDR)."""
+        self.reserved = ports.reserve("127.0.0.1")
+        self.port = ports.number(self.reserved)
 
     def _listens(self, port_file: Path) -> bool:
         assert self.process is not None

@@ -104,7 +104,8 @@ def reap_and_find_leftovers(timeout: float = 30.0) -> list[str]:
     end = time.monotonic() + timeout
     left = strangers()
     while left and time.monotonic() < end:
-        wait_gone([left[0].pid], end - time.monotonic())
+        # not longer: one whose parent ended as it was looked at may be a fixture's after all
+        wait_gone([left[0].pid], min(1.0, end - time.monotonic()))
         left = strangers()
     described = []
     for process in left:
@@ -151,12 +152,23 @@ def peak_bytes(pid: int) -> int:
 
 def named_below(pid: int, name: str) -> list[int]:
     """The processes below pid whose program is called name."""
-    found = []
-    for process in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it ends just now
-            if Path(process.exe()).name == name:
-                found.append(process.pid)
-    return found
+    return [p.pid for p in psutil.Process(pid).children(recursive=True) if program_of(p) == name]
+
+
+def program_of(process: psutil.Process) -> str:
+    """The name of the program that it runs; "" for one that has just ended."""
+    try:
+        return Path(process.exe()).name
+    except psutil.Error:
+        return ""
+
+
+def words_of(pid: int) -> list[str]:
+    """Its command line; none for one that has just ended."""
+    try:
+        return psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return []
 
 
 def is_below(pid: int, ancestor: int) -> bool:
