@@ -11,6 +11,7 @@ import fcntl
 import json
 import mmap
 import os
+import select
 import signal
 import socket
 import struct
@@ -19,7 +20,8 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ class Link:
 
     def __init__(self, fd: int) -> None:
         self.socket = socket.socket(fileno=fd)
+        self.write: Callable[[bytes], object] = self.socket.sendall
         self.lock = threading.Lock()
         self.fds: list[int] = []
 
@@ -61,7 +64,7 @@ class Link:
         length = len(sizes) + sum(map(len, parts))
         head = struct.pack("<IBBHQ", length, kind, flags, len(parts), number)
         with self.lock:
-            self.socket.sendall(b"".join([head, sizes, *parts]))
+            self.write(b"".join([head, sizes, *parts]))
 
 
 def dump(value: object) -> bytes:
@@ -108,6 +111,26 @@ class Failed(Exception):
     """The order ``fail``."""
 
 
+def hold_interrupts() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def on_interrupt(*_: object) -> None:
+    hold_interrupts()
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """An interrupt hits here alone, also one that came before: what a cell did by then, and what
+    was read of the link, is whole, whenever it came."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        yield
+    finally:
+        hold_interrupts()
+
+
 class Driver:
     def __init__(self, link: Link, pipes: Pipes) -> None:
         self.link = link
@@ -130,6 +153,10 @@ class Driver:
         for first in range(0, count, 1000):
             rows = "".join(f"line {n}\n" for n in range(first, min(first + 1000, count)))
             self.link.send(STREAM, self.number, b"stdout", rows.encode())
+
+    def do_flood(self, _text: str) -> None:
+        while True:
+            self.link.send(STREAM, self.number, b"stdout", b"flood\n" * 100)
 
     def do_metadata(self, text: str) -> None:
         self.metadata = text.encode()
@@ -171,6 +198,8 @@ class Driver:
         content = dump({"prompt": prompt, "password": False})
         self.link.send(INPUT_REQUEST, self.number, content)
         while True:
+            with interruptible():
+                select.select([self.link.socket], [], [])
             kind, _number, parts = self.link.receive()
             if kind == INPUT:
                 self.do_print("got " + parts[0].decode())
@@ -178,7 +207,8 @@ class Driver:
 
     def do_wait(self, _text: str) -> None:
         while True:
-            time.sleep(60)
+            with interruptible():
+                time.sleep(60)
 
     def do_deaf(self, _text: str) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -389,10 +419,11 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "--die" in arguments:
         sys.exit("this driver cannot start")
+    hold_interrupts()
     link = Link(int(arguments[arguments.index("--link-fd") + 1]))
     pipes = Pipes(int(arguments[arguments.index("--pipes-fd") + 1]))
     driver = Driver(link, pipes)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, on_interrupt)
     kind, _number, _parts = link.receive()
     if kind != HELLO:
         sys.exit("the first frame was not HELLO")
@@ -410,8 +441,6 @@ def main() -> None:
     while True:
         try:
             driver.take(*link.receive())
-        except KeyboardInterrupt:
-            continue
         except EOFError:
             os.killpg(0, signal.SIGKILL)
 

@@ -10,8 +10,8 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -187,6 +187,7 @@ class Gateway:
         self.link = Link(connection.detach())
         self.link.socket.settimeout(30)
         self.number = 0
+        self.commands: list[int] = []
         self.last = stored
         self.link.send(ATTACH, stored, dump({"version": version}))
 
@@ -219,15 +220,34 @@ class Gateway:
             found.append(self.message())
         return found
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is sent meanwhile goes together: the host has none of it without the rest."""
+        link, connection = self.link, self.link.socket
+        data = bytearray()
+        link.write = data.extend
+        yield
+        link.write = connection.sendall
+        connection.sendall(data)
+
+    def begin(self, kind: int, *parts: bytes) -> None:
+        """Sends a command."""
+        self.number += 1
+        self.commands.append(self.number)
+        self.link.send(kind, self.number, *parts)
+
     def command(self, kind: int, *parts: bytes) -> tuple[dict[str, Any], list[Received]]:
         """Sends a command; its result, and the messages that came before."""
-        self.number += 1
-        self.link.send(kind, self.number, *parts)
+        self.begin(kind, *parts)
+        return self.result()
+
+    def result(self) -> tuple[dict[str, Any], list[Received]]:
+        """Of the first command that has none yet, and the messages that came before."""
         before: list[Received] = []
         while True:
             got, number, received = self.link.receive()
             if got == RESULT:
-                assert number == self.number
+                assert number == self.commands.pop(0)
                 return json.loads(received[0]), before
             assert got == KERNEL_MESSAGE
             self.last = number
