@@ -46,7 +46,13 @@ def keepers(gateway: Gateway) -> list[int]:
 
 
 def own(gateway: Gateway) -> None:
-    for pid in keeper_pids(gateway):
+    """Also the host of the one in the pool, which a gateway that was killed has left to this one."""
+    hosts = [
+        one.pid for one in psutil.process_iter(["cmdline"])
+        if any(str(gateway.home) in word for word in one.info["cmdline"] or [])
+        and one.info["cmdline"][0].endswith("warmcell-kernel")
+    ]  # fmt: skip
+    for pid in [*keeper_pids(gateway), *hosts]:
         processes.own(pid)
 
 

@@ -226,6 +226,17 @@ class Interpreter:
                 on_pipe(name, text)
             self._pipe_texts.clear()
 
+    def next_line(self) -> tuple[int, str]:
+        """Of the frames that come, all STREAM: their number, and their text to an end of line."""
+        frame, text = self.next_frame(), ""
+        number = frame.number
+        while True:
+            assert (frame.kind, frame.number) == (STREAM, number), frame
+            text += frame.parts[1].decode()
+            if text.endswith("\n"):
+                return number, text
+            frame = self.next_frame()
+
     # --- requests
 
     def request(
@@ -267,7 +278,11 @@ class Interpreter:
             answer.frames.append(frame)
             if frame.kind == STREAM:
                 name, text = frame.parts[0].decode(), frame.parts[1].decode("utf-8")
-                answer.order.append(f"{name}:{text}")
+                # where a text is cut between frames is a question of time
+                if answer.order and answer.order[-1].startswith(f"{name}:"):
+                    answer.order[-1] += text
+                else:
+                    answer.order.append(f"{name}:{text}")
                 self._add_text(answer, name, text)
             elif frame.kind == PUBLISH:
                 content = strict_json(frame.parts[2])

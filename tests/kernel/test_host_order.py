@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from kernel.host_process import PORTS, Host, Received
 from support.client import Message
 from support.direct import DirectClient
+from support.ports import number, reserve
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,7 @@ def test_an_error_aborts_what_is_queued(client: DirectClient) -> None:
     client.await_output(first, "started")
     others = [client.execute("print never") for _ in range(20)]
     info = client.send("comm_info_request", {})
+    client.ask("kernel_info_request")  # it has them all
     client.ask("interrupt_request", channel="control")
     assert client.collect(first).status == "error"
     for msg_id in others:
@@ -153,7 +156,7 @@ def test_a_subscriber_of_one_topic_gets_that_type(shared: Host, client: DirectCl
     client.run("print c")
     text = ""
     while "c" not in text:
-        message = some.receive(10, "stream")
+        message = some.receive(30, "stream")
         assert message.msg_type == "stream"
         text += message.content["text"]
     assert text == "a\nb\nc\n"
@@ -231,16 +234,17 @@ def test_signature_schemes(scheme: str) -> None:
 
 
 def test_shutdown_is_told_to_everybody_and_frees_the_ports() -> None:
-    with Host() as host:
+    with ExitStack() as stack:
+        reserved = {f"{p}_port": stack.enter_context(reserve("127.0.0.1")) for p in PORTS}
+        ports = {name: number(kept) for name, kept in reserved.items()}
+        host = stack.enter_context(Host(**ports))
         client, other = host.client(), host.client()
-        info = host.info
         run = client.ask("shutdown_request", {"restart": True}, channel="control")
         assert run.content == {"status": "ok", "restart": True}
         heard = other.take(lambda m: m.msg_type == "shutdown_reply")
         assert run.reply is not None
         assert heard.header["msg_id"] != run.reply.header["msg_id"]
         assert host.wait() == 0
-        ports = {f"{p}_port": info[f"{p}_port"] for p in PORTS}
         with Host(**ports) as again:
             assert {p: again.info[p] for p in ports} == ports
             assert again.client().run("print back").stdout == "back\n"

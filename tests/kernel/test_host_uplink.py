@@ -225,24 +225,30 @@ def test_commands() -> None:
         assert not host.socket.exists()
 
 
-def test_the_lease() -> None:
-    with Host("--lease", "3", zmq=False, uplink=True) as host:
-        pid = host.gateway().state()["interpreter_pid"]
-        host.gateways[0].close()
-        assert host.wait() == 0
-        assert processes.wait_gone([pid]) == []
-        assert sorted(p.name for p in host.folder.iterdir()) == ["log"]
-
-
-def test_the_lease_does_not_run_while_a_gateway_is_attached() -> None:
-    with Host("--lease", "3", zmq=False, uplink=True) as host:
-        gateway = host.gateway()
-        gateway.state()
-        with pytest.raises(TimeoutError):
-            gateway.link.socket.settimeout(4)
-            while True:
-                gateway.link.receive()
-        assert host.process.poll() is None
+def test_the_lease(tmp_path: Path) -> None:
+    """It runs while no gateway is attached."""
+    path = tmp_path / "uplink"
+    with socket.socket(socket.AF_UNIX) as listener:
+        number = listener.fileno()
+        listener.bind(str(path))
+        listener.listen()
+        gateway = Gateway(path)  # attached before it begins to run
+        command = [str(programs().host), "--uplink", str(path), "--uplink-fd", str(number),
+                   "--lease", "1", "--history", "none", "--driver", "--", sys.executable,
+                   str(DRIVER)]  # fmt: skip
+        host = subprocess.Popen(command, pass_fds=[number])
+        processes.own(host.pid)
+    pid = gateway.state()["interpreter_pid"]
+    gateway.link.socket.settimeout(1.5)
+    with pytest.raises(TimeoutError):
+        while True:
+            gateway.link.receive()
+    assert host.poll() is None
+    gateway.close()
+    assert host.wait(30) == 0
+    processes.disown(host.pid)
+    assert processes.wait_gone([pid]) == []
+    assert not path.exists()
 
 
 def test_a_kernel_that_ends_waits_for_its_gateway() -> None:
@@ -277,18 +283,22 @@ def test_state_says_why_the_last_interpreter_ended() -> None:
 
 def test_a_kernel_whose_time_was_over_waits_to_tell_it() -> None:
     """Though its gateway had stored everything; nothing is started in it any more."""
-    with Host("--lease", "60", "--idle-limit", "2", zmq=False, uplink=True) as host:
+    with Host("--lease", "60", zmq=False, uplink=True) as host:
         gateway = host.gateway()
         pid = gateway.state()["interpreter_pid"]
         gateway.until_idle(gateway.execute("print x"))
-        gateway.link.send(ACK, gateway.last)
+        host.process.send_signal(signal.SIGSTOP)  # it finds the gateway gone with its last words
+        with gateway.at_once():
+            gateway.ack()
+            gateway.begin(ADOPT_KERNEL, dump({"limits": {"idle_s": 0.2}}))
         gateway.close()
+        host.process.send_signal(signal.SIGCONT)
         assert processes.wait_gone([pid]) == []
         again = host.gateway(gateway.last)
         state = again.state()
-        reason = "the kernel was idle for its limit of 2 s"
-        assert (state["execution_state"], state["cause"]) == ("dead", "idle")
-        assert state["reason"] == reason
+        reason = "the kernel was idle for its limit of 0.2 s"
+        if state["execution_state"] == "dead":  # and not just ending
+            assert (state["cause"], state["reason"]) == ("idle", reason)
         assert again.death()["reason"] == reason
         assert host.wait() == 0
 

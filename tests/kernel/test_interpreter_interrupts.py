@@ -31,7 +31,7 @@ ENDLESS = {
     "lock": "import threading; l = threading.Lock(); l.acquire(); print('go'); l.acquire()",
     "join": (
         "import threading, time; print('go')\n"
-        "t = threading.Thread(target=time.sleep, args=(3,), daemon=True)\n"
+        "t = threading.Thread(target=time.sleep, args=(600,), daemon=True)\n"
         "t.start(); t.join(600); t.join(600)"
     ),
     # one whose start is interrupted is nobody's: Python keeps no hold of it

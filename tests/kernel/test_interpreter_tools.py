@@ -299,8 +299,7 @@ def test_gui_events_run_between_cells(launch: Starter) -> None:
     interpreter = launch()
     assert interpreter.run(HOOK).reply["status"] == "ok"
     interpreter.run("%gui counted")
-    frame = interpreter.next_frame()
-    assert frame.parts[1] == b"turn\n"
+    assert interpreter.next_line()[1] == "turn\n"
     assert interpreter.run("turns > 0").result == "True"
     assert interpreter.run("%gui none\nbefore = turns").reply["status"] == "ok"
     assert interpreter.run("turns == before").result == "True"

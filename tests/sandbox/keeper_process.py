@@ -260,7 +260,10 @@ class Keeper:
         """The keeper itself, where it is the first of a PID namespace; what was started stands for
         it then."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        texts = {pid: Path(f"/proc/{pid}/status").read_text() for pid in children}
+        texts = {}
+        for pid in children:
+            with suppress(FileNotFoundError, ProcessLookupError):
+                texts[pid] = Path(f"/proc/{pid}/status").read_text()
         (first,) = (int(pid) for pid, text in texts.items() if re.search(r"NSpid:.*\t1\n", text))
         return first
 

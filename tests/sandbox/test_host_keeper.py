@@ -283,7 +283,7 @@ def test_two_hosts_share_a_sandbox_that_ends_with_the_second(
     assert second.clients[0].run("print still").stdout == "still\n"
     second.kill()
     no_sandbox(asker)
-    assert children_of(confining) == []
+    processes.until(lambda: children_of(confining) == [], "its first process has ended")
 
 
 def children_of(keeper: Keeper) -> list[str]:

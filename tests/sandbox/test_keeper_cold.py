@@ -237,7 +237,7 @@ def test_a_bad_start_is_refused_and_leaves_nothing(asker: Asker, keeper: Keeper,
     assert answer.kind == wire.FAILED
     assert answer.body == {"status": 400, "message": bad.text}
     assert asker.status()["processes"] == 0
-    assert len(os.listdir(f"/proc/{keeper.pid}/fd")) == fds_before
+    assert len(os.listdir(f"/proc/{keeper.pid}/fd")) <= fds_before
     for fd in {*process.theirs, *fds, folder}:
         os.close(fd)
     process.close()
@@ -391,5 +391,6 @@ def test_many_are_started_and_ended_at_once(keeper: Keeper) -> None:
             process.link.sendall(b"exit 5\n")
         for process in asker.processes:
             assert asker.end_of(process)["wait_status"] == 5 << 8
-    assert len(os.listdir(f"/proc/{keeper.pid}/fd")) == fds
+    askers[0].status()  # it has done with what came before
+    assert len(os.listdir(f"/proc/{keeper.pid}/fd")) <= fds
     assert isinstance(askers[0].socket, socket.socket)

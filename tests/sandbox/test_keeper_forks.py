@@ -108,7 +108,7 @@ def test_a_start_that_gets_no_fork_goes_cold_once(tmp_path: Path, what: str, why
         first, *more = reversed(process.output().splitlines())
         assert first == str(process.pid)
         assert len(more) <= (what == "die-after")
-        assert processes.wait_gone([int(pid) for pid in more], 0) == []
+        assert processes.wait_gone([int(pid) for pid in more]) == []
         until_state(asker, "ready", generation=1 if what == "fail" else 2)
         assert asker.start(*COMMAND, warm=True).warm
 
