@@ -46,7 +46,7 @@ def keepers(gateway: Gateway) -> list[int]:
 
 
 def own(gateway: Gateway) -> None:
-    """Also the host of the one in the pool, which a gateway that was killed has left to this one."""
+    """Also the host of the one in the pool, which a killed gateway has left to the next."""
     hosts = [
         one.pid for one in psutil.process_iter(["cmdline"])
         if any(str(gateway.home) in word for word in one.info["cmdline"] or [])

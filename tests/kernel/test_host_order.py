@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kernel.host_process import PORTS, Host, Received
@@ -236,7 +237,7 @@ def test_signature_schemes(scheme: str) -> None:
 def test_shutdown_is_told_to_everybody_and_frees_the_ports() -> None:
     with ExitStack() as stack:
         reserved = {f"{p}_port": stack.enter_context(reserve("127.0.0.1")) for p in PORTS}
-        ports = {name: number(kept) for name, kept in reserved.items()}
+        ports: dict[str, Any] = {name: number(kept) for name, kept in reserved.items()}
         host = stack.enter_context(Host(**ports))
         client, other = host.client(), host.client()
         run = client.ask("shutdown_request", {"restart": True}, channel="control")
