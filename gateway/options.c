@@ -208,7 +208,9 @@ static const struct option rows[] = {
      .help = "sandboxes that are kept ready at least"},
     {"pool-max", OPTION_INT, CORE(pool_max), "8", .low = 0, .high = 1000,
      .help = "sandboxes, and kernels of the default kind, that are kept ready at most, as they are "
-             "in demand"},
+             "in demand; each pool of a template has this bound, too"},
+    {"pool-total", OPTION_INT, CORE(pool_total), "0", .low = 0, .high = 10000,
+     .help = "how many are kept ready at most in all pools together; 0 for twice --pool-max"},
     {"pool-age", OPTION_INT, CORE(pool_age_s), "3600", .low = 0, .high = 30 * DAY_S,
      .help = "seconds after which one that was not taken is replaced; 0 for never"},
     {"max-sandboxes", OPTION_INT, CORE(max_sandboxes), "0", .low = 0, .high = 100000,

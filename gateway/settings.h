@@ -103,6 +103,7 @@ struct settings_core {
     int64_t recycle_forks;
     int64_t recycle_age_s;
     int64_t pool_min, pool_max;           /* sandboxes that are kept ready */
+    int64_t pool_total;                   /* of all pools; 0: twice pool_max */
     int64_t pool_age_s;                   /* older ones are replaced; 0: never */
     int64_t max_sandboxes;                /* 0: no limit */
     bool share_templates;                 /* sandboxes of all principals come from one keeper */

@@ -142,6 +142,13 @@ bool proxy_open(struct outsider *o, const char *id, json_t *network,
     return sent;
 }
 
+void proxy_rename(struct outsider *o, const char *from, const char *to)
+{
+    if (o)
+        wire_send(outsider_fd(o), PROXY_RENAME, 0,
+                  json_pack("{s:s, s:s}", "sandbox", from, "to", to), NULL, 0, NULL);
+}
+
 void proxy_close(struct outsider *o, const char *id)
 {
     if (o)

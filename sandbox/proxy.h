@@ -20,8 +20,9 @@
 
 /* Words on the socket between a keeper and its proxy: datagrams of sandbox/wire.h. */
 enum proxy_word {
-    PROXY_OPEN = 96,  /* {"sandbox": id, "allow": [...]}, and a listening socket */
-    PROXY_CLOSE = 97, /* {"sandbox": id}: its connections end, too */
+    PROXY_OPEN = 96,   /* {"sandbox": id, "allow": [...]}, and a listening socket */
+    PROXY_CLOSE = 97,  /* {"sandbox": id}: its connections end, too */
+    PROXY_RENAME = 98, /* {"sandbox": id, "to": id}: the audit has the new name from now on */
 };
 
 enum network {
@@ -44,6 +45,7 @@ bool proxy_start(struct outsider *o, uid_t uid, const char *audit_path, struct e
  * network_read took for NETWORK_ALLOW; borrowed. 503. */
 bool proxy_open(struct outsider *o, const char *id, json_t *network,
                 const int namespaces[WIRE_NAMESPACES], struct err *e);
+void proxy_rename(struct outsider *o, const char *from, const char *to);
 void proxy_close(struct outsider *o, const char *id);
 
 #endif

@@ -135,7 +135,13 @@ static void box_open(uv_loop_t *loop, const char *id, json_t *list, int fd)
 static void obey(uv_loop_t *loop, struct wire_message *m)
 {
     const char *id = json_string_value(json_object_get(m->body, "sandbox"));
+    const char *to = json_string_value(json_object_get(m->body, "to"));
     struct box *before = id ? box_of(id) : NULL;
+    if (before && to && m->kind == PROXY_RENAME) {
+        free(before->id);
+        before->id = xstrdup(to);
+        return;
+    }
     if (before)
         box_close(before);
     if (id && m->kind == PROXY_OPEN && m->fd_count == 1) {

@@ -318,8 +318,12 @@ bool sandbox_rename(struct sandbox *s, const char *id, struct err *e)
     if (strcmp(s->id, id) == 0)
         return true;
     share_rename(s->share, id);
-    free(s->former);
-    s->former = s->id;
+    if (s->proxied)
+        proxy_rename(s->keeper->proxy, s->id, id);
+    if (s->former)
+        free(s->id);
+    else
+        s->former = s->id;
     s->id = xstrdup(id);
     return true;
 }
@@ -524,7 +528,7 @@ void sandbox_settle(struct sandbox *s)
     if (s->proxied)
         proxy_close(k->proxy, s->id);
     if (s->full)
-        pasta_close(k->pasta, s->id);
+        pasta_close(k->pasta, s->former ? s->former : s->id);
     opening_drop(s);
     answer_waiters(s);
     sandbox_free(s);

@@ -67,6 +67,8 @@ static void fill(struct kernel *k, json_t *saved)
     environment_free(&k->env);
     environment_from_json(env, &k->env);
     sandbox_restore(k, saved);
+    if (k->pooled && k->sandbox)
+        k->sandbox->pool = pools_of_earlier(k->core, k->sandbox);
     uint64_t source = 0;
     uint32_t epoch = 0;
     journal_source(k->journal, &source, &epoch);
@@ -81,10 +83,10 @@ static void on_attach_deadline(uv_timer_t *timer)
 }
 
 /* It was being handed out: nobody was told of it, and it may be half somebody's. A sandbox's folder
- * has another name from the first step on. */
+ * has another name from the first step on. Or it was of a pool that is no longer there. */
 static bool was_on_its_way(const struct kernel *k)
 {
-    if (k->sandbox && k->sandbox->seeding)
+    if (k->sandbox && (k->sandbox->seeding || (k->pooled && !k->sandbox->pool)))
         return true;
     if (k->handing || !k->pooled || !k->sandbox)
         return k->handing;

@@ -209,6 +209,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     c->loop = loop;
     c->lock_fd = c->state_lock_fd = -1;
     core_keepers_init(c);
+    pools_init(c);
     clock_gettime(CLOCK_REALTIME, &c->started);
     c->last_activity = c->started;
     c->seed = seed_open(settings->core.seed_uri, e);
@@ -230,6 +231,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     executions_load(c);
     sessions_load(c);
     warm_ahead(c);
+    templates_fill_pools(c);
     pool_refill(c);
     return c;
 }
@@ -296,6 +298,7 @@ void core_free(struct core *c)
     sessions_free(c->sessions);
     tokens_free(c->tokens);
     templates_free(c->templates);
+    pools_free(c);
     seed_free(c->seed);
     scan_free(c->scan);
     settling_free(c->settling);

@@ -165,11 +165,11 @@ void kernel_host_ended(struct kernel *k)
             log_warn("a kernel of the pool ended", F_STR("kernel", k->id), F_STR("reason", reason));
         bool failed =
             !k->ending && !k->was_attached && !k->branching && !(k->sandbox && k->sandbox->paused);
-        enum pools which = pool_of(k);
+        struct pool *pool = pool_of(k);
         kernel_table_ended(c->store, k->id, k->ending ? k->reason : reason);
         kernel_forget(k, 1000, k->ending ? k->reason : reason, false);
         if (failed)
-            pool_failed(c, which);
+            pool_failed(pool);
         pool_refill(c);
         return;
     }

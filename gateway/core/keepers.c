@@ -60,11 +60,6 @@ struct kept *core_kept(struct core *c, enum keepers which)
     return &c->keepers[which];
 }
 
-bool keepers_shared_with(const struct core *c, const struct principal *who)
-{
-    return c->settings->core.share_templates || strcmp(who->name, PRINCIPAL_OWNER) == 0;
-}
-
 /* Which one of own_keepers, or a fixed one: of whose sandboxes, with which libraries. */
 struct kind {
     enum keepers which;
@@ -89,7 +84,7 @@ static struct kept **place_of(struct core *c, const struct kind *kind)
 
 /* What one principal's code could do to a fork server must not reach another principal: so each has
  * their own, unless the administrator shares it, or shares the template that it is for. */
-static const char *whose(const struct core *c, const char *owner, bool shared)
+const char *keepers_whose(const struct core *c, const char *owner, bool shared)
 {
     return shared || c->settings->core.share_templates || strcmp(owner, PRINCIPAL_OWNER) == 0
                ? NULL
@@ -113,7 +108,7 @@ struct kept *sandbox_kept(const struct sandbox *s)
     struct core *c = s->core;
     scoped(string) char *preload = s->preload ? joined(s->preload) : NULL;
     const struct kind kind = {s->best_effort ? KEEPERS_BEST_EFFORT : KEEPERS_REQUIRED,
-                              whose(c, s->owner, s->shares_keeper), preload};
+                              keepers_whose(c, s->owner, s->shares_keeper), preload};
     if (!kind.principal && !kind.preload)
         return &c->keepers[kind.which];
     struct kept **place = place_of(c, &kind);
@@ -131,7 +126,7 @@ bool keepers_take(struct core *c, const char *owner, const struct sandbox_reques
     scoped(string) char *preload = joined(request->preload);
     bool best_effort = request->policy && strcmp(request->policy, "best-effort") == 0;
     const struct kind kind = {best_effort ? KEEPERS_BEST_EFFORT : KEEPERS_REQUIRED,
-                              whose(c, owner, request->shares_keeper), preload};
+                              keepers_whose(c, owner, request->shares_keeper), preload};
     size_t all = 0, own = 0;
     if (!c->settings->core.warm)
         return false;

@@ -18,9 +18,9 @@ static void start_first(struct core *c)
     log_error("a host could not be started", F_STR("kernel", k->id), F_STR("why", e.text));
     kernel_unprepare(k);
     if (k->pooled || k->handing) {
-        enum pools which = pool_of(k);
+        struct pool *pool = pool_of(k);
         kernel_forget(k, 1011, e.text, false);
-        pool_failed(c, which);
+        pool_failed(pool);
         pool_refill(c);
         return;
     }

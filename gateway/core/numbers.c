@@ -6,15 +6,28 @@
 #include "gateway/core/command_run.h"
 #include "gateway/core/state.h"
 
+_Static_assert(NUMBERS_POOLS >= POOLS_MOST + 3, "there may be more names of pools than have room");
+
+static struct pool_numbers *named(struct core_numbers *out, const char *name)
+{
+    for (size_t i = 0; i < out->pool_count; i++)
+        if (strcmp(out->pools[i].name, name) == 0)
+            return &out->pools[i];
+    out->pools[out->pool_count].name = name;
+    return &out->pools[out->pool_count++];
+}
+
 static void count_pools(const struct core *c, struct core_numbers *out)
 {
-    static const char *const names[POOLS] = {[POOL_OWNER] = "owner", [POOL_SANDBOX] = "sandbox"};
-    for (size_t i = 0; i < POOLS; i++)
-        out->pools[i] = (struct pool_numbers){.name = names[i],
-                                              .target = (int64_t)c->pools[i].target,
-                                              .ready = (int64_t)pool_ready(c, i),
-                                              .hits = (int64_t)c->pools[i].hits,
-                                              .misses = (int64_t)c->pools[i].misses};
+    for (const struct pool *p = &c->pool_owner; p; p = p->next) {
+        if (!p->shown)
+            continue;
+        struct pool_numbers *numbers = named(out, p->label);
+        numbers->target += (int64_t)p->target;
+        numbers->ready += (int64_t)pool_ready(c, p);
+        numbers->hits += (int64_t)p->hits;
+        numbers->misses += (int64_t)p->misses;
+    }
 }
 
 static int64_t number(json_t *object, const char *name)

@@ -1,15 +1,18 @@
 /* The pools: kernels that are started ahead and handed out when one is asked for. One for the
  * kernels of the default kind that the owner starts (--prespawn-count), one for sandboxes as they
- * are by default (--pool-min).
+ * are by default (--pool-min), and those of pools.c.
  *
  * A pool's size follows demand: the most that was asked for in two intervals that follow each other
- * (a burst falls into two as often as into one), fading slowly, between its bounds. It is refilled
- * in the background, a few at a time and not amid requests, so that who waits for a kernel of their
- * own is not behind those that nobody waits for.
+ * (a burst falls into two as often as into one), fading slowly, between its bounds, and as all of
+ * them together have room (--pool-total). It is refilled in the background, a few at a time and not
+ * amid requests, so that who waits for a kernel of their own is not behind those that nobody waits
+ * for.
  *
  * A kernel of ours takes on the request's environment and folder as it is handed out; of other
  * kinds one fits only a request that asks for neither. Kernels of a pool are in no list and count
  * for no limit. */
+#include "gateway/core/pool.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -57,80 +60,149 @@ static bool start_kernel(struct core *c)
     return false;
 }
 
-enum pools pool_of(const struct kernel *k)
+struct pool *pool_of(const struct kernel *k)
 {
-    return k->sandbox ? POOL_SANDBOX : POOL_OWNER;
+    return k->sandbox ? k->sandbox->pool : &k->core->pool_owner;
 }
 
-static void bounds(const struct core *c, enum pools which, size_t *least, size_t *most)
+/* --- how large they shall be */
+
+struct bounds {
+    size_t least, most;
+};
+
+static struct bounds bounds_of(const struct core *c, const struct pool *p)
 {
     const struct settings_core *settings = &c->settings->core;
-    int64_t low = which == POOL_OWNER ? settings->prespawn_count : settings->pool_min;
-    int64_t high = settings->pool_max > low ? settings->pool_max : low;
-    *least = (size_t)low;
-    *most = which == POOL_OWNER && low == 0 ? 0 : (size_t)high;
+    size_t most = (size_t)settings->pool_max, least = p->least;
+    if (p == &c->pool_owner)
+        least = (size_t)settings->prespawn_count;
+    if (p == &c->pool_sandbox)
+        least = (size_t)settings->pool_min;
+    if (p->fixed) {
+        bool off = p == &c->pool_owner && least == 0;
+        return (struct bounds){least, off ? 0 : most > least ? most : least};
+    }
+    if (!p->shown)
+        return (struct bounds){0, 0};
+    most = p->most < most ? p->most : most;
+    return (struct bounds){least < most ? least : most, most};
 }
 
-static void set_target(struct core *c, enum pools which)
+/* Of all pools together. What the two are to hold at least is beyond question. */
+static size_t room_of(const struct core *c)
 {
-    struct pool *p = &c->pools[which];
-    size_t least, most;
-    bounds(c, which, &least, &most);
+    const struct settings_core *settings = &c->settings->core;
+    int64_t total = settings->pool_total ? settings->pool_total : 2 * settings->pool_max;
+    int64_t least = settings->prespawn_count + settings->pool_min;
+    return (size_t)(total > least ? total : least);
+}
+
+static size_t wanted(const struct pool *p, struct bounds bounds)
+{
     double lately = (double)(p->takes_before + p->takes);
-    double wanted = p->demand > lately ? p->demand : lately;
-    p->target = (size_t)(wanted + 0.5);
-    if (p->target < least)
-        p->target = least;
-    if (p->target > most)
-        p->target = most;
+    size_t demand = (size_t)((p->demand > lately ? p->demand : lately) + 0.5);
+    return demand < bounds.least ? bounds.least : demand > bounds.most ? bounds.most : demand;
+}
+
+/* What each has to hold at least comes first, in the order of the list; then one at a time for whom
+ * the most is missing. */
+static void set_targets(struct core *c)
+{
+    size_t room = room_of(c);
+    for (struct pool *p = &c->pool_owner; p; p = p->next) {
+        struct bounds bounds = bounds_of(c, p);
+        p->wanted = wanted(p, bounds);
+        p->target = bounds.least < room ? bounds.least : room;
+        room -= p->target;
+    }
+    for (; room > 0; room--) {
+        struct pool *next = &c->pool_owner;
+        for (struct pool *p = next->next; p; p = p->next)
+            if (p->wanted - p->target > next->wanted - next->target)
+                next = p;
+        if (next->wanted == next->target)
+            return;
+        next->target++;
+    }
 }
 
 /* Pooled kernels, those on their way too; ready: only those that could be handed out now. */
-static size_t count(const struct core *c, enum pools which, bool ready)
+static size_t count(const struct core *c, const struct pool *p, bool ready)
 {
     size_t found = 0;
     for (size_t i = 0; i < c->kernel_count; i++) {
         const struct kernel *k = c->kernels[i];
-        if (k->pooled && !k->gone && !k->ending && pool_of(k) == which)
+        if (k->pooled && !k->gone && !k->ending && pool_of(k) == p)
             found += !ready || k->state == KERNEL_IDLE;
     }
-    if (which == POOL_SANDBOX && !ready)
-        found += sandboxes_opening(c);
-    return found;
+    return found + (ready || p == &c->pool_owner ? 0 : sandboxes_opening(c, p));
 }
 
-size_t pool_ready(const struct core *c, enum pools which)
+size_t pool_count(const struct core *c, const struct pool *p)
 {
-    return count(c, which, true);
+    return count(c, p, false);
 }
 
-static size_t starting(const struct core *c)
+size_t pool_ready(const struct core *c, const struct pool *p)
+{
+    return count(c, p, true);
+}
+
+/* --- filling them */
+
+static size_t count_all(const struct core *c, bool ready)
 {
     size_t found = 0;
-    for (size_t which = 0; which < POOLS; which++)
-        found += count(c, which, false) - count(c, which, true);
+    for (const struct pool *p = &c->pool_owner; p; p = p->next)
+        found += count(c, p, ready);
     return found;
 }
 
-void pool_failed(struct core *c, enum pools which)
+void pool_failed(struct pool *p)
 {
-    struct pool *p = &c->pools[which];
+    if (!p)
+        return;
     p->delay_ms = p->delay_ms ? p->delay_ms * 2 : DELAY_FIRST_MS;
     if (p->delay_ms > DELAY_LAST_MS)
         p->delay_ms = DELAY_LAST_MS;
     p->not_before_ms = monotonic_ms() + p->delay_ms;
 }
 
-/* Starts one if one is wanted and may be started now. */
-static bool fill_one(struct core *c, enum pools which, int64_t now_ms)
+/* Its fork server may have ended meanwhile, and others have taken its place. */
+static bool has_keeper(struct core *c, const struct pool *p)
 {
-    struct pool *p = &c->pools[which];
-    if (now_ms < p->not_before_ms || count(c, which, false) >= p->target)
+    const struct sandbox_request request = {.preload = p->preload,
+                                            .policy = p->best_effort ? "best-effort" : NULL,
+                                            .shares_keeper = p->shares_keeper};
+    return !p->preload || keepers_take(c, p->principal ? p->principal : PRINCIPAL_OWNER, &request);
+}
+
+/* The one that lacks the most, of those that may start one now; NULL: none. */
+static struct pool *neediest(struct core *c, int64_t now_ms)
+{
+    struct pool *found = NULL;
+    size_t most = 0;
+    for (struct pool *p = &c->pool_owner; p; p = p->next) {
+        size_t has = count(c, p, false);
+        if (now_ms >= p->not_before_ms && has + most < p->target) {
+            found = p;
+            most = p->target - has;
+        }
+    }
+    return found;
+}
+
+/* Starts one if one is wanted and may be started now. */
+static bool fill_one(struct core *c, int64_t now_ms)
+{
+    struct pool *p = neediest(c, now_ms);
+    if (!p || count_all(c, false) >= room_of(c))
         return false;
-    if (which == POOL_SANDBOX)
-        sandbox_start_pooled(c);
-    else if (!start_kernel(c))
-        pool_failed(c, which);
+    if (p == &c->pool_owner ? !start_kernel(c) : !has_keeper(c, p))
+        pool_failed(p);
+    else if (p != &c->pool_owner)
+        sandbox_start_pooled(c, p);
     return true;
 }
 
@@ -154,19 +226,18 @@ static void on_pool_timer(uv_timer_t *timer)
         uv_timer_start(timer, on_pool_timer, QUIET_MS / 2, 0);
         return;
     }
-    for (size_t which = 0; which < POOLS && !c->draining; which++)
-        while (starting(c) < STARTING_MOST && fill_one(c, which, now_ms))
-            ;
+    while (!c->draining && count_all(c, false) - count_all(c, true) < STARTING_MOST &&
+           fill_one(c, now_ms))
+        ;
 }
 
 void pool_refill(struct core *c)
 {
-    bool wanted = false;
-    for (size_t which = 0; which < POOLS; which++) {
-        set_target(c, which);
-        wanted = wanted || count(c, which, false) < c->pools[which].target;
-    }
-    if (wanted && !c->draining && !uv_is_active((uv_handle_t *)&c->pool_timer))
+    bool lacks = false;
+    set_targets(c);
+    for (const struct pool *p = &c->pool_owner; p && !lacks; p = p->next)
+        lacks = count(c, p, false) < p->target;
+    if (lacks && !c->draining && !uv_is_active((uv_handle_t *)&c->pool_timer))
         uv_timer_start(&c->pool_timer, on_pool_timer, 1, 0);
 }
 
@@ -179,19 +250,19 @@ static void retire(struct kernel *k, const char *why)
 }
 
 /* One that is too old goes, and one that is too many: one of each at a time. */
-static void thin(struct core *c, enum pools which)
+static void thin(struct core *c, const struct pool *p)
 {
     struct kernel *oldest = NULL;
     for (size_t i = 0; i < c->kernel_count; i++) {
         struct kernel *k = c->kernels[i];
-        if (k->pooled && !k->gone && !k->ending && pool_of(k) == which &&
+        if (k->pooled && !k->gone && !k->ending && pool_of(k) == p &&
             (!oldest || k->started.tv_sec < oldest->started.tv_sec))
             oldest = k;
     }
     if (!oldest)
         return;
     int64_t age_s = c->settings->core.pool_age_s;
-    if (count(c, which, false) > c->pools[which].target)
+    if (count(c, p, false) > p->target)
         retire(oldest, "the pool was larger than its demand");
     else if (age_s > 0 && time(NULL) - oldest->started.tv_sec > age_s)
         retire(oldest, "it stood in the pool for long");
@@ -202,28 +273,28 @@ void pool_tick(struct core *c, int64_t now_ms)
     bool over = now_ms >= c->next_demand_ms;
     if (over)
         c->next_demand_ms = now_ms + INTERVAL_MS;
-    for (size_t which = 0; which < POOLS; which++) {
-        struct pool *p = &c->pools[which];
-        if (over) {
-            double lately = (double)(p->takes_before + p->takes);
-            double faded = p->demand * FADING;
-            p->demand = lately > faded ? lately : faded;
-            p->takes_before = p->takes;
-            p->takes = 0;
-        }
-        set_target(c, which);
-        thin(c, which);
+    for (struct pool *p = &c->pool_owner; p && over; p = p->next) {
+        double lately = (double)(p->takes_before + p->takes);
+        double faded = p->demand * FADING;
+        p->demand = lately > faded ? lately : faded;
+        p->takes_before = p->takes;
+        p->takes = 0;
     }
+    set_targets(c);
+    for (const struct pool *p = &c->pool_owner; p; p = p->next)
+        thin(c, p);
+    pools_forget_unwanted(c, now_ms);
     pool_refill(c);
 }
 
-static void taken(struct core *c, enum pools which, bool hit)
+static void taken(struct core *c, struct pool *p, bool hit)
 {
-    struct pool *p = &c->pools[which];
     int64_t now_ms = monotonic_ms();
     if (now_ms - c->last_take_ms >= QUIET_MS)
         c->busy_since_ms = now_ms;
     c->last_take_ms = now_ms;
+    p->shown = p->shown || (p->asked_ms && now_ms - p->asked_ms <= POOLS_WINDOW_MS);
+    p->asked_ms = now_ms;
     p->takes++;
     if (hit) {
         p->hits++;
@@ -234,24 +305,22 @@ static void taken(struct core *c, enum pools which, bool hit)
     pool_refill(c);
 }
 
-void pool_missed(struct core *c, enum pools which)
-{
-    taken(c, which, false);
-}
-
-struct sandbox *pool_take_sandbox(struct core *c)
+struct sandbox *pool_take_sandbox(struct core *c, struct pool *p)
 {
     struct kernel *best = NULL;
+    if (!p)
+        return NULL;
     for (size_t i = 0; i < c->kernel_count; i++) {
         struct kernel *k = c->kernels[i];
-        if (k->pooled && !k->gone && !k->ending && k->uplink && k->sandbox &&
+        if (k->pooled && !k->gone && !k->ending && k->uplink && k->sandbox && pool_of(k) == p &&
             (!best || (k->state == KERNEL_IDLE && best->state != KERNEL_IDLE)))
             best = k;
     }
-    taken(c, POOL_SANDBOX, best != NULL);
+    taken(c, p, best != NULL);
     if (!best)
         return NULL;
     best->pooled = best->sandbox->pooled = false;
+    best->sandbox->pool = NULL;
     best->handing = true;
     return best->sandbox;
 }
@@ -316,7 +385,7 @@ static void hand_out(struct kernel *k)
     kernel_save(k);
     kernel_table_started(c->store, k->id, k->name, k->started);
     log_info("kernel handed out", F_STR("kernel", k->id));
-    taken(c, POOL_OWNER, true);
+    taken(c, &c->pool_owner, true);
 }
 
 /* A kernel that could not be made fit is ended; the caller hears why. */
@@ -348,7 +417,7 @@ bool pool_take(struct core *c, const struct kernel_request *request, const struc
     struct kernel *k = find_fit(c, request, env, !request->env && !cwd);
     if (!k) {
         if (c->settings->core.prespawn_count > 0)
-            pool_missed(c, POOL_OWNER);
+            taken(c, &c->pool_owner, false);
         return false;
     }
     k->handing = true;

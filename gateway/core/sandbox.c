@@ -308,7 +308,7 @@ static void tell_maker(struct sandbox *s, const struct err *e)
 static void drop_unmade(struct sandbox *s, const struct err *e)
 {
     if (s->pooled)
-        pool_failed(s->core, POOL_SANDBOX);
+        pool_failed(s->pool);
     log_warn("no sandbox", F_STR("sandbox", s->id), F_STR("why", e->text));
     tell_maker(s, e);
     clear_away(s);
@@ -344,6 +344,8 @@ static void on_opened(void *user, json_t *answer, const struct err *e)
         sandbox_take_opening(s, answer);
     if (!e && s->core->draining)
         fail(&why, 503, "the gateway is ending");
+    if (!e && s->pooled && !s->pool)
+        fail(&why, 503, "its pool has ended");
     if (!why.status && begun && !s->kernel)
         fail(&why, 503, "the sandbox ended as it was made");
     if (begun && why.status) {
@@ -359,6 +361,12 @@ static void on_opened(void *user, json_t *answer, const struct err *e)
     if (s->pooled)
         pool_refill(s->core);
     tell_maker(s, NULL);
+}
+
+static void set_network(struct sandbox *s, json_t *network)
+{
+    json_decref(s->network);
+    s->network = json_incref(network);
 }
 
 static void open_it(struct sandbox *s)
@@ -380,21 +388,39 @@ static void open_it(struct sandbox *s)
         s->begun = start_kernel(s, &e);
 }
 
-void sandbox_start_pooled(struct core *c)
+void sandbox_start_pooled(struct core *c, struct pool *p)
 {
     char id[UUID_TEXT];
     uuid_make(id);
     struct sandbox *s = sandbox_new(c, id);
     s->pooled = true;
+    s->pool = p;
+    if (p->principal)
+        sandbox_set_owner(s, p->principal);
+    if (p->network)
+        set_network(s, p->network);
+    s->best_effort = p->best_effort;
+    s->template = json_incref(p->made_from);
+    s->preload = json_incref(p->preload);
+    s->shares_keeper = p->shares_keeper;
     open_it(s);
 }
 
-size_t sandboxes_opening(const struct core *c)
+size_t sandboxes_opening(const struct core *c, const struct pool *p)
 {
     size_t found = 0;
-    for (size_t i = 0; i < c->sandbox_count; i++)
-        found += c->sandboxes[i]->pooled && !c->sandboxes[i]->kernel && !c->sandboxes[i]->ending;
+    for (size_t i = 0; i < c->sandbox_count; i++) {
+        const struct sandbox *s = c->sandboxes[i];
+        found += s->pooled && s->pool == p && !s->kernel && !s->ending;
+    }
     return found;
+}
+
+void sandbox_retire(struct sandbox *s, const char *why)
+{
+    s->pool = NULL;
+    if (s->keeper) /* else OPEN is not answered yet, and what follows would come before it */
+        sandbox_remove(s, why, NULL, NULL);
 }
 
 static void on_emptied(void *user, json_t *answer, const struct err *e)
@@ -629,11 +655,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
         return;
     }
     bool best_effort = request->policy && strcmp(request->policy, "best-effort") == 0;
-    const char *network = json_string_value(request->network);
-    bool usual = !best_effort && !request->cold && !request->preload &&
-                 keepers_shared_with(c, who) &&
-                 (!request->network || (network && strcmp(network, "none") == 0));
-    s = usual ? pool_take_sandbox(c) : NULL;
+    s = pool_take_sandbox(c, pools_for(c, who, request));
     if (s) {
         sandbox_set_owner(s, who->name);
         s->bounded = !principal_is_admin(who);
@@ -646,6 +668,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
     sandbox_set_owner(s, who->name);
     s->bounded = !principal_is_admin(who);
     sandbox_take_words(s, request);
+    sandbox_take_preload(s, request);
     s->limits = limits;
     s->best_effort = best_effort;
     s->cold = request->cold;
@@ -653,10 +676,8 @@ void sandboxes_create(struct core *c, const struct principal *who,
     s->opened_user = user;
     if (request->env)
         json_object_update(s->env, request->env);
-    if (request->network) {
-        json_decref(s->network);
-        s->network = json_incref(request->network);
-    }
+    if (request->network)
+        set_network(s, request->network);
     open_it(s);
 }
 

@@ -26,6 +26,8 @@ struct sandbox_request {
     const char *template; /* of sandboxes_make (template.h) alone, as the next: an id or a name */
     json_t *body;         /* it may hold "language", "preload", "files" and "packages" */
     json_t *made_from;    /* {"id", "name"} of the template */
+    uint64_t version;     /* of the template, as it was looked up */
+    json_t *pool;         /* {"min", "max"}, as the template has them */
     json_t *preload;      /* modules that its fork server shall have imported; an array */
     bool shares_keeper;   /* that of a template that everybody may use */
     bool seeds;           /* it is there for nobody until files were written into its workspace */

@@ -92,8 +92,13 @@ void sandbox_take_words(struct sandbox *s, const struct sandbox_request *request
     if (request->labels)
         json_object_update(s->labels, request->labels);
     s->once = json_incref(request->once);
+    json_decref(s->template);
     s->template = json_incref(request->made_from);
     s->seeding = request->seeds;
+}
+
+void sandbox_take_preload(struct sandbox *s, const struct sandbox_request *request)
+{
     if (request->preload && !request->cold && keepers_take(s->core, s->owner, request))
         s->preload = json_incref(request->preload);
     s->shares_keeper = s->preload && request->shares_keeper;

@@ -8,6 +8,7 @@
 #include "gateway/core/journal.h"
 #include "gateway/core/kernel.h"
 #include "gateway/core/places.h"
+#include "gateway/core/pool.h"
 #include "gateway/core/quota.h"
 #include "gateway/core/reader.h"
 #include "gateway/core/request.h"
@@ -56,19 +57,6 @@ struct kept {
     struct kept *next;      /* of those with a principal or a preload */
 };
 
-/* Kernels that are ready before they are asked for (pool.c): the owner's of the default kind, and
- * sandboxes as they are by default. */
-enum pools { POOL_OWNER, POOL_SANDBOX, POOLS };
-
-struct pool {
-    size_t target;              /* how many shall be ready */
-    double demand;              /* takes in two intervals, fading */
-    size_t takes, takes_before; /* in this interval, in the one before */
-    int64_t delay_ms;           /* grows while starts fail */
-    int64_t not_before_ms;
-    uint64_t hits, misses;
-};
-
 /* Of the life of this gateway: what /metrics counts. */
 struct counters {
     uint64_t kernels_started, kernels_died;
@@ -104,7 +92,7 @@ struct core {
     int64_t next_gc_ms;                  /* 0: not set yet */
     int64_t next_cull_ms, next_demand_ms;
     int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
-    struct pool pools[POOLS];
+    struct pool pool_owner, pool_sandbox; /* the first two of the list */
     struct kept keepers[KEEPERS];
     struct kept *own_keepers; /* owned: of principals who have their own */
     struct execution_numbers numbers;
@@ -162,12 +150,13 @@ struct sandbox {
     struct timespec created;
     bool bounded;                /* its maker was a user: quotas hold (usage.h) */
     const struct limits *wanted; /* borrowed: of a change under way; NULL */
-    bool pooled;  /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
-    bool opening; /* its keeper is making it for who asked */
-    bool begun;   /* its kernel was started before its keeper had answered */
-    bool ending;  /* is being removed */
-    bool gone;    /* freed when no answer is awaited any more */
-    int asks;     /* answers that are awaited, and work under way */
+    bool pooled;       /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
+    struct pool *pool; /* borrowed; NULL: it is in none, or its pool has ended */
+    bool opening;      /* its keeper is making it for who asked */
+    bool begun;        /* its kernel was started before its keeper had answered */
+    bool ending;       /* is being removed */
+    bool gone;         /* freed when no answer is awaited any more */
+    int asks;          /* answers that are awaited, and work under way */
 
     char *keeper;                       /* keeper_name of the one it was made in; NULL: none yet */
     int64_t uid;                        /* -1: shared, or not known */
@@ -338,8 +327,9 @@ struct kept *sandbox_kept(const struct sandbox *s);
 /* May a sandbox have a fork server with the libraries that it asks for? Else the usual one is its:
  * there is no room for another one, or nothing is forked. */
 bool keepers_take(struct core *c, const char *owner, const struct sandbox_request *request);
-/* May it take over one of the pool, which was made by the owner's? */
-bool keepers_shared_with(const struct core *c, const struct principal *who);
+/* Whose keeper the sandboxes of owner live in: NULL: that of the owner of this gateway. shared:
+ * their template is for everybody. */
+const char *keepers_whose(const struct core *c, const char *owner, bool shared);
 /* Opened if need be; NULL: draining, or kept is NULL. */
 struct keeper *kept_keeper(struct kept *kept);
 /* Asks for a fresh status; false: there is no keeper to ask, and done is not called. */
@@ -365,6 +355,8 @@ bool sandbox_check_network(json_t *network, struct err *e);       /* 400 */
 bool sandbox_check_words(const struct core *c, const struct principal *who,
                          const struct sandbox_request *request, struct err *e); /* 400, 409 */
 void sandbox_take_words(struct sandbox *s, const struct sandbox_request *request);
+/* Which keeper it will have; of one that is being made. */
+void sandbox_take_preload(struct sandbox *s, const struct sandbox_request *request);
 /* out: the one that was made with the same key; NULL: none. 409 it is not ready yet; 422. */
 bool sandbox_made_before(const struct core *c, json_t *once, struct sandbox **out, struct err *e);
 void sandbox_save_all(const struct sandbox *s); /* all its kernels are saved */
@@ -400,8 +392,11 @@ void sandbox_close(struct sandbox *s, void (*done)(void *user, json_t *answer, c
                    void *user);
 void sandbox_died(struct sandbox *s); /* a kernel is dead: with the last all that runs in it ends */
 /* One for the pool: its kernel is pooled from the start. */
-void sandbox_start_pooled(struct core *c);
-size_t sandboxes_opening(const struct core *c); /* for the pool, without a kernel yet */
+void sandbox_start_pooled(struct core *c, struct pool *p);
+/* For the pool, without a kernel yet. */
+size_t sandboxes_opening(const struct core *c, const struct pool *p);
+/* One of a pool that ends; one that is being made ends when it is. */
+void sandbox_retire(struct sandbox *s, const char *why);
 
 /* context.c */
 /* Starts one more kernel in s. name: NULL for the next one. once: of its request; NULL. branching:
@@ -457,23 +452,6 @@ struct sandbox *paused_holding(const struct core *c, const char *kernel); /* NUL
 void paused_forget(struct core *c); /* at the end: frees those paused */
 void paused_remove_logs(const struct sandbox *s);
 bool sandbox_refuses(const struct sandbox *s, struct err *e); /* halted: true and 409 */
-
-/* pool.c */
-void pool_refill(struct core *c);
-void pool_tick(struct core *c, int64_t now_ms);
-void pool_failed(struct core *c, enum pools which); /* one of it could not be started */
-/* Ends a kernel of the pool with the gateway: nobody has it. */
-void pool_end(struct kernel *k);
-size_t pool_ready(const struct core *c, enum pools which); /* could be handed out now */
-enum pools pool_of(const struct kernel *k);
-/* Hands out a kernel of the pool that fits; done is called as by kernels_start. False: none fits.
- */
-bool pool_take(struct core *c, const struct kernel_request *request, const struct environment *env,
-               const char *cwd, void (*done)(void *user, struct kernel *k, const struct err *e),
-               void *user);
-/* A sandbox of the pool becomes its taker's: NULL: none is ready. */
-struct sandbox *pool_take_sandbox(struct core *c);
-void pool_missed(struct core *c, enum pools which); /* one was asked for that the pool had not */
 
 /* package.c, package_refresh.c */
 void packages_let_go(struct sandbox *s); /* every job fails: the sandbox goes, or this gateway */

@@ -57,7 +57,7 @@ size_t template_uses(const struct core *c, const struct template *t)
     size_t uses = 0;
     for (size_t i = 0; i < c->sandbox_count; i++) {
         const char *id = json_string_value(json_object_get(c->sandboxes[i]->template, "id"));
-        uses += id && !c->sandboxes[i]->ending && strcmp(id, t->id) == 0;
+        uses += id && !c->sandboxes[i]->pool && !c->sandboxes[i]->ending && strcmp(id, t->id) == 0;
     }
     return uses;
 }
@@ -88,6 +88,7 @@ static void add(struct templates *all, struct template *t)
     while (*end)
         end = &(*end)->next;
     *end = t;
+    t->version = ++all->versions;
 }
 
 static void drop(struct templates *all, struct template *t)
@@ -173,6 +174,15 @@ static bool check_room(const struct templates *all, const struct principal *who,
                 TEMPLATES_USER_LIMIT);
 }
 
+/* What stands ready without a demand is paid for by all. */
+static bool check_pool(const struct principal *who, json_t *body, struct err *e)
+{
+    json_t *least = json_object_get(json_object_get(body, "pool"), "min");
+    return principal_is_admin(who) || json_integer_value(least) == 0 ||
+           fail(e, 403,
+                "pool.min: only administrators may keep sandboxes ready that nobody asks for");
+}
+
 /* Takes over what body says; files: what is to be stored; NULL: they stay. */
 static bool fill(struct core *c, const struct principal *who, struct template *t, json_t *body,
                  json_t **files, struct err *e)
@@ -190,7 +200,8 @@ static bool fill(struct core *c, const struct principal *who, struct template *t
         t->name = copy;
     }
     t->shared = shared;
-    return template_read_spec(c, body, t->spec, files, e) && check_name(c->templates, t, e);
+    return template_read_spec(c, body, t->spec, files, e) && check_pool(who, body, e) &&
+           check_name(c->templates, t, e);
 }
 
 /* --- storing */
@@ -221,9 +232,12 @@ static void on_stored(void *user, const struct err *e)
         storing->done(storing->user, NULL, e);
         drop(all, t);
     } else {
-        if (old)
+        if (old) {
+            pools_template_gone(storing->core, t->id);
             drop(all, old);
+        }
         t->coming = false;
+        pools_template_came(storing->core, t);
         log_info("template stored", F_STR("template", t->id), F_STR("principal", t->owner));
         storing->done(storing->user, t, NULL);
     }
@@ -352,8 +366,10 @@ static void on_removed(void *user, const struct err *e)
 {
     struct removing *removing = user;
     removing->t->ending = false;
-    if (!e)
+    if (!e) {
+        pools_template_gone(removing->core, removing->t->id);
         drop(removing->core->templates, removing->t);
+    }
     removing->done(removing->user, e);
     free(removing);
 }
@@ -374,7 +390,21 @@ void templates_remove(struct core *c, const struct principal *who, const char *i
     template_table_remove(c->store, t->id, on_removed, removing);
 }
 
+bool templates_current(const struct core *c, const char *id, uint64_t version)
+{
+    for (const struct template *t = c->templates->first; t; t = t->next)
+        if (t->version == version && strcmp(t->id, id) == 0)
+            return !t->coming && !t->ending;
+    return false;
+}
+
 /* --- the start */
+
+void templates_fill_pools(struct core *c)
+{
+    for (const struct template *t = c->templates->first; t; t = t->next)
+        pools_template_came(c, t);
+}
 
 static struct timespec time_of(const char *text)
 {

@@ -26,10 +26,11 @@ struct templates;
 /* body: all members but "name" are optional:
  *   {"name", "shared": bool, "description", "language": "python", "preload": [module],
  *    "network", "env": {…}, "limits": {…}, "files": {path: text or {"text" or "base64", "mode"}},
- *    "packages": [requirement]}
+ *    "packages": [requirement], "pool": {"min", "max"}}
  * done is called once, when it is stored: with the template, or NULL and why: 400 the body; 403 it
- * is to be shared by who is no admin, or the most allowed; 404; 409 the name is taken, or it is
- * being changed; 422 the key (once: borrowed; NULL) came with another body; 503. */
+ * is to be shared, or kept ready unasked, by who is no admin, or the most allowed; 404; 409 the
+ * name is taken, or it is being changed; 422 the key (once: borrowed; NULL) came with another body;
+ * 503. */
 typedef void template_done(void *user, const struct template *t, const struct err *e);
 void templates_create(struct core *c, const struct principal *who, json_t *body, json_t *once,
                       template_done *done, void *user);
@@ -52,7 +53,7 @@ bool template_is_shared(const struct template *t);
 struct timespec template_created(const struct template *t);
 struct timespec template_changed(const struct template *t);
 /* What was asked for, checked: "language", "preload" (or absent), "network", "env", "limits",
- * "description"; and of its "files" [{"path", "bytes", "mode"}]. Borrowed. */
+ * "description", "pool"; and of its "files" [{"path", "bytes", "mode"}]. Borrowed. */
 json_t *template_spec(const struct template *t);
 size_t template_uses(const struct core *c, const struct template *t); /* sandboxes made from it */
 
@@ -64,6 +65,10 @@ void sandboxes_make(struct core *c, const struct principal *who,
                     const struct sandbox_request *request,
                     void (*done)(void *user, struct sandbox *s, const struct err *e), void *user);
 
+/* It is stored, and nobody has changed it since. */
+bool templates_current(const struct core *c, const char *id, uint64_t version);
+/* Those that ask for a pool get it; once, at the start. */
+void templates_fill_pools(struct core *c);
 struct templates *templates_new(struct core *c, struct err *e); /* NULL: 503 */
 void templates_free(struct templates *all);
 

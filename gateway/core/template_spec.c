@@ -93,6 +93,31 @@ static bool read_packages(json_t *body, json_t *spec, struct err *e)
     return true;
 }
 
+/* Put down whole: {"min", "max"}. */
+static bool read_pool(const struct core *c, json_t *body, json_t *spec, struct err *e)
+{
+    static const char *const names[] = {"min", "max"};
+    json_t *pool = NULL;
+    int64_t most = c->settings->core.pool_max, bounds[] = {0, most};
+    if (!field_object(body, "pool", OPTIONAL, &pool, e))
+        return false;
+    if (!pool)
+        return true;
+    for (size_t i = 0; i < countof(names); i++) {
+        json_t *value = json_object_get(pool, names[i]);
+        bounds[i] = value ? json_integer_value(value) : bounds[i];
+        if (value && (!json_is_integer(value) || bounds[i] < 0 || bounds[i] > most))
+            return fail(e, 400, "pool.%s: must be 0 to %lld, as --pool-max allows", names[i],
+                        (long long)most);
+    }
+    if (bounds[0] > bounds[1])
+        return fail(e, 400, "pool.min: must not be above pool.max");
+    json_object_set_new(
+        spec, "pool",
+        json_pack("{s:I, s:I}", names[0], (json_int_t)bounds[0], names[1], (json_int_t)bounds[1]));
+    return true;
+}
+
 /* --- files */
 
 bool template_file_bytes(json_t *file, struct buffer *out)
@@ -203,7 +228,8 @@ bool template_read_spec(const struct core *c, json_t *body, json_t *spec, json_t
 {
     if (!read_language(body, spec, e) || !read_preload(body, spec, e) ||
         !read_network(body, spec, e) || !read_limits(c, body, spec, e) ||
-        !read_packages(body, spec, e) || !read_files(body, spec, files, e))
+        !read_packages(body, spec, e) || !read_pool(c, body, spec, e) ||
+        !read_files(body, spec, files, e))
         return false;
     return json_dumpb(spec, NULL, 0, JSON_COMPACT) <= SPEC_LIMIT ||
            fail(e, 400, "the template is larger than %d bytes without what is in its files",

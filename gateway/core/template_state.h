@@ -11,6 +11,7 @@ struct template
     json_t *spec;            /* see template_spec */
     json_t *once;            /* of the request that made it; NULL: it had no key */
     struct timespec created, changed;
+    uint64_t version; /* another one for each that is stored, while this gateway runs */
     bool shared;
     bool coming;           /* not in the database yet */
     bool replaces;         /* it is a change of another one of its id, while it comes */
@@ -21,6 +22,7 @@ struct template
 
 struct templates {
     struct template *first; /* owned */
+    uint64_t versions;
 };
 
 /* template.c */

@@ -198,6 +198,7 @@ static void put_together(struct making *m, const struct template *t, json_t *own
     put(m->words, "packages", json_incref(packages ? packages : json_object_get(spec, "packages")));
     put(m->words, "policy", r->policy ? json_string(r->policy) : NULL);
     put(m->words, "name", r->name ? json_string(r->name) : NULL);
+    put(m->words, "pool", json_incref(json_object_get(spec, "pool")));
     if (t)
         put(m->words, "template", json_pack("{s:s, s:s}", "id", t->id, "name", t->name));
     count_files(m, spec);
@@ -210,6 +211,8 @@ static void put_together(struct making *m, const struct template *t, json_t *own
         .network = json_object_get(m->words, "network"),
         .preload = json_object_get(m->words, "preload"),
         .made_from = json_object_get(m->words, "template"),
+        .version = t ? t->version : 0,
+        .pool = json_object_get(m->words, "pool"),
         .policy = json_string_value(json_object_get(m->words, "policy")),
         .name = json_string_value(json_object_get(m->words, "name")),
         .cold = r->cold,

@@ -56,7 +56,7 @@ static void of_kernels(const struct metric *metric, struct page *page)
 
 static void of_pools(const struct metric *metric, struct page *page)
 {
-    for (size_t i = 0; i < NUMBERS_POOLS; i++) {
+    for (size_t i = 0; i < page->core_numbers.pool_count; i++) {
         const struct pool_numbers *pool = &page->core_numbers.pools[i];
         buffer_printf(&page->text, "%s{pool=\"%s\"} %" PRId64 "\n", metric->name, pool->name,
                       at(pool, metric->offset));

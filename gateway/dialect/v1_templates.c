@@ -1,12 +1,13 @@
 /* /v1/templates: create, list, show, replace, change, delete.
  *
  * A template is {"id", "name", "owner", "shared", "description", "created", "changed", "language",
- * "preload", "network", "env", "limits", "files", "packages", "sandboxes"}:
+ * "preload", "network", "env", "limits", "files", "packages", "pool", "sandboxes"}:
  *
  * - "preload" is a list of modules, or null: those of the gateway;
  * - "env" are names alone: values are never told again;
  * - "limits" are those that it names, as in a request;
  * - "files" are [{"path", "bytes", "mode"}];
+ * - "pool" is {"min", "max"}, or null: sandboxes stand ready as there is demand;
  * - "sandboxes" is how many of those that are there were made from it. */
 #include "gateway/core/template.h"
 
@@ -58,17 +59,17 @@ static json_t *model(const struct core *c, const struct template *t)
     json_t *limits = json_object_get(spec, "limits"), *packages = json_object_get(spec, "packages");
     time_text(template_created(t), created);
     time_text(template_changed(t), changed);
-    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}",
-                     "id", template_id(t), "name", template_name(t), "owner", template_owner(t),
-                     "shared", (int)template_is_shared(t), "description",
-                     or_null(json_object_get(spec, "description")), "created", created, "changed",
-                     changed, "language", "python", "preload",
-                     or_null(json_object_get(spec, "preload")), "network",
-                     network ? json_incref(network) : json_string("none"), "env",
-                     names_of(json_object_get(spec, "env")), "limits",
-                     limits ? json_incref(limits) : json_object(), "files", files_of(spec),
-                     "packages", packages ? json_incref(packages) : json_array(), "sandboxes",
-                     (json_int_t)template_uses(c, t));
+    return json_pack(
+        "{s:s, s:s, s:s, s:b, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "id",
+        template_id(t), "name", template_name(t), "owner", template_owner(t), "shared",
+        (int)template_is_shared(t), "description", or_null(json_object_get(spec, "description")),
+        "created", created, "changed", changed, "language", "python", "preload",
+        or_null(json_object_get(spec, "preload")), "network",
+        network ? json_incref(network) : json_string("none"), "env",
+        names_of(json_object_get(spec, "env")), "limits",
+        limits ? json_incref(limits) : json_object(), "files", files_of(spec), "packages",
+        packages ? json_incref(packages) : json_array(), "pool",
+        or_null(json_object_get(spec, "pool")), "sandboxes", (json_int_t)template_uses(c, t));
 }
 
 /* --- the handlers */

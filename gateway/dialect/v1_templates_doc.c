@@ -12,6 +12,14 @@ const struct doc_schema v1_template_file_schema = {
             "{\"type\": \"string\", \"pattern\": \"^[0-7]{1,4}$\"}}}]}",
 };
 
+static const struct doc_schema pool = {
+    .name = "TemplatePool",
+    .about = "Each at most what `--pool-max` allows.",
+    .fields = FIELDS(
+        INTEGER("min", "Also while nobody asks for one. For administrators.", .initial = "0"),
+        INTEGER("max", "At most; 0: none.")),
+};
+
 #define BODY_FIELDS(must_)                                                                         \
     TEXT("name", "Unique among the templates of its owner.", .most = NAME_LIMIT,                   \
          .pattern = V1_NAME_PATTERN, .must = must_),                                               \
@@ -29,7 +37,8 @@ const struct doc_schema v1_template_file_schema = {
         OBJECT("limits", &v1_limits_schema, "What its code may use, and for how long."),           \
         MAP("files", &v1_template_file_schema, "What a new workspace has in it, by path."),        \
         LIST("packages", NULL, "Requirements that are installed into a new sandbox.",              \
-             .items = DOC_TEXT)
+             .items = DOC_TEXT),                                                                   \
+        OBJECT("pool", &pool, "How many sandboxes stand ready.")
 
 static const struct doc_schema request = {
     .name = "TemplateRequest",
@@ -65,6 +74,7 @@ static const struct doc_schema template_schema = {
         OBJECT("limits", &v1_limits_schema, "Those that it names."),
         LIST("files", &seeded, "What a new workspace has in it."),
         LIST("packages", NULL, "What is installed into a new sandbox.", .items = DOC_TEXT),
+        OBJECT("pool", &pool, "How many stand ready; null: as there is demand.", .null = true),
         INTEGER("sandboxes", "How many that are there were made from it.")),
 };
 
@@ -102,8 +112,11 @@ const struct doc v1_templates_create_doc = {
     .body_example = BODY_EXAMPLE,
     .body_must = true,
     .replies = {REPLY(201, "It is stored.", .schema = &template_schema, .headers = v1_location)},
-    .errors = {{403, "It is to be shared by who is no administrator, or there are too many."},
-               {409, "Its owner has a template of this name, or one is being made with the key."}},
+    .errors =
+        {{403,
+          "It is to be shared, or kept ready unasked, by who is no administrator; or there are "
+          "too many."},
+         {409, "Its owner has a template of this name, or one is being made with the key."}},
 };
 
 const struct doc v1_template_show_doc = {

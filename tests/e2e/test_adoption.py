@@ -157,6 +157,8 @@ def test_who_dies_finds_it_by_its_new_name(
         else:
             gateway.kill()
             gateway.start()
+            pooled(gateway)
+            remove(gateway, create(gateway))  # its host may be of the gateway that was killed
         if who != "gateway":
             client.take(lambda m: m.state == "restarting")
     with closing(gateway.client(kernel)) as client:

@@ -17,7 +17,7 @@ import pytest
 from sandbox.keeper_process import send
 from support.programs import Programs
 
-PROXY_OPEN, PROXY_CLOSE = 96, 97
+PROXY_OPEN, PROXY_CLOSE, PROXY_RENAME = 96, 97, 98
 PATIENT_S = 20
 
 
@@ -267,6 +267,25 @@ def test_closing_ends_what_runs(proxy: Proxy) -> None:
         proxy.lines(1)
         with pytest.raises(ConnectionRefusedError):
             dial(way)
+
+
+def test_one_that_is_renamed(proxy: Proxy) -> None:
+    """What it does from then on is told of it, and it is closed by the new name."""
+    with listener() as server:
+        target = f"127.0.0.1:{port_of(server)}"
+        way = proxy.open("box", [target])
+        for name in ("box", "other"):
+            with tunnel(way, target):
+                server.accept()[0].close()
+            proxy.lines(1 if name == "box" else 2)
+            send(proxy.control, PROXY_RENAME, 0, {"sandbox": "box", "to": "other"})
+        send(proxy.control, PROXY_RENAME, 0, {"sandbox": "none", "to": "box"})
+        with tunnel(way, target) as client:
+            there, _ = server.accept()
+            with there:
+                send(proxy.control, PROXY_CLOSE, 0, {"sandbox": "other"})
+                assert client.recv(1) == b""
+    assert [line["sandbox"] for line in proxy.lines(3)] == ["box", "other", "other"]
 
 
 def test_a_head_that_never_ends(proxy: Proxy) -> None:
