@@ -239,7 +239,7 @@ struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e)
     journal_source(k->journal, &source, &k->epoch); /* the next host is another than the last */
     k->context_name = xstrdup(json_string_value(json_object_get(record, "name")));
     k->forked_from = from ? xstrdup(from) : NULL;
-    k->once = json_incref(json_object_get(record, "once"));
+    k->once = once_renewed(s->core, json_object_get(record, "once"));
     k->started = core_time_of(json_object_get(record, "created"));
     k->handing = k->restoring = true;
     return launch(s, k, e);

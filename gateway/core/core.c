@@ -17,6 +17,7 @@
 #include "gateway/core/execution_state.h"
 #include "gateway/core/gc.h"
 #include "gateway/core/launching.h"
+#include "gateway/core/once.h"
 #include "gateway/core/port_pass.h"
 #include "gateway/core/repair.h"
 #include "gateway/core/seed.h"
@@ -217,7 +218,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
         !(c->vault = vault_open(settings->core.state_dir, e)) ||
         !(c->store = store_open(settings->core.state_dir,
                                 strcmp(settings->core.durability, "full") == 0, loop, e)) ||
-        !repair_state(c, e) || !(c->tokens = tokens_new(c, e)) ||
+        !repair_state(c, e) || !once_renew_stored(c, e) || !(c->tokens = tokens_new(c, e)) ||
         !(c->templates = templates_new(c, e))) {
         core_free(c);
         return NULL;

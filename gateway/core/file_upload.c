@@ -231,7 +231,7 @@ static void commit_it(struct file_job *job, int root)
 {
     struct file_upload *u = (struct file_upload *)job;
     if (upload_commit(u->upload, &u->result, &job->why))
-        upload_changed(u->upload, u->made, keep_safe, u);
+        upload_changed(u->upload, root, u->made, keep_safe, u);
     close_it(job, root);
 }
 

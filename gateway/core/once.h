@@ -1,8 +1,12 @@
 /* Idempotency-Key: what was made with one is not made again.
  *
- * What a key made carries it, as long as it is there itself: {"key", "by" whom, "sha256" of the
- * request's body}. So a key lives exactly as long as what it made, and is as durable. Keys of
- * different principals, or of different kinds of things, never meet. */
+ * What a key made carries it, as long as it is there itself: {"key", "by" whom, "hmac": [of the
+ * request's body, under each key of the vault]}. So a key lives exactly as long as what it made,
+ * and is as durable; and who reads it has no way to try what a secret in the body may have been.
+ * Keys of different principals, or of different kinds of things, never meet.
+ *
+ * Gateways up to 0.1 kept {"key", "by", "sha256"} with a plain digest: those still meet, and are
+ * replaced where they are found (once_renewed). */
 #ifndef WARMCELL_GATEWAY_CORE_ONCE_H
 #define WARMCELL_GATEWAY_CORE_ONCE_H
 
@@ -13,14 +17,23 @@
 
 #define ONCE_KEY_LIMIT 255 /* bytes */
 
+struct core;
+
 /* What a request of principal `by` said, to be kept by what it makes. key NULL: *out is NULL.
  * Given. 400: the key is empty, too long, or not UTF-8. */
-bool once_read(const char *by, const char *key, struct bytes body, json_t **out, struct err *e);
+bool once_read(const struct core *c, const char *by, const char *key, struct bytes body,
+               json_t **out, struct err *e);
 
 /* Are both of the same key of one principal? Either may be NULL: no. */
 bool once_meets(json_t *kept, json_t *asked);
 
 /* Of two that meet: the same body, too. 422 names what is there: "sandbox", its id. */
 bool once_same(json_t *kept, json_t *asked, const char *what, const char *id, struct err *e);
+
+/* One as it was kept, without a plain digest; given. NULL: kept is NULL or no object. */
+json_t *once_renewed(const struct core *c, json_t *kept);
+
+/* Replaces plain digests in the database, before anything is read from it. 503. */
+bool once_renew_stored(const struct core *c, struct err *e);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/core/once.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/vault.h"
@@ -246,5 +247,5 @@ void sandbox_restore(struct kernel *k, json_t *saved)
     k->forked_from = from ? xstrdup(from) : NULL;
     from = json_string_value(json_object_get(saved, "restored_from"));
     k->restored_from = from ? xstrdup(from) : NULL;
-    k->once = json_incref(json_object_get(saved, "once"));
+    k->once = once_renewed(k->core, json_object_get(saved, "once"));
 }

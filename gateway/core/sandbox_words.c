@@ -169,7 +169,8 @@ void sandbox_save_words(const struct sandbox *s, json_t *saved)
 void sandbox_restore_words(struct sandbox *s, json_t *saved)
 {
     const char *name = json_string_value(json_object_get(saved, "name"));
-    json_t *labels = json_object_get(saved, "labels"), *once = json_object_get(saved, "once");
+    json_t *labels = json_object_get(saved, "labels");
+    scoped(json) json_t *once = once_renewed(s->core, json_object_get(saved, "once"));
     struct err e;
     if (name && sandbox_name_free(s->core, s->owner, name, s, &e))
         s->name = xstrdup(name);
@@ -181,6 +182,6 @@ void sandbox_restore_words(struct sandbox *s, json_t *saved)
     s->preload = json_incref(json_object_get(saved, "preload"));
     s->shares_keeper = json_is_true(json_object_get(saved, "shares_keeper"));
     s->seeding = json_is_true(json_object_get(saved, "seeding"));
-    if (json_is_object(once) && !made_with(s->core, once))
+    if (once && !made_with(s->core, once))
         s->once = json_incref(once);
 }

@@ -149,8 +149,9 @@ bool sandbox_snapshot_once(const struct sandbox *s, json_t *once, const char **i
     {
         if (!once_meets(json_object_get(one, "once"), once))
             continue;
+        scoped(json) json_t *kept = once_renewed(s->core, json_object_get(one, "once"));
         *id = json_string_value(json_object_get(one, "id"));
-        return once_same(json_object_get(one, "once"), once, "snapshot", *id, e);
+        return once_same(kept, once, "snapshot", *id, e);
     }
     return true;
 }

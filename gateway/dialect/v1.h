@@ -12,7 +12,7 @@ json_t *v1_body(struct exchange *x);
 /* One that may be so large: 413. */
 json_t *v1_body_within(struct exchange *x, size_t limit_bytes);
 /* Its Idempotency-Key as once.h has it; NULL: it has none. Given. 400. */
-bool v1_once(const struct exchange *x, json_t **out, struct err *e);
+bool v1_once(const struct exchange *x, const struct core *c, json_t **out, struct err *e);
 #define V1_FILES_BODY_BYTES (8 * 1024 * 1024) /* of one that has files of a workspace in it */
 
 /* The query's decimal number of that name within low..high; out is left alone when it is absent.

@@ -109,7 +109,8 @@ void v1_contexts_create(struct exchange *x, void *core)
         return;
     if (field_str(body, "name", OPTIONAL, &request.name, &e) &&
         field_str(body, "fork", OPTIONAL, &request.fork, &e) &&
-        field_bool(body, "force", OPTIONAL, &request.force, &e) && v1_once(x, &request.once, &e))
+        field_bool(body, "force", OPTIONAL, &request.force, &e) &&
+        v1_once(x, core, &request.once, &e))
         contexts_create(s, &request, on_created, x);
     else
         exchange_fail(x, &e);

@@ -133,9 +133,9 @@ json_t *v1_body_within(struct exchange *x, size_t limit_bytes)
     return body;
 }
 
-bool v1_once(const struct exchange *x, json_t **out, struct err *e)
+bool v1_once(const struct exchange *x, const struct core *c, json_t **out, struct err *e)
 {
-    return once_read(exchange_principal(x)->name, exchange_header(x, "idempotency-key"),
+    return once_read(c, exchange_principal(x)->name, exchange_header(x, "idempotency-key"),
                      exchange_body(x), out, e);
 }
 
@@ -157,7 +157,8 @@ static void on_created(void *user, struct sandbox *s, const struct err *e)
     exchange_reply_json(x, 201, v1_sandbox_model(s));
 }
 
-static bool read_request(struct exchange *x, json_t *body, struct sandbox_request *r, struct err *e)
+static bool read_request(struct exchange *x, const struct core *core, json_t *body,
+                         struct sandbox_request *r, struct err *e)
 {
     r->network = json_object_get(body, "network");
     if (json_is_null(r->network))
@@ -168,7 +169,7 @@ static bool read_request(struct exchange *x, json_t *body, struct sandbox_reques
            field_bool(body, "cold", OPTIONAL, &r->cold, e) &&
            field_str(body, "name", OPTIONAL, &r->name, e) &&
            field_object(body, "labels", OPTIONAL, &r->labels, e) &&
-           field_str(body, "template", OPTIONAL, &r->template, e) && v1_once(x, &r->once, e);
+           field_str(body, "template", OPTIONAL, &r->template, e) && v1_once(x, core, &r->once, e);
 }
 
 void v1_sandboxes_create(struct exchange *x, void *core)
@@ -178,7 +179,7 @@ void v1_sandboxes_create(struct exchange *x, void *core)
     struct sandbox_request request = {.body = body};
     if (!body)
         return;
-    if (read_request(x, body, &request, &e))
+    if (read_request(x, core, body, &request, &e))
         sandboxes_make(core, exchange_principal(x), &request, on_created, x);
     else
         exchange_fail(x, &e);

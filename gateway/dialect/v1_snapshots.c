@@ -125,7 +125,7 @@ void v1_snapshots_create(struct exchange *x, void *core)
     struct sandbox *s = find_and_read(x, core, &force);
     if (!s)
         return;
-    if (!v1_once(x, &once, &e) || !sandbox_snapshot_once(s, once, &id, &e) ||
+    if (!v1_once(x, core, &once, &e) || !sandbox_snapshot_once(s, once, &id, &e) ||
         (!id && sandbox_is_paused(s) &&
          !sandboxes_find(core, exchange_principal(x), sandbox_id(s), &e))) {
         exchange_fail(x, &e);

@@ -111,7 +111,7 @@ static void create(struct exchange *x, void *core)
     scoped(json) json_t *body = v1_body_within(x, V1_FILES_BODY_BYTES);
     if (!body)
         return;
-    if (v1_once(x, &once, &e))
+    if (v1_once(x, core, &once, &e))
         templates_create(core, exchange_principal(x), body, once, on_stored,
                          wait_for(x, core, true));
     else

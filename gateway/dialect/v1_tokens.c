@@ -63,7 +63,7 @@ static void mint(struct exchange *x, void *core)
     scoped(json) json_t *body = v1_body(x);
     if (!body)
         return;
-    if (read_body(body, &request, &e) && v1_once(x, &request.once, &e))
+    if (read_body(body, &request, &e) && v1_once(x, core, &request.once, &e))
         tokens_mint(core, exchange_principal(x), &request, on_minted, x);
     else
         exchange_fail(x, &e);

@@ -50,8 +50,10 @@ struct upload_result {
 bool upload_commit(struct upload *u, struct upload_result *out, struct err *e);
 
 /* After the commit: calls each with descriptors (taken) of what must be synced for it to survive a
- * power cut: the file, its folder, and the folders above as far as `made` were new. */
-void upload_changed(const struct upload *u, size_t made, void (*each)(void *user, int fd),
+ * power cut: the file, its folder, and the folders above as far as `made` were new. They are found
+ * by their names below root, as at the opening: what was put elsewhere meanwhile does not lead out.
+ */
+void upload_changed(const struct upload *u, int root, size_t made, void (*each)(void *user, int fd),
                     void *user);
 
 /* Without a commit nothing stays but what was appended, and folders. NULL is legal. */

@@ -185,7 +185,9 @@ static void switch_over(struct relay *r, struct bytes early)
     scoped(buffer) struct buffer lines = {0};
     struct exchange *x = r->x;
     struct err e;
-    if (stream_pending(r->inside)) {
+    /* of a stream that is broken there is nothing to make a tunnel of, and on_inside_end, which
+     * reads the rest of it, has to find the relay again */
+    if (r->deaf || stream_pending(r->inside)) {
         fail(&e, 502, "the server inside switched protocols before it had read the request");
         give_up(r, &e);
         return;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -142,6 +143,19 @@ bool seal_open_piece(struct seal *s, struct bytes sealed, bool last, char *out, 
                         (void *)(sealed.data + plain));
     return EVP_CipherFinal_ex(s->cipher, (unsigned char *)out + len, &rest) == 1 ||
            fail(e, 503, "it is not what was sealed");
+}
+
+void seal_digest(const struct seal_keys *keys, size_t number, const char *context,
+                 struct bytes data, char out[SEAL_DIGEST_TEXT])
+{
+    unsigned char own[SEAL_KEY_BYTES], digest[SEAL_KEY_BYTES];
+    unsigned len = 0;
+    const char *from = data.data ? data.data : "";
+    derive(keys->key[number], "warmcell seal: a digest", bytes_of(context), own);
+    HMAC(EVP_sha256(), own, sizeof(own), (const unsigned char *)from, data.len, digest, &len);
+    OPENSSL_cleanse(own, sizeof(own));
+    for (size_t i = 0; i < sizeof(digest); i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
 void seal_text(const struct seal_keys *keys, const char *context, struct bytes plain,

@@ -43,6 +43,12 @@ void seal_piece(struct seal *s, struct bytes plain, bool last, char *out);
 /* The next piece with its tag; out has room for all but that. 503: it is not what was sealed. */
 bool seal_open_piece(struct seal *s, struct bytes sealed, bool last, char *out, struct err *e);
 
+/* Hexadecimal HMAC-SHA256 of data under a key derived from the one of this number; the context says
+ * what the data is. */
+#define SEAL_DIGEST_TEXT (2 * SEAL_KEY_BYTES + 1)
+void seal_digest(const struct seal_keys *keys, size_t number, const char *context,
+                 struct bytes data, char out[SEAL_DIGEST_TEXT]);
+
 /* A whole text: appended to out. */
 void seal_text(const struct seal_keys *keys, const char *context, struct bytes plain,
                struct buffer *out);

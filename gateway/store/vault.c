@@ -264,6 +264,17 @@ json_t *vault_reveal(const struct vault *v, const char *context, const json_t *h
     return value;
 }
 
+json_t *vault_digests(const struct vault *v, const char *context, struct bytes text)
+{
+    json_t *all = json_array();
+    char digest[SEAL_DIGEST_TEXT];
+    for (size_t i = 0; i < v->keys.count; i++) {
+        seal_digest(&v->keys, i, context, text, digest);
+        json_array_append_new(all, json_string(digest));
+    }
+    return all;
+}
+
 void vault_drop(const struct vault *v, const char *sandbox, const char *name)
 {
     scoped(string) char *path = record_path(v, sandbox, name);

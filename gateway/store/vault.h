@@ -49,6 +49,11 @@ json_t *vault_hide(const struct vault *v, const char *context, const json_t *val
 json_t *vault_reveal(const struct vault *v, const char *context, const json_t *hidden,
                      struct err *e);
 
+/* What tells whether two texts are the same, and to who has not the keys nothing of them: an array
+ * of digests, one under each key, the newest first. Two of the same text and context have one in
+ * common as long as a key of the time of both is kept. Given. */
+json_t *vault_digests(const struct vault *v, const char *context, struct bytes text);
+
 /* Removes big files that kept, an array of their hashes, does not hold. */
 void vault_sweep(const struct vault *v, const char *sandbox, const json_t *kept);
 /* Removes everything of a sandbox. */

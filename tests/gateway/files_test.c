@@ -2,7 +2,9 @@
 #include "tests/unit.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gateway/files/condition.h"
@@ -10,6 +12,7 @@
 #include "gateway/files/glob.h"
 #include "gateway/files/pack.h"
 #include "gateway/files/path.h"
+#include "gateway/files/upload.h"
 
 static const struct stat file = {
     .st_mode = S_IFREG | 0644,
@@ -211,13 +214,68 @@ static void holes_are_packed_step_by_step(void **state)
     rmdir(folder);
 }
 
+struct seen {
+    ino_t outside;
+    size_t count;
+    bool led_out;
+};
+
+static void see(void *user, int fd)
+{
+    struct seen *seen = user;
+    struct stat st;
+    seen->count++;
+    seen->led_out = seen->led_out || fstat(fd, &st) != 0 || st.st_ino == seen->outside;
+    close(fd);
+}
+
+/* What is synced is looked for below the workspace: a folder that was put elsewhere meanwhile has
+ * others above it. */
+static void an_upload_whose_folder_is_moved(void **state)
+{
+    (void)state;
+    char place[] = "/tmp/files_test-XXXXXX";
+    struct err e = {0};
+    struct stat st;
+    struct upload_result result;
+    assert_non_null(mkdtemp(place));
+    scoped(string) char *workspace = xasprintf("%s/workspace", place);
+    assert_int_equal(mkdir(workspace, 0700), 0);
+    int root = path_root(workspace, &e);
+    assert_true(root >= 0 && stat(place, &st) == 0);
+    for (int moved = 0; moved < 2; moved++) {
+        struct seen seen = {.outside = st.st_ino};
+        const struct upload_plan plan = {.path = (char *)(moved ? "x/y/file" : "a/b/file"),
+                                         .mode = -1};
+        size_t made = 0;
+        struct upload *u = upload_open(root, &plan, &made, &e);
+        assert_non_null(u);
+        assert_int_equal(made, 2);
+        if (moved)
+            assert_int_equal(renameat(root, "x/y", root, "z"), 0);
+        assert_true(upload_commit(u, &result, &e));
+        upload_changed(u, root, made, see, &seen);
+        upload_free(u);
+        assert_false(seen.led_out);
+        assert_int_equal(seen.count, 4); /* the file, its folder, the one above, the workspace */
+    }
+    close(root);
+    scoped(string) char *clear = xasprintf("rm -r %s", place);
+    assert_int_equal(system(clear), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tags),           cmocka_unit_test(conditions),
-        cmocka_unit_test(paths),          cmocka_unit_test(long_paths),
-        cmocka_unit_test(globs),          cmocka_unit_test(globs_that_are_none),
-        cmocka_unit_test(globs_end_soon), cmocka_unit_test(holes_are_packed_step_by_step),
+        cmocka_unit_test(tags),
+        cmocka_unit_test(conditions),
+        cmocka_unit_test(paths),
+        cmocka_unit_test(long_paths),
+        cmocka_unit_test(globs),
+        cmocka_unit_test(globs_that_are_none),
+        cmocka_unit_test(globs_end_soon),
+        cmocka_unit_test(holes_are_packed_step_by_step),
+        cmocka_unit_test(an_upload_whose_folder_is_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,9 @@ orders to all of its contexts."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -51,6 +54,37 @@ def test_a_key_makes_one_context(gateway: Gateway, made: dict[str, Any]) -> None
     gateway.start()
     assert keyed(gateway, path, "k", {"name": "one"}).json()["id"] == first.json()["id"]
     assert len(gateway.get(path).json()["contexts"]) == 2
+
+
+def kept(gateway: Gateway) -> list[dict[str, Any]]:
+    """What the database says of keys."""
+    with closing(sqlite3.connect(gateway.state / "warmcell.db")) as db:
+        rows = db.execute("SELECT once FROM templates UNION ALL SELECT once FROM tokens")
+        return [json.loads(once) for (once,) in rows if once]
+
+
+def test_nothing_of_a_body_can_be_tried_out(gateway: Gateway) -> None:
+    """A short secret would be found by its plain digest; one that was kept so is replaced."""
+    template = {"name": "guessed", "env": {"PIN": "1234"}}
+    first = keyed(gateway, "/v1/templates", "pin", template)
+    token = keyed(gateway, "/v1/tokens", "pin", {"principal": "ada"})
+    mine = [one for one in kept(gateway) if one["key"] == "pin"]
+    assert [sorted(one) for one in mine] == [["by", "hmac", "key"]] * 2
+    body = json.dumps(template).encode()
+    plain = hashlib.sha256(body).hexdigest()
+    assert plain not in json.dumps(mine)
+    gateway.kill()
+    with closing(sqlite3.connect(gateway.state / "warmcell.db")) as db:
+        old = json.dumps({"key": "pin", "by": "owner", "sha256": plain})
+        db.execute("UPDATE templates SET once = ? WHERE name = 'guessed'", [old])
+        db.commit()
+    gateway.start()
+    assert plain not in json.dumps(kept(gateway))
+    again = keyed(gateway, "/v1/templates", "pin", template)
+    assert (again.status, again.json()["id"]) == (201, first.json()["id"])
+    refused(keyed(gateway, "/v1/templates", "pin", template | {"env": {}}), 422, "another body")
+    for answer in (first, token):
+        assert gateway.request("DELETE", answer.headers["location"]).status == 204
 
 
 def test_a_key_mints_one_token(gateway: Gateway) -> None:

@@ -202,6 +202,8 @@ static void test_a_new_key_in_front(void **state)
     scoped(string) char *path = xasprintf("%s/snapshot.key", at->folder);
     scoped(buffer) struct buffer keys = {0};
     assert_true(vault_put(at->vault, SANDBOX, "old", record, &e));
+    json_t *before = vault_digests(at->vault, "a", bytes_of("text"));
+    assert_int_equal(json_array_size(before), 1);
     buffer_add_text(&keys, "0123456789abcdef0123456789abcdef");
     read_whole(path, &keys);
     buffer_text(&keys);
@@ -212,6 +214,14 @@ static void test_a_new_key_in_front(void **state)
     assert_non_null(found = vault_get(at->vault, SANDBOX, "old", &e));
     json_decref(found);
     assert_true(vault_put(at->vault, SANDBOX, "new", record, &e));
+    json_t *after = vault_digests(at->vault, "a", bytes_of("text"));
+    json_t *others = vault_digests(at->vault, "b", bytes_of("text"));
+    assert_int_equal(json_array_size(after), 2);
+    assert_true(json_equal(json_array_get(after, 1), json_array_get(before, 0)));
+    assert_false(json_equal(json_array_get(others, 1), json_array_get(before, 0)));
+    json_decref(before);
+    json_decref(after);
+    json_decref(others);
     write_whole(path, (struct bytes){keys.data, SEAL_KEY_BYTES}); /* the old one goes */
     vault_close(at->vault);
     at->vault = vault_open(at->folder, &e);
