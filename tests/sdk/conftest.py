@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import warmcell
-from e2e.test_sandbox_life import keeper_pids
+from e2e.test_sandbox_life import create, keeper_pids, remove
 from support import processes
 from support.gateway import Gateway
 
@@ -16,6 +16,19 @@ from support.gateway import Gateway
 def place() -> Iterator[Gateway]:
     """On TCP, with a token."""
     with Gateway(options=["--pool-max", "2", "--preload", "json"], warm=True) as gateway:
+        remove(gateway, create(gateway))  # its keepers belong to this place
+        yield gateway
+    assert not processes.wait_gone(keeper_pids(gateway))
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def unix_place(kernelspec: str) -> Iterator[Gateway]:
+    """On a Unix socket, where nobody needs a token."""
+    gateway = Gateway(options=["--pool-max", "2", "--preload", "json"], warm=True)
+    gateway.unix = str(gateway.home / "socket")
+    with gateway:
+        remove(gateway, create(gateway))
         yield gateway
     assert not processes.wait_gone(keeper_pids(gateway))
     shutil.rmtree(gateway.home, ignore_errors=True)

@@ -30,6 +30,11 @@ def serving(folder: Path) -> list[int]:
     return [p.pid for p in found if processes.alive(p.pid) and at in p.cmdline()]
 
 
+def keepers(place: Path) -> list[int]:
+    found = psutil.Process().children()
+    return [p.pid for p in found if processes.alive(p.pid) and str(place) in " ".join(p.cmdline())]
+
+
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A user who never had one, with the program where $WARMCELL_PROGRAM says."""
@@ -42,7 +47,9 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for pid in left:
         os.kill(pid, signal.SIGTERM)
         processes.disown(pid)
-    assert not processes.wait_gone(left)
+    assert not processes.wait_gone([*left, *keepers(place)]), (
+        place / "warmcell" / "local" / "gateway.log"
+    ).read_text()
     shutil.rmtree(place, ignore_errors=True)
 
 

@@ -67,7 +67,7 @@ class Client:
         return self._portal.call(self._inner.usage())
 
     def close(self) -> None:
-        """Sandboxes and what runs in them go on. A client that is closed stays closed."""
+        """Sandboxes and what runs in them go on."""
         if self._portal.open:
             self._portal.call(self._inner.close())
             self._portal.close()

@@ -48,8 +48,6 @@ class Display(Event):
         """The bytes of one of its types: what is base64 on the wire, decoded. KeyError: has
         none."""
         value = self.data[mime_type]
-        if isinstance(value, list):
-            value = "".join(value)
         if not isinstance(value, str):
             raise TypeError(f"{mime_type} is no text: use data")
         binary = mime_type.startswith(("image/", "audio/", "video/")) or (

@@ -8,6 +8,7 @@ from typing import Any
 from warmcell._core.http import new_key
 from warmcell._core.transport import Transport
 from warmcell.aio.runner import AsyncRunner
+from warmcell.errors import NotFoundError
 from warmcell.models import ContextInfo, read
 
 
@@ -78,8 +79,11 @@ class AsyncContexts:
         return AsyncContext(self._transport, self._sandbox, read(ContextInfo, data))
 
     async def get(self, id_or_name: str) -> AsyncContext:
-        data = await self._transport.http.json("GET", f"{self._path}/{id_or_name}")
-        return AsyncContext(self._transport, self._sandbox, read(ContextInfo, data))
+        """By its id, or the name that it has among those of its sandbox."""
+        async for one in self.list():
+            if id_or_name in {one.id, one.name}:
+                return one
+        raise NotFoundError(404, f"sandbox {self._sandbox} has no context {id_or_name}")
 
     async def list(self) -> AsyncIterator[AsyncContext]:
         async for one in self._transport.http.pages(self._path, "contexts"):
