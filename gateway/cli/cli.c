@@ -18,7 +18,15 @@ const struct verb *const cli_verbs[] = {
     &cli_exec,
     &cli_run,
     &cli_cp,
+    &cli_files_ls,
+    &cli_files_stat,
+    &cli_files_cat,
+    &cli_files_tar,
+    &cli_files_mkdir,
+    &cli_files_mv,
+    &cli_files_rm,
     &cli_logs,
+    &cli_port,
     &cli_packages_install,
     &cli_packages_ls,
     &cli_packages_rm,
@@ -39,6 +47,7 @@ const struct verb *const cli_verbs[] = {
 static const char *const short_flags[][2] = {
     {"-f", "--follow"},
     {"-q", "--quiet"},
+    {"-r", "--recursive"},
 };
 
 /* What the words of a command line come to. */

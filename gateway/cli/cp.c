@@ -5,17 +5,8 @@
 
 #include "gateway/cli/cli.h"
 #include "gateway/cli/folder.h"
-#include "gateway/cli/sandbox.h"
+#include "gateway/cli/remote.h"
 #include "gateway/cli/transfer.h"
-#include "gateway/net/url.h"
-#include "protocol/json.h"
-
-/* The path behind "SANDBOX:"; NULL: the word names a local file. "./a:b" is one, too. */
-static const char *remote_path(const char *word)
-{
-    const char *colon = strchr(word, ':'), *slash = strchr(word, '/');
-    return colon && colon != word && (!slash || slash > colon) ? colon + 1 : NULL;
-}
 
 static const char *base_name(const char *path)
 {
@@ -29,54 +20,16 @@ static bool is_folder(const char *local)
     return strcmp(local, "-") != 0 && stat(local, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
-/* "SANDBOX:path" as a path of the API. A path in /workspace may be said whole; one that is empty or
- * ends in a slash gets the name of `from`. */
-static char *api_path(const struct cli *c, const char *word, const char *from, struct err *e)
-{
-    static const char workspace[] = "/workspace";
-    char id[SANDBOX_ID_TEXT];
-    const char *path = remote_path(word);
-    scoped(string) char *name = xstrndup(word, (size_t)(path - 1 - word));
-    scoped(buffer) struct buffer out = {0};
-    if (!cli_sandbox_find(c->target, name, id, e))
-        return NULL;
-    if (strncmp(path, workspace, strlen(workspace)) == 0 &&
-        (path[strlen(workspace)] == '/' || !path[strlen(workspace)]))
-        path += strlen(workspace);
-    else if (*path == '/') {
-        fail(e, CLI_USAGE, "%.200s: only files below /workspace can be reached", word);
-        return NULL;
-    }
-    path += strspn(path, "/");
-    buffer_printf(&out, "/v1/sandboxes/%s/files/", id);
-    url_encode_path(&out, bytes_of(path));
-    if (from && (!*path || path[strlen(path) - 1] == '/'))
-        url_encode_path(&out, bytes_of(base_name(from)));
-    return buffer_take(&out, NULL);
-}
-
 /* Where a file goes: into a folder by its own name. */
 static char *local_place(const char *word, const char *from)
 {
     return is_folder(word) ? xasprintf("%s/%s", word, base_name(from)) : xstrdup(word);
 }
 
-/* A folder, or a file? */
-static bool look_up(const struct cli *c, const char *path, bool *folder, struct err *e)
-{
-    const char *kind = "";
-    scoped(string) char *query = xasprintf("%s?stat=1", path);
-    scoped(json) json_t *entry = call_json(c->target, "GET", query, NULL, e);
-    if (!entry || !field_str(entry, "kind", OPTIONAL, &kind, e))
-        return false;
-    *folder = strcmp(kind, "folder") == 0;
-    return true;
-}
-
 static bool copy_in(const struct cli *c, const char *from, const char *to, int64_t *bytes,
                     struct err *e)
 {
-    scoped(string) char *path = api_path(c, to, from, e);
+    scoped(string) char *path = remote_api_path(c->target, to, from, e);
     if (!path)
         return false;
     return is_folder(from) ? folder_up(c->target, from, path, bytes, e)
@@ -87,9 +40,9 @@ static bool copy_out(const struct cli *c, const char *from, const char *to, int6
                      struct err *e)
 {
     bool folder;
-    scoped(string) char *path = api_path(c, from, NULL, e);
+    scoped(string) char *path = remote_api_path(c->target, from, NULL, e);
     scoped(string) char *local = local_place(to, remote_path(from));
-    if (!path || !look_up(c, path, &folder, e))
+    if (!path || !remote_is_folder(c->target, path, &folder, e))
         return false;
     if (!folder)
         return transfer_down(c->target, path, local, bytes, e);
