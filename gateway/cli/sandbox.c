@@ -1,4 +1,5 @@
-/* `warmcell sandbox ls|create|rm`, and how a person may name a sandbox. */
+/* `warmcell sandbox ls|create|rm`, and how a person may name a sandbox. What is said to one that is
+ * there is in sandbox_orders.c. */
 #include "gateway/cli/sandbox.h"
 
 #include <stdio.h>
@@ -288,66 +289,4 @@ const struct verb cli_sandbox_rm = {
     .min_words = 1,
     .max_words = CLI_WORDS_LIMIT,
     .run = rm,
-};
-
-/* --- pause and resume */
-
-/* POST to what is below a sandbox; the answer is given to the caller. */
-static json_t *order(const struct cli *c, const char *what, struct err *e)
-{
-    char id[SANDBOX_ID_TEXT];
-    if (!cli_sandbox_find(c->target, c->words[0], id, e))
-        return NULL;
-    scoped(string) char *path = xasprintf("/v1/sandboxes/%s/%s", id, what);
-    return call_json(c->target, "POST", path, NULL, e);
-}
-
-static bool pause_run(struct cli *c, struct err *e)
-{
-    scoped(json) json_t *model = order(c, "pause", e);
-    if (model && c->json)
-        model_print(model);
-    return model != NULL;
-}
-
-/* What did not come back is told, on stderr: the sandbox runs. */
-static bool resume_run(struct cli *c, struct err *e)
-{
-    const json_t *context, *variable;
-    size_t i, j;
-    scoped(json) json_t *answer = order(c, "resume", e);
-    if (answer && c->json) {
-        model_print(answer);
-        return true;
-    }
-    json_array_foreach(json_object_get(answer, "contexts"), i, context)
-    {
-        if (json_is_string(json_object_get(context, "problem")))
-            fprintf(stderr, "%s: %s\n", model_text(context, "name"),
-                    model_text(context, "problem"));
-        json_array_foreach(json_object_get(context, "not_restored"), j, variable)
-            fprintf(stderr, "%s: %s was not restored: %s\n", model_text(context, "name"),
-                    model_text(variable, "name"), model_text(variable, "reason"));
-    }
-    return answer != NULL;
-}
-
-const struct verb cli_sandbox_pause = {
-    .name = "sandbox pause",
-    .words = "SANDBOX",
-    .help = "save its variables and end its processes; the files stay",
-    CLI_PLAIN,
-    .min_words = 1,
-    .max_words = 1,
-    .run = pause_run,
-};
-
-const struct verb cli_sandbox_resume = {
-    .name = "sandbox resume",
-    .words = "SANDBOX",
-    .help = "start it again with its variables; those that do not come back are told on stderr",
-    CLI_PLAIN,
-    .min_words = 1,
-    .max_words = 1,
-    .run = resume_run,
 };

@@ -123,6 +123,7 @@ static void take_up(struct core *c, const char *id, json_t *state, json_t *recor
     bool lives = s && has_taker(s);
     if (!s)
         s = sandbox_revive(c, id, json_object_get(record, "sandbox"));
+    s->seeding = false; /* it was a fork, and is whole */
     json_decref(s->snapshots);
     s->snapshots = json_incref(summaries);
     if (lives && !asked)
@@ -141,7 +142,8 @@ static void load_one(void *user, const char *id)
     scoped(json) json_t *records = json_array(), *summaries = json_array();
     scoped(json) json_t *state = vault_get(c->vault, id, "state", &e);
     const char *last = json_string_value(json_object_get(state, "snapshot"));
-    if (!state && e.status == 404) { /* its first snapshot was not finished */
+    bool making = json_is_true(json_object_get(state, "making"));
+    if (making || (!state && e.status == 404)) { /* its first snapshot was not finished */
         vault_remove(c->vault, id);
         return;
     }

@@ -62,6 +62,7 @@ static void free_if_unused(struct sandbox *s)
     free(s->keeper);
     free(s->paused_reason);
     free(s->name);
+    free(s->forked_from);
     json_decref(s->labels);
     json_decref(s->once);
     json_decref(s->template);
@@ -615,14 +616,21 @@ static bool check_who(struct core *c, const struct principal *who,
     return usage_allows(c, who->name, &more, e);
 }
 
-static bool check(struct core *c, const struct principal *who,
-                  const struct sandbox_request *request, struct limits *limits, struct err *e)
+bool sandboxes_allowed(const struct core *c, struct err *e)
 {
     size_t live = 0;
     for (size_t i = 0; i < c->sandbox_count; i++)
         live += !c->sandboxes[i]->pooled &&
                 !(c->sandboxes[i]->kernel && c->sandboxes[i]->kernel->pooled);
     int64_t most = c->settings->core.max_sandboxes;
+    return most == 0 || live < (size_t)most ||
+           fail(e, 403, "Resource Limit: %lld sandboxes live, which is the most allowed",
+                (long long)most);
+}
+
+static bool check(struct core *c, const struct principal *who,
+                  const struct sandbox_request *request, struct limits *limits, struct err *e)
+{
     if (c->draining)
         return fail(e, 503, "the gateway is ending");
     if (request->network && !sandbox_check_network(request->network, e))
@@ -633,11 +641,8 @@ static bool check(struct core *c, const struct principal *who,
     if (request->env && !environment_check(request->env, e))
         return false;
     if (!sandbox_read_limits(c, request->limits, limits, e) ||
-        !sandbox_check_words(c, who, request, e))
+        !sandbox_check_words(c, who, request, e) || !sandboxes_allowed(c, e))
         return false;
-    if (most > 0 && live >= (size_t)most)
-        return fail(e, 403, "Resource Limit: %lld sandboxes live, which is the most allowed",
-                    (long long)most);
     return check_who(c, who, request, limits, e) && kernels_allowed(c, 1, e);
 }
 

@@ -73,11 +73,12 @@ void sandboxes_each(const struct core *c, const struct principal *who,
                     void (*each)(void *user, struct sandbox *s), void *user);
 
 const char *sandbox_id(const struct sandbox *s);
-const char *sandbox_owner(const struct sandbox *s); /* the name of a principal */
-const char *sandbox_name(const struct sandbox *s);  /* NULL: it has none */
-json_t *sandbox_labels(const struct sandbox *s);    /* an object; borrowed */
-json_t *sandbox_template(const struct sandbox *s);  /* {"id", "name"}; borrowed; NULL: none */
-json_t *sandbox_preload(const struct sandbox *s);   /* an array; borrowed; NULL: as is usual */
+const char *sandbox_owner(const struct sandbox *s);       /* the name of a principal */
+const char *sandbox_name(const struct sandbox *s);        /* NULL: it has none */
+json_t *sandbox_labels(const struct sandbox *s);          /* an object; borrowed */
+const char *sandbox_forked_from(const struct sandbox *s); /* an id; NULL: it is no copy */
+json_t *sandbox_template(const struct sandbox *s);        /* {"id", "name"}; borrowed; NULL: none */
+json_t *sandbox_preload(const struct sandbox *s); /* an array; borrowed; NULL: as is usual */
 bool sandbox_fits(const struct sandbox *s, const struct sandbox_filter *filter);
 const char *sandbox_state_text(const struct sandbox *s); /* "starting", "running", "paused"... */
 const char *sandbox_reason(const struct sandbox *s);     /* NULL: nothing happened */

@@ -20,6 +20,11 @@ json_t *sandbox_labels(const struct sandbox *s)
     return s->labels;
 }
 
+const char *sandbox_forked_from(const struct sandbox *s)
+{
+    return s->forked_from;
+}
+
 json_t *sandbox_template(const struct sandbox *s)
 {
     return s->template;
@@ -159,6 +164,8 @@ void sandbox_save_words(const struct sandbox *s, json_t *saved)
     json_object_set(saved, "labels", s->labels);
     if (s->template)
         json_object_set(saved, "template", s->template);
+    if (s->forked_from)
+        json_object_set_new(saved, "forked_from", json_string(s->forked_from));
     if (s->preload)
         json_object_set(saved, "preload", s->preload);
     json_object_set_new(saved, "shares_keeper", json_boolean(s->shares_keeper));
@@ -179,6 +186,8 @@ void sandbox_restore_words(struct sandbox *s, json_t *saved)
     if (json_is_object(labels))
         json_object_update(s->labels, labels);
     s->template = json_incref(json_object_get(saved, "template"));
+    const char *from = json_string_value(json_object_get(saved, "forked_from"));
+    s->forked_from = from ? xstrdup(from) : NULL;
     s->preload = json_incref(json_object_get(saved, "preload"));
     s->shares_keeper = json_is_true(json_object_get(saved, "shares_keeper"));
     s->seeding = json_is_true(json_object_get(saved, "seeding"));

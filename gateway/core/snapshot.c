@@ -40,6 +40,11 @@ struct sandbox *moving_sandbox(const struct moving *m)
     return m->s;
 }
 
+void *moving_user(const struct moving *m)
+{
+    return m->user;
+}
+
 json_t *moving_record(const struct moving *m)
 {
     return m->record;
@@ -49,8 +54,9 @@ bool sandbox_refuses(const struct sandbox *s, struct err *e)
 {
     if (!s->halted)
         return false;
-    const char *what = s->moving ? s->paused ? "being resumed: wait for it" : "being paused"
-                                 : "paused: resume it (POST .../resume)";
+    const char *what = s->resuming               ? "being resumed: wait for it"
+                       : s->moving && !s->paused ? "being paused"
+                                                 : "paused: resume it (POST .../resume)";
     fail(e, 409, "sandbox %s is %s", s->id, what);
     return true;
 }
@@ -60,7 +66,7 @@ struct moving *moving_begin(struct sandbox *s, bool force, snapshot_done *done, 
 {
     if (s->moving || s->ending) {
         fail(e, 409, "sandbox %s is being %s", s->id,
-             s->ending ? "deleted" : "saved, paused or resumed already");
+             s->ending ? "deleted" : "saved, paused, resumed or forked already");
         return NULL;
     }
     if (s->core->draining) {
@@ -287,7 +293,7 @@ static void save_next(struct moving *m)
 void moving_save(struct moving *m, const char *why, const char *reason,
                  void (*next)(struct moving *m, const struct err *e))
 {
-    m->pause = strcmp(why, "asked") != 0;
+    m->pause = strcmp(why, "pause") == 0 || strcmp(why, "idle") == 0;
     m->next = next;
     m->record = record_of(m->s, why);
     json_object_set_new(m->record, "reason", text_or_null(reason));

@@ -88,6 +88,7 @@ struct core {
     uv_idle_t launch_turns;              /* runs while hosts may be started */
     struct kernel *launches;             /* borrowed: the first whose host waits to be started */
     size_t opens;                        /* sandboxes that keepers are making for those who asked */
+    size_t forks;                        /* of sandboxes, that are under way */
     int64_t last_take_ms, busy_since_ms; /* of any pool: busy while takes follow each other */
     int64_t next_gc_ms;                  /* 0: not set yet */
     int64_t next_cull_ms, next_demand_ms;
@@ -146,6 +147,7 @@ struct sandbox {
     json_t *once;               /* owned: of the request that made it; NULL: it had no key */
     json_t *template, *preload; /* owned; NULL: none, and as is usual */
     bool shares_keeper;         /* with all who use its template */
+    char *forked_from;          /* owned: the id of the sandbox that it is a copy of; NULL */
     bool seeding;               /* files are yet to be written: nobody was told of it */
     struct timespec created;
     bool bounded;                /* its maker was a user: quotas hold (usage.h) */
@@ -368,6 +370,7 @@ bool sandbox_is_made(const struct sandbox *s); /* its maker was told; it is ther
 struct keeper *sandbox_keeper(const struct sandbox *s); /* NULL: draining */
 /* It lives in the keeper that we talk to, and not in one of an earlier template. */
 bool sandbox_reachable(const struct sandbox *s);
+bool sandboxes_allowed(const struct core *c, struct err *e); /* one more; 403 */
 /* Over those that are in *out, which nobody asked for; 400, 403. asked: NULL: none. */
 bool sandbox_read_limits(const struct core *c, json_t *asked, struct limits *out, struct err *e);
 struct sandbox *sandbox_new(struct core *c, const char *id);
@@ -435,13 +438,15 @@ void snapshot_keep_short(json_t *record); /* without what a resume does not need
 struct moving *moving_begin(struct sandbox *s, bool force, snapshot_done *done, void *user,
                             struct err *e); /* NULL: 409, 503; done was not called */
 /* Saves all contexts and commits; then calls next with e NULL or why not. */
-/* why: "asked", or "pause" and "idle", which pause it; reason: what its model says then; NULL. */
+/* why: "asked", "fork", or "pause" and "idle", which pause it; reason: what its model says then;
+ * NULL. */
 void moving_save(struct moving *m, const char *why, const char *reason,
                  void (*next)(struct moving *m, const struct err *e));
 /* Writes, on another thread, that the sandbox is paused or not; then next. */
 void moving_commit(struct moving *m, bool paused,
                    void (*next)(struct moving *m, const struct err *e));
 struct sandbox *moving_sandbox(const struct moving *m);
+void *moving_user(const struct moving *m); /* of moving_begin */
 json_t *moving_record(const struct moving *m);
 void moving_end(struct moving *m, json_t *answer, const struct err *e); /* answer: taken */
 void resuming_ready(struct kernel *k);                    /* its interpreter is idle */

@@ -51,6 +51,7 @@ void v1_snapshots_create(struct exchange *x, void *core);
 void v1_snapshots_list(struct exchange *x, void *core);
 void v1_sandbox_pause(struct exchange *x, void *core);
 void v1_sandbox_resume(struct exchange *x, void *core);
+void v1_sandbox_fork(struct exchange *x, void *core);
 json_t *v1_sandbox_model(const struct sandbox *s); /* given */
 
 void v1_metrics(struct exchange *x, void *core);

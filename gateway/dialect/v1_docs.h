@@ -33,7 +33,7 @@ extern const struct doc v1_contexts_list_doc, v1_contexts_create_doc, v1_context
     v1_context_delete_doc;
 
 extern const struct doc v1_snapshots_list_doc, v1_snapshots_create_doc, v1_sandbox_pause_doc,
-    v1_sandbox_resume_doc;
+    v1_sandbox_resume_doc, v1_sandbox_fork_doc;
 
 extern const struct doc v1_executions_list_doc, v1_executions_create_doc, v1_execution_show_doc,
     v1_execution_events_doc, v1_execution_output_doc, v1_execution_cancel_doc,

@@ -139,7 +139,8 @@ const struct doc_schema v1_sandbox_schema = {
                OBJECT("confinement", &confinement, "What holds it."),
                OBJECT("usage", &usage, "What it uses."),
                TEXT("snapshot", "The id of the last one.", .null = true),
-               LIST("contexts", &v1_context_schema, "Its interpreters, the oldest first.")),
+               LIST("contexts", &v1_context_schema, "Its interpreters, the oldest first."),
+               TEXT("forked_from", "The id of the sandbox that it is a copy of.", .null = true)),
 };
 
 static const struct doc_schema sandboxes = {

@@ -67,6 +67,10 @@ bool vault_file_add(struct vault_file *f, struct bytes data, struct err *e);
 bool vault_file_finish(struct vault_file *f, char hash[VAULT_HASH_TEXT], struct err *e);
 void vault_file_abandon(struct vault_file *f); /* NULL is legal */
 
+/* Puts a big file of one sandbox among those of another one. 503. */
+bool vault_file_copy(const struct vault *v, const char *from, const char *to, const char *hash,
+                     struct err *e);
+
 /* Passes the bytes of a big file on, a piece after the other; false from pass ends it, with what it
  * put into e. 503: it is not there, or not what was sealed, from that piece on. */
 bool vault_file_read(const struct vault *v, const char *sandbox, const char *hash,

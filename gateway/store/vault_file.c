@@ -220,6 +220,22 @@ bool vault_file_read(const struct vault *v, const char *sandbox, const char *has
     return good;
 }
 
+static bool add_piece(void *user, struct bytes piece, struct err *e)
+{
+    return vault_file_add(user, piece, e);
+}
+
+bool vault_file_copy(const struct vault *v, const char *from, const char *to, const char *hash,
+                     struct err *e)
+{
+    char found[VAULT_HASH_TEXT];
+    struct vault_file *f = vault_file_new(v, to, e);
+    if (f && vault_file_read(v, from, hash, add_piece, f, e))
+        return vault_file_finish(f, found, e);
+    vault_file_abandon(f);
+    return false;
+}
+
 static bool is_kept(const json_t *kept, const char *name)
 {
     size_t i;

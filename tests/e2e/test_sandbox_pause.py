@@ -156,3 +156,33 @@ def test_a_snapshot_that_was_changed_is_not_restored(gateway: Gateway) -> None:
     pickle.write_bytes(whole)
     assert resume(gateway, made)["contexts"][0]["problem"] is None
     assert run(gateway, kernel_of(made), LOOK) == SEEN
+
+
+FORKED = """
+import os
+print(g(), pair[0] is a, open('file').read(), os.environ['MINE'], os.stat('file').st_uid)
+open('file', 'w').write('mine'); os.mkdir('new'); os.unlink('link')
+"""
+
+
+def test_a_fork_goes_its_own_way(gateway: Gateway) -> None:
+    """Its code may change what was copied; the first does not see it."""
+    made = begin(gateway)
+    kernel = kernel_of(made)
+    run(gateway, kernel, "os.symlink('file', 'link')")
+    answer = post(gateway, made, "fork", name="copy")
+    assert answer.status == 201, answer
+    copy, (context,) = answer.json()["sandbox"], answer.json()["contexts"]
+    assert (context["not_restored"], context["problem"]) == (NOT_SAVED, None)
+    assert copy["uid"] != made["uid"] or copy["uid"] == "shared"
+    assert run(gateway, kernel_of(copy), FORKED) == f"2 True text yes {inside_uid(gateway, made)}\n"
+    assert run(gateway, kernel, LOOK) == SEEN
+    post(gateway, made, "pause")
+    second = post(gateway, made, "fork").json()["sandbox"]
+    assert run(gateway, kernel_of(second), "print(x, g(), os.path.islink('link'))") == "5 6 True\n"
+    for one in (copy, second, made):
+        remove(gateway, one)
+
+
+def inside_uid(gateway: Gateway, model: dict[str, Any]) -> str:
+    return run(gateway, kernel_of(model), "print(os.getuid())").strip()

@@ -15,6 +15,7 @@ from support.programs import programs
 
 VERBS = [
     *("sandbox ls", "sandbox create", "sandbox rm", "sandbox pause", "sandbox resume"),
+    *("sandbox fork", "sandbox interrupt", "sandbox restart"),
     *("exec", "run", "cp", "logs"),
     *("template ls", "template show", "template create", "template rm"),
 ]
@@ -53,7 +54,8 @@ class TestBash:
         offered = complete("")
         assert firsts | {"serve", "doctor", "completion"} <= set(offered)
         assert len(set(offered)) == len(offered)
-        assert complete("sandbox", "") == ["ls", "create", "rm", "pause", "resume"]
+        orders = ["pause", "resume", "fork", "interrupt", "restart"]
+        assert complete("sandbox", "") == ["ls", "create", "rm", *orders]
         assert complete("sandbox", "re") == ["resume"]
         assert complete("ex") == ["exec"]
 
