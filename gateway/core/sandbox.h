@@ -42,7 +42,7 @@ struct sandbox_filter {
     size_t label_count;
 };
 
-/* What changes of one that lives; all borrowed; NULL: stays. */
+/* What changes of one that lives or is paused; all borrowed; NULL: stays. */
 struct sandbox_change {
     json_t *limits;   /* those that are named */
     json_t *labels;   /* {"name": "text" or null}: null takes one away */
@@ -103,8 +103,9 @@ struct sandbox *kernel_sandbox(const struct kernel *k); /* NULL: the owner's */
 void sandbox_measure(struct sandbox *s, void (*done)(void *user), void *user);
 
 /* All or nothing: 400, 403 the request; 409 the name is taken, more is in use than a limit allows,
- * or it is being changed; 502, 503: it is as it was (but hosts that were told keep what they
- * heard). */
+ * or it is being changed, paused, resumed or forked. Of a paused one the limits hold from its
+ * resume on, and all of it is on the disk before done; 502, 503: it is as it was (but hosts that
+ * were told keep what they heard). */
 void sandbox_change(struct sandbox *s, const struct sandbox_change *change,
                     void (*done)(void *user, const struct err *e), void *user);
 

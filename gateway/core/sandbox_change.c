@@ -1,7 +1,8 @@
 /* What of a sandbox can be changed while it lives: its name, labels, environment and limits.
  *
  * All is checked first; then its keeper is told the limits, and only if it takes them everything is
- * changed at once, saved, and the hosts are told. So a change that is refused has changed nothing.
+ * changed at once, saved, and the hosts are told. Of one that is paused, the record that it is
+ * resumed from is written first. So a change that is refused has changed nothing.
  *
  * Invariant: s->change is set while one is under way, and nobody else takes the name it claims. */
 #include <string.h>
@@ -162,8 +163,55 @@ static bool read_change(struct change *change, const struct sandbox_change *aske
         !check_limits(change, e) || !read_name(change, asked, e) ||
         !read_labels(change, asked->labels, e) || !read_env(change, asked->env, e))
         return false;
-    return !asked->limits || sandbox_reachable(s) ||
+    return !asked->limits || s->paused || sandbox_reachable(s) ||
            fail(e, 503, "the sandbox's keeper is not there");
+}
+
+/* --- of one that is paused */
+
+/* Between what the sandbox is and what it shall be; twice: nothing has changed. */
+static void exchange_all(struct change *change)
+{
+    struct sandbox *s = change->s;
+    const struct limits limits = s->limits;
+    char *name = s->name;
+    json_t *labels = s->labels, *env = s->env;
+    s->limits = change->limits;
+    change->limits = limits;
+    if (change->renames) {
+        s->name = change->name;
+        change->name = name;
+    }
+    if (change->labels) {
+        s->labels = change->labels;
+        change->labels = labels;
+    }
+    if (change->env) {
+        s->env = change->env;
+        change->env = env;
+    }
+}
+
+static void on_rewritten(void *user, const struct err *e)
+{
+    struct change *change = user;
+    if (!e)
+        exchange_all(change);
+    end_change(change, e);
+}
+
+static void change_paused(struct change *change)
+{
+    struct sandbox *s = change->s;
+    struct err e;
+    exchange_all(change);
+    scoped(json) json_t *saved = sandbox_save(s);
+    exchange_all(change);
+    s->changing = true;
+    s->claimed_name = change->name;
+    s->wanted = &change->limits;
+    if (!paused_rewrite(s, saved, on_rewritten, change, &e))
+        end_change(change, &e);
 }
 
 void sandbox_change(struct sandbox *s, const struct sandbox_change *asked,
@@ -178,6 +226,10 @@ void sandbox_change(struct sandbox *s, const struct sandbox_change *asked,
         return;
     }
     sandbox_hold(s);
+    if (s->paused) {
+        change_paused(change);
+        return;
+    }
     if (!asked->limits) {
         apply(change);
         end_change(change, NULL);

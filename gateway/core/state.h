@@ -454,6 +454,10 @@ void resuming_lost(struct kernel *k, const char *reason); /* it is being freed *
 void pausing_emptied(struct sandbox *s);                  /* its last kernel is gone */
 void paused_load(struct core *c);                         /* at the start, after the kernels */
 struct sandbox *paused_holding(const struct core *c, const char *kernel); /* NULL: none */
+/* Writes saved (as of sandbox_save) into the record that a paused one is resumed from, on another
+ * thread. False: 409, 503; done was not called. */
+bool paused_rewrite(struct sandbox *s, const json_t *saved,
+                    void (*done)(void *user, const struct err *e), void *user, struct err *e);
 void paused_forget(struct core *c); /* at the end: frees those paused */
 void paused_remove_logs(const struct sandbox *s);
 bool sandbox_refuses(const struct sandbox *s, struct err *e); /* halted: true and 409 */

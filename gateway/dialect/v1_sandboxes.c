@@ -1,12 +1,13 @@
 /* /v1/sandboxes: create, list, show, change, delete.
  *
  * A sandbox is {"id", "name", "labels", "template", "preload", "owner", "state", "reason", "cause",
- * "created", "uid", "cold", "network", "policy", "limits", "confinement", "usage", "snapshot",
- * "contexts", "forked_from"}:
+ * "created", "uid", "cold", "network", "policy", "limits", "limits_hold", "confinement", "usage",
+ * "snapshot", "contexts", "forked_from"}:
  *
  * - "owner" is the name of the principal that it belongs to;
  * - "uid" is the host's, or "shared" where all sandboxes have one;
  * - "limits" is {name: {"value": n or null, "enforced_by": "cgroup-v1" ... "host", "none"}};
+ * - "limits_hold" is "now", or "from_resume" of one that is paused;
  * - "confinement" is {"policy", "profile", "holds": {...}, "missing": [...]};
  * - "usage" is {"cpu_s", "memory_bytes", "memory_peak_bytes", "processes", "disk_bytes",
  *   "disk_inodes"}, null where it is not known;
@@ -99,15 +100,16 @@ json_t *v1_sandbox_model(const struct sandbox *s)
                                         : json_string("shared");
     return json_pack(
         "{s:s, s:o, s:O, s:o, s:o, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, "
-        "s:o, s:o, s:o, s:o, s:o}",
+        "s:s, s:o, s:o, s:o, s:o, s:o}",
         "id", sandbox_id(s), "name", text_or_null(sandbox_name(s)), "labels", sandbox_labels(s),
         "template", or_null(sandbox_template(s)), "preload", or_null(sandbox_preload(s)), "owner",
         sandbox_owner(s), "state", sandbox_state_text(s), "reason", text_or_null(sandbox_reason(s)),
         "cause", text_or_null(sandbox_cause(s)), "created", created, "uid", uid, "cold",
         (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy", sandbox_policy(s),
-        "limits", limits_model(s), "confinement", confinement_model(s), "usage", usage_model(s),
-        "snapshot", text_or_null(sandbox_last_snapshot(s)), "contexts", v1_contexts_model(s),
-        "forked_from", text_or_null(sandbox_forked_from(s)));
+        "limits", limits_model(s), "limits_hold", sandbox_is_paused(s) ? "from_resume" : "now",
+        "confinement", confinement_model(s), "usage", usage_model(s), "snapshot",
+        text_or_null(sandbox_last_snapshot(s)), "contexts", v1_contexts_model(s), "forked_from",
+        text_or_null(sandbox_forked_from(s)));
 }
 
 bool v1_query_number(const struct exchange *x, const char *name, int64_t low, int64_t high,
@@ -359,7 +361,10 @@ void v1_sandbox_change(struct exchange *x, void *core)
 {
     struct err e = {0};
     struct sandbox_change change = {0};
-    struct sandbox *s = sandboxes_find(core, exchange_principal(x), exchange_param(x, "id"), &e);
+    const char *id = exchange_param(x, "id");
+    struct sandbox *s = sandboxes_find_any(core, exchange_principal(x), id, &e);
+    if (s && !sandbox_is_paused(s)) /* it may be on its way there */
+        s = sandboxes_find(core, exchange_principal(x), id, &e);
     scoped(json) json_t *body = s ? v1_body(x) : NULL;
     if (!s)
         exchange_fail(x, &e);

@@ -136,6 +136,8 @@ const struct doc_schema v1_sandbox_schema = {
                OBJECT("network", &v1_network_schema, "What it may reach."),
                TEXT("policy", "As in the request.", .words = "required best-effort"),
                MAP("limits", &limit_state, "By the names that the request has."),
+               TEXT("limits_hold", "Of one that is paused they hold when it is resumed.",
+                    .words = "now from_resume"),
                OBJECT("confinement", &confinement, "What holds it."),
                OBJECT("usage", &usage, "What it uses."),
                TEXT("snapshot", "The id of the last one.", .null = true),
@@ -198,10 +200,10 @@ const struct doc v1_sandbox_show_doc = {
 
 const struct doc v1_sandbox_change_doc = {
     .tag = "Sandboxes",
-    .about =
-        "What runs goes on; the new limits hold at once. All that is named changes, or nothing "
-        "does. `network`, `policy`, `cold`, `template`, `files`, `preload`, `packages` and "
-        "`language` cannot be changed while a sandbox lives: 400 names the member.",
+    .about = "What runs goes on; the new limits hold at once, of a paused one from its resume on. "
+             "All that is named changes, or nothing "
+             "does. `network`, `policy`, `cold`, `template`, `files`, `preload`, `packages` and "
+             "`language` cannot be changed while a sandbox lives: 400 names the member.",
     .path = v1_in_sandbox,
     .body = &sandbox_change,
     .body_example = "{\"limits\": {\"cpus\": 2}}",

@@ -56,7 +56,7 @@ class TestBash:
         assert len(set(offered)) == len(offered)
         orders = ["pause", "resume", "fork", "interrupt", "restart"]
         assert complete("sandbox", "") == ["ls", "create", "rm", *orders]
-        assert complete("sandbox", "re") == ["resume"]
+        assert complete("sandbox", "re") == ["resume", "restart"]
         assert complete("ex") == ["exec"]
 
     def test_options(self) -> None:

@@ -196,7 +196,7 @@ def test_while_paused_all_else_is_refused(gateway: Gateway, sandbox: dict[str, A
     assert struct.unpack_from(">H", data)[0] == 1013
     for method, path, body in (
         ("GET", url(sandbox, "/files/"), None), ("PUT", url(sandbox, "/files/a"), None),
-        ("POST", url(sandbox, "/contexts"), {}), ("PATCH", url(sandbox), {"limits": {}}),
+        ("POST", url(sandbox, "/contexts"), {}),
         ("GET", url(sandbox, f"/contexts/{kernel}"), None),
         ("POST", url(sandbox, "/snapshots"), {}),
         ("DELETE", url(sandbox, f"/contexts/{kernel}"), None),
@@ -211,6 +211,70 @@ def test_while_paused_all_else_is_refused(gateway: Gateway, sandbox: dict[str, A
         gateway.client(kernel)
     assert kernel not in [one["id"] for one in gateway.get("/api/kernels").json()]
     assert sandbox["id"] in [one["id"] for one in gateway.get("/v1/sandboxes").json()["sandboxes"]]
+
+
+def change(gateway: Gateway, sandbox: dict[str, Any], **body: Any) -> Answer:
+    return gateway.request("PATCH", url(sandbox), body)
+
+
+def test_a_paused_one_is_changed(place: Place, sandbox: dict[str, Any]) -> None:
+    """It is on the disk when it is answered, and holds when it is resumed."""
+    gateway, keeper = place
+    assert sandbox["limits_hold"] == "now"
+    pause(gateway, sandbox)
+    changed = change(gateway, sandbox, name="new", labels={"a": "b"}, env={"A": None, "C": "d"},
+                     limits={"processes": 66, "life_s": 3600, "idle_s": 1800})  # fmt: skip
+    assert changed.status == 200, changed
+    gateway.kill()
+    gateway.start()
+    model = show(gateway, sandbox)
+    assert model | {"usage": 0, "confinement": 0} == changed.json() | {"usage": 0, "confinement": 0}
+    assert (model["state"], model["limits_hold"]) == ("paused", "from_resume")
+    assert (model["name"], model["labels"]) == ("new", {"a": "b"})
+    limits = {name: model["limits"][name]["value"] for name in ("processes", "life_s", "idle_s")}
+    assert limits == {"processes": 66, "life_s": 3600, "idle_s": 1800}
+    assert change(gateway, sandbox, name=None).json()["name"] is None
+    resumed = resume(gateway, sandbox)["sandbox"]
+    assert (resumed["limits_hold"], resumed["limits"]) == ("now", model["limits"])
+    assert keeper.requests("OPEN")[-1]["limits"]["processes"] == 66
+    kernel = context_of(sandbox)
+    plan = json.loads((gateway.runtime / "kernels" / kernel / "sandbox.json").read_text())
+    assert plan["env"]["C"] == "d" and "A" not in plan["env"]
+    assert run(gateway, kernel, "get x") == "1\n"
+
+
+def test_a_change_of_a_paused_one_that_is_refused(
+    gateway: Gateway, sandbox: dict[str, Any], tmp_path: Path
+) -> None:
+    other = create(gateway, {"name": "taken"})
+    paused = pause(gateway, sandbox)
+    for body, status, text in (
+        ({"name": "taken"}, 409, "has a sandbox taken already"),
+        ({"limits": {"processes": 1}}, 400, "processes"),
+        ({"labels": {"a": 1}}, 400, "labels"),
+        ({"network": "full"}, 400, "network: cannot be changed"),
+        ({}, 400, "one of them is required"),
+    ):
+        answer = change(gateway, sandbox, **body)
+        assert (answer.status, text in detail(answer)) == (status, True), answer
+    (record,) = (p for p in vault(gateway, sandbox).glob("*-*.sealed"))
+    record.rename(tmp_path / "record")
+    assert change(gateway, sandbox, name="lost").status == 404, "what it stands in has gone"
+    (tmp_path / "record").rename(record)
+    assert show(gateway, sandbox) == paused, "nothing has changed"
+    gate, sign = tmp_path / "gate", tmp_path / "sign"
+    resume(gateway, sandbox)
+    run(gateway, context_of(sandbox), f"set gate {gate}\nset sign {sign}")
+    pause(gateway, sandbox)
+    connection = gateway.connection()
+    connection.request("POST", url(sandbox, "/resume"), headers=gateway.authorization)
+    processes.until(sign.exists, "it is being resumed")
+    answer = change(gateway, sandbox, name="late")
+    assert (answer.status, "resumed" in detail(answer)) == (409, True)
+    remove(gateway, sandbox)
+    assert connection.getresponse().status >= 400
+    connection.close()
+    remove(gateway, other)
 
 
 def test_what_is_not_there(gateway: Gateway, sandbox: dict[str, Any]) -> None:
