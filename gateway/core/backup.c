@@ -71,8 +71,10 @@ static void open_it(uv_work_t *work)
         fail_errno(&b->why, 503, "the state folder cannot be read");
     else if (database_copy(state_dir, copy, &b->why))
         b->pack = pack_open(root, "", false, &b->why);
-    if (b->pack)
+    if (b->pack) {
         pack_choose(b->pack, choose, b);
+        pack_keep(b->pack);
+    }
     if (root >= 0)
         close(root);
 }

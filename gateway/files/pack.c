@@ -21,10 +21,14 @@ struct pack {
     struct walk *walk;                                   /* NULL: of one file */
     const char *(*choose)(void *user, const char *path); /* NULL: all, as they are */
     void *choose_user;
-    int fd;     /* the file that is being packed; -1: none */
-    char *path; /* of it; owned */
-    int64_t size_bytes, left;
-    bool shorter; /* it has become so, and zeros stand for the rest */
+    int fd;                    /* the file that is being packed; -1: none */
+    char *path;                /* of it; owned */
+    int64_t size_bytes, left;  /* of it in the tar */
+    struct tar_piece *pieces;  /* owned; NULL: it is one piece */
+    size_t piece, piece_count; /* which one is read */
+    int64_t piece_left;        /* of that */
+    bool keeps;                /* owners and holes */
+    bool shorter;              /* it has become so, and zeros stand for the rest */
     struct buffer remarks;
     size_t left_out;
     bool ended; /* the tar's end is written */
@@ -62,6 +66,51 @@ static const char *why_not(void)
                                              : "it cannot be read";
 }
 
+/* The parts of a file that are no holes; false: there are too many. Where they cannot be told from
+ * holes it is one. */
+static bool find_pieces(int fd, int64_t size_bytes, struct tar_piece **out, size_t *count)
+{
+    struct tar_piece *pieces = NULL;
+    size_t room = 0, found = 0;
+    for (off_t at = 0, end; at < size_bytes; at = end) {
+        at = lseek(fd, at, SEEK_DATA);
+        if (at < 0 || at >= size_bytes || found == PACK_PIECES_MOST)
+            break;
+        end = lseek(fd, at, SEEK_HOLE);
+        end = end < at || end > size_bytes ? size_bytes : end;
+        if (found == room) {
+            room = room ? 2 * room : 16;
+            pieces = xrealloc(pieces, room * sizeof(*pieces));
+        }
+        pieces[found++] = (struct tar_piece){at, end - at};
+    }
+    *out = pieces;
+    *count = found;
+    return found < PACK_PIECES_MOST;
+}
+
+static void begin_sparse(struct pack *p, struct buffer *out, int fd, const struct tar_entry *entry)
+{
+    p->piece = 0;
+    p->piece_left = 0;
+    if (!find_pieces(fd, entry->size_bytes, &p->pieces, &p->piece_count)) {
+        leave_out(p, entry->path, "it has too many holes");
+        free(take(&p->pieces));
+        close(fd);
+        return;
+    }
+    buffer_add_bytes(out, buffer_view(&p->remarks));
+    buffer_clear(&p->remarks);
+    p->fd = fd;
+    p->size_bytes = p->left = tar_add_sparse(out, entry, p->pieces, p->piece_count);
+}
+
+static void set_owner(const struct pack *p, struct tar_entry *entry, const struct stat *st)
+{
+    entry->uid = p->keeps ? (int64_t)st->st_uid : 0;
+    entry->gid = p->keeps ? (int64_t)st->st_gid : 0;
+}
+
 /* fd: taken; -1: errno says why. */
 static void begin_file(struct pack *p, struct buffer *out, int fd, const char *path)
 {
@@ -72,19 +121,24 @@ static void begin_file(struct pack *p, struct buffer *out, int fd, const char *p
             close(fd);
         return;
     }
-    const struct tar_entry entry = {
+    struct tar_entry entry = {
         .kind = TAR_FILE,
         .path = path,
         .mode = st.st_mode & 0777,
         .modified = st.st_mtim,
         .size_bytes = st.st_size,
     };
-    add_header(p, out, &entry);
-    p->fd = fd;
-    p->size_bytes = p->left = st.st_size;
+    set_owner(p, &entry, &st);
     p->shorter = false;
     free(p->path);
     p->path = xstrdup(path);
+    if (p->keeps && (int64_t)st.st_blocks * 512 < st.st_size) {
+        begin_sparse(p, out, fd, &entry);
+        return;
+    }
+    add_header(p, out, &entry);
+    p->fd = fd;
+    p->size_bytes = p->left = st.st_size;
 }
 
 static void add_link(struct pack *p, struct buffer *out, const struct walk_entry *found,
@@ -111,6 +165,7 @@ static void add_entry(struct pack *p, struct buffer *out, const struct walk_entr
         .mode = found->st.st_mode & 0777,
         .modified = found->st.st_mtim,
     };
+    set_owner(p, &entry, &found->st);
     if (!found->known) {
         leave_out(p, found->path, "the sandbox itself may not read it");
     } else if (S_ISREG(found->st.st_mode)) {
@@ -133,12 +188,28 @@ static void end_file(struct pack *p, struct buffer *out)
         leave_out(p, p->path, "its end: it became shorter, and zeros stand there");
     close(p->fd);
     p->fd = -1;
+    free(take(&p->pieces));
+}
+
+/* How much may be read at once; what is read is where the file's descriptor stands. */
+static size_t next_bytes(struct pack *p)
+{
+    int64_t left = p->left;
+    if (p->pieces) {
+        while (p->left && !p->piece_left) {
+            const struct tar_piece *piece = &p->pieces[p->piece++];
+            p->piece_left = piece->bytes;
+            lseek(p->fd, piece->at, SEEK_SET);
+        }
+        left = p->piece_left;
+    }
+    return left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
 }
 
 /* As many bytes as its header said, whatever became of it. */
 static void add_bytes(struct pack *p, struct buffer *out)
 {
-    size_t want = p->left < PIECE_BYTES ? (size_t)p->left : PIECE_BYTES;
+    size_t want = next_bytes(p);
     char *to = buffer_reserve(out, want);
     ssize_t got = want ? read(p->fd, to, want) : 0;
     if (got < 0 && errno == EINTR)
@@ -150,8 +221,14 @@ static void add_bytes(struct pack *p, struct buffer *out)
     }
     out->len += (size_t)got;
     p->left -= got;
+    p->piece_left -= p->pieces ? got : 0;
     if (!p->left)
         end_file(p, out);
+}
+
+void pack_keep(struct pack *p)
+{
+    p->keeps = true;
 }
 
 void pack_choose(struct pack *p, const char *(*choose)(void *user, const char *path), void *user)
@@ -283,6 +360,7 @@ void pack_free(struct pack *p)
         deflateEnd(&p->zip);
     buffer_free(&p->plain);
     buffer_free(&p->remarks);
+    free(p->pieces);
     free(p->path);
     free(p);
 }

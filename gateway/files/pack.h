@@ -20,6 +20,11 @@ struct pack;
 struct pack *pack_open(int root, const char *path, bool gzip, struct err *e);
 /* Asked for each path from now on: as what it is packed, or NULL: not at all, nor what is below. */
 void pack_choose(struct pack *p, const char *(*choose)(void *user, const char *path), void *user);
+/* For who will restore it as root: from now on entries have their owners, and files their holes: of
+ * them only what is no hole is read, however large they are. A file in more than PACK_PIECES_MOST
+ * pieces is left out. Such a tar is none for tar_reader_next. */
+#define PACK_PIECES_MOST 65536
+void pack_keep(struct pack *p);
 void pack_free(struct pack *p); /* NULL is legal */
 
 /* Appends at least `least` bytes, and little more, unless it is at its end (*last), or what was

@@ -26,6 +26,12 @@ struct tar_entry {
     unsigned mode;      /* the permissions, without set-uid and the like */
     struct timespec modified;
     int64_t size_bytes; /* of a file; else 0 */
+    int64_t uid, gid;   /* for writing alone; 0: root's, as if nobody's */
+};
+
+/* A part of a file that is no hole. */
+struct tar_piece {
+    int64_t at, bytes;
 };
 
 /* --- reading */
@@ -60,6 +66,11 @@ int64_t tar_reader_left_out(const struct tar_reader *r);
 /* --- writing */
 
 void tar_add_header(struct buffer *out, const struct tar_entry *entry);
+/* A file of which only these pieces follow, one behind the other; the rest is holes. Given: how
+ * many bytes they have together. Source: the GNU tar manual, "PAX Format, Version 1.0" of sparse
+ * files. */
+int64_t tar_add_sparse(struct buffer *out, const struct tar_entry *entry,
+                       const struct tar_piece *pieces, size_t count);
 /* What fills the last block of so many bytes. */
 void tar_add_padding(struct buffer *out, int64_t size_bytes);
 /* A remark that every reader passes over: a global extended header with "comment=<text>". */

@@ -43,17 +43,18 @@ static void put_text(char *field, size_t len, const char *text)
     memcpy(field, text, have < len ? have : len);
 }
 
+/* entry: whose its mode, owner and time are. */
 static void add_block(struct buffer *out, char type, const char *path, const char *target,
-                      int64_t size, unsigned mode, int64_t modified_s)
+                      int64_t size, const struct tar_entry *entry)
 {
     struct tar_header h = {.type = type, .magic = "ustar ", .version = " "};
     put_text(h.path, sizeof h.path, path);
     put_text(h.target, sizeof h.target, target);
-    put_number(h.mode, sizeof h.mode, mode);
-    put_number(h.uid, sizeof h.uid, 0);
-    put_number(h.gid, sizeof h.gid, 0);
+    put_number(h.mode, sizeof h.mode, entry->mode);
+    put_number(h.uid, sizeof h.uid, entry->uid);
+    put_number(h.gid, sizeof h.gid, entry->gid);
     put_number(h.size, sizeof h.size, size);
-    put_number(h.modified, sizeof h.modified, modified_s);
+    put_number(h.modified, sizeof h.modified, entry->modified.tv_sec);
     char checksum[sizeof h.checksum + 1];
     snprintf(checksum, sizeof checksum, "%06" PRIo64, tar_header_sum(&h));
     memcpy(h.checksum, checksum, 7);
@@ -63,7 +64,8 @@ static void add_block(struct buffer *out, char type, const char *path, const cha
 
 static void add_meta(struct buffer *out, char type, const char *name, struct bytes text)
 {
-    add_block(out, type, name, "", (int64_t)text.len, 0644, 0);
+    static const struct tar_entry plain = {.mode = 0644};
+    add_block(out, type, name, "", (int64_t)text.len, &plain);
     buffer_add_bytes(out, text);
     tar_add_padding(out, (int64_t)text.len);
 }
@@ -83,8 +85,37 @@ void tar_add_header(struct buffer *out, const struct tar_entry *entry)
         add_long(out, 'K', target);
     if (strlen(path) > TAR_NAME)
         add_long(out, 'L', path);
-    add_block(out, types[entry->kind], path, target, entry->size_bytes, entry->mode,
-              entry->modified.tv_sec);
+    add_block(out, types[entry->kind], path, target, entry->size_bytes, entry);
+}
+
+/* One of an extended header: its length, which counts its own digits, too, its name and value. */
+static void add_record(struct buffer *out, const char *name, const char *value)
+{
+    size_t rest = strlen(" =\n") + strlen(name) + strlen(value), len = rest + 1;
+    while (len != rest + (size_t)snprintf(NULL, 0, "%zu", len))
+        len++;
+    buffer_printf(out, "%zu %s=%s\n", len, name, value);
+}
+
+int64_t tar_add_sparse(struct buffer *out, const struct tar_entry *entry,
+                       const struct tar_piece *pieces, size_t count)
+{
+    scoped(buffer) struct buffer records = {0}, map = {0};
+    scoped(string) char *size = xasprintf("%" PRId64, entry->size_bytes);
+    int64_t bytes = 0;
+    buffer_printf(&map, "%zu\n", count + 1);
+    for (size_t i = 0; i < count; bytes += pieces[i++].bytes)
+        buffer_printf(&map, "%" PRId64 "\n%" PRId64 "\n", pieces[i].at, pieces[i].bytes);
+    buffer_printf(&map, "%" PRId64 "\n0\n", entry->size_bytes); /* a hole at the end has an end */
+    tar_add_padding(&map, (int64_t)map.len);
+    add_record(&records, "GNU.sparse.major", "1");
+    add_record(&records, "GNU.sparse.minor", "0");
+    add_record(&records, "GNU.sparse.name", entry->path);
+    add_record(&records, "GNU.sparse.realsize", size);
+    add_meta(out, 'x', "pax_header", buffer_view(&records));
+    add_block(out, '0', "GNUSparseFile.0/file", "", (int64_t)map.len + bytes, entry);
+    buffer_add_bytes(out, buffer_view(&map));
+    return bytes;
 }
 
 void tar_add_comment(struct buffer *out, const char *text)
@@ -94,9 +125,6 @@ void tar_add_comment(struct buffer *out, const char *text)
     for (size_t i = 0; i < clean.len; i++)
         if (clean.data[i] == '\n')
             clean.data[i] = ' ';
-    size_t rest = strlen(" comment=\n") + clean.len, len = rest + 1;
-    while (len != rest + (size_t)snprintf(NULL, 0, "%zu", len)) /* its own digits count, too */
-        len++;
-    buffer_printf(&record, "%zu comment=%s\n", len, buffer_text(&clean));
+    add_record(&record, "comment", buffer_text(&clean));
     add_meta(out, 'g', "pax_global_header", buffer_view(&record));
 }

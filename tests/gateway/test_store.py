@@ -146,6 +146,14 @@ def test_a_gateway_on_the_backup_has_all(begin: Begin, tmp_path: Path) -> None:
     record = run(gateway, box, "set x 1")
     (page,) = display(gateway, box, 1)
     (workspace(gateway, box) / "file").write_bytes(b"of a sandbox")
+    sparse = workspace(gateway, box) / ("long" * 40) / "sparse"
+    sparse.parent.mkdir()
+    with sparse.open("wb") as holes:
+        for at in (0, 1 << 20, (1 << 40) - 5):
+            holes.seek(at)
+            holes.write(b"here!")
+    (workspace(gateway, box) / "empty").touch()
+    os.truncate(workspace(gateway, box) / "empty", 1 << 40)
     assert gateway.request("POST", f"/v1/sandboxes/{box['id']}/snapshots").status == 201
     saved = gateway.get(f"/v1/sandboxes/{box['id']}/snapshots").json()
     events = gateway.get(f"/v1/sandboxes/{box['id']}/executions/{record['id']}/events").json()
@@ -156,6 +164,13 @@ def test_a_gateway_on_the_backup_has_all(begin: Begin, tmp_path: Path) -> None:
     with tarfile.open(file) as tar:
         names = tar.getnames()
         assert "warmcell.db" in names and "warmcell.db-wal" not in names
+        assert file.stat().st_size < 1 << 26
+        below = workspace(gateway, box)
+        for member in tar:
+            if f"{box['id']}/workspace/" in member.name:
+                found = (below / member.name.partition("/workspace/")[2]).stat()
+                assert (member.uid, member.gid) == (found.st_uid, found.st_gid)
+                assert member.isdir() or member.size == found.st_size
         place = start_on(tar)
     other, _ = place
     try:
@@ -166,6 +181,15 @@ def test_a_gateway_on_the_backup_has_all(begin: Begin, tmp_path: Path) -> None:
         body = other.get(page["content_url"]).body
         assert hashlib.sha256(body).hexdigest() == page["sha256"]
         assert (workspace(other, box) / "file").read_bytes() == b"of a sandbox"
+        restored = workspace(other, box) / ("long" * 40) / "sparse"
+        assert restored.stat().st_size == 1 << 40
+        with restored.open("rb") as holes:
+            for at in (0, 1 << 20, (1 << 40) - 5):
+                holes.seek(at)
+                assert holes.read(6).rstrip(b"\0") == b"here!"
+        assert (workspace(other, box) / "empty").stat().st_size == 1 << 40
+        restored.unlink()
+        (workspace(other, box) / "empty").unlink()
         assert other.request("POST", f"{path}/resume").status == 200
         assert other.get(f"{path}/executions/{record['id']}/events").json() == events
         with closing(other.client(context_of(box))) as client:
