@@ -72,12 +72,13 @@ static bool check_inherited(json_t *body, struct err *e)
 }
 
 /* A key with the same body made the copy of another one. */
-static bool read_once(struct exchange *x, const struct sandbox *from, json_t **out, struct err *e)
+static bool read_once(struct exchange *x, const struct core *c, const struct sandbox *from,
+                      json_t **out, struct err *e)
 {
     scoped(buffer) struct buffer asked = {0};
     buffer_printf(&asked, "fork %s ", sandbox_id(from));
     buffer_add_bytes(&asked, exchange_body(x));
-    return once_read(exchange_principal(x)->name, exchange_header(x, "idempotency-key"),
+    return once_read(c, exchange_principal(x)->name, exchange_header(x, "idempotency-key"),
                      buffer_view(&asked), out, e);
 }
 
@@ -94,7 +95,7 @@ void v1_sandbox_fork(struct exchange *x, void *core)
         return;
     if (check_inherited(body, &e) && field_str(body, "name", OPTIONAL, &r.name, &e) &&
         field_object(body, "labels", OPTIONAL, &r.labels, &e) &&
-        field_bool(body, "force", OPTIONAL, &r.force, &e) && read_once(x, s, &once, &e)) {
+        field_bool(body, "force", OPTIONAL, &r.force, &e) && read_once(x, core, s, &once, &e)) {
         r.once = once;
         sandbox_fork(s, &r, on_forked, x);
     } else {
