@@ -205,6 +205,7 @@ static PyObject *py_send(PyObject *module, PyObject *args)
     if (ok) {
         m.kind = kind;
         m.number = number;
+        m.urgency = kind == LINK_HISTORY ? MAY_WAIT : AT_ONCE; /* the cell itself comes next */
         ok = core_send(&m, &queued);
     }
     Py_XDECREF(head);

@@ -127,15 +127,12 @@ def failed_result(
     return result
 
 
-def cpu_s() -> float:
-    """What this process has used so far, and its children that have ended."""
+def used() -> tuple[float, int]:
+    """The CPU seconds of this process so far, with those of its children that have ended, and the
+    most bytes that it has had in memory at a time."""
     own, children = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
-def memory_peak_bytes() -> int:
-    """The most that this process has had in memory at a time so far."""
-    return getrusage(RUSAGE_SELF).ru_maxrss * 1024
+    cpu_s = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return cpu_s, own.ru_maxrss * 1024
 
 
 def error_content(error: BaseException, traceback: list[str] | None) -> dict[str, Any]:
@@ -169,11 +166,12 @@ class Executor:
             content = {"code": order.code, "execution_count": count}
             _warmcell.publish("execute_input", {}, content, None, True)
         cache = self._shell.code_cache
-        before, hits, misses = cpu_s(), cache.hits, cache.misses
+        before, hits, misses = used()[0], cache.hits, cache.misses
         content = self._run_there(order)
         status = content["status"]
         abort = status == "error" and order.stop_on_error and not order.silent
-        usage = {"cpu_s": round(cpu_s() - before, 6), "memory_peak_bytes": memory_peak_bytes()}
+        after, memory_peak_bytes = used()
+        usage = {"cpu_s": round(after - before, 6), "memory_peak_bytes": memory_peak_bytes}
         compiled = cache.statistics()
         compiled["hit"] = cache.hits > hits and cache.misses == misses
         metadata = {"started": started, "status": status, "usage": usage, "code_cache": compiled}
