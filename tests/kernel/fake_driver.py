@@ -131,6 +131,23 @@ def interruptible() -> Iterator[None]:
         hold_interrupts()
 
 
+def drop_interrupts() -> None:
+    """Those that were held for a cell are not for the next one."""
+    while signal.sigtimedwait({signal.SIGINT}, 0):
+        pass
+
+
+def await_request(link: Link) -> None:
+    """An interrupt while nothing runs hits nothing."""
+    while not select.select([link.socket], [], [], 0)[0]:
+        try:
+            with interruptible():
+                select.select([link.socket], [], [])
+        except KeyboardInterrupt:
+            if select.select([link.socket], [], [], 0)[0]:
+                os.kill(os.getpid(), signal.SIGINT)  # it may be for what has just come
+
+
 class Driver:
     def __init__(self, link: Link, pipes: Pipes) -> None:
         self.link = link
@@ -293,6 +310,7 @@ class Driver:
             reply = {"status": "error", "execution_count": self.count, **error_content}
             flags = ABORT_QUEUE if content.get("stop_on_error", True) else 0
         written = struct.pack("<QQ", *self.pipes.written())
+        drop_interrupts()
         self.link.send(
             REPLY, number, self.metadata, dump(reply), written, flags=flags | PIPES_FIRST
         )
@@ -440,6 +458,7 @@ def main() -> None:
     link.send(READY, 0, dump(ready))
     while True:
         try:
+            await_request(link)
             driver.take(*link.receive())
         except EOFError:
             os.killpg(0, signal.SIGKILL)
