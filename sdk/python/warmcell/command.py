@@ -7,23 +7,11 @@ from typing import Any
 
 from warmcell._core.facade import Facade, standing_for, words_of
 from warmcell.aio.command import AsyncCommand, AsyncCommands, Words
-from warmcell.events import Event
+from warmcell.following import Following
 
 
 @words_of(AsyncCommand)
-class Command(Facade[AsyncCommand]):
-    @property
-    def id(self) -> str:
-        return self._inner.id
-
-    @property
-    def sandbox_id(self) -> str:
-        return self._inner.sandbox_id
-
-    @property
-    def after(self) -> int:
-        return self._inner.after
-
+class Command(Following[AsyncCommand]):
     @property
     def stdout_bytes(self) -> bytes:
         return self._inner.stdout_bytes
@@ -59,15 +47,6 @@ class Command(Facade[AsyncCommand]):
     @property
     def ok(self) -> bool:
         return self._inner.ok
-
-    def __iter__(self) -> Iterator[Event]:
-        return self
-
-    def __next__(self) -> Event:
-        event = self._inner._at_hand() or self._portal.call(self._inner._next())
-        if event is None:
-            raise StopIteration
-        return event
 
     def wait(
         self,
@@ -105,9 +84,6 @@ class Command(Facade[AsyncCommand]):
 
     def kill(self) -> None:
         self._portal.call(self._inner.kill())
-
-    def detach(self) -> int:
-        return self._portal.run(self._inner.detach)
 
     def delete(self) -> None:
         self._portal.call(self._inner.delete())

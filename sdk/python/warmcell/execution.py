@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from warmcell._core.facade import Facade, standing_for, words_of
+from warmcell._core.facade import standing_for, words_of
 from warmcell.aio.execution import AsyncExecution, Handlers
 from warmcell.artifacts import Artifact
-from warmcell.events import Display, Event, Failure, Result
+from warmcell.events import Display, Failure, Result
+from warmcell.following import Following
 from warmcell.models import FileChange
 
 
 @words_of(AsyncExecution)
-class Execution(Facade[AsyncExecution]):
-    @property
-    def id(self) -> str:
-        return self._inner.id
-
-    @property
-    def sandbox_id(self) -> str:
-        return self._inner.sandbox_id
-
-    @property
-    def after(self) -> int:
-        return self._inner.after
-
+class Execution(Following[AsyncExecution]):
     @property
     def stdout(self) -> str:
         return self._inner.stdout
@@ -70,15 +59,6 @@ class Execution(Facade[AsyncExecution]):
     def execution_count(self) -> int | None:
         return self._inner.execution_count
 
-    def __iter__(self) -> Iterator[Event]:
-        return self
-
-    def __next__(self) -> Event:
-        event = self._inner._at_hand() or self._portal.call(self._inner._next())
-        if event is None:
-            raise StopIteration
-        return event
-
     def wait(
         self,
         *,
@@ -111,9 +91,6 @@ class Execution(Facade[AsyncExecution]):
 
     def send_input(self, value: str) -> None:
         self._portal.call(self._inner.send_input(value))
-
-    def detach(self) -> int:
-        return self._portal.run(self._inner.detach)
 
     def artifacts(self) -> list[Artifact]:
         found = self._portal.call(self._inner.artifacts())
