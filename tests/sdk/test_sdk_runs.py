@@ -242,6 +242,14 @@ def test_contexts_pause_and_the_rest(client: warmcell.Client) -> None:
         assert sandbox.state == "running" and "x" in back.contexts[0]["restored"]
         assert sandbox.run("x").text == "'b'"
         assert len(list(sandbox.snapshots())) == 2
+        sandbox.files.write("kept", "as it was")
+        with sandbox.fork("copy", labels={}) as copy:
+            assert copy.run("x, open('kept').read()").text == "('b', 'as it was')"
+            copy.run("x = 'its own'")
+            assert copy.forking and copy.forking.workspace and copy.forking.contexts
+            assert copy.forking.workspace["files"] == 1
+            assert "x" in copy.forking.contexts[0]["restored"]
+        assert sandbox.run("x").text == "'b'"
         assert sandbox.metrics().executions["by_status"]["ok"] >= 1
         codes = [one["status"] for one in sandbox.executions(status="ok")]
         assert len(codes) >= 4 and set(codes) == {"ok"}

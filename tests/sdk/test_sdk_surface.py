@@ -29,7 +29,7 @@ def shape(function: Any) -> list[tuple[str, Any, Any]]:
 
 @pytest.mark.parametrize(("plain", "awaited"), PAIRS, ids=lambda kind: kind.__name__)
 def test_both_forms_have_the_same_names_and_parameters(plain: type, awaited: type) -> None:
-    kept = {"info"}  # an attribute of the one, which the other looks up
+    kept = {"info", "forking"}  # attributes of the one, which the other looks up
     assert public(plain) - kept == public(awaited) - kept
     for name in public(awaited) - kept:
         one, other = inspect.getattr_static(plain, name), inspect.getattr_static(awaited, name)

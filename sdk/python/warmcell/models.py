@@ -144,6 +144,17 @@ class Resumption:
 
 
 @dataclass(frozen=True)
+class Forking:
+    """How a copy came to be; contexts: what of the variables it has; workspace: what of the files.
+    None where the answer was to a repeated request, and only the copy is known."""
+
+    snapshot: str | None = None
+    contexts: tuple[Mapping[str, Any], ...] | None = None
+    workspace: Mapping[str, Any] | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Of one sandbox since `since`; see docs/gateway.md, "Numbers"."""
 

@@ -13,7 +13,7 @@ from warmcell.artifacts import Artifacts
 from warmcell.command import Commands
 from warmcell.context import Contexts
 from warmcell.files import Files
-from warmcell.models import Metrics, Resumption, SandboxInfo
+from warmcell.models import Forking, Metrics, Resumption, SandboxInfo
 from warmcell.packages import Packages
 from warmcell.runner import Runner
 
@@ -44,6 +44,10 @@ class Sandbox(Runner[AsyncSandbox]):
     def state(self) -> str:
         return self._inner.state
 
+    @property
+    def forking(self) -> Forking | None:
+        return self._inner.forking
+
     def refresh(self) -> SandboxInfo:
         return self._portal.call(self._inner.refresh())
 
@@ -69,6 +73,17 @@ class Sandbox(Runner[AsyncSandbox]):
 
     def resume(self, *, force: bool = False) -> Resumption:
         return self._portal.call(self._inner.resume(force=force))
+
+    def fork(
+        self,
+        name: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        force: bool = False,
+        key: str | None = None,
+    ) -> Sandbox:
+        made = self._inner.fork(name, labels=labels, force=force, key=key)
+        return Sandbox(self._portal, self._portal.call(made))
 
     def snapshot(self, *, force: bool = False, key: str | None = None) -> Mapping[str, Any]:
         return self._portal.call(self._inner.snapshot(force=force, key=key))

@@ -14,16 +14,19 @@ from warmcell.aio.context import AsyncContexts
 from warmcell.aio.files import AsyncFiles
 from warmcell.aio.packages import AsyncPackages
 from warmcell.aio.runner import AsyncRunner
-from warmcell.models import Metrics, Resumption, SandboxInfo, read
+from warmcell.models import Forking, Metrics, Resumption, SandboxInfo, read
 
 
 class AsyncSandbox(AsyncRunner):
     """One sandbox; info is what was last known of it. run() and start() run code in its first
     context. Leaving its block deletes it."""
 
-    def __init__(self, transport: Transport, info: SandboxInfo) -> None:
+    def __init__(
+        self, transport: Transport, info: SandboxInfo, forking: Forking | None = None
+    ) -> None:
         super().__init__(transport, info.id)
         self.info = info
+        self.forking = forking  # of one that fork() returned
         self.contexts = AsyncContexts(transport, info.id)
         self.commands = AsyncCommands(transport, info.id)
         self.files = AsyncFiles(transport, info.id)
@@ -91,6 +94,26 @@ class AsyncSandbox(AsyncRunner):
         found = await self._post("resume", {"force": force})
         self.info = SandboxInfo.of(found["sandbox"])
         return read(Resumption, found, contexts=tuple(found["contexts"]))
+
+    async def fork(
+        self,
+        name: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        force: bool = False,
+        key: str | None = None,
+    ) -> AsyncSandbox:
+        """Another sandbox with the same variables and files, as of now; its `forking` says what did
+        not come along. ConflictError while code runs; force leaves out the variables of what is
+        busy."""
+        asked: dict[str, Any] = {"name": name, "labels": labels, "force": force}
+        body = {word: value for word, value in asked.items() if value is not None}
+        found = await self._transport.http.json(
+            "POST", f"{self._path}/fork", data=body, key=key or new_key()
+        )
+        contexts = found.get("contexts")
+        forking = read(Forking, found, contexts=None if contexts is None else tuple(contexts))
+        return AsyncSandbox(self._transport, SandboxInfo.of(found["sandbox"]), forking)
 
     async def snapshot(self, *, force: bool = False, key: str | None = None) -> Mapping[str, Any]:
         """Saves the variables; it goes on."""
