@@ -2,6 +2,7 @@
  * close. It takes the options of `warmcell serve`. */
 #include <stdio.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "gateway/net/connection.h"
 #include "gateway/net/list.h"
@@ -27,7 +28,7 @@ struct taker {
     struct exchange *exchange;
     struct buffer piece;
     int64_t bytes, pieces, most, refuse_at; /* -1: never */
-    uint32_t sum;                           /* FNV-1a */
+    uint32_t sum;                           /* CRC-32 */
     bool last;
 };
 
@@ -245,8 +246,7 @@ static void on_taken(void *user, bool last, const struct err *e)
         end_taker(t, &why);
         return;
     }
-    for (size_t i = 0; i < t->piece.len; i++)
-        t->sum = (t->sum ^ (unsigned char)t->piece.data[i]) * 16777619U;
+    t->sum = (uint32_t)crc32_z(t->sum, (const unsigned char *)t->piece.data, t->piece.len);
     t->bytes += (int64_t)t->piece.len;
     t->pieces += t->piece.len > 0;
     t->most = (int64_t)t->piece.len > t->most ? (int64_t)t->piece.len : t->most;
@@ -273,7 +273,6 @@ static void take_stream(struct exchange *x, void *context)
     struct place *p = context;
     struct taker *t = xcalloc(1, sizeof *t);
     t->exchange = x;
-    t->sum = 2166136261U;
     t->refuse_at = number_of(x, "refuse", -1);
     list_init(&t->link);
     if (exchange_query(x, "wait"))

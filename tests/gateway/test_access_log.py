@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from gateway.test_sandboxes import create, end, remove, start
+from gateway.test_sandboxes import create, remove
 from support import processes
 from support.gateway import Gateway
 from support.service import Service
@@ -55,16 +54,6 @@ def test_no_line_unless_it_is_asked_for() -> None:
 def test_what_is_no_format() -> None:
     ended = Service("--log-format", "xml").fail_to_start()
     assert (ended.returncode, "log-format: must be text or json" in ended.stderr) == (2, True)
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Gateway]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway
-    end(gateway, keeper)
 
 
 @pytest.mark.parametrize(("sent", "kept"), [(PARENT, PARENT), (BAD, None), (None, None)])

@@ -52,16 +52,6 @@ class Work(Box):
         return found
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
-
-
 @pytest.fixture
 def work(place: Place) -> Iterator[Work]:
     work = Work(place)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway.test_sandboxes import Place, create, end, remove, start
-from support import processes
+from gateway.test_sandboxes import Place, create, remove
 from support.cli import Tool, environment, refused, tool
 from support.programs import programs
 
@@ -19,16 +17,6 @@ VERBS = [
     *("exec", "run", "cp", "logs"),
     *("template ls", "template show", "template create", "template rm"),
 ]
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
 
 
 def complete(

@@ -12,21 +12,10 @@ from typing import Any
 
 import pytest
 from gateway.test_cli_sandbox import ids
-from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start, workspace
-from support import processes
+from gateway.test_sandboxes import NOBODY, Place, create, remove, workspace
 from support.cli import Tool, refused
 
 PNG = base64.b64encode(b"\x89PNG picture").decode()
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
 
 
 @pytest.fixture

@@ -8,25 +8,13 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start
-from support import processes
+from gateway.test_sandboxes import NOBODY, Place, create
 from support.cli import Tool, refused, tool
 from support.gateway import Gateway
 from support.programs import ROOT
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
 
 
 @pytest.fixture

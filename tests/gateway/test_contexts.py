@@ -3,7 +3,6 @@ which cannot be forked: what is made, listed, refused and ended."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,20 +15,10 @@ from support import processes
 from support.fake_kernel import driver_of
 from support.gateway import Answer, Gateway
 
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0", "--max-contexts", "3")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
-
-
-@pytest.fixture
-def gateway(place: Place) -> Gateway:
-    return place[0]
+GATEWAY = (
+    "--max-contexts",
+    "3",
+)
 
 
 @pytest.fixture
@@ -83,11 +72,7 @@ def test_one_more_context(gateway: Gateway, sandbox: dict[str, Any]) -> None:
 def test_its_host_is_told_the_same_sandbox(place: Place, sandbox: dict[str, Any]) -> None:
     gateway, _ = place
     other = make(gateway, sandbox)
-    folder = gateway.runtime / "kernels"
-    first, second = (
-        json.loads((folder / one["id"] / "sandbox.json").read_text())
-        for one in (sandbox["contexts"][0], other)
-    )
+    first, second = (gateway.plan_of(one["id"]) for one in (sandbox["contexts"][0], other))
     assert second == first | {"uid": 700001}
     assert second["env"]["A"] == "b"
 
@@ -136,8 +121,7 @@ def test_limits_are_told_to_every_host(gateway: Gateway, sandbox: dict[str, Any]
 def test_the_life_of_a_sandbox_does_not_begin_again(gateway: Gateway) -> None:
     made = create(gateway, {"limits": {"life_s": 3600}})
     other = make(gateway, made)
-    plan = gateway.runtime / "kernels" / other["id"] / "sandbox.json"
-    assert 3000 < json.loads(plan.read_text())["limits"]["life_s"] < 3600
+    assert 3000 < gateway.plan_of(other["id"])["limits"]["life_s"] < 3600
     remove(gateway, made)
 
 

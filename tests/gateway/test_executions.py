@@ -11,7 +11,7 @@ from http.client import HTTPResponse
 from typing import Any
 
 import pytest
-from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start
+from gateway.test_sandboxes import NOBODY, Place, create, remove
 from support import processes
 from support.gateway import Answer, Gateway
 
@@ -74,16 +74,6 @@ class Box:
         processes.until(
             lambda: self.show(execution).items() >= members.items(), f"{execution} is {members}"
         )
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
 
 
 @pytest.fixture

@@ -12,25 +12,11 @@ from typing import Any
 
 import pytest
 from gateway.test_sandbox_names import keyed, refused
-from gateway.test_sandboxes import NOBODY, Place, context_of, create, end, remove, start
+from gateway.test_sandboxes import NOBODY, context_of, create, remove
 from gateway.test_tokens import mint
-from support import processes
 from support.gateway import Gateway
 
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0", "--share-templates")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
-
-
-@pytest.fixture
-def gateway(place: Place) -> Gateway:
-    return place[0]
+GATEWAY = ("--share-templates",)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,6 @@ HEAD = f"Host: localhost\r\n{AUTH}"
 @pytest.fixture(scope="module", params=["tcp", "unix"])
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     with Service("--body-limit", "100000", unix=request.param == "unix") as service:
-        yield service
-
-
-@pytest.fixture(scope="module", params=["tcp", "unix"])
-def hasty(request: pytest.FixtureRequest) -> Iterator[Service]:
-    """What is to be in its time there is sent while it is held."""
-    with Service("--request-timeout", "1", unix=request.param == "unix") as service:
         yield service
 
 
@@ -402,30 +396,28 @@ def test_upgrade_to_something_else_is_passed_over(wire: Wire) -> None:
     assert wire.reply().status == 200
 
 
-@pytest.mark.parametrize(
-    "begin", ["G", "GET /api HTTP/1.1\r\nHost: loc", "GET /api HTTP/1.1\r\nHost: localhost\r\n"]
-)
-def test_half_open_request_times_out(hasty: Service, begin: str) -> None:
-    with hasty.held():
-        wire = hasty.connect()
-        wire.send(begin.encode())
-    with wire:
-        assert wire.reply().status == 408
-        assert wire.at_end()
+STOPPED = [
+    "G",
+    "GET /api HTTP/1.1\r\nHost: loc",
+    "GET /api HTTP/1.1\r\nHost: localhost\r\n",
+    f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Content-Length: 10\r\n\r\nabc",
+]
 
 
-def test_body_that_stops_times_out(hasty: Service) -> None:
-    with hasty.held():
-        wire = hasty.connect()
-        wire.send(f"POST /api/echo/x HTTP/1.1\r\n{HEAD}Content-Length: 10\r\n\r\nabc".encode())
-    with wire:
-        assert wire.reply().status == 408
-        assert wire.at_end()
-
-
-def test_silent_connection_is_closed(hasty: Service) -> None:
-    with hasty.connect() as wire, pytest.raises(Ended):
-        wire.reply()
+@pytest.mark.parametrize("unix", [False, True])
+def test_what_stops_times_out(unix: bool) -> None:
+    """Each is sent while the server is held, so that it has all of it in time."""
+    with Service("--request-timeout", "1", unix=unix) as service, ExitStack() as stack:
+        with service.held():
+            wires = [stack.enter_context(service.connect()) for _ in STOPPED]
+            silent = stack.enter_context(service.connect())
+            for wire, begin in zip(wires, STOPPED, strict=True):
+                wire.send(begin.encode())
+        for wire in wires:
+            assert wire.reply().status == 408
+            assert wire.at_end()
+        with pytest.raises(Ended):
+            silent.reply()
 
 
 def test_slow_clients_do_not_delay_others(service: Service) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -243,13 +243,16 @@ class TestClosing:
         assert len(frames.receive().payload) == 3 * MIB
         assert frames.receive().code == 1000
 
-    def test_client_that_does_not_answer_a_close(self, frames: Frames) -> None:
-        frames.send(TEXT, b"close 1000 done")
-        assert frames.receive().code == 1000
-        with pytest.raises(
-            (Ended, ConnectionResetError)
-        ):  # it is closed all the same, after a while
-            frames.receive()
+    def test_clients_that_do_not_answer_a_close(self) -> None:
+        """They are closed all the same, after a while: in the same while here."""
+        with Service() as tcp, Service(unix=True) as unix, ExitStack() as stack:
+            both = [stack.enter_context(open_frames(one)) for one in (tcp, unix)]
+            for frames in both:
+                frames.send(TEXT, b"close 1000 done")
+                assert frames.receive().code == 1000
+            for frames in both:
+                with pytest.raises((Ended, ConnectionResetError)):
+                    frames.receive()
 
     def test_client_that_vanishes(self, service: Service) -> None:
         before = service.descriptors()

@@ -7,30 +7,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start, workspace
+from gateway.test_sandboxes import NOBODY, create, remove, workspace
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from support import processes
 from support.contract import Contract
 from support.gateway import Answer, Gateway
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
-
-
-@pytest.fixture(scope="module")
-def gateway(place: Place) -> Gateway:
-    return place[0]
 
 
 @pytest.fixture(scope="module")

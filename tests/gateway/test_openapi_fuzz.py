@@ -8,14 +8,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import schemathesis
-from gateway.test_sandboxes import Place, create, end, remove, start
+from gateway.test_sandboxes import Place, create
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
-from support import processes
 from support.contract import Contract, Operation
 from support.gateway import Answer, Gateway
 
@@ -31,14 +29,12 @@ UNSTARTED = {("POST", "/v1/sandboxes/{id}/commands"), ("GET", "/v1/sandboxes/{id
 ANYWHERE = {400, 404, 405, 413, 414, 431}
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0", "--max-sandboxes", "3", "--max-kernels", "8")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
+GATEWAY = (
+    "--max-sandboxes",
+    "3",
+    "--max-kernels",
+    "8",
+)
 
 
 class Fuzzer:

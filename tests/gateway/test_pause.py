@@ -17,20 +17,12 @@ from gateway.test_sandboxes import NOBODY, Place, context_of, create, end, remov
 from support import processes
 from support.gateway import Answer, Gateway
 
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0", "--max-kernels", "4", "--snapshot-limit", "100000")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
-
-
-@pytest.fixture
-def gateway(place: Place) -> Gateway:
-    return place[0]
+GATEWAY = (
+    "--max-kernels",
+    "4",
+    "--snapshot-limit",
+    "100000",
+)
 
 
 @pytest.fixture
@@ -107,8 +99,7 @@ def test_there_and_back(place: Place, sandbox: dict[str, Any]) -> None:
     assert (opened["sandbox"], opened["limits"]["processes"]) == (sandbox["id"], 55)
     assert "uid" not in opened
     assert run(gateway, kernel, "get x") == "1\n"
-    plan = json.loads((gateway.runtime / "kernels" / kernel / "sandbox.json").read_text())
-    assert plan["env"]["A"] == "b"
+    assert gateway.plan_of(kernel)["env"]["A"] == "b"
 
 
 def begins_with(gateway: Gateway, sandbox: dict[str, Any]) -> str | None:
@@ -359,16 +350,22 @@ def test_a_resume_that_fails_leaves_it_paused(place: Place, sandbox: dict[str, A
 
 
 def test_what_nobody_uses_is_paused() -> None:
-    gateway, keeper = start("--pool-max", "0", "--cull-idle-timeout", "2", "--cull-interval", "1")
+    """By a gateway that is told to, so that nothing is idle for too long before and behind it."""
+    gateway, keeper = start("--pool-max", "0")
+    plain, culling = gateway.options, ["--cull-idle-timeout", "1", "--cull-interval", "1"]
     made = create(gateway)
     for pid in keeper.pids():
         processes.own(pid)
     run(gateway, context_of(made), "set x 1")
+    gateway.kill()
+    gateway.options = plain + culling
+    gateway.start()
     processes.until(lambda: show(gateway, made)["state"] == "paused", "paused")
     model = show(gateway, made)
-    assert model["reason"] == "it was idle for 2 seconds"
+    assert model["reason"] == "it was idle for 1 seconds"
     assert [one["why"] for one in gateway_snapshots(gateway, made)] == ["idle"]
     gateway.kill()
+    gateway.options = plain
     gateway.start()
     assert show(gateway, made)["reason"] == model["reason"]
     assert resume(gateway, made)["contexts"][0]["restored"] == ["x"]

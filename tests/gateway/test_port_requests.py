@@ -6,7 +6,6 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -15,21 +14,6 @@ from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start
 from support import processes
 from support.gateway import Answer, Gateway
 from support.inside import Inside, Request, serving, text
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0", "--port-timeout", "1")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
-
-
-@pytest.fixture(scope="module")
-def gateway(place: Place) -> Gateway:
-    return place[0]
 
 
 @pytest.fixture(scope="module")
@@ -271,14 +255,17 @@ def test_endless_headers_end(gateway: Gateway, sandbox: dict[str, Any]) -> None:
     assert sent < 64 << 20
 
 
-def test_one_that_never_replies(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+def test_one_that_never_replies() -> None:
+    gateway, keeper = start("--pool-max", "0", "--port-timeout", "1")
+
     def answer(request: Request) -> None:
         request.connection.recv(1)
 
     with serving(answer) as inside:
-        told = gateway.get(path(sandbox, inside))
+        told = gateway.get(path(create(gateway), inside))
         assert told.status == 504
         assert detail(told) == "the server inside did not reply within 1 s"
+    end(gateway, keeper)
 
 
 def test_nothing_listens(gateway: Gateway, sandbox: dict[str, Any]) -> None:
@@ -553,7 +540,8 @@ def test_a_client_that_leaves_ends_it(gateway: Gateway, sandbox: dict[str, Any])
         assert ended.wait(30)
 
 
-def test_so_many_and_no_more(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+def test_so_many_and_no_more(gateway: Gateway) -> None:
+    sandbox = create(gateway)  # in which no connection of another test is open still
     release = threading.Event()
 
     def answer(request: Request) -> None:

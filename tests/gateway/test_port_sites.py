@@ -5,32 +5,20 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from gateway.test_port_requests import path
-from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start
-from support import processes
+from gateway.test_sandboxes import NOBODY, create, remove
 from support.gateway import Answer, Gateway
 from support.inside import Inside, Request, serving, text
 
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0", "--allow-origin", "*")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
-
-
-@pytest.fixture(scope="module")
-def gateway(place: Place) -> Gateway:
-    return place[0]
+GATEWAY = (
+    "--allow-origin",
+    "*",
+)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,15 +13,11 @@ from support import processes
 from support.gateway import Answer, Gateway
 from support.service import Service
 
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Gateway]:
-    gateway, keeper = start("--pool-max", "0", "--share-templates", "--user-sandboxes", "2")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway
-    end(gateway, keeper)
+GATEWAY = (
+    "--share-templates",
+    "--user-sandboxes",
+    "2",
+)
 
 
 def record(gateway: Gateway) -> list[dict[str, Any]]:

@@ -3,24 +3,10 @@ Those of the code cache are in tests/e2e/test_stream_commands.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from gateway.test_executions import Box
-from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start
+from gateway.test_sandboxes import NOBODY, Place, create, remove
 from gateway.test_tokens import mint
-from support import processes
 from support.gateway import Gateway
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
 
 
 def prometheus(gateway: Gateway) -> dict[str, float]:

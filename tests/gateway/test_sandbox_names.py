@@ -7,20 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway.test_sandboxes import Place, context_of, create, end, remove, start
+from gateway.test_sandboxes import Place, context_of, create, remove
 from gateway.test_tokens import mint
-from support import processes
 from support.gateway import Answer, Gateway
 
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0", "--share-templates")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
+GATEWAY = ("--share-templates",)
 
 
 @pytest.fixture
@@ -126,8 +117,7 @@ def test_it_changes_while_it_lives(gateway: Gateway) -> None:
     assert shown["limits"]["processes"]["value"] == 40
     assert gateway.get("/v1/sandboxes/before").status == 404
     answer = gateway.request("POST", "/v1/sandboxes/after/contexts")
-    plan = gateway.runtime / "kernels" / answer.json()["id"] / "sandbox.json"
-    assert {"A", "B"} & json.loads(plan.read_text())["env"].keys() == {"B"}
+    assert {"A", "B"} & gateway.plan_of(answer.json()["id"])["env"].keys() == {"B"}
     assert change(gateway, made, {"name": None}).json()["name"] is None
     other = create(gateway, {"name": "taken"})
     refused(change(gateway, made, {"name": "taken", "labels": {"d": ""}}), 409, "taken")

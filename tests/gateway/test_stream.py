@@ -20,16 +20,6 @@ from support.stream_client import StreamClient
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
-
-
-@pytest.fixture(scope="module")
 def box(place: Place) -> Iterator[Box]:
     """Shared: what a test leaves running it interrupts."""
     made = create(place[0])

@@ -16,7 +16,6 @@ from gateway.test_sandboxes import (
     create,
     end,
     remove,
-    start,
     workspace,
 )
 from gateway.test_tokens import mint
@@ -24,15 +23,7 @@ from support import processes
 from support.fake_keeper import FakeKeeper
 from support.gateway import Gateway
 
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    gateway, keeper = start("--pool-max", "0", "--share-templates")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway, keeper
-    end(gateway, keeper)
+GATEWAY = ("--share-templates",)
 
 
 @pytest.fixture
@@ -153,7 +144,7 @@ def test_a_sandbox_has_what_its_template_says(place: Place, gateway: Gateway) ->
     raw = folder / "data" / "raw.bin"
     assert (raw.read_bytes(), raw.stat().st_mode & 0o777) == (bytes(range(256)), 0o600)
     assert raw.stat().st_uid == raw.parent.stat().st_uid == made["uid"]
-    plan = json.loads((gateway.runtime / "kernels" / context_of(made) / "sandbox.json").read_text())
+    plan = gateway.plan_of(context_of(made))
     assert {"A": "1", "B": "2"}.items() <= plan["env"].items()
     assert place[1].requests("OPEN")[-1]["network"] == FULL["network"]
     assert gateway.get("/v1/templates/analysis").json()["sandboxes"] == 1
@@ -171,7 +162,7 @@ def test_the_request_goes_over_the_template(gateway: Gateway) -> None:
     })  # fmt: skip
     assert (made["network"], made["limits"]["processes"]["value"]) == ("none", 50)
     assert made["limits"]["idle_s"]["value"] == 600
-    plan = json.loads((gateway.runtime / "kernels" / context_of(made) / "sandbox.json").read_text())
+    plan = gateway.plan_of(context_of(made))
     assert {"A": "1", "B": "3"}.items() <= plan["env"].items()
     folder = workspace(gateway, made)
     assert folder.joinpath("helper.py").read_text() == "x = 2\n"

@@ -19,15 +19,7 @@ from support import processes
 from support.gateway import Answer, Gateway
 from support.socket_client import ClosedError, SocketClient
 
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Gateway]:
-    gateway, keeper = start("--pool-max", "0", "--share-templates")
-    remove(gateway, create(gateway))
-    for pid in keeper.pids():
-        processes.own(pid)
-    yield gateway
-    end(gateway, keeper)
+GATEWAY = ("--share-templates",)
 
 
 def shown(gateway: Gateway, secret: str) -> Gateway:

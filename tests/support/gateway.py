@@ -226,6 +226,14 @@ class Gateway:
         saved = self.runtime / "kernels" / kernel / "kernel.json"
         return int(json.loads(saved.read_text())["pid"])
 
+    def plan_of(self, kernel: str) -> dict[str, Any]:
+        """What the host of a sandbox's kernel was told: it is started when nobody waits for more
+        urgent things, which may be after the answer that its kernel is there."""
+        processes.until(lambda: self.host_of(kernel) > 0, f"the host of {kernel} is started")
+        plan = self.runtime / "kernels" / kernel / "sandbox.json"
+        found: dict[str, Any] = json.loads(plan.read_text())
+        return found
+
     def delete_kernel(self, kernel: str) -> None:
         assert self.request("DELETE", f"/api/kernels/{kernel}").status == 204
 

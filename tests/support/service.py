@@ -28,14 +28,6 @@ TOKEN = "correct-horse"
 LONG_S = 30.0
 
 
-def fnv(data: bytes) -> int:
-    """The sum that /api/stream tells of a body: FNV-1a of 32 bits."""
-    value = 2166136261
-    for byte in data:
-        value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
-    return value
-
-
 class Service:
     """A running server. Leaving the block ends it by SIGTERM and checks that it ended well."""
 
