@@ -64,5 +64,5 @@ def test_a_sandbox_or_a_connection_keeps_it(place: tuple[Gateway, FakeKeeper]) -
 def test_one_that_nobody_came_to_ends_with_its_pool(place: tuple[Gateway, FakeKeeper]) -> None:
     gateway, _keeper = place
     gateway.options = ["--idle-exit", "1", "--pool-min", "1"]
-    gateway.start()
+    gateway.launch()
     ends(gateway)

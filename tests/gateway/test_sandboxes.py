@@ -259,14 +259,13 @@ def test_a_pool_that_follows_its_demand(begin: Begin) -> None:
         assert client.run("env A").stdout.strip() == "A=b"
 
     def has_grown() -> bool:
-        """The demand is one of a time: while the pool is smaller it goes on."""
-        if ready(gateway) == 4:
-            return True
-        if ready(gateway) < 2:  # it is filled still
-            return False
-        for one in [create(gateway) for _ in range(4)]:
-            remove(gateway, one)
-        return False
+        """Demand fades: if it had done so before the pool was full, or had come in pieces, it is
+        there again."""
+        found = metrics(gateway)
+        if found['warmcell_pool_target{pool="sandbox"}'] < 4:
+            for one in [create(gateway) for _ in range(4)]:
+                remove(gateway, one)
+        return found['warmcell_pool_ready{pool="sandbox"}'] == 4
 
     processes.until(has_grown, "a pool as large as its demand")
 

@@ -94,8 +94,18 @@ class Gateway:
                 "--runtime-dir", str(self.runtime), "--lease", str(self.lease_s),
                 "--warm" if self.warm else "--no-warm", *self.options]  # fmt: skip
 
+    @property
+    def port_file(self) -> Path:
+        return self.home / "port"
+
     def start(self) -> Gateway:
-        port_file = self.home / "port"
+        self.launch()
+        processes.until(self._listens, f"listening; log {self.log}")
+        return self
+
+    def launch(self) -> None:
+        """Begins to start it: it may end by itself before anybody looks."""
+        port_file = self.port_file
         if not self.unix and not self.port:
             self._reserve()
         port_file.unlink(missing_ok=True)
@@ -108,8 +118,6 @@ class Gateway:
                 stderr=subprocess.STDOUT,
             )
         processes.own(self.process.pid)
-        processes.until(lambda: self._listens(port_file), f"listening; log {self.log}")
-        return self
 
     def _reserve(self) -> None:
         """The port, bound for as long as this object lives, also while no gateway listens on it: it
@@ -117,12 +125,12 @@ class Gateway:
         self.reserved = ports.reserve("127.0.0.1")
         self.port = ports.number(self.reserved)
 
-    def _listens(self, port_file: Path) -> bool:
+    def _listens(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the gateway ended: {self.log.read_text(errors='replace')}")
         if not PEER:
-            return port_file.exists()
+            return self.port_file.exists()
         try:
             socket.create_connection(("127.0.0.1", self.port)).close()
         except ConnectionRefusedError:
