@@ -58,6 +58,8 @@ class Box:
     executions: dict[str, tuple[str, str]] = field(default_factory=dict)  # status, stdout
     commands: dict[str, tuple[int, str]] = field(default_factory=dict)  # exit code, stdout
     paused: bool = False
+    name: str | None = None
+    processes: int | None = None  # the limit, when it was changed
     read: set[str] = field(default_factory=set)  # executions whose events were looked at
 
     @property
@@ -151,8 +153,10 @@ class World:
                 self.check_variables(box, context)
             self.check_files(box)
         _, model = self.ask("GET", box.path, 200)
-        if (model["state"] == "paused") != box.paused:
+        if (model["state"] == "paused") != box.paused or model["name"] != box.name:
             raise Lost(f"{box} is {model}")
+        if box.processes not in (None, model["limits"]["processes"]["value"]):
+            raise Lost(f"{box} has the limits {model['limits']}")
         if [one["id"] for one in model["contexts"]] != [one.id for one in box.contexts]:
             raise Lost(f"{box} has {model['contexts']}")
         found = {one["id"]: one for one in self.all_of(f"{box.path}/executions", "executions")}
@@ -342,8 +346,15 @@ def put(world: World) -> None:
 
 
 def write(world: World) -> None:
-    """What a run leaves in the workspace is found after it, and kept when it is gone."""
+    """What a run leaves in the workspace is found after it, and kept when it is gone.
+
+    What the files API did before is looked at first: a gateway that was killed does not know whose
+    that was.
+    """
     box = world.some()
+    before = world.run(box, box.contexts[0], "pass")
+    world.note(box, before, "ok", "")
+    world.ask("GET", f"{box.path}/executions/{before['id']}/artifacts?settled=1", 200)
     name = f"f{world.chance.randrange(FILES)}"
     content = world.chance.randbytes(world.chance.choice((1, 100, 100_000)))
     code = f"import base64; open({name!r}, 'wb').write(base64.b64decode({b64encode(content)!r}))"
@@ -438,6 +449,49 @@ def resume(world: World) -> None:
             raise Lost(f"{answer}")
 
 
+def fork(world: World) -> None:
+    """Of one that runs or is paused; with a key it is one copy, also behind a crash."""
+    if len(world.boxes) == BOXES:
+        raise LookupError(SKIPPED)
+    box = world.some(paused=None)
+    if not box.paused:
+        settle(world, box)
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    name = f"copy-{key['Idempotency-Key']}"
+    path, body = f"{box.path}/fork", {"name": name}
+    _, answer = world.ask("POST", path, 201, body=body, headers=key)
+    files = answer["workspace"]
+    if files["files"] != len(box.files) or files["changed"] or files["not_copied"]:
+        raise Lost(f"{answer} of {box}")
+    if any(one["not_restored"] or one["problem"] for one in answer["contexts"]):
+        raise Lost(f"{answer}")
+    contexts = [
+        Context(one["id"], one["name"], dict(of.variables))
+        for one, of in zip(answer["contexts"], box.contexts, strict=True)
+    ]
+    copy = Box(answer["sandbox"]["id"], contexts, dict(box.files), name=name,
+               processes=box.processes)  # fmt: skip
+    world.boxes.append(copy)
+    if world.chance.random() < 0.3:
+        kill_gateway(world)
+    _, again = world.ask("POST", path, 201, body=body, headers=key)
+    if again["sandbox"]["id"] != copy.id:
+        raise Lost(f"{again} is another than {answer}")
+
+
+def change_paused(world: World) -> None:
+    """What was answered is there behind a crash, and holds from the resume on."""
+    box = world.some(paused=True)
+    box.processes = world.chance.randrange(100, 200)
+    box.name = f"name-{uuid.uuid4().hex}" if world.chance.random() < 0.7 else None
+    body = {"limits": {"processes": box.processes}, "name": box.name}
+    _, model = world.ask("PATCH", box.path, 200, body=body)
+    if model["limits_hold"] != "from_resume":
+        raise Lost(f"{model}")
+    if world.chance.random() < 0.5:
+        kill_gateway(world)
+
+
 def snapshot(world: World) -> None:
     box = world.some()
     settle(world, box)
@@ -511,6 +565,8 @@ STEPS: dict[str, tuple[int, Callable[[World], None]]] = {
     "pause": (2, pause),
     "resume": (6, resume),
     "snapshot": (2, snapshot),
+    "fork": (2, fork),
+    "change a paused one": (3, change_paused),
     "kill the gateway": (2, kill_gateway),
     "kill an interpreter": (2, kill_interpreter),
     "kill a host": (1, kill_host),
