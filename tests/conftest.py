@@ -21,10 +21,27 @@ from support.programs import KERNEL_NAME, PEER, Programs, programs
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """All that tests make in the folder for temporary files is below one of the run's own, whose
+    path is short: sockets are in it, and their addresses hold 107 bytes."""
+    place = Path(tempfile.mkdtemp(prefix="w"))
+    place.chmod(0o711)  # for those who are other users
+    tempfile.tempdir = str(place)
     processes.become_subreaper()
     ReservedPorts.instance()
     # a run in the background of a shell ignores SIGINT, and so would every program it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing is left of the run: no file that somebody goes on writing, and nothing mounted."""
+    place = tempfile.gettempdir()
+    tempfile.tempdir = None
+
+    def is_gone() -> bool:
+        shutil.rmtree(place, ignore_errors=True)
+        return not Path(place).exists()
+
+    processes.until(is_gone, f"{place} is removed")
 
 
 @pytest.fixture(scope="session", name="programs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -132,6 +133,7 @@ class Host:
             print(log)
         processes.check_log(log)
         assert kind is not None or status in (0, 1, 3, -signal.SIGKILL), (status, log)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def v1_encode(

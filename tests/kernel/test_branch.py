@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ def pair() -> Iterator[Pair]:
     yield pair
     for host in reversed(pair.hosts):
         host.__exit__(None, None, None)
+    shutil.rmtree(pair.folder)
 
 
 def test_both_have_the_variables_and_go_their_ways(pair: Pair) -> None:

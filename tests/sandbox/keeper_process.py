@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -291,6 +292,7 @@ class Keeper:
         processes.check_log(log)
         good = (0, 128 + signal.SIGKILL, -signal.SIGKILL)
         assert kind is not None or status in good, (status, log)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def sandboxing(folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -100,7 +101,7 @@ class Namespace:
 
 class Stage:
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="wcs-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="wcs-"))
         self.folder.chmod(0o755)
         self.machine = Namespace()
         self.internet = Namespace(self.machine)
@@ -167,3 +168,4 @@ class Stage:
             processes.disown(server.pid)
         self.internet.close()
         self.machine.close()
+        shutil.rmtree(self.folder)
