@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
-from support import processes
+from support import ports, processes
 from support.gateway import Gateway
 from support.programs import KERNEL_NAME, PEER, ROOT
 
@@ -48,8 +48,8 @@ class Lab:
     def __init__(self, name: str, browser: Browser, *options: str) -> None:
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix="lab-"))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        self.reserved = ports.reserve("127.0.0.1")
+        port = ports.number(self.reserved)
         self.log = (self.folder / "lab.log").open("wb")
         env = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
         self.process = subprocess.Popen(
@@ -121,6 +121,7 @@ class Lab:
             self.process.kill()
             self.process.wait(30)
         self.log.close()
+        self.reserved.close()
         processes.disown(self.process.pid)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -177,17 +178,13 @@ def interrupt_and_restart(lab: Lab) -> None:
     page: Page = lab.page
     cell = lab.start("x = 1\nprint('spinning')\nwhile True: pass")
     expect(cell.locator(".jp-OutputArea").first).to_contain_text("spinning")
-    page.keyboard.press("Escape")
-    page.keyboard.press("i")
-    page.keyboard.press("i")
+    page.locator('.jp-NotebookPanel-toolbar [data-jp-item-name="interrupt"] jp-button').click()
     expect(cell.locator(".jp-OutputArea").first).to_contain_text("KeyboardInterrupt")
     lab.wait_idle()
     expect(lab.run("x")).to_contain_text("1")
     lab.picture("interrupted")
 
-    page.keyboard.press("Escape")
-    page.keyboard.press("0")
-    page.keyboard.press("0")
+    page.locator('.jp-NotebookPanel-toolbar [data-jp-item-name="restart"] jp-button').click()
     with page.expect_response(lambda response: "/restart" in response.url):
         page.locator(".jp-Dialog button.jp-mod-accept").click()
     lab.wait_idle()

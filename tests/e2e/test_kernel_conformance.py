@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, ClassVar
 from unittest import mock
 
 import jupyter_kernel_test as jkt  # type: ignore[import-untyped]
@@ -13,6 +14,7 @@ from jupyter_client.manager import KernelManager
 from support import processes
 from support.programs import KERNEL_NAME
 
+LONG_S = 60.0
 PNG = "from matplotlib import pyplot; pyplot.plot([1, 4, 2]); pyplot.show()"
 
 
@@ -55,6 +57,33 @@ class Conformance(jkt.KernelTests):  # type: ignore[misc]
     ]  # fmt: skip
     code_history_pattern = "1?2*"
     supported_history_operations = ("tail", "range", "search")
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """It gives each message 0.1 s, which says nothing of a kernel."""
+        super().setUpClass()
+        for channel in (cls.kc.shell_channel, cls.kc.iopub_channel):
+            channel.get_msg = partial(patient, channel.get_msg)
+        begun = cls.kc.execute("1")  # behind what the kernel says when its Python is there
+        while not is_idle_of(cls.kc.get_iopub_msg(), begun):
+            pass
+
+    def flush_channels(self) -> None:
+        """It takes 0.1 s without a message for the last; what a marker follows is the last."""
+        marker = self.kc.kernel_info()
+        while self.kc.get_shell_msg()["parent_header"].get("msg_id") != marker:
+            pass
+        while not is_idle_of(self.kc.get_iopub_msg(), marker):
+            pass
+
+
+def patient(get: Callable[..., Any], timeout: float | None = None) -> Any:
+    return get(timeout=LONG_S)
+
+
+def is_idle_of(message: dict[str, Any], msg_id: str) -> bool:
+    own = bool(message["parent_header"].get("msg_id") == msg_id)
+    return own and bool(message["content"].get("execution_state") == "idle")
 
 
 class Welcome(jkt.IopubWelcomeTests):  # type: ignore[misc]

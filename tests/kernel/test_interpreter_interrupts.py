@@ -100,7 +100,7 @@ def test_an_interrupt_that_python_drops_comes_again(fresh: Interpreter) -> None:
 
 
 def test_interrupt_between_requests_is_harmless(shared: Interpreter) -> None:
-    for i in range(200):
+    for i in range(100):
         shared.interrupt()
         assert shared.run(f"{i}").result == str(i)
         shared.interrupt()
@@ -108,7 +108,7 @@ def test_interrupt_between_requests_is_harmless(shared: Interpreter) -> None:
 
 def test_many_interrupts_while_cells_run(shared: Interpreter) -> None:
     """Each request gets one reply, whenever the signal comes."""
-    for _ in range(200):
+    for _ in range(100):
         number = shared.start("for i in range(300): x = i")
         shared.interrupt()
         answer = shared.collect(number)

@@ -46,17 +46,17 @@ for i in range(3):
     ]
 
 
-def test_a_million_lines(shared: Interpreter) -> None:
-    answer = shared.run("for i in range(1_000_000): print(i)")
-    assert answer.stdout == "".join(f"{i}\n" for i in range(1_000_000))
+def test_many_lines(shared: Interpreter) -> None:
+    answer = shared.run("for i in range(200_000): print(i)")
+    assert answer.stdout == "".join(f"{i}\n" for i in range(200_000))
     sizes = [len(f.parts[1]) for f in answer.frames if f.kind == STREAM]
     assert max(sizes) <= 64 * 1024
     assert len(sizes) < 100_000  # lines are gathered; how many depends on the machine's speed
 
 
 def test_one_large_write(shared: Interpreter) -> None:
-    answer = shared.run("print('é€😀' * 2_000_000)")
-    assert answer.stdout == "é€😀" * 2_000_000 + "\n"
+    answer = shared.run("print('é€😀' * 500_000)")
+    assert answer.stdout == "é€😀" * 500_000 + "\n"
 
 
 def test_unfinished_lines_leave_while_the_cell_computes(shared: Interpreter) -> None:

@@ -301,8 +301,9 @@ def sandboxing(folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     options = ["--profile", "sandbox", "--state-dir", str(folder)]
-    for path in {str(ROOT), sys.prefix, sys.base_prefix}:
-        options += ["--read-only", path]
+    places = {ROOT, *(Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix))}
+    for path in sorted(places):  # a folder before what is in it
+        options += ["--read-only", str(path)]
     return options
 
 

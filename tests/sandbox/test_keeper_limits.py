@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from sandbox.keeper_process import OK, OPEN, USAGE, Asker, Keeper
+from support import processes
 
 MIB = 1 << 20
 MEMORY = "m = bytearray(int(sys.argv[1])); m[::4096] = b'x' * len(m[::4096]); print('all of it')"
@@ -116,6 +117,9 @@ def test_processes(asker: Asker) -> None:
     name = sandbox(asker, processes=24)
     said, _ = run(asker, name, FORKS, 8)
     assert said == "all of it 8\n"
+    processes.until(
+        lambda: asker.ask(USAGE, {"sandbox": name}).body["processes"] <= 1, "they are reaped"
+    )
     said, _ = run(asker, name, FORKS, 200)
     word, number = said.split()
     assert word == "refused"

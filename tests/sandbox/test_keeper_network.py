@@ -21,12 +21,12 @@ host, port = target.split(":")
 def say(value): print(json.dumps(value), flush=True)
 say(sorted((name, value) for name, value in os.environ.items() if "proxy" in name.lower()))
 try:
-    socket.create_connection((host, int(port)), 5)
+    socket.create_connection((host, int(port)), 60)
     say("reached")
 except OSError as error:
     say(type(error).__name__)
 try:
-    way = socket.create_connection(("127.0.0.1", 3128), 5)
+    way = socket.create_connection(("127.0.0.1", 3128), 60)
     way.sendall(f"CONNECT {target} HTTP/1.1\\r\\n\\r\\n".encode())
     answer = b""
     while part := way.recv(4096):

@@ -10,11 +10,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sandbox.keeper_process import send
+from support.ports import number, reserve
 from support.programs import Programs
 
 PROXY_OPEN, PROXY_CLOSE, PROXY_RENAME = 96, 97, 98
@@ -248,9 +250,9 @@ def test_sandboxes_have_lists_of_their_own(proxy: Proxy) -> None:
 
 
 def test_nobody_listens_there(proxy: Proxy) -> None:
-    with listener() as server:
-        target = f"127.0.0.1:{port_of(server)}"
-    status, body = ask(proxy.open("box", [target]), f"CONNECT {target} HTTP/1.1\r\n\r\n")
+    with reserve("127.0.0.1") as nobody:
+        target = f"127.0.0.1:{number(nobody)}"
+        status, body = ask(proxy.open("box", [target]), f"CONNECT {target} HTTP/1.1\r\n\r\n")
     assert (status, body) == (502, b"failed: connection refused\n")
 
 
@@ -296,14 +298,13 @@ def test_a_head_that_never_ends(proxy: Proxy) -> None:
 
 
 def test_slow_clients_are_let_go(start: Callable[..., Proxy]) -> None:
-    proxy = start("--step-ms", "50", "--idle-ms", "50")
+    hasty, restless = start("--step-ms", "50"), start("--idle-ms", "50")
     with listener() as server:
         target = f"127.0.0.1:{port_of(server)}"
-        way = proxy.open("box", [target])
-        with dial(way) as client:
+        with dial(hasty.open("box", [target])) as client, suppress(ConnectionError):
             client.sendall(b"GET ")
             assert client.recv(1) == b""  # no head
-        with tunnel(way, target) as client:
+        with tunnel(restless.open("box", [target]), target) as client:
             there, _ = server.accept()
             with there:
                 assert client.recv(1) == b""  # no byte for so long
