@@ -41,6 +41,7 @@ const struct verb *const cli_verbs[] = {
     &cli_token_ls,
     &cli_token_revoke,
     &cli_gc,
+    &cli_keys_rotate,
     &cli_backup,
     NULL,
 };

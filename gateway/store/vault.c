@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -126,6 +128,42 @@ static bool find_keys(struct vault *v, const char *state_dir, struct err *e)
         return fail_errno(e, 503, "no random bytes");
     return put_file(path, (struct bytes){(char *)v->keys.key[0], SEAL_KEY_BYTES}, e) &&
            vault_sync_folder(state_dir, e);
+}
+
+static bool put_in_front(const char *path, bool drop_oldest, size_t *count, struct err *e)
+{
+    struct seal_keys keys = {0};
+    char fresh[SEAL_KEYS_LIMIT][SEAL_KEY_BYTES];
+    if (!seal_keys_read(path, &keys, e))
+        return false;
+    if (keys.count == SEAL_KEYS_LIMIT && !drop_oldest)
+        return fail(e, 409,
+                    "%.150s holds %d keys, the most that there may be: the oldest one has "
+                    "to be dropped, and with it what it alone opens",
+                    path, SEAL_KEYS_LIMIT);
+    keys.count -= keys.count == SEAL_KEYS_LIMIT;
+    *count = keys.count + 1;
+    memcpy(fresh[1], keys.key, keys.count * SEAL_KEY_BYTES);
+    bool good = (getrandom(fresh[0], SEAL_KEY_BYTES, 0) == SEAL_KEY_BYTES ||
+                 fail_errno(e, 503, "no random bytes")) &&
+                put_file(path, (struct bytes){fresh[0], *count * SEAL_KEY_BYTES}, e);
+    OPENSSL_cleanse(&keys, sizeof(keys));
+    OPENSSL_cleanse(fresh, sizeof(fresh));
+    return good;
+}
+
+bool vault_rotate(const char *state_dir, bool drop_oldest, size_t *count, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/snapshot.key", state_dir);
+    scoped(string) char *lock_path = xasprintf("%s/state.lock", state_dir);
+    int lock = open(lock_path, O_RDWR | O_CLOEXEC);
+    if (lock < 0)
+        return fail_errno(e, errno == ENOENT ? 404 : 503, "%.200s is no state folder", state_dir);
+    bool good = flock(lock, LOCK_EX | LOCK_NB) == 0
+                    ? put_in_front(path, drop_oldest, count, e) && vault_sync_folder(state_dir, e)
+                    : fail(e, 409, "a gateway uses %.200s: end it first", state_dir);
+    close(lock);
+    return good;
 }
 
 struct vault *vault_open(const char *state_dir, struct err *e)

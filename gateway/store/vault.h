@@ -9,8 +9,8 @@
  * vault may be called on any thread.
  *
  * The file of keys holds 1 to SEAL_KEYS_LIMIT of 32 bytes, one behind the other: the first seals,
- * all of them open. A new one that is put in front, while the gateway does not run, is a change of
- * the key; an old one may go when nothing that it sealed is wanted any more. */
+ * all of them open. A new one in front is a change of the key (vault_rotate); an old one may go
+ * when nothing that it sealed is wanted any more. */
 #ifndef WARMCELL_GATEWAY_STORE_VAULT_H
 #define WARMCELL_GATEWAY_STORE_VAULT_H
 
@@ -27,6 +27,13 @@ struct vault;
 /* Makes the folder and the key where they are not there yet. 503. */
 struct vault *vault_open(const char *state_dir, struct err *e);
 void vault_close(struct vault *v); /* NULL is legal */
+
+/* Puts a new key in front in the state folder of a gateway that does not run: what is sealed from
+ * then on is under it, and the older ones go on opening what they sealed. The file is replaced
+ * whole or not at all. drop_oldest: where there are SEAL_KEYS_LIMIT already, the last one goes, and
+ * with it all that it alone opens. *count: how many there are now. 404: it is no state folder; 409:
+ * a gateway uses it, or there are as many already; 503. */
+bool vault_rotate(const char *state_dir, bool drop_oldest, size_t *count, struct err *e);
 
 /* Calls each with the id of every sandbox that has a folder. */
 void vault_each(const struct vault *v, void (*each)(void *user, const char *sandbox), void *user);

@@ -1,0 +1,57 @@
+"""`warmcell keys rotate`: what was sealed is opened, what is sealed is under another key."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+from gateway.test_sandbox_names import keyed
+from gateway.test_sandboxes import Begin, begin, context_of, create
+from gateway.test_store import run
+from support.cli import refused, tool
+from support.gateway import Gateway
+
+__all__ = ["begin"]
+
+
+def names(gateway: Gateway) -> set[str]:
+    return {one["name"] for one in gateway.get("/v1/templates").json()["templates"]}
+
+
+def test_a_key_that_is_changed(begin: Begin) -> None:
+    gateway, _ = begin("--pool-max", "0")
+    state = ["keys", "rotate", "--state-dir", str(gateway.state), "--json"]
+    old = {"name": "old", "env": {"PIN": "1234"}}
+    first = keyed(gateway, "/v1/templates", "k", old)
+    box = create(gateway, {"env": {"SECRET": "kept"}})
+    run(gateway, box, "set x 1")
+    assert gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause").status == 200
+    refused(tool(*state), 1, f"a gateway uses {gateway.state}: end it first")
+    refused(tool("keys", "rotate"), 2, "--state-dir has to be said")
+    refused(tool(*state[:3], str(gateway.home / "none")), 1, "is no state folder")
+    gateway.kill()
+    file = gateway.state / "snapshot.key"
+    before = file.read_bytes()
+    (gateway.state / "snapshot.key.new").write_bytes(b"of one that was killed")
+    done = tool(*state)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"keys": 2})
+    both = file.read_bytes()
+    assert (len(both), both[32:], file.stat().st_mode & 0o777) == (64, before, 0o600)
+    gateway.start()
+    again = keyed(gateway, "/v1/templates", "k", old)
+    assert (again.status, again.json()["id"]) == (201, first.json()["id"])
+    assert gateway.request("POST", f"/v1/sandboxes/{box['id']}/resume").status == 200
+    with closing(gateway.client(context_of(box))) as client:
+        assert client.run("get x\nenv SECRET").stdout == "1\nSECRET=kept\n"
+    assert keyed(gateway, "/v1/templates", "n", {"name": "new"}).status == 201
+    gateway.kill()
+    file.write_bytes(both[:32])  # what is new needs the old key no more
+    gateway.start()
+    assert names(gateway) == {"new"}
+    gateway.kill()
+    for count in range(2, 9):
+        assert json.loads(tool(*state).stdout) == {"keys": count}
+    refused(tool(*state), 1, "holds 8 keys, the most that there may be")
+    assert json.loads(tool(*state, "--drop-oldest").stdout) == {"keys": 8}
+    assert len(file.read_bytes()) == 256
+    gateway.start()
