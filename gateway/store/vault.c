@@ -78,7 +78,10 @@ bool vault_write(int fd, struct bytes data, struct err *e)
 static bool put_file(const char *path, struct bytes data, struct err *e)
 {
     scoped(string) char *fresh = xasprintf("%s.new", path);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = open(fresh, flags, 0600);
+    if (fd < 0 && errno == EEXIST && unlink(fresh) == 0) /* what one that was killed left */
+        fd = open(fresh, flags, 0600);
     if (fd < 0)
         return fail_errno(e, 503, "the file %.150s cannot be made", fresh);
     bool good = vault_write(fd, data, e) &&
