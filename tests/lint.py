@@ -62,6 +62,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
         "gateway/net/url.h",
         "gateway/core/bundle.h",
         "gateway/store/retention_table.h",  # gc, in a folder that no gateway uses
+        "gateway/store/vault.h",  # keys rotate, likewise
         "gateway/files/pack.h",
         "gateway/files/unpack.h",
         "gateway/cli/",
