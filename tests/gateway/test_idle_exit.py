@@ -17,7 +17,7 @@ LOOKS_S = 2.2  # longer than the gateway in these tests bears, and a look
 
 @pytest.fixture
 def place() -> Iterator[tuple[Gateway, FakeKeeper]]:
-    gateway = Gateway()
+    gateway = Gateway(lease_s=10)
     gateway.unix = str(gateway.home / "socket")
     keeper = FakeKeeper(gateway.home / "keeper")
     gateway.env = keeper.environment
@@ -44,10 +44,13 @@ def ends(gateway: Gateway) -> None:
 def test_a_sandbox_or_a_connection_keeps_it(place: tuple[Gateway, FakeKeeper]) -> None:
     """The gateway that ends comes back to a sandbox, so that it is in use from its start on."""
     gateway, _keeper = place
+    gateway.options = ["--pool-max", "0"]
     gateway.start()
     made = gateway.request("POST", "/v1/sandboxes", {}).json()
+    with closing(gateway.client(made["contexts"][0]["id"])) as client:
+        assert client.run("print before").stdout == "before\n"
     gateway.kill()
-    gateway.options = ["--idle-exit", "1"]
+    gateway.options += ["--idle-exit", "1", "--request-timeout", "300"]
     gateway.start()
     stays(gateway)
     with closing(gateway.connection()) as connection:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 import warmcell
+from support import processes
 from support.cutting_proxy import UNANSWERED, CuttingProxy
 from support.gateway import Gateway
 from warmcell import events
@@ -67,8 +68,10 @@ def test_input_that_may_have_arrived_is_not_sent_twice(
     """The client cannot know; the run tells what became of it."""
     execution = sandbox.start("input('? ')", allow_input=True)
     next(event for event in execution if isinstance(event, events.InputRequest))
-    with cut(place, sandbox, UNANSWERED) as (proxy, there):
-        elsewhere = there.attach(execution.id, after=execution.after)
+    with cut(place, sandbox) as (proxy, there):
+        elsewhere = there.attach(execution.id)
+        next(event for event in elsewhere if isinstance(event, events.InputRequest))
+        proxy.cut_at_next_answer()
         with pytest.raises(warmcell.ConnectionLostError, match="input"):
             elsewhere.send_input("said")
         assert proxy.cuts == 1
@@ -86,6 +89,9 @@ def test_a_gateway_that_comes_back(place: Gateway) -> None:
         request = next(event for event in execution if isinstance(event, events.InputRequest))
         gateway.kill()
         gateway.start()
+        client._portal.call(client._inner._transport.stream.act("ping", safe=True))
+        path = f"/v1/sandboxes/{sandbox.id}/executions/{execution.id}"
+        processes.until(lambda: gateway.get(path).json()["awaits_input"], "it is known to wait")
         execution.send_input("after")
         assert execution.wait().stdout == "before\nafter\n"
         numbers = [event.number for event in sandbox.attach(execution.id)]

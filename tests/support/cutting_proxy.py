@@ -23,12 +23,21 @@ class CuttingProxy:
         self.cuts = 0
         self.port = 0
         self.connections = 0
+        self._armed = asyncio.Event()  # the next answer on any connection cuts it
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def cut_at_next_answer(self) -> None:
+        """Lets what the client says next pass, and cuts where the answer to it would."""
+
+        async def arm() -> None:
+            self._armed.set()
+
+        asyncio.run_coroutine_threadsafe(arm(), self._loop).result()
 
     async def _serve(self) -> None:
         self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
@@ -39,6 +48,8 @@ class CuttingProxy:
         limit = self.plan.popleft() if self.plan else None
         there, back = await asyncio.open_connection("127.0.0.1", self.target)
         asked = asyncio.Event()
+        if limit == UNANSWERED:
+            self._armed.set()
         up = asyncio.ensure_future(self._up(reader, back, asked))
         try:
             with suppress(ConnectionError):
@@ -51,13 +62,14 @@ class CuttingProxy:
     async def _up(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event
     ) -> None:
-        """asked: something went up behind the request that opens the WebSocket."""
+        """asked: something went up behind the request that opens the WebSocket, to be
+        unanswered."""
         begun = False
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
-                if begun:
+                if begun and self._armed.is_set():
                     asked.set()
                 begun = True
         with suppress(OSError, RuntimeError):
@@ -75,10 +87,11 @@ class CuttingProxy:
             over = limit is not None and limit >= 0 and passed + len(data) > limit
             if over and limit is not None:
                 data = data[: limit - passed]
-            if over or (limit == UNANSWERED and asked.is_set()):
+            if over or asked.is_set():
                 if over:
                     writer.write(data)
                     await writer.drain()
+                self._armed.clear()
                 self.cuts += 1
                 return
             writer.write(data)
