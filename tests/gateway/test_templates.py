@@ -290,6 +290,7 @@ def test_the_most_of_a_user(gateway: Gateway) -> None:
 def test_one_that_was_not_whole_is_ended(gateway: Gateway) -> None:
     """Its gateway was killed before its files were all written: nobody was told of it."""
     made = create(gateway, {"files": {"a": ""}})
+    gateway.plan_of(context_of(made))  # a host that is just being started is nobody's
     gateway.kill()
     file = gateway.runtime / "kernels" / context_of(made) / "kernel.json"
     saved = json.loads(file.read_text())
@@ -331,6 +332,7 @@ def test_a_list_of_modules_has_a_fork_server_of_its_own() -> None:
     beyond = create(ada, {"preload": ["b"]})  # as many as one principal may have
     assert beyond["preload"] is None
     assert preloads(keeper)[4:] == ["a", "json"]
+    gateway.plan_of(context_of(beyond))  # a host that is just being started is nobody's
     gateway.kill()
     gateway.start()
     path = f"/v1/sandboxes/{first['id']}"
