@@ -30,13 +30,15 @@ enum {
 
     TLS_PIECE_BYTES = 256 * 1024, /* encrypted ahead of the socket */
 
-    TCP_USER_TIMEOUT_MS = 120 * 1000, /* unacknowledged bytes: the peer is gone */
-    TCP_KEEPALIVE_S = 60,
+    TCP_KEEPALIVE_S = 60, /* of silence, until the peer is asked whether it is there, */
+    TCP_PROBE_S = 20,     /* so often */
+    TCP_PROBES = 3,
     LISTEN_BACKLOG = 1024,
 
     WEBSOCKET_HIGH_WATER_BYTES = 8 * 1024 * 1024, /* queued for one socket: its owner shall wait */
     WEBSOCKET_LOW_WATER_BYTES = 2 * 1024 * 1024,
     WEBSOCKET_CONTROL_LIMIT_BYTES = 64 * 1024, /* unsent pongs: no more is read from that client */
+    WEBSOCKET_STALL_MS = 120 * 1000,           /* a client that takes nothing of what it is sent */
     WEBSOCKET_CLOSE_MS = 5 * 1000, /* for the queue, the close frame and the peer's answer */
     WEBSOCKET_BUFFERS = 128,       /* in one writev */
 };

@@ -49,14 +49,18 @@ static void end(struct stream *s, bool broken)
     s->events->on_end(s->user, broken);
 }
 
+/* TCP_USER_TIMEOUT is not for us: Linux 6.18 ends by it a connection whose peer takes a little now
+ * and then, because its window never has room for a whole segment. */
 static void set_tcp_options(uv_tcp_t *tcp)
 {
     uv_os_fd_t fd;
+    int interval = TCP_PROBE_S, count = TCP_PROBES;
     uv_tcp_nodelay(tcp, 1);
     uv_tcp_keepalive(tcp, 1, TCP_KEEPALIVE_S);
-    unsigned timeout = TCP_USER_TIMEOUT_MS;
-    if (uv_fileno((uv_handle_t *)tcp, &fd) == 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    if (uv_fileno((uv_handle_t *)tcp, &fd) != 0)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
 static void on_refused(uv_handle_t *handle)

@@ -63,6 +63,8 @@ struct websocket {
     bool refused;         /* wslay cannot read on */
     int64_t deadline_ms;  /* of the closing */
     int64_t next_ping_ms; /* 0: none */
+    int64_t stall_ms;    /* when it is looked whether the client takes anything; 0: nothing waits */
+    int64_t taken_bytes; /* when last looked at */
 };
 
 const struct principal *websocket_principal(const struct websocket *w)
@@ -587,9 +589,25 @@ void websocket_close(struct websocket *w, int code, const char *reason)
     schedule(w);
 }
 
+/* Has the client taken nothing from one look to the next? */
+static bool stalls(struct websocket *w, int64_t now_ms)
+{
+    if (!w->stream || w->closing == CLOSING_STREAM || !stream_pending(w->stream)) {
+        w->stall_ms = 0;
+        return false;
+    }
+    if (w->stall_ms && now_ms < w->stall_ms)
+        return false;
+    int64_t taken = stream_taken_bytes(w->stream);
+    bool same = w->stall_ms && taken == w->taken_bytes;
+    w->stall_ms = now_ms + WEBSOCKET_STALL_MS;
+    w->taken_bytes = taken;
+    return same;
+}
+
 void websocket_tick(struct websocket *w, int64_t now_ms)
 {
-    if (w->deadline_ms && now_ms >= w->deadline_ms) {
+    if ((w->deadline_ms && now_ms >= w->deadline_ms) || stalls(w, now_ms)) {
         websocket_abort(w);
     } else if (w->next_ping_ms && now_ms >= w->next_ping_ms) {
         const struct wslay_event_msg ping = {.opcode = WSLAY_PING};

@@ -370,8 +370,8 @@ static void send_pieces(struct exchange *x, void *context)
         end_teller(t);
 }
 
-/* How many replies are not with the socket, and then the server's clock, ?ms= ahead, looks at every
- * connection. */
+/* How many replies are not with the socket, and WebSockets there are, and then the server's clock,
+ * ?ms= ahead, looks at every connection. */
 static void tick_ahead(struct exchange *x, void *context)
 {
     const struct server *s = x->connection->server;
@@ -383,6 +383,11 @@ static void tick_ahead(struct exchange *x, void *context)
         struct connection *c = list_owner(link, struct connection, link);
         pending += stream_pending(c->stream);
         connection_tick(c, now_ms);
+    }
+    list_each(&s->websockets, link)
+    {
+        pending++; /* those that there are */
+        websocket_tick(websocket_of_link(link), now_ms);
     }
     exchange_reply_json(x, 200, json_pack("{s:i}", "pending", pending));
 }

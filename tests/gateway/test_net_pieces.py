@@ -93,7 +93,7 @@ def test_a_client_that_leaves(service: Service) -> None:
 
 
 WINDOW_BYTES = 32 * 1024  # as the system doubles it: what is beyond 3 of it was acknowledged
-MINUTE_MS = 61_000
+LONG_MS = 125_000  # more than both bounds
 
 
 def pending_ahead(service: Service, ms: int) -> int:
@@ -102,7 +102,18 @@ def pending_ahead(service: Service, ms: int) -> int:
     return int(service.ask(f"/api/tick?ms={ms}").json()["pending"])
 
 
-def test_a_reader_is_cut_off_for_taking_nothing_not_for_being_slow(service: Service) -> None:
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "c2xvdyBidXQgc3RlYWR5IQ==",
+}
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_a_reader_is_cut_off_for_taking_nothing_not_for_being_slow(
+    service: Service, websocket: bool
+) -> None:
     """Its sips are far less than what the socket has to be rid of before it takes more."""
     whole = 32 * MIB
     plain = socket.socket()
@@ -110,17 +121,20 @@ def test_a_reader_is_cut_off_for_taking_nothing_not_for_being_slow(service: Serv
     plain.settimeout(processes.LONG_S)
     plain.connect(("127.0.0.1", service.port))
     with Wire(plain) as wire:
-        wire.request(f"/api/bytes/{whole}")
-        assert wire.reply(head=True).status == 200
+        if websocket:
+            wire.request(f"/api/ws/flood?bytes={whole}", headers=UPGRADE)
+        else:
+            wire.request(f"/api/bytes/{whole}")
+        assert wire.reply(head=True).status == (101 if websocket else 200)
         processes.until(lambda: pending_ahead(service, 0) == 1, "the socket is full")
         taken = 0
-        for minute in range(1, 4):
+        for round_number in range(1, 4):
             taken += len(wire.take(4 * WINDOW_BYTES))
-            assert pending_ahead(service, minute * 2 * MINUTE_MS) == 1
+            assert pending_ahead(service, round_number * LONG_MS) == 1
         assert pending_ahead(service, 0) == 1
-        later = itertools.count(8)
+        later = itertools.count(4)
         processes.until(
-            lambda: pending_ahead(service, next(later) * MINUTE_MS) == 0, "it was cut off"
+            lambda: pending_ahead(service, next(later) * LONG_MS) == 0, "it was cut off"
         )
         with pytest.raises((Ended, ConnectionError)):
             wire.take(whole - taken)
