@@ -67,7 +67,10 @@ static void send_out(struct stream *s)
 {
     if (s->out.len && !s->slow) {
         s->slow = !exchange_send(s->exchange, buffer_view(&s->out));
-        buffer_clear(&s->out);
+        if (s->slow) /* hundreds that wait keep no memory for what is not there yet */
+            buffer_free(&s->out);
+        else
+            buffer_clear(&s->out);
     }
 }
 
