@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #include "gateway/kernelspec_logos.h"
+#include "gateway/node.h"
 #include "gateway/options.h"
 #include "gateway/place.h"
 #include "gateway/python.h"
@@ -25,8 +26,28 @@ struct choice {
     bool sys_prefix;
     char *prefix;
     char *python;
-    char *name;
-    char *display_name;
+    char *node;
+    char *language;
+    char *name;         /* "": that of the language */
+    char *display_name; /* likewise */
+};
+
+/* What runs a kernel of a language; owned. */
+struct runner {
+    char *program;
+    char *version;
+    char *driver; /* what the program runs; NULL: the host knows */
+};
+
+static bool find_python(const struct choice *c, struct runner *out, struct err *e);
+static bool find_node(const struct choice *c, struct runner *out, struct err *e);
+
+static const struct language {
+    const char *word, *name, *display_name, *title;
+    bool (*find)(const struct choice *c, struct runner *out, struct err *e);
+} languages[] = {
+    {"python", "warmcell", "Python 3 (warmcell)", "Python", find_python},
+    {"javascript", "warmcell-javascript", "JavaScript (warmcell)", "Node", find_node},
 };
 
 #define PLACE_ROWS                                                                                 \
@@ -57,10 +78,15 @@ struct choice {
 
 static const struct option install_rows[] = {
     PLACE_ROWS,
-    {"name", OPTION_TEXT, offsetof(struct choice, name), "warmcell",
-     .help = "the name of the kernelspec", .flag_only = true},
-    {"display-name", OPTION_TEXT, offsetof(struct choice, display_name), "Python 3 (warmcell)",
-     .help = "what people see in a launcher", .flag_only = true},
+    {"language", OPTION_TEXT, offsetof(struct choice, language), "python",
+     .help = "python or javascript", .flag_only = true},
+    {"node", OPTION_TEXT, offsetof(struct choice, node), "node",
+     .help = "the Node that runs a kernel of JavaScript", .flag_only = true},
+    {"name", OPTION_TEXT, offsetof(struct choice, name), NULL,
+     .help = "the name of the kernelspec (default: warmcell, or warmcell-javascript)",
+     .flag_only = true},
+    {"display-name", OPTION_TEXT, offsetof(struct choice, display_name), NULL,
+     .help = "what people see in a launcher (default: the language)", .flag_only = true},
 };
 
 static const struct option remove_rows[] = {PLACE_ROWS};
@@ -132,12 +158,21 @@ static bool write_file(const char *dir, const char *name, struct bytes content, 
     return false;
 }
 
-static json_t *make_spec(const struct choice *c, const char *host, const char *python)
+static json_t *make_argv(const struct runner *runner, const char *host)
+{
+    return runner->driver ? json_pack("[s,s,s,s,s,s,s]", host, "-f", "{connection_file}",
+                                      "--driver", "--", runner->program, runner->driver)
+                          : json_pack("[s,s,s,s,s]", host, "-f", "{connection_file}", "--python",
+                                      runner->program);
+}
+
+static json_t *make_spec(const struct choice *c, const struct language *language, const char *host,
+                         const struct runner *runner)
 {
     json_t *spec =
-        json_pack("{s:[s,s,s,s,s], s:s, s:s, s:s, s:s, s:{s:b, s:{s:b}}}", "argv", host, "-f",
-                  "{connection_file}", "--python", python, "display_name", c->display_name,
-                  "language", "python", "interrupt_mode", "signal", "kernel_protocol_version",
+        json_pack("{s:o, s:s, s:s, s:s, s:s, s:{s:b, s:{s:b}}}", "argv", make_argv(runner, host),
+                  "display_name", c->display_name ? c->display_name : language->display_name,
+                  "language", language->word, "interrupt_mode", "signal", "kernel_protocol_version",
                   "5.5", "metadata", "debugger", 0, "warmcell", "uplink", 1);
     if (zmq_has("curve"))
         json_object_set_new(json_object_get(spec, "metadata"), "supported_encryption",
@@ -145,10 +180,8 @@ static json_t *make_spec(const struct choice *c, const char *host, const char *p
     return spec;
 }
 
-static bool write_all(const struct choice *c, char *dir, const char *host, const char *python,
-                      struct err *e)
+static bool write_all(json_t *spec, char *dir, struct err *e)
 {
-    scoped(json) json_t *spec = make_spec(c, host, python);
     if (!spec)
         return fail(e, 400, "the display name and all paths must be UTF-8");
     scoped(string) char *text = json_dumps(spec, JSON_INDENT(1));
@@ -171,6 +204,46 @@ static bool probe(const struct choice *c, struct python *out, struct err *e)
     return python_probe(name, out, e);
 }
 
+static bool find_python(const struct choice *c, struct runner *out, struct err *e)
+{
+    scoped(python) struct python python = {0};
+    if (!probe(c, &python, e))
+        return false;
+    out->program = take(&python.executable);
+    out->version = take(&python.version);
+    return true;
+}
+
+static bool find_node(const struct choice *c, struct runner *out, struct err *e)
+{
+    scoped(node) struct node node = {0};
+    out->driver = place_node_driver();
+    if (!out->driver)
+        return fail(e, 400,
+                    "the driver of JavaScript is neither beside this program nor installed");
+    if (!node_probe(c->node, &node, e))
+        return false;
+    out->program = take(&node.executable);
+    out->version = take(&node.version);
+    return true;
+}
+
+static void runner_scoped(struct runner *r)
+{
+    free(r->program);
+    free(r->version);
+    free(r->driver);
+}
+
+static const struct language *find_language(const char *word, struct err *e)
+{
+    for (size_t i = 0; i < countof(languages); i++)
+        if (strcmp(languages[i].word, word) == 0)
+            return &languages[i];
+    fail(e, 400, "--language: must be python or javascript");
+    return NULL;
+}
+
 static bool check_place(const struct choice *c, struct err *e)
 {
     if (c->user + c->sys_prefix + (c->prefix != NULL) > 1)
@@ -183,19 +256,27 @@ static bool check_place(const struct choice *c, struct err *e)
 static bool install(const struct choice *c, struct err *e)
 {
     scoped(python) struct python python = {0};
+    scoped(runner) struct runner runner = {0};
     scoped(string) char *host = place_kernel_host();
+    const struct language *language = find_language(c->language, e);
+    if (!language)
+        return false;
+    const char *name = c->name ? c->name : language->name;
     if (!host)
         return fail(e, 400, "warmcell-kernel is neither beside this program nor installed");
-    if (!name_valid(c->name))
+    if (!name_valid(name))
         return fail(e, 400, "--name: %.80s holds more than letters, digits, '.', '_' and '-'",
-                    c->name);
-    if (!check_place(c, e) || !probe(c, &python, e))
+                    name);
+    if (!check_place(c, e) || !language->find(c, &runner, e) ||
+        (c->sys_prefix && !probe(c, &python, e)))
         return false;
     scoped(string) char *kernels = kernels_dir(c, python.prefix);
-    scoped(string) char *dir = xasprintf("%s/%s", kernels, c->name);
-    if (!write_all(c, dir, host, python.executable, e))
+    scoped(string) char *dir = xasprintf("%s/%s", kernels, name);
+    scoped(json) json_t *spec = make_spec(c, language, host, &runner);
+    if (!write_all(spec, dir, e))
         return false;
-    printf("installed %s in %s (%s, Python %s)\n", c->name, dir, python.executable, python.version);
+    printf("installed %s in %s (%s, %s %s)\n", name, dir, runner.program, language->title,
+           runner.version);
     return true;
 }
 

@@ -104,3 +104,9 @@ char *place_python_package(void)
     return sibling("WARMCELL_PYTHONPATH", "kernel/python", WARMCELL_DATADIR "/warmcell/python",
                    R_OK);
 }
+
+char *place_node_driver(void)
+{
+    return sibling("WARMCELL_NODE_DRIVER", "kernel/node/driver.js",
+                   WARMCELL_DATADIR "/warmcell/node/driver.js", R_OK);
+}

@@ -12,8 +12,8 @@ struct python {
     char *version;    /* "3.11.7" */
 };
 
-/* Runs name (a path, or a name on PATH) and checks that it is Python 3 and can import IPython. It
- * gets PROBE_S seconds. 400: a sentence with the remedy. */
+/* Runs name (a path, or a name on PATH) and checks that it is Python 3 and can import IPython. 400:
+ * a sentence with the remedy. */
 bool python_probe(const char *name, struct python *out, struct err *e);
 void python_free(struct python *p);
 static inline void python_scoped(struct python *p)

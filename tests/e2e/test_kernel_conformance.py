@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import unittest
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
 
@@ -12,13 +14,45 @@ import jupyter_kernel_test as jkt  # type: ignore[import-untyped]
 import pytest
 from jupyter_client.manager import KernelManager
 from support import processes
-from support.programs import KERNEL_NAME
+from support.programs import KERNEL_NAME, Programs
 
 LONG_S = 60.0
 PNG = "from matplotlib import pyplot; pyplot.plot([1, 4, 2]); pyplot.show()"
 
 
-class Conformance(jkt.KernelTests):  # type: ignore[misc]
+def patient(get: Callable[..., Any], timeout: float | None = None) -> Any:
+    return get(timeout=LONG_S)
+
+
+def is_idle_of(message: dict[str, Any], msg_id: str) -> bool:
+    own = bool(message["parent_header"].get("msg_id") == msg_id)
+    return own and bool(message["content"].get("execution_state") == "idle")
+
+
+class Patient(jkt.KernelTests):  # type: ignore[misc]
+    """Takes its time: jupyter_kernel_test gives each message 0.1 s, which says nothing of a kernel."""
+
+    __test__ = False
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        for channel in (cls.kc.shell_channel, cls.kc.iopub_channel):
+            channel.get_msg = partial(patient, channel.get_msg)
+        begun = cls.kc.execute("1")  # behind what the kernel says when its Python is there
+        while not is_idle_of(cls.kc.get_iopub_msg(), begun):
+            pass
+
+    def flush_channels(self) -> None:
+        """It takes 0.1 s without a message for the last; what a marker follows is the last."""
+        marker = self.kc.kernel_info()
+        while self.kc.get_shell_msg()["parent_header"].get("msg_id") != marker:
+            pass
+        while not is_idle_of(self.kc.get_iopub_msg(), marker):
+            pass
+
+
+class Conformance(Patient):
     __test__ = False
     kernel_name = KERNEL_NAME
     language_name = "python"
@@ -58,32 +92,37 @@ class Conformance(jkt.KernelTests):  # type: ignore[misc]
     code_history_pattern = "1?2*"
     supported_history_operations = ("tail", "range", "search")
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        """It gives each message 0.1 s, which says nothing of a kernel."""
-        super().setUpClass()
-        for channel in (cls.kc.shell_channel, cls.kc.iopub_channel):
-            channel.get_msg = partial(patient, channel.get_msg)
-        begun = cls.kc.execute("1")  # behind what the kernel says when its Python is there
-        while not is_idle_of(cls.kc.get_iopub_msg(), begun):
-            pass
 
-    def flush_channels(self) -> None:
-        """It takes 0.1 s without a message for the last; what a marker follows is the last."""
-        marker = self.kc.kernel_info()
-        while self.kc.get_shell_msg()["parent_header"].get("msg_id") != marker:
-            pass
-        while not is_idle_of(self.kc.get_iopub_msg(), marker):
-            pass
-
-
-def patient(get: Callable[..., Any], timeout: float | None = None) -> Any:
-    return get(timeout=LONG_S)
-
-
-def is_idle_of(message: dict[str, Any], msg_id: str) -> bool:
-    own = bool(message["parent_header"].get("msg_id") == msg_id)
-    return own and bool(message["content"].get("execution_state") == "idle")
+class JavaScript(Patient):  # type: ignore[misc]
+    __test__ = False
+    kernel_name = "warmcell-javascript"
+    language_name = "javascript"
+    file_extension = ".js"
+    code_hello_world = "console.log('hello, world')"
+    code_stderr = "console.error('test')"
+    code_generate_error = "throw new RangeError('made for the test')"
+    code_inspect_sample = "Math.max"
+    code_clear_output = "display.clear()"
+    completion_samples: ClassVar = [
+        {"text": "Math.flo", "matches": {"floor"}},
+        {"text": "JSON.str", "matches": {"stringify"}},
+    ]
+    complete_code_samples: ClassVar = ["1", "console.log('x')", "function f(x) {\n  return x\n}"]
+    incomplete_code_samples: ClassVar = ["console.log(`hello", "function f(x) {", "[1, "]
+    invalid_code_samples: ClassVar = ["import = 7q", "x = )", "a b"]
+    code_execute_result: ClassVar = [
+        {"code": "6*7", "result": "42"},
+        {"code": "'a' + 'b'", "result": "'ab'"},
+        {"code": "1+2+3", "result": "6"},
+        {"code": "({[Symbol.for('Jupyter.display')]: () => ({'text/html': '<b>x</b>'})})",
+         "mime": "text/html"},
+    ]  # fmt: skip
+    code_display_data: ClassVar = [
+        {"code": "display.html('<b>x</b>')", "mime": "text/html"},
+        {"code": "display.svg('<svg/>')", "mime": "image/svg+xml"},
+    ]
+    code_history_pattern = "1?2*"
+    supported_history_operations = ("tail", "range", "search")
 
 
 class Welcome(jkt.IopubWelcomeTests):  # type: ignore[misc]
@@ -128,6 +167,23 @@ def known_to_the_leftovers_rule() -> Iterator[None]:
 
     with mock.patch.object(KernelManager, "start_kernel", start_and_own):
         yield
+
+
+@pytest.fixture
+def javascript(home: Path, programs: Programs) -> None:
+    subprocess.run(
+        [programs.gateway, "kernelspec", "install", "--prefix", home / "prefix",
+         "--language", "javascript"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_conformance_of_javascript(javascript: None) -> None:
+    result = Counter()
+    unittest.defaultTestLoader.loadTestsFromTestCase(JavaScript).run(result)
+    assert result.wasSuccessful(), result.report()
+    assert [case.id().split(".")[-1] for case, _why in result.skipped] == ["test_pager"]
+    assert result.passed == result.testsRun - 1 == len(names(JavaScript)) - 1
 
 
 @pytest.mark.parametrize("case", [Conformance, Welcome])
