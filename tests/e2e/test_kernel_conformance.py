@@ -30,7 +30,7 @@ def is_idle_of(message: dict[str, Any], msg_id: str) -> bool:
 
 
 class Patient(jkt.KernelTests):  # type: ignore[misc]
-    """Takes its time: jupyter_kernel_test gives each message 0.1 s, which says nothing of a kernel."""
+    """Takes its time: jupyter_kernel_test gives a message 0.1 s, which says nothing of a kernel."""
 
     __test__ = False
 
