@@ -93,7 +93,7 @@ class Conformance(Patient):
     supported_history_operations = ("tail", "range", "search")
 
 
-class JavaScript(Patient):  # type: ignore[misc]
+class JavaScript(Patient):
     __test__ = False
     kernel_name = "warmcell-javascript"
     language_name = "javascript"
