@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -12,6 +13,10 @@
 #include <unistd.h>
 
 #include "protocol/byte_order.h"
+#include "protocol/crc32c.h"
+
+#define SUM_AT    5
+#define SUM_BYTES 3
 
 bool record_parse(const char head[RECORD_HEAD_BYTES], struct record *out)
 {
@@ -21,6 +26,22 @@ bool record_parse(const char head[RECORD_HEAD_BYTES], struct record *out)
                            .time_us = (int64_t)load_u64le(head + 16)};
     return out->kind >= RECORD_STARTED && out->kind <= RECORD_ENDED &&
            out->len <= RECORD_LIMIT_BYTES && out->number > 0;
+}
+
+/* Of the head without its sum, and the data. */
+static uint32_t sum_of(const char head[RECORD_HEAD_BYTES], struct bytes data)
+{
+    char bare[RECORD_HEAD_BYTES];
+    memcpy(bare, head, sizeof bare);
+    memset(bare + SUM_AT, 0, SUM_BYTES);
+    uint32_t sum = crc32c(crc32c(0, (struct bytes){bare, sizeof bare}), data) & 0xffffff;
+    return sum ? sum : 1;
+}
+
+bool record_sound(const char head[RECORD_HEAD_BYTES], struct bytes data)
+{
+    uint32_t sum = load_u32le(head + SUM_AT - 1) >> 8;
+    return sum == 0 || sum == sum_of(head, data);
 }
 
 bool command_log_open(const char *path, struct command_log *out, struct err *e)
@@ -72,6 +93,9 @@ bool command_log_add(struct command_log *log, enum record_kind kind, struct byte
     head[4] = (char)kind;
     store_u64le(head + 8, log->last + 1);
     store_u64le(head + 16, (uint64_t)now_us());
+    uint32_t sum = sum_of(head, data);
+    for (int i = 0; i < SUM_BYTES; i++)
+        head[SUM_AT + i] = (char)(sum >> 8 * i);
     if (fstat(log->fd, &before) != 0 || !write_whole(log->fd, head, data)) {
         fail_errno(e, 503, "what the command wrote cannot be kept");
         (void)!ftruncate(log->fd, before.st_size);

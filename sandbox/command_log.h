@@ -2,8 +2,10 @@
  * wrote and how it ended. Its supervisor writes it, holding a lock on it for as long as it lives;
  * a gateway reads it.
  *
- * A record, little-endian: u32 length | u8 kind | u8[3] 0 | u64 number | i64 microseconds since
- * 1970 | the bytes. Numbers count up from 1 without gaps. */
+ * A record, little-endian: u32 length | u8 kind | u24 sum | u64 number | i64 microseconds since
+ * 1970 | the bytes. Numbers count up from 1 without gaps. The sum is the low 24 bits of the CRC-32C
+ * of all the rest, or 1 where these are 0; a record of an older version has 0 there, which is none.
+ */
 #ifndef WARMCELL_SANDBOX_COMMAND_LOG_H
 #define WARMCELL_SANDBOX_COMMAND_LOG_H
 
@@ -31,6 +33,8 @@ struct record {
 
 /* The head of a record that begins at head. False: it is none. */
 bool record_parse(const char head[RECORD_HEAD_BYTES], struct record *out);
+/* The record is as it was written, or has no sum. */
+bool record_sound(const char head[RECORD_HEAD_BYTES], struct bytes data);
 
 /* A log that is written to. fd is owned. */
 struct command_log {

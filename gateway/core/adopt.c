@@ -9,6 +9,7 @@
 
 #include "gateway/core/artifact.h"
 #include "gateway/core/command_run.h"
+#include "gateway/core/keepsake.h"
 #include "gateway/core/package_program.h"
 #include "gateway/core/settling.h"
 #include "gateway/core/state.h"
@@ -158,6 +159,10 @@ static void look_at(struct core *c, const char *id)
     scoped(json) json_t *saved = read_saved(c, id);
     if (saved && (take_up(c, id, saved) || start_late(c, id, saved)))
         return;
+    const char *sandbox =
+        json_string_value(json_object_get(json_object_get(saved, "sandbox"), "id"));
+    if (sandbox)
+        keepsake_drop(c, sandbox);
     log_info("what a kernel left is cleared away", F_STR("kernel", id));
     kernel_table_ended(c->store, id, "the kernel ended while no gateway was there");
     remove_dir(c->kernels_dir, id);

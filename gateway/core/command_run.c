@@ -335,6 +335,49 @@ static void say_changed(struct command_run *r)
     r->round = sync_path(sync, log);
 }
 
+void run_hold_end(struct command_run *r)
+{
+    if (sync_is_full(store_sync(r->core->store)) && !run_log_end(r->log))
+        run_log_hold_end(r->log);
+}
+
+static void on_safe(void *user, const struct err *e)
+{
+    struct command_run *r = user;
+    if (e) /* the store says so of itself, too */
+        log_error("a command may not survive a power cut", F_STR("command", r->id),
+                  F_STR("why", e->text));
+    r->syncing = false;
+    r->start_safe = true;
+    if (r->syncing_end)
+        run_log_let_end(r->log);
+    r->handles--;
+    if (r->sandbox)
+        run_look(r);
+    else
+        free_if_unused(r);
+}
+
+/* Where nothing may be told that a power cut takes back, its start and its end wait for the disk.
+ * False: they need not. */
+static bool await_safe(struct command_run *r)
+{
+    struct store *store = r->core->store;
+    bool due =
+        run_log_end_waits(r->log) || (r->starters && !r->start_safe && run_log_last(r->log) > 0);
+    if (!due || !sync_is_full(store_sync(store)))
+        return false;
+    if (r->syncing)
+        return true;
+    r->syncing = true;
+    r->syncing_end = run_log_end_waits(r->log);
+    r->round = 0;
+    say_changed(r);
+    r->handles++;
+    store_settle(store, on_safe, r);
+    return true;
+}
+
 static void look(struct command_run *r)
 {
     struct err e;
@@ -343,6 +386,8 @@ static void look(struct command_run *r)
     bool more = run_log_last(r->log) > r->told || was_behind;
     bool ended = run_log_end(r->log) != NULL;
     if (ended && was_refused(r))
+        return;
+    if (await_safe(r) && r->starters && !r->start_safe)
         return;
     if (ended && !r->settling)
         log_info("command ended", F_STR("command", r->id), F_STR("status", command_run_status(r)));
@@ -415,8 +460,10 @@ static void settle(struct command_run *r)
         start_timer(r, on_retry, 0);
         return;
     }
-    if (run_log_end(r->log) ||
-        run_log_give_up(r->log, "its supervisor was lost, and with it how it ended")) {
+    const char *why = r->core->machine_restarted
+                          ? "the machine ended before its end was on the disk"
+                          : "its supervisor was lost, and with it how it ended";
+    if (run_log_end(r->log) || run_log_give_up(r->log, why)) {
         stop_retrying(r);
         clear_traces(r);
         run_look(r);
@@ -519,6 +566,7 @@ static void adopt(struct sandbox *s, const char *id)
     }
     insert(s, r);
     run_log_refresh(r->log);
+    run_hold_end(r);
     if (!run_log_end(r->log))
         settle(r);
     else

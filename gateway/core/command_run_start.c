@@ -273,6 +273,7 @@ static bool begin(struct command_run *r, const struct command_request *q, struct
     if (!keeper || !contexts_live(s))
         return fail(e, 409, "the sandbox does not run");
     if (write_all(r, q, plan, e) && launch(r, q, plan, e)) {
+        run_hold_end(r);
         say_made(r);
         return true;
     }

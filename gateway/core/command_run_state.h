@@ -52,10 +52,12 @@ struct command_run {
     void (*forgotten)(void *user, const struct err *e);
     void *forgotten_user;
     bool forgetting;
-    bool settling;        /* what it left is looked for, or was */
-    char *settlement;     /* as JSON; NULL: not known */
-    struct err unsettled; /* why it will not be; status 0: it may be */
-    int handles;          /* open, or closing; freed with the last when let go */
+    bool start_safe;           /* with full durability: it may be told that it runs */
+    bool syncing, syncing_end; /* that is awaited; with the end in it */
+    bool settling;             /* what it left is looked for, or was */
+    char *settlement;          /* as JSON; NULL: not known */
+    struct err unsettled;      /* why it will not be; status 0: it may be */
+    int handles;               /* open, or closing; freed with the last when let go */
 };
 
 /* command_run.c */
@@ -64,6 +66,7 @@ struct command_run *run_new(struct sandbox *s, const char *id);
 void run_attach(struct command_run *r, int gate_fd, int pidfd);
 void run_look(struct command_run *r); /* there may be more in the log */
 void run_lose_gate(struct command_run *r);
+void run_hold_end(struct command_run *r);  /* where it may be told only when it is on the disk */
 void run_tell_more(struct command_run *r); /* r may be let go by then */
 void run_remove(struct command_run *r);    /* out of the list, folder and all; calls forgotten */
 void run_free(struct command_run *r);      /* never was in use */

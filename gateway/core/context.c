@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gateway/core/json_file.h"
+#include "gateway/core/keepsake.h"
 #include "gateway/core/launching.h"
 #include "gateway/core/once.h"
 #include "gateway/core/package.h"
@@ -63,6 +64,7 @@ void context_leave(struct kernel *k)
         place = &(*place)->sibling;
     *place = k->sibling;
     k->sibling = NULL;
+    keepsake_due(k->sandbox);
     k->sandbox = NULL;
 }
 

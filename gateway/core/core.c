@@ -16,6 +16,7 @@
 #include "gateway/core/command_run.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/gc.h"
+#include "gateway/core/keepsake.h"
 #include "gateway/core/launching.h"
 #include "gateway/core/once.h"
 #include "gateway/core/port_pass.h"
@@ -177,8 +178,9 @@ void core_catch_up_soon(struct core *c)
 
 static void start_handles(struct core *c)
 {
-    uv_timer_t *timers[] = {&c->ack_timer,    &c->cull_timer,      &c->pool_timer,
-                            &c->launch_timer, &c->execution_timer, &c->settling_timer};
+    uv_timer_t *timers[] = {&c->ack_timer,     &c->cull_timer,      &c->pool_timer,
+                            &c->launch_timer,  &c->execution_timer, &c->settling_timer,
+                            &c->keepsake_timer};
     for (size_t i = 0; i < countof(timers); i++) {
         uv_timer_init(c->loop, timers[i]);
         timers[i]->data = c;
@@ -230,6 +232,7 @@ struct core *core_new(const struct settings *settings, uv_loop_t *loop, struct e
     start_handles(c);
     core_adopt(c);
     executions_load(c);
+    keepsakes_due(c);
     sessions_load(c);
     warm_ahead(c);
     templates_fill_pools(c);
@@ -282,11 +285,11 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
     settling_drain(c);
     paused_forget(c);
     core_keepers_close(c);
-    uv_handle_t *handles[] = {
-        (uv_handle_t *)&c->ack_timer,       (uv_handle_t *)&c->cull_timer,
-        (uv_handle_t *)&c->pool_timer,      (uv_handle_t *)&c->launch_timer,
-        (uv_handle_t *)&c->launch_turns,    (uv_handle_t *)&c->catch_up,
-        (uv_handle_t *)&c->execution_timer, (uv_handle_t *)&c->settling_timer};
+    uv_handle_t *handles[] = {(uv_handle_t *)&c->ack_timer,       (uv_handle_t *)&c->cull_timer,
+                              (uv_handle_t *)&c->pool_timer,      (uv_handle_t *)&c->launch_timer,
+                              (uv_handle_t *)&c->launch_turns,    (uv_handle_t *)&c->catch_up,
+                              (uv_handle_t *)&c->execution_timer, (uv_handle_t *)&c->settling_timer,
+                              (uv_handle_t *)&c->keepsake_timer};
     for (size_t i = 0; i < countof(handles); i++)
         uv_close(handles[i], on_handle_closed);
 }

@@ -3,6 +3,7 @@
  *
  * Invariant: k is freed only when it is out of the core's list and the loop has closed all its
  * handles. */
+#include "gateway/core/keepsake.h"
 #include "gateway/core/kernel.h"
 
 #include <errno.h>
@@ -293,6 +294,8 @@ void kernel_save(const struct kernel *k)
     if (!json_file_replace(path, saved, &e))
         log_warn("a kernel's state was not written", F_STR("kernel", k->id), F_STR("why", e.text));
     json_decref(saved);
+    if (k->sandbox)
+        keepsake_due(k->sandbox);
 }
 
 static void on_host_exit(uv_poll_t *poll, int status, int events)

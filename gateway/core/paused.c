@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/core/journal.h"
+#include "gateway/core/keepsake.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/store.h"
@@ -157,7 +158,27 @@ static void load_one(void *user, const char *id)
                   F_STR("why", state ? "its last snapshot cannot be read" : e.text));
 }
 
+/* It never had a snapshot. */
+static void take_up_anew(void *user, const char *id)
+{
+    struct core *c = user;
+    struct sandbox *s = sandbox_known(c, id);
+    if (!id_valid(id) || (s && (s->paused || has_taker(s))) || vault_holds(c->vault, id))
+        return;
+    scoped(json) json_t *record = keepsake_load(c, id);
+    if (!record)
+        return;
+    if (!s)
+        s = sandbox_revive(c, id, json_object_get(record, "sandbox"));
+    s->paused = json_incref(record);
+    s->halted = true;
+    s->paused_reason = xstrdup("its processes ended with the machine, and it has no snapshot: its "
+                               "workspace is as it was, its contexts begin anew");
+    log_warn("a sandbox has its workspace alone", F_STR("sandbox", id));
+}
+
 void paused_load(struct core *c)
 {
     vault_each(c->vault, load_one, c);
+    vault_records(c->vault, KEEPSAKES, take_up_anew, c);
 }

@@ -16,6 +16,7 @@
 #include "gateway/core/execution_event.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/notice.h"
+#include "gateway/core/run_log.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/repair_table.h"
@@ -27,7 +28,8 @@
 struct repaired {
     struct core *core;
     int64_t logs, log_bytes, executions, artifacts;
-    struct err problem; /* status 0: none */
+    int64_t commands, command_bytes; /* whose logs were cut */
+    struct err problem;              /* status 0: none */
 };
 
 /* "" where there is none. */
@@ -139,26 +141,52 @@ static void repair_log(struct repaired *r, const char *id)
     journal_close(j);
 }
 
-static void repair_all(struct repaired *r)
+static void repair_commands(struct repaired *r, const char *sandbox)
 {
-    DIR *handle = opendir(r->core->logs_dir);
+    scoped(string) char *dir = xasprintf("%s/%s/commands", r->core->sandboxes_dir, sandbox);
+    DIR *handle = opendir(dir);
+    struct dirent *entry;
+    while (handle && (entry = readdir(handle))) {
+        if (!id_valid(entry->d_name))
+            continue;
+        scoped(string) char *log = xasprintf("%s/%s/log", dir, entry->d_name);
+        uint64_t cut = run_log_verify(log);
+        r->commands += cut > 0;
+        r->command_bytes += (int64_t)cut;
+    }
+    if (handle)
+        closedir(handle);
+}
+
+static void each_folder(struct repaired *r, const char *dir,
+                        void (*repair)(struct repaired *r, const char *id))
+{
+    DIR *handle = opendir(dir);
     struct dirent *entry;
     while (handle && (entry = readdir(handle)))
         if (id_valid(entry->d_name))
-            repair_log(r, entry->d_name);
+            repair(r, entry->d_name);
     if (handle)
         closedir(handle);
+}
+
+static void repair_all(struct repaired *r)
+{
+    each_folder(r, r->core->logs_dir, repair_log);
+    each_folder(r, r->core->sandboxes_dir, repair_commands);
     if (!r->problem.status)
         repair_table_artifacts(r->core->store, &r->artifacts, &r->problem);
 }
 
 static void tell(const struct repaired *r, bool restarted)
 {
-    bool lost = r->logs || r->executions || r->artifacts;
+    bool lost = r->logs || r->executions || r->artifacts || r->commands;
     if (lost)
         log_warn("the machine was started anew: what it had not kept was repaired",
                  F_INT("logs_cut", r->logs), F_INT("log_bytes_cut", r->log_bytes),
                  F_INT("executions_lost", r->executions), F_INT("artifacts_lost", r->artifacts),
+                 F_INT("command_logs_cut", r->commands),
+                 F_INT("command_log_bytes_cut", r->command_bytes),
                  F_INT("temporary_files", (int64_t)r->core->left_files));
     else if (restarted || r->core->left_files)
         log_info("what was stored is whole",
@@ -175,6 +203,7 @@ bool repair_state(struct core *c, struct err *e)
     read_line(path, then);
     backup_clear(state_dir);
     bool restarted = strcmp(now, then) != 0 || !now[0];
+    c->machine_restarted = restarted && then[0];
     if (restarted)
         repair_all(&r);
     if (r.problem.status)

@@ -22,7 +22,8 @@ struct run_log {
     uint64_t last;
     uint64_t bytes[2];
     int64_t started_us, ended_us;
-    bool behind; /* there are more than were looked at */
+    bool behind;       /* there are more than were looked at */
+    bool holds, waits; /* its end, which is there */
     json_t *end;
     struct run_cursor *index; /* of records 1, 1 + INDEX_STEP, ... */
     size_t index_count;
@@ -95,6 +96,21 @@ bool run_log_behind(const struct run_log *l)
     return l->behind;
 }
 
+void run_log_hold_end(struct run_log *l)
+{
+    l->holds = true;
+}
+
+bool run_log_end_waits(const struct run_log *l)
+{
+    return l->waits;
+}
+
+void run_log_let_end(struct run_log *l)
+{
+    l->holds = l->waits = false;
+}
+
 json_t *run_log_end(const struct run_log *l)
 {
     return l->end;
@@ -154,6 +170,9 @@ bool run_log_refresh(struct run_log *l)
         const char *begin = rest.data, *at = begin;
         more = rest.len == sizeof piece;
         while (!l->end && run_log_next(&rest, &record, &text) && record.number == l->last + 1) {
+            l->waits = l->holds && record.kind == RECORD_ENDED;
+            if (l->waits)
+                break;
             note(l, &record, text, l->scanned + (uint64_t)(at - begin));
             at = rest.data;
         }
@@ -229,7 +248,7 @@ bool run_log_give_up(struct run_log *l, const char *reason)
     do
         run_log_refresh(l); /* its supervisor's last words */
     while (l->behind);
-    if (!l->end) {
+    if (!l->end && !l->waits) {
         scoped(json) json_t *end = json_pack("{s:s, s:n, s:n, s:s}", "status", "lost", "exit_code",
                                              "signal", "reason", reason);
         scoped(string) char *text = json_dumps(end, JSON_COMPACT);
@@ -240,5 +259,45 @@ bool run_log_give_up(struct run_log *l, const char *reason)
         run_log_refresh(l);
     }
     command_log_close(&log);
-    return l->end != NULL;
+    return l->end != NULL || l->waits;
+}
+
+/* Whole and sound records from the start on; 0 in *last: none. Gives where they end. */
+static uint64_t sound_until(int fd, uint64_t *last)
+{
+    static char piece[SCAN_BYTES];
+    uint64_t offset = 0;
+    bool ended = false, more = true;
+    while (more && !ended) {
+        ssize_t got = pread(fd, piece, sizeof piece, (off_t)offset);
+        struct bytes rest = {piece, got > 0 ? (size_t)got : 0}, text;
+        struct record record;
+        const char *at = piece;
+        while (!ended && run_log_next(&rest, &record, &text) && record.number == *last + 1 &&
+               record_sound(at, text)) {
+            *last = record.number;
+            ended = record.kind == RECORD_ENDED;
+            at = rest.data;
+        }
+        more = at > piece;
+        offset += (uint64_t)(at - piece);
+    }
+    return offset;
+}
+
+uint64_t run_log_verify(const char *path)
+{
+    struct stat st;
+    uint64_t last = 0, cut = 0;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        if (fd >= 0)
+            close(fd);
+        return 0;
+    }
+    uint64_t sound = sound_until(fd, &last);
+    if (sound < (uint64_t)st.st_size && ftruncate(fd, (off_t)sound) == 0 && fdatasync(fd) == 0)
+        cut = (uint64_t)st.st_size - sound;
+    close(fd);
+    return cut;
 }

@@ -30,6 +30,12 @@ void run_log_free(struct run_log *l);
 bool run_log_refresh(struct run_log *l);
 bool run_log_behind(const struct run_log *l); /* there was more: look again */
 
+/* Where nothing may be told that a power cut takes back: the end of the command is not looked at
+ * before it is let in. */
+void run_log_hold_end(struct run_log *l);
+bool run_log_end_waits(const struct run_log *l); /* it is there */
+void run_log_let_end(struct run_log *l);
+
 uint64_t run_log_last(const struct run_log *l); /* number; 0: none yet */
 uint64_t run_log_size(const struct run_log *l); /* bytes of the file */
 uint64_t run_log_bytes(const struct run_log *l, enum record_kind stream);
@@ -50,5 +56,9 @@ bool run_log_next(struct bytes *rest, struct record *out, struct bytes *text);
 /* Ends a log that no supervisor writes any more. False: one still does (or, with a warning in the
  * log of the gateway, it cannot be written). A record that was broken off is cut off. */
 bool run_log_give_up(struct run_log *l, const char *reason);
+
+/* After a power cut, with nobody using the log: cuts it off at the first record that is not what
+ * was written. Gives how many bytes went. */
+uint64_t run_log_verify(const char *path);
 
 #endif

@@ -68,6 +68,7 @@ static void free_if_unused(struct sandbox *s)
     json_decref(s->template);
     json_decref(s->preload);
     json_decref(s->paused);
+    json_decref(s->keepsake);
     json_decref(s->snapshots);
     json_decref(s->env);
     json_decref(s->network);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/core/keepsake.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/store.h"
@@ -79,6 +80,7 @@ static void on_work(uv_work_t *work)
 {
     struct folder_job *job = work->data;
     vault_remove(job->core->vault, job->id);
+    vault_drop(job->core->vault, KEEPSAKES, job->id);
     int parent = open(job->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return;
@@ -116,12 +118,14 @@ static void on_done(uv_work_t *work, int status)
     struct folder_job *job = work->data;
     struct sync *sync = store_sync(job->core->store);
     scoped(string) char *snapshots = xasprintf("%s/snapshots", store_dir(job->core->store));
+    scoped(string) char *keepsakes = xasprintf("%s/" KEEPSAKES, snapshots);
     (void)status;
     if (job->failure)
         log_warn("a folder could not be removed", F_STR("name", job->id),
                  F_STR("why", strerror(job->failure)));
     sync_path(sync, job->parent);
-    sync_path(sync, snapshots); /* a sandbox has a folder there, too */
+    sync_path(sync, snapshots); /* a sandbox has a folder there, too, */
+    sync_path(sync, keepsakes); /* or a file */
     store_settle(job->core->store, on_settled, job);
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "gateway/core/carrier.h"
+#include "gateway/core/keepsake.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/vault.h"
@@ -130,6 +131,8 @@ static void on_work(uv_work_t *work)
     const char *id = json_string_value(json_object_get(commit->state, "snapshot"));
     size_t i;
     json_t *one;
+    if (!commit->state) /* its keepsake says all that there is to say */
+        return;
     if ((commit->record && !vault_put(v, commit->sandbox, id, commit->record, &commit->why)) ||
         !vault_put(v, commit->sandbox, "state", commit->state, &commit->why))
         return;
@@ -153,6 +156,7 @@ static void on_work_done(uv_work_t *work, int status)
         json_array_append_new(s->snapshots, snapshot_summary(commit->record));
         while (json_array_size(s->snapshots) > KEPT_MOST)
             json_array_remove(s->snapshots, 0);
+        keepsake_outlived(s);
     }
     commit->next(commit->moving, commit->why.status ? &commit->why : NULL);
     json_decref(commit->record);
@@ -191,7 +195,7 @@ void moving_commit(struct moving *m, bool paused,
     *commit = (struct commit){.moving = m, .core = s->core, .sandbox = xstrdup(s->id)};
     commit->work.data = commit;
     commit->record = json_incref(m->record);
-    commit->state = json_pack("{s:b, s:s}", "paused", (int)paused, "snapshot", id);
+    commit->state = id ? json_pack("{s:b, s:s}", "paused", (int)paused, "snapshot", id) : NULL;
     commit->next = next;
     if (m->record)
         choose(commit, s);
@@ -206,7 +210,7 @@ static json_t *text_or_null(const char *text)
     return text ? json_string(text) : json_null();
 }
 
-static json_t *context_record(const struct kernel *k)
+json_t *snapshot_context_record(const struct kernel *k)
 {
     char created[TIME_TEXT];
     time_text(k->started, created);
@@ -224,7 +228,7 @@ static json_t *record_of(const struct sandbox *s, const char *why)
     time_now_text(created);
     for (const struct kernel *k = s->kernel; k; k = k->sibling)
         if (!k->ending && !k->gone)
-            json_array_append_new(contexts, context_record(k));
+            json_array_append_new(contexts, snapshot_context_record(k));
     return json_pack("{s:i, s:s, s:s, s:s, s:o, s:o}", "version", 1, "id", id, "created", created,
                      "why", why, "sandbox", sandbox_save(s), "contexts", contexts);
 }

@@ -84,7 +84,8 @@ struct core {
     int state_lock_fd; /* as lock_fd, of the state folder; -1: not locked */
     int lock_fd;
     uv_idle_t catch_up; /* runs while readers have more to read from disk */
-    uv_timer_t ack_timer, cull_timer, pool_timer, launch_timer, execution_timer, settling_timer;
+    uv_timer_t ack_timer, cull_timer, pool_timer, launch_timer, execution_timer, settling_timer,
+        keepsake_timer;
     uv_idle_t launch_turns;              /* runs while hosts may be started */
     struct kernel *launches;             /* borrowed: the first whose host waits to be started */
     size_t opens;                        /* sandboxes that keepers are making for those who asked */
@@ -106,6 +107,7 @@ struct core {
     struct port_use *port_uses; /* owned by who was given them */
     struct port_passes *passes; /* owned */
     struct timespec started, last_activity;
+    bool machine_restarted; /* since the state folder was used last */
     bool draining, store_closing;
     void (*drained)(void *user);
     void *drained_user;
@@ -180,6 +182,8 @@ struct sandbox {
     char *paused_reason;   /* why it is, when nobody asked for it; NULL */
     struct moving *moving; /* a save, pause or resume that is under way; NULL */
     struct resuming *resuming;
+    json_t *keepsake; /* owned: what of it was written down last; NULL: nothing */
+    bool keepsake_due, keepsake_busy;
     bool halted; /* takes nothing on: is being paused, is paused, or being resumed */
 };
 
@@ -427,6 +431,10 @@ void branching_free(struct branching *b);                       /* nobody is tol
 void branching_expects(struct branching *b, struct kernel *to); /* before it is launched */
 void branching_attached(struct kernel *to);                     /* its host waits now */
 void branching_lost(struct kernel *to, const char *reason);     /* to is being freed */
+
+/* snapshot.c: {"id", "name", "number", "created", "forked_from", "head": null, "problem": null};
+ * given */
+json_t *snapshot_context_record(const struct kernel *k);
 
 /* snapshot_list.c */
 /* {"id", "created", "why", "bytes", "files", "buffers"} of a record; given. */

@@ -3,8 +3,8 @@
  * A snapshot is {"id", "created", "why": "asked|pause|idle", "bytes", "contexts": [{"id", "name",
  * "saved": [{"name", "type"}], "saved_more": n, "not_saved": [{"name", "reason"}],
  * "not_saved_more": n, "problem"}]}; "problem" says why nothing of a context was saved, or is null.
- * A resume answers {"sandbox", "snapshot": id, "contexts": [{"id", "name", "restored": [name],
- * "not_restored": [{"name", "reason"}], "problem"}]}. */
+ * A resume answers {"sandbox", "snapshot": id or null, "contexts": [{"id", "name", "restored":
+ * [name], "not_restored": [{"name", "reason"}], "problem"}]}. */
 #include "gateway/core/snapshot.h"
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_page.h"

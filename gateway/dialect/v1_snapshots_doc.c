@@ -56,7 +56,10 @@ static const struct doc_schema resumed = {
     .name = "Resumed",
     .whole = true,
     .fields = FIELDS(OBJECT("sandbox", &v1_sandbox_schema, "As it is now."),
-                     TEXT("snapshot", "The id of the one that it has the state of."),
+                     TEXT("snapshot",
+                          "The id of the one that it has the state of; null: it had none, and its "
+                          "contexts begin anew.",
+                          .null = true),
                      LIST("contexts", &restored_context, "What of it is there again.")),
 };
 

@@ -139,6 +139,21 @@ def put(life: Life, box: dict[str, Any], path: str, data: bytes) -> None:
     life.acknowledged(f"file {path}", check)
 
 
+def command(life: Life, box: dict[str, Any], line: str) -> None:
+    path = f"/v1/sandboxes/{box['id']}/commands"
+    answer = life.gateway.request("POST", path, {"shell": line})
+    assert answer.status == 200, answer
+    record = answer.json()
+    assert record["status"] == "exited", record
+    later = ("artifacts", "files_changed", "settled")
+
+    def check(gateway: Gateway) -> None:
+        found = get(gateway, f"{path}/{record['id']}")
+        assert {name: one for name, one in found.items() if name not in later} == record
+
+    life.acknowledged(f"command {line[:20]} {record['id']}", check)
+
+
 def token(life: Life) -> None:
     made = life.gateway.request("POST", "/v1/tokens", {"name": "one"}).json()
 
@@ -172,6 +187,7 @@ def live(life: Life) -> None:
         token(life)
         put(life, box, f"folder/{number}/file", bytes([number]) * 20000)
         display(life, box, f"<p>{number}")
+        command(life, box, f"echo {number}; head -c 9000 /dev/zero | tr '\\0' x >&2")
     gone(life, other)
     run(life, box, "lines 300")
     answer = gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause", {})

@@ -15,6 +15,7 @@ import os
 import select
 import socket
 import struct
+import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ KINDS = {
     11: "CONNECT",
     12: "PORTS",
 }
-OK, FAILED = 32, 33
+OK, FAILED, STARTED, ENDED = 32, 33, 34, 35
 
 
 class Keeper:
@@ -97,11 +98,25 @@ class Keeper:
             self.held.pop(body["sandbox"], None)
         return {}
 
+    def run(self, connection: socket.socket, number: int, fds: list[int]) -> None:
+        """A command, to its end: nobody else is answered meanwhile."""
+        words = os.pread(fds[3], 1 << 20, 0).decode().split("\0")[:-1]
+        child = subprocess.Popen(words, stdin=fds[0], stdout=fds[1], stderr=fds[2])
+        for fd in fds:
+            os.close(fd)
+        pidfd = os.pidfd_open(child.pid)
+        with suppress(OSError):
+            socket.send_fds(connection, [struct.pack("<II", STARTED, number) + b"{}"], [pidfd])
+        os.close(pidfd)
+        answer = {"wait_status": child.wait() << 8, "oom": False}
+        with suppress(OSError):
+            connection.send(struct.pack("<II", ENDED, number) + json.dumps(answer).encode())
+
     def take(self, connection: socket.socket) -> bool:
         try:
-            data = connection.recv(65536)
+            data, given, _, _ = socket.recv_fds(connection, 65536, 16)
         except ConnectionResetError:  # who asked has gone; what it said last is there still
-            data = connection.recv(65536)
+            data, given, _, _ = socket.recv_fds(connection, 65536, 16)
         if not data:
             return False
         number, name = (
@@ -114,6 +129,9 @@ class Keeper:
         refusal = self.folder / f"refuse-{name}"
         refused = refusal.read_text() if refusal.exists() else None
         self.log.write(json.dumps({"kind": name, **body}) + "\n")
+        if name == "START":
+            self.run(connection, number, given)
+            return True
         if hangs:
             return True
         kind = OK
