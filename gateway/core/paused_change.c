@@ -2,6 +2,7 @@
  * from, so that is written anew, off the loop, before anybody is told.
  *
  * Invariant: s->moving is ours meanwhile, so nobody resumes, forks or drops what is rewritten. */
+#include "gateway/core/keepsake.h"
 #include "gateway/core/state.h"
 #include "gateway/store/vault.h"
 #include "protocol/json.h"
@@ -9,7 +10,7 @@
 struct rewriting {
     uv_work_t work;
     struct moving *moving;
-    char *sandbox, *id; /* of its last snapshot */
+    char *sandbox, *id; /* of its last snapshot, or its keepsake */
     json_t *saved;      /* owned; shared with no other thread */
     struct core *core;
     struct err why;
@@ -39,6 +40,7 @@ static void on_work_done(uv_work_t *work, int status)
     (void)status;
     if (s->ending || s->gone) {
         vault_remove(c->vault, s->id);
+        vault_drop(c->vault, KEEPSAKES, s->id);
         fail(&r->why, 409, "sandbox %s was deleted meanwhile", s->id);
     } else if (!r->why.status) {
         json_object_set(s->paused, "sandbox", r->saved);
@@ -66,10 +68,11 @@ bool paused_rewrite(struct sandbox *s, const json_t *saved,
     struct moving *m = moving_begin(s, false, on_moved, NULL, e);
     if (!m)
         return false;
+    const char *last = sandbox_last_snapshot(s);
     struct rewriting *r = xcalloc(1, sizeof(*r));
     *r = (struct rewriting){.moving = m,
-                            .sandbox = xstrdup(s->id),
-                            .id = xstrdup(sandbox_last_snapshot(s)),
+                            .sandbox = xstrdup(last ? s->id : KEEPSAKES),
+                            .id = xstrdup(last ? last : s->id),
                             .saved = json_deep_copy(saved),
                             .core = s->core,
                             .done = done,

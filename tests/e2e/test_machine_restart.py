@@ -129,7 +129,9 @@ def is_there(box: Box, execution: str, command: str) -> None:
 
 
 def is_made_again(box: Box) -> None:
-    """Its contexts are, without their variables."""
+    """Its contexts are, without their variables, and as it was changed meanwhile."""
+    answer = box.gateway.request("PATCH", box.path, {"labels": {"changed": "yes"}})
+    assert (answer.status, answer.json()["state"]) == (200, "paused"), answer
     answer = box.ask("resume")
     assert answer.status == 200, answer
     assert answer.json()["snapshot"] is None
@@ -138,6 +140,7 @@ def is_made_again(box: Box) -> None:
         assert (one["restored"], one["not_restored"]) == ([], [])
         assert one["problem"] == "there is no snapshot of it: it begins anew"
     assert answer.json()["sandbox"]["contexts"][0]["snapshot"] is None
+    assert answer.json()["sandbox"]["labels"]["changed"] == "yes"
     code = "import os; print(open('file').read(), os.environ['SECRET'], 'x' in globals())"
     assert box.run(code) == "kept s3cret False\n"
     assert box.run("print(1)", "other") == "1\n"
