@@ -61,8 +61,9 @@ def ids(gateway: Gateway) -> set[str]:
 
 
 def folders(gateway: Gateway) -> set[str]:
+    """Of sandboxes; those without a snapshot have a file in one that they share."""
     found = {path.name for path in (gateway.state / "sandboxes").iterdir()}
-    return found | {path.name for path in (gateway.state / "snapshots").iterdir()}
+    return found | {path.name for path in (gateway.state / "snapshots").iterdir()} - {"keepsakes"}
 
 
 def fill(folder: Path) -> None:
