@@ -7,17 +7,29 @@ from collections.abc import Iterator
 
 import pytest
 import warmcell
-from e2e.test_sandbox_life import create, keeper_pids, remove
+from e2e.test_sandbox_life import keeper_pids
 from support import processes
 from support.gateway import Gateway
+
+running: list[Gateway] = []
+
+
+@pytest.fixture(autouse=True)
+def keepers_of_places(no_leftovers: None) -> Iterator[None]:
+    """Keepers that came up meanwhile belong to their gateway, and are no leftovers of a test."""
+    yield
+    for gateway in running:
+        for pid in keeper_pids(gateway):
+            processes.own(pid)
 
 
 @pytest.fixture(scope="package")
 def place() -> Iterator[Gateway]:
     """On TCP, with a token."""
     with Gateway(options=["--pool-max", "2", "--preload", "json"], warm=True) as gateway:
-        remove(gateway, create(gateway))  # its keepers belong to this place
+        running.append(gateway)
         yield gateway
+    running.remove(gateway)
     assert not processes.wait_gone(keeper_pids(gateway))
     shutil.rmtree(gateway.home, ignore_errors=True)
 
@@ -28,8 +40,9 @@ def unix_place(kernelspec: str) -> Iterator[Gateway]:
     gateway = Gateway(options=["--pool-max", "2", "--preload", "json"], warm=True)
     gateway.unix = str(gateway.home / "socket")
     with gateway:
-        remove(gateway, create(gateway))
+        running.append(gateway)
         yield gateway
+    running.remove(gateway)
     assert not processes.wait_gone(keeper_pids(gateway))
     shutil.rmtree(gateway.home, ignore_errors=True)
 
