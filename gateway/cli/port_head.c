@@ -4,9 +4,13 @@
  * Invariant: the token goes to the gateway in each request, and nowhere else. */
 #include "gateway/cli/port_head.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+
+#define HTTP_PORT    80 /* is not said in a URL, nor in a Host */
+#define OTHER_ORIGIN "pages of another origin may not call what listens at this port"
 
 static const char *const local_hosts[] = {"localhost", "127.0.0.1", "[::1]"};
 
@@ -68,6 +72,8 @@ static size_t own_authority(const struct port_way *way, struct bytes text)
             continue;
         size_t len = strlen(local_hosts[i]);
         struct bytes rest = {text.data + len, text.len - len};
+        if (way->local_port == HTTP_PORT && (!rest.len || *rest.data == '/'))
+            return len;
         if (begins(rest, port) && (rest.len == strlen(port) || rest.data[strlen(port)] == '/'))
             return len + strlen(port);
     }
@@ -93,6 +99,7 @@ struct request {
     const struct port_way *way;
     struct buffer *out;
     bool upgrades;
+    bool foreign, navigates; /* a browser says that a page of another origin asks; to be shown it */
     size_t hosts;
 };
 
@@ -107,11 +114,11 @@ static bool take_origin(struct request *r, const struct line *line, struct err *
 {
     struct bytes origin = line->value;
     if (!begins(origin, "http://"))
-        return fail(e, 403, "pages of another origin may not call what listens at this port");
+        return fail(e, 403, OTHER_ORIGIN);
     origin.data += 7;
     origin.len -= 7;
     if (!origin.len || own_authority(r->way, origin) != origin.len)
-        return fail(e, 403, "pages of another origin may not call what listens at this port");
+        return fail(e, 403, OTHER_ORIGIN);
     buffer_printf(r->out, "Origin: http://%s\r\n", r->way->host);
     return true;
 }
@@ -139,6 +146,43 @@ static bool take_connection(struct request *r, const struct line *line, struct e
     return true;
 }
 
+/* That of a gateway, which counts at all ports of its host: "warmcell-8888=...". It lets in. */
+static bool is_of_gateway(struct bytes cookie)
+{
+    static const char name[] = "warmcell-";
+    size_t at = strlen(name);
+    if (!begins(cookie, name) || at == cookie.len || !isdigit((unsigned char)cookie.data[at]))
+        return false;
+    while (at < cookie.len && isdigit((unsigned char)cookie.data[at]))
+        at++;
+    return at == cookie.len || strchr("= \t", cookie.data[at]);
+}
+
+static bool take_cookie(struct request *r, const struct line *line, struct err *e)
+{
+    const char *before = "Cookie: ";
+    struct bytes rest = line->value;
+    (void)e;
+    while (rest.len) {
+        const char *semicolon = memchr(rest.data, ';', rest.len);
+        struct bytes one = {rest.data, semicolon ? (size_t)(semicolon - rest.data) : rest.len};
+        rest.data += one.len + (semicolon != NULL);
+        rest.len -= one.len + (semicolon != NULL);
+        while (one.len && (*one.data == ' ' || *one.data == '\t')) {
+            one.data++;
+            one.len--;
+        }
+        if (!one.len || is_of_gateway(one))
+            continue;
+        buffer_add_text(r->out, before);
+        buffer_add_bytes(r->out, one);
+        before = "; ";
+    }
+    if (*before == ';')
+        buffer_add_text(r->out, "\r\n");
+    return true;
+}
+
 static bool drop(struct request *r, const struct line *line, struct err *e)
 {
     (void)r;
@@ -157,20 +201,28 @@ static bool take_at_origin(struct request *r, const struct line *line, struct er
     return true;
 }
 
+static bool take_mode(struct request *r, const struct line *line, struct err *e)
+{
+    r->navigates = is(line->value, "navigate");
+    return take_at_origin(r, line, e);
+}
+
+static bool take_site(struct request *r, const struct line *line, struct err *e)
+{
+    r->foreign = is(line->value, "cross-site") || is(line->value, "same-site");
+    return take_at_origin(r, line, e);
+}
+
 static const struct {
     const char *name;
     bool (*pass)(struct request *r, const struct line *line, struct err *e);
 } rules[] = {
-    {"host", take_host},
-    {"origin", take_origin},
-    {"referer", take_referer},
-    {"connection", take_connection},
-    {"expect", take_at_origin},
-    {"keep-alive", drop},
-    {"proxy-connection", drop},
-    {"sec-fetch-mode", take_at_origin},
-    {"sec-fetch-dest", take_at_origin},
-    {"sec-fetch-site", take_at_origin},
+    {"host", take_host},           {"origin", take_origin},
+    {"referer", take_referer},     {"connection", take_connection},
+    {"cookie", take_cookie},       {"expect", take_at_origin},
+    {"keep-alive", drop},          {"proxy-connection", drop},
+    {"sec-fetch-mode", take_mode}, {"sec-fetch-dest", take_at_origin},
+    {"sec-fetch-site", take_site},
 };
 
 static bool take_line(struct request *r, struct bytes text, struct err *e)
@@ -216,6 +268,8 @@ bool port_request_head(const struct port_way *way, struct bytes head, struct buf
             return false;
     if (r.hosts != 1)
         return fail(e, 400, "a request has one Host header");
+    if (r.foreign && !r.navigates) /* an image or a script: browsers say no Origin there */
+        return fail(e, 403, OTHER_ORIGIN);
     add(out, "Connection", r.upgrades ? "Upgrade, close" : "close");
     buffer_add_text(out, "\r\n");
     return true;

@@ -4,6 +4,7 @@
 #include "gateway/cli/port_head.h"
 
 static const struct port_way origin = {8000, "", "5000-id.localhost:8888", "s3"};
+static const struct port_way usual = {80, "", "5000-id.localhost:8888", "s3"};
 static const struct port_way path = {8000, "/base/ports/5000", "gw:1", ""};
 
 static void lengths(void **state)
@@ -37,6 +38,37 @@ static void requests(void **state)
          "PUT /base/ports/5000/a HTTP/1.1\r\nHost: gw:1\r\nConnection: close\r\n\r\n", 0},
         {&origin, "GET / HTTP/1.1\r\nHost: localhost:8000\r\nReferer: http://evil/x\r\n\r\n",
          "GET / HTTP/1.1\r\n" OURS "Connection: close\r\n\r\n", 0},
+        {&origin,
+         "GET / HTTP/1.1\r\nHost: localhost:8000\r\nCookie: a=b;warmcell-8888=x; "
+         "warmcell-9 =y;  warmcell-a=c; warmcell-7x=d; Warmcell-1\r\nCookie: "
+         "warmcell-8888=x;\r\n\r\n",
+         "GET / HTTP/1.1\r\n" OURS "Cookie: a=b; warmcell-a=c; warmcell-7x=d\r\n"
+         "Connection: close\r\n\r\n",
+         0},
+        {&origin,
+         "GET / HTTP/1.1\r\nHost: localhost:8000\r\nSec-Fetch-Site: cross-site\r\n"
+         "Sec-Fetch-Mode: navigate\r\n\r\n",
+         "GET / HTTP/1.1\r\n" OURS "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n"
+         "Connection: close\r\n\r\n",
+         0},
+        {&path,
+         "GET / HTTP/1.1\r\nHost: localhost:8000\r\nSec-Fetch-Site: same-origin\r\n"
+         "Sec-Fetch-Mode: no-cors\r\n\r\n",
+         "GET /base/ports/5000/ HTTP/1.1\r\nHost: gw:1\r\nConnection: close\r\n\r\n", 0},
+        {&origin,
+         "GET / HTTP/1.1\r\nHost: localhost:8000\r\nSec-Fetch-Mode: no-cors\r\n"
+         "Sec-Fetch-Site: cross-site\r\n\r\n",
+         NULL, 403},
+        {&path,
+         "GET / HTTP/1.1\r\nHost: localhost:8000\r\nSec-Fetch-Site: same-site\r\n"
+         "Sec-Fetch-Mode: no-cors\r\n\r\n",
+         NULL, 403},
+        {&usual, "GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://127.0.0.1\r\n\r\n",
+         "GET / HTTP/1.1\r\n" OURS "Origin: http://5000-id.localhost:8888\r\n"
+         "Connection: close\r\n\r\n",
+         0},
+        {&usual, "GET / HTTP/1.1\r\nHost: localhost.evil\r\n\r\n", NULL, 403},
+        {&usual, "GET / HTTP/1.1\r\nHost: localhost:8000\r\n\r\n", NULL, 403},
         {&origin, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", NULL, 403},
         {&origin, "GET / HTTP/1.1\r\nHost: localhost:80001\r\n\r\n", NULL, 403},
         {&origin, "GET / HTTP/1.1\r\nHost: localhost:8000/\r\n\r\n", NULL, 403},
