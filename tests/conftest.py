@@ -19,13 +19,15 @@ from support.gateway import Gateway
 from support.ports import ReservedPorts
 from support.programs import KERNEL_NAME, PEER, Programs, programs
 
+PLACE = pytest.StashKey[str]()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """All that tests make in the folder for temporary files is below one of the run's own, whose
     path is short: sockets are in it, and their addresses hold 107 bytes."""
     place = Path(tempfile.mkdtemp(prefix="w"))
     place.chmod(0o711)  # for those who are other users
-    tempfile.tempdir = str(place)
+    config.stash[PLACE] = tempfile.tempdir = str(place)
     processes.become_subreaper()
     ReservedPorts.instance()
     # a run in the background of a shell ignores SIGINT, and so would every program it starts
@@ -34,7 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Nothing is left of the run: no file that somebody goes on writing, and nothing mounted."""
-    place = tempfile.gettempdir()
+    place = config.stash.get(PLACE, None)
+    if place is None:
+        return  # somebody else failed before it was made: what there is belongs to others
     tempfile.tempdir = None
 
     def is_gone() -> bool:

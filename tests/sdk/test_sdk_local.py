@@ -23,16 +23,19 @@ from warmcell.local import find_program, runtime_folder
 OPTIONS = ["--python", PYTHON, "--no-warm", "--pool-min", "0", "--pool-max", "0"]
 
 
+def children() -> list[psutil.Process]:
+    """Ours alone: what a gateway is just starting has its words until it runs its own program."""
+    return psutil.Process().children()
+
+
 def serving(folder: Path) -> list[int]:
     """The gateways at this place."""
     at = str(folder / "gateway.sock")
-    found = psutil.Process().children(recursive=True)
-    return [p.pid for p in found if processes.alive(p.pid) and at in p.cmdline()]
+    return [p.pid for p in children() if at in processes.words_of(p.pid)]
 
 
 def keepers(place: Path) -> list[int]:
-    found = psutil.Process().children()
-    return [p.pid for p in found if processes.alive(p.pid) and str(place) in " ".join(p.cmdline())]
+    return [p.pid for p in children() if str(place) in " ".join(processes.words_of(p.pid))]
 
 
 @pytest.fixture
