@@ -18,7 +18,7 @@
 static void interrupt_it(struct kernel *k)
 {
     k->ladder.step = STEP_INTERRUPT;
-    interpreter_interrupt(k->interpreter);
+    interpreter_interrupt(k->interpreter, kernel_running_number(k));
     timer_start(k->ladder.timer, k->limits.interrupt_grace_ms);
 }
 

@@ -668,10 +668,12 @@ static void send_signal(struct interpreter *i, bool group, int number)
         kill(i->pid, number);
 }
 
-void interpreter_interrupt(struct interpreter *i)
+void interpreter_interrupt(struct interpreter *i, uint64_t number)
 {
-    if (has_process(i))
-        kill(-i->pid, SIGINT);
+    if (!has_process(i))
+        return;
+    atomic_store(&i->channels.page->interrupted, number);
+    kill(-i->pid, SIGINT);
 }
 
 static bool awaits_birth(const struct interpreter *i)

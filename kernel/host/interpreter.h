@@ -62,8 +62,9 @@ void interpreter_send(struct interpreter *i, const struct link_frame *frame);
 /* Likewise, at once or not at all (false), with descriptors that ride on its first byte. */
 bool interpreter_send_fds(struct interpreter *i, const struct link_frame *frame, const int *fds,
                           size_t count);
-void interpreter_resume(struct interpreter *i);             /* congestion is over */
-void interpreter_interrupt(struct interpreter *i);          /* SIGINT to its process group */
+void interpreter_resume(struct interpreter *i); /* congestion is over */
+/* SIGINT to its process group. number: the request that it is for; 0: none runs. */
+void interpreter_interrupt(struct interpreter *i, uint64_t number);
 void interpreter_kill(struct interpreter *i);               /* SIGKILL to its process group */
 void interpreter_signal(struct interpreter *i, int number); /* to it alone, not to its children */
 /* SIGKILL to it and to everything that it has started, in sessions of their own too; none of it is

@@ -344,10 +344,15 @@ void kernel_relief(void *kernel)
         interpreter_resume(k->interpreter);
 }
 
+uint64_t kernel_running_number(const struct kernel *k)
+{
+    return k->running ? k->running->number : 0;
+}
+
 void kernel_interrupt(struct kernel *k)
 {
     if (!k->interpreter || k->phase != PHASE_READY)
         return;
     k->interrupt_asked = true;
-    interpreter_interrupt(k->interpreter);
+    interpreter_interrupt(k->interpreter, kernel_running_number(k));
 }

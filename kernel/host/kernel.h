@@ -113,6 +113,7 @@ void kernel_relief(void *kernel);                                               
 /* SIGTERM, lease, parent gone, idle, ... */
 void kernel_orderly_end(struct kernel *k, enum cause cause, const char *reason);
 void kernel_interrupt(struct kernel *k);
+uint64_t kernel_running_number(const struct kernel *k); /* of the link; 0: no request runs */
 
 /* kernel.c, for the other parts */
 void kernel_dispatch(struct kernel *k); /* runs what can be run now */

@@ -240,7 +240,9 @@ void kernel_leave(struct kernel *k, enum phase phase)
                      &(struct link_frame){.kind = LINK_SHUTDOWN, .parts = &part, .part_count = 1});
     k->interrupt_asked = true;
     if (k->running)
-        interpreter_interrupt(k->interpreter); /* a cell that runs does not hold up the end */
+        interpreter_interrupt(
+            k->interpreter,
+            kernel_running_number(k)); /* a cell that runs does not hold up the end */
     interpreter_kill_after(k->interpreter, LEAVE_GRACE_MS);
 }
 

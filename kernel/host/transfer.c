@@ -46,7 +46,7 @@ static void on_overdue(void *data)
         return;
     }
     t->interrupted = true;
-    interpreter_interrupt(k->interpreter);
+    interpreter_interrupt(k->interpreter, 0);
     timer_start(t->timer, GRACE_MS);
 }
 

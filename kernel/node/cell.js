@@ -18,7 +18,10 @@ class Interrupted extends Error {
 }
 
 class Cells {
-  constructor() {
+  /* interrupted: tells for which request the host's latest SIGINT is. */
+  constructor(interrupted) {
+    this.interrupted = interrupted;
+    this.early = false; /* a SIGINT came while no code ran */
     this.session = new inspector.Session();
     this.session.connect();
     this.running = null;
@@ -28,7 +31,10 @@ class Cells {
     this.go = new vm.Script('globalThis[Symbol.for("warmcell.hands")].go()', {
       filename: 'warmcell:run',
     });
-    process.on('SIGINT', () => this.running?.(new Interrupted()));
+    process.on('SIGINT', () => {
+      if (this.running) this.running(new Interrupted());
+      else this.early = true;
+    });
   }
 
   ask(method, parameters) {
@@ -56,10 +62,15 @@ class Cells {
     return take;
   }
 
-  /* {value}, of the last expression (which may be a promise itself). Rejects with {thrown}, whatever was thrown; call is what
-   * enters the code. */
-  run(code, name, call) {
+  /* For the request of that number. {value}, of the last expression (which may be a promise itself).
+   * Rejects with {thrown}, whatever was thrown; call is what enters the code. */
+  async run(code, name, number, call) {
+    /* the loop tells a SIGINT that has come, as it goes round: from one immediate to the next */
+    await new Promise((done) => setImmediate(() => setImmediate(done)));
     return new Promise((resolve, reject) => {
+      const early = this.early;
+      this.early = false;
+      if (early && this.interrupted() === number) return reject({thrown: new Interrupted()});
       const end = (f, value) => {
         this.running = null;
         f(value);

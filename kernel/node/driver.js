@@ -22,7 +22,7 @@ class Driver {
   constructor(host) {
     this.host = host;
     this.streams = new Streams(host);
-    this.cells = new Cells();
+    this.cells = new Cells(() => this.host.interrupted());
     this.count = 0;
     this.inputAllowed = false;
     this.exit = process.exit.bind(process);
@@ -141,7 +141,7 @@ class Driver {
 
   run(number, code) {
     const name = `cell-${this.count}.js`;
-    return this.cells.run(code, name, (enter) => this.streams.as(number, enter));
+    return this.cells.run(code, name, number, (enter) => this.streams.as(number, enter));
   }
 
   async showResult(number, code, value) {
@@ -258,7 +258,7 @@ function main() {
     process.stderr.write(`Node ${process.version} is too old: ${OLDEST_NODE} or newer is needed\n`);
     process.exit(2);
   }
-  const driver = new Driver(new Host(descriptorOf('--link-fd')));
+  const driver = new Driver(new Host(descriptorOf('--link-fd'), descriptorOf('--pipes-fd')));
   driver.host.serve((frame) => driver.take(frame)).catch((error) => {
     process._rawDebug(error.stack);
     process.kill(0, 'SIGKILL');

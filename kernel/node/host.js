@@ -2,14 +2,17 @@
 /* The other end of the link, as the main thread sees it: what it says comes from the reader's
  * thread, what is said to it is written at once. */
 const {MessageChannel, Worker, receiveMessageOnPort} = require('node:worker_threads');
+const {readSync} = require('node:fs');
 const path = require('node:path');
 const {KIND, PIPES_FIRST, ALL_OF_THE_PIPES, json, send} = require('./link.js');
 
+const INTERRUPTED_AT = 24; /* in the memory of --pipes-fd */
 const PIECE_UNITS = 16384; /* of UTF-16: at most 48 KiB of UTF-8 */
 
 class Host {
-  constructor(fd) {
+  constructor(fd, pageFd) {
     this.fd = fd;
+    this.pageFd = pageFd;
     this.pipesFirst = false; /* of the next text */
     this.waiting = []; /* frames that came while an input was awaited */
     this.arrivals = new Int32Array(new SharedArrayBuffer(4));
@@ -56,6 +59,13 @@ class Host {
       if (frame.kind === KIND.SHUTDOWN) stop();
       this.waiting.push(frame);
     }
+  }
+
+  /* The request that its latest SIGINT is for; 0: none. */
+  interrupted() {
+    const number = Buffer.alloc(8);
+    readSync(this.pageFd, number, 0, number.length, INTERRUPTED_AT);
+    return Number(number.readBigUInt64LE(0));
   }
 
   say(kind, number, value) {

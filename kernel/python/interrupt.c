@@ -23,6 +23,7 @@
 #define NUDGE_EVERY_NS 10000000
 
 static atomic_bool hearing;
+static atomic_bool early; /* one came while it was not heard */
 static pthread_t main_thread;
 static int event_fd = -1;
 static timer_t nudge_timer;
@@ -75,6 +76,8 @@ static void on_sigint(int number)
         eventfd_write(event_fd, 1);
         PyErr_SetInterruptEx(number);
         start_nudges(true);
+    } else {
+        early = true;
     }
     errno = saved;
 }
@@ -109,6 +112,11 @@ bool interrupt_hear(bool on)
     return atomic_exchange(&hearing, on);
 }
 
+bool interrupt_take_early(void)
+{
+    return atomic_exchange(&early, false);
+}
+
 int interrupt_fd(void)
 {
     return event_fd;
@@ -139,4 +147,5 @@ void interrupt_after_fork(void)
 {
     main_thread = pthread_self();
     has_timer = false;
+    early = false;
 }

@@ -1,4 +1,5 @@
-/* SIGINT: heard while user code runs, without effect between requests.
+/* SIGINT: heard while user code runs, without effect between requests. One that comes when a
+ * request is here already and its code does not run yet is kept for it.
  *
  * Python's own handler stays in its table (signal.getsignal() is default_int_handler), but the C
  * handler that the kernel calls is ours: it decides by one flag, and can be waited for through a
@@ -17,6 +18,9 @@ void interrupt_install(void);
 
 /* Whether SIGINT is heard. Returns what it was. */
 bool interrupt_hear(bool on);
+
+/* Whether a SIGINT came since the last call that was not heard. */
+bool interrupt_take_early(void);
 
 /* Readable after a SIGINT that was heard, until interrupt_hear(true) or interrupt_drain().
  * Borrowed. */

@@ -600,6 +600,11 @@ int lane_input_fd(const struct lane *l)
     return l->input_fd;
 }
 
+uint64_t lane_interrupted(const struct lane *l)
+{
+    return l->page ? atomic_load(&l->page->interrupted) : 0;
+}
+
 bool lane_forked(const struct lane *l)
 {
     return l->forked;

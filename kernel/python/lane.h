@@ -95,6 +95,9 @@ int lane_input_fd(const struct lane *l);
  * 1 or 2 by whole lines. True in such a child. */
 bool lane_forked(const struct lane *l);
 
+/* The request that the host's latest SIGINT is for; 0: of none, or the host does not say. */
+uint64_t lane_interrupted(const struct lane *l);
+
 /* For such a child that gets a link of its own: forgets the lane, whose thread and descriptors are
  * the parent's; nothing of it may be used any more. */
 void lane_abandon(struct lane *l);

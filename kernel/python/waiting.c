@@ -107,6 +107,20 @@ PyObject *core_py_input(PyObject *module, PyObject *content)
     }
 }
 
+/* One that the host sent for this very request, before its code ran. One for a request that comes
+ * later is kept, others were for nothing that is still there. */
+static void hear_early(void)
+{
+    struct lane *l = core_lane();
+    if (!l) {
+        PyErr_Clear();
+        return;
+    }
+    uint64_t number = core_number(), wanted = lane_interrupted(l);
+    if (wanted <= number && interrupt_take_early() && wanted == number && number != 0)
+        interrupt_again();
+}
+
 /* interruptible(function, *args): calls it with SIGINT heard; a SIGINT that comes as it ends is
  * dropped. */
 PyObject *core_py_interruptible(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -116,6 +130,8 @@ PyObject *core_py_interruptible(PyObject *module, PyObject *const *args, Py_ssiz
         return PyErr_Format(PyExc_TypeError, "interruptible() needs a function");
     interrupt_install();
     bool before = interrupt_hear(true);
+    if (!before)
+        hear_early();
     PyObject *result = PyObject_Vectorcall(args[0], args + 1, (size_t)count - 1, NULL);
     interrupt_hear(before);
     interrupt_install();

@@ -75,7 +75,7 @@ class Pipes:
     """How many bytes were ever written to descriptors 1 and 2, as docs/link.md tells to find it."""
 
     def __init__(self, fd: int) -> None:
-        self.page = mmap.mmap(fd, 24, mmap.MAP_SHARED, mmap.PROT_READ)
+        self.page = mmap.mmap(fd, 32, mmap.MAP_SHARED, mmap.PROT_READ)
 
     def written(self) -> tuple[int, int]:
         while True:
@@ -236,6 +236,13 @@ class Driver:
                 self.do_wait("")
             except KeyboardInterrupt:
                 self.do_print("no")
+
+    def do_blamed(self, _text: str) -> None:
+        """Whether the latest interrupt was for this very request."""
+        try:
+            self.do_wait("")
+        except KeyboardInterrupt:
+            self.do_print(str(self.pipes.page[24:32] == struct.pack("<Q", self.number)))
 
     def do_yielding(self, text: str) -> None:
         try:

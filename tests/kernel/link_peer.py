@@ -23,6 +23,7 @@ from support import processes
 
 HEAD = struct.Struct("<IBBHQ")
 PAGE = struct.Struct("<QQQ")
+NUMBER = struct.Struct("<Q")  # behind it: the request that an interrupt is for
 SHARED_BYTES = 4096 + 16 * 68 * 1024  # the page, and the outbox behind it
 HELLO, REQUEST, INPUT, SHUTDOWN, ADOPT = 1, 2, 3, 4, 5
 READY, STREAM, PUBLISH, REPLY, DONE, INPUT_REQUEST, HISTORY, EXIT = 16, 17, 18, 19, 20, 21, 22, 23
@@ -97,7 +98,7 @@ class Interpreter:
         err_read, err_write = os.pipe()
         page = os.memfd_create("pipes")
         os.ftruncate(page, SHARED_BYTES)
-        self._page = mmap.mmap(page, PAGE.size)
+        self._page = mmap.mmap(page, PAGE.size + NUMBER.size)
         self._turn = 0
         self._totals = {out_read: 0, err_read: 0}
         environment = whole_env or {**os.environ, **(env or {})}
@@ -182,7 +183,7 @@ class Interpreter:
 
     def _tell_page(self) -> None:
         self._turn += 1
-        self._page[:] = PAGE.pack(self._turn, *self._totals.values())
+        self._page[: PAGE.size] = PAGE.pack(self._turn, *self._totals.values())
 
     def _drain_pipes(self) -> None:
         for fd, name in list(self.pipes.items()):
@@ -337,7 +338,10 @@ class Interpreter:
     def ask(self, msg_type: str, **content: Any) -> dict[str, Any]:
         return self.collect(self.request(msg_type, content)).reply
 
-    def interrupt(self) -> None:
+    def interrupt(self, number: int | None = None) -> None:
+        """As the host does for a request; without a number for the latest."""
+        asked = self.number if number is None else number
+        self._page[PAGE.size :] = NUMBER.pack(asked)
         os.killpg(self.process.pid, signal.SIGINT)
 
     def interrupt_when(self, text: str) -> Callable[[Frame, Answer], None]:

@@ -91,8 +91,10 @@ def test_display_and_descriptors_are_output() -> None:
 def test_an_interrupt_that_somebody_asked_for() -> None:
     with Host("--execution-limit", "1000", driver=DUMPS) as host:
         client = host.client()
-        cell = client.execute("print started\nwait")
+        cell = client.execute("print started\nblamed\nwait")
         client.await_output(cell, "started")
+        client.ask("interrupt_request", channel="control")
+        client.await_output(cell, "True")
         client.ask("interrupt_request", channel="control")
         of = client.collect(cell)
         assert of.content["ename"] == the_error(of)["ename"] == "KeyboardInterrupt"

@@ -50,6 +50,26 @@ def test_interrupt(shared: Interpreter, name: str) -> None:
     assert shared.run("1 + 1").result == "2"
 
 
+def test_one_that_comes_before_the_code_runs(shared: Interpreter) -> None:
+    """It is here before the request is: what the host interrupts need not have been read."""
+    count = int(shared.run("1").reply["execution_count"])
+    shared.interrupt(shared.number + 2)
+    shared.ask("complete_request", code="x", cursor_pos=1)  # the signal has come
+    answer = shared.run("import time; time.sleep(600)")
+    assert (answer.reply["status"], answer.reply["ename"]) == ("error", "KeyboardInterrupt")
+    assert (answer.reply["execution_count"], answer.abort) == (count + 1, True)
+    again = shared.run("1 + 1")
+    assert (again.result, again.reply["execution_count"]) == ("2", count + 2)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_one_that_was_for_what_is_over(shared: Interpreter, late: int) -> None:
+    shared.run("1")
+    shared.interrupt(shared.number if late else 0)
+    shared.ask("complete_request", code="x", cursor_pos=1)
+    assert shared.run("1 + 1").result == "2"
+
+
 def test_stacks_on_demand(entry: str, programs: Programs, tmp_path: Path) -> None:
     """READY names the signal; all threads are shown, nothing else happens."""
     interpreter = spawn(entry, programs)

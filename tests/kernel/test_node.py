@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from kernel.host_process import Host
+from kernel.link_peer import Interpreter
 from support import processes
 from support.client import Run
 from support.direct import DirectClient
@@ -144,8 +145,11 @@ def test_errors(client: DirectClient, code: str, name: str, words: str) -> None:
 
 
 def test_an_error_ends_the_queue(client: DirectClient) -> None:
-    first = client.execute("await new Promise((r) => { setTimeout(r, 1); }); throw new Error('x')")
+    first = client.execute("prompt('go? '); throw new Error('x')", allow_stdin=True)
+    client.take(lambda m: m.msg_type == "input_request")
     second = client.execute("1")
+    client.ask("kernel_info_request")  # behind it: it is in the queue
+    client.send("input_reply", {"value": ""}, channel="stdin")
     assert client.collect(first).status == "error"
     assert client.collect(second).status == "aborted"
 
@@ -272,6 +276,18 @@ def test_interrupts(client: DirectClient, code: str) -> None:
         assert client.collect(msg_id, answers=["unused"]).content["ename"] == "Interrupted"
         return
     interrupted(client, code)
+
+
+def test_an_interrupt_that_comes_before_the_code_runs() -> None:
+    interpreter = Interpreter(COMMAND)
+    interpreter.wait_ready()
+    interpreter.interrupt(interpreter.number + 2)
+    interpreter.ask("complete_request", code="x", cursor_pos=1)  # the signal has come
+    assert interpreter.run("while (true);").reply["ename"] == "Interrupted"
+    interpreter.interrupt()
+    interpreter.ask("complete_request", code="x", cursor_pos=1)
+    assert interpreter.run("1 + 1").result == "2"
+    interpreter.close()
 
 
 def test_the_environment_and_folder_of_one_run(client: DirectClient, tmp_path: Path) -> None:

@@ -206,6 +206,7 @@ class Executor:
     def _run(self, order: Order) -> dict[str, Any]:
         self.allow_stdin = order.allow_stdin
         self.loop.show(True)
+        first = self._shell.execution_count
         try:
             content: dict[str, Any] = _warmcell.interruptible(self._run_heard, order)
         except BaseException as error:  # an interrupt outside of the cell's own code
@@ -217,7 +218,9 @@ class Executor:
             self.loop.show(False)
             self.allow_stdin = False
         content.setdefault("user_expressions", {})
-        # the counter went up whether or not the cell failed
+        # the counter goes up whether or not the cell failed, or ran at all
+        if order.store_history and not order.silent and self._shell.execution_count == first:
+            self._shell.execution_count += 1
         content["execution_count"] = self._shell.execution_count - 1
         content["payload"] = self._shell.payload_manager.read_payload()
         if content["payload"]:
