@@ -60,8 +60,10 @@ static bool leave_out(struct clone *c, const char *reason)
     return true;
 }
 
-static bool not_read(struct clone *c)
+static bool not_read(struct clone *c, struct err *e)
 {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) /* it is us who cannot */
+        return fail_errno(e, 503, "%.200s cannot be read", buffer_text(&c->path));
     return leave_out(c, errno == ENOENT || errno == ENOTDIR || errno == ELOOP
                             ? "it went away as it was copied"
                             : "it cannot be read");
@@ -195,7 +197,7 @@ static bool clone_file(struct clone *c, int from_dir, int to_dir, const char *na
     struct stat st;
     int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (from < 0)
-        return not_read(c);
+        return not_read(c, e);
     bool same = fstat(from, &st) == 0 && S_ISREG(st.st_mode);
     int to =
         same ? openat(to_dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
@@ -216,7 +218,7 @@ static bool clone_link(struct clone *c, int from_dir, int to_dir, const char *na
     const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
     ssize_t len = readlinkat(from_dir, name, target, sizeof target - 1);
     if (len < 0)
-        return not_read(c);
+        return not_read(c, e);
     target[len] = '\0';
     c->out->links++;
     return (symlinkat(target, to_dir, name) == 0 &&
@@ -237,7 +239,7 @@ static bool clone_folder(struct clone *c, int from_dir, int to_dir, const char *
         return leave_out(c, "it lies too deep");
     int from = openat(from_dir, name, flags);
     if (from < 0)
-        return not_read(c);
+        return not_read(c, e);
     int to = fstat(from, &st) == 0 && mkdirat(to_dir, name, 0700) == 0 ? openat(to_dir, name, flags)
                                                                        : -1;
     size_t len = c->path.len;
@@ -255,7 +257,7 @@ static bool clone_one(struct clone *c, int from, int to, const char *name, int d
 {
     struct stat st;
     if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return not_read(c);
+        return not_read(c, e);
     if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode) && !S_ISDIR(st.st_mode))
         return leave_out(c, "it is neither a file, a folder nor a link");
     if (!room_take(c->room, 0, 1, e))
@@ -282,7 +284,7 @@ static bool clone_names(struct clone *c, int from, int to, int depth, struct err
     if (!folder) {
         if (fd >= 0)
             close(fd);
-        return not_read(c);
+        return not_read(c, e);
     }
     while (good && (entry = readdir(folder))) {
         if (!is_to_copy(entry->d_name))

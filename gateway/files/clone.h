@@ -15,7 +15,7 @@
 
 #include "gateway/files/room.h"
 
-#define CLONE_DEPTH_MOST 128 /* folders in each other; each holds two descriptors */
+#define CLONE_DEPTH_MOST 128 /* folders in each other; each holds three descriptors */
 #define CLONE_TRIES_MOST 3   /* of a file that is written to as it is copied */
 #define CLONE_NOTES_MOST 100 /* paths that a result names, of each kind */
 

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/files/clone.h"
 #include "gateway/files/condition.h"
 #include "gateway/files/entry.h"
 #include "gateway/files/glob.h"
@@ -264,6 +266,40 @@ static void an_upload_whose_folder_is_moved(void **state)
     assert_int_equal(system(clear), 0);
 }
 
+static void a_copy_for_which_descriptors_are_short(void **state)
+{
+    (void)state;
+    char place[] = "/tmp/files_test-XXXXXX";
+    struct err e = {0};
+    struct clone_result copied = {0};
+    struct room room = {.bytes = INT64_MAX, .names = INT64_MAX};
+    struct rlimit before;
+    assert_non_null(mkdtemp(place));
+    int root = open(place, O_RDONLY | O_DIRECTORY);
+    assert_true(mkdirat(root, "from", 0700) == 0 && mkdirat(root, "to", 0700) == 0);
+    int from = openat(root, "from", O_PATH), to = openat(root, "to", O_PATH);
+    close(openat(from, "file", O_WRONLY | O_CREAT, 0600));
+    int next = dup(from);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit one_more = before;
+    one_more.rlim_cur = (rlim_t)next + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &one_more), 0);
+    bool good = clone_workspace(from, to, -1, &room, &copied, &e);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_false(good); /* else a whole file would be missing in the copy */
+    assert_int_equal(e.status, 503);
+    assert_int_equal(copied.not_copied.count, 0);
+    clone_result_clear(&copied);
+    unlinkat(from, "file", 0);
+    unlinkat(root, "from", AT_REMOVEDIR);
+    unlinkat(root, "to", AT_REMOVEDIR);
+    close(from);
+    close(to);
+    close(root);
+    rmdir(place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +312,7 @@ int main(void)
         cmocka_unit_test(globs_end_soon),
         cmocka_unit_test(holes_are_packed_step_by_step),
         cmocka_unit_test(an_upload_whose_folder_is_moved),
+        cmocka_unit_test(a_copy_for_which_descriptors_are_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
