@@ -46,6 +46,8 @@ def test_files(sandbox: warmcell.Sandbox) -> None:
     assert files.read_text("log") == "one\ntwo\n"
     assert [one.name for one in files.list("copy")] == ["b", "ä #?.txt"]
     assert files.exists("copy/b") and not files.exists("data/log")
+    with pytest.raises(warmcell.InvalidRequestError, match=r"\.\."):
+        files.delete("..", recursive=True)
     with pytest.raises(warmcell.ProblemError):
         files.delete("copy")
     files.delete("copy", recursive=True)

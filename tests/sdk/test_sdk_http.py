@@ -84,6 +84,54 @@ def test_what_replaces_and_what_deletes_is() -> None:
     assert methods == ["GET", "PUT", "PUT", "DELETE", "DELETE"]
 
 
+def test_what_has_a_condition_is_not() -> None:
+    """The first of them made the second one fail."""
+    with ScriptedHttp(Scripted(200, MODEL), Scripted(DROP), Scripted(DROP)) as server:
+        with warmcell.Client(server.url) as client:
+            files = client.sandboxes.get("some").files
+            with pytest.raises(warmcell.ConnectionLostError):
+                files.write("a", "b", new=True)
+            with pytest.raises(warmcell.ConnectionLostError):
+                files.write("a", "b", if_match='"1"')
+    assert [asked.method for asked in server.asked] == ["GET", "PUT", "PUT"]
+
+
+def test_a_file_that_is_deleted_twice() -> None:
+    answers = [Scripted(200, MODEL), Scripted(DROP), problem(404), problem(404)]
+    with ScriptedHttp(*answers) as server, warmcell.Client(server.url) as client:
+        files = client.sandboxes.get("some").files
+        files.delete("a")  # by the first, whose answer was lost
+        with pytest.raises(warmcell.NotFoundError):
+            files.delete("a")
+
+
+def test_no_name_leads_elsewhere() -> None:
+    """What is in a path may be of somebody else's choosing."""
+    with ScriptedHttp(Scripted(200, MODEL), *[problem(400)] * 6) as server:
+        with warmcell.Client(server.url) as client:
+            files, found = client.sandboxes.get("some").files, []
+            for ask in (
+                lambda: files.delete(".."),
+                lambda: files.write("../../other/files/a", ""),
+                lambda: files.read("./a//.../?b#c"),
+                lambda: client.sandboxes.get("../tokens"),
+                lambda: client.sandboxes.get(".."),
+                lambda: client.artifacts.get("../x?y"),
+            ):
+                with pytest.raises(warmcell.InvalidRequestError):
+                    ask()
+                found.append(server.asked[-1].path)
+    root = f"/v1/sandboxes/{MODEL['id']}/files"
+    assert found == [
+        f"{root}/%2E%2E?recursive=0",
+        f"{root}/%2E%2E/%2E%2E/other/files/a",
+        f"{root}/a/.../%3Fb%23c",
+        "/v1/sandboxes/..%2Ftokens",
+        "/v1/sandboxes/%2E%2E",
+        "/v1/artifacts/..%2Fx%3Fy",
+    ]
+
+
 def test_come_again_later() -> None:
     later = {"Retry-After": "0"}
     answers = [

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -17,6 +18,7 @@ from warmcell._core.address import Address
 from warmcell.errors import (
     ConflictError,
     ConnectionLostError,
+    NotFoundError,
     ProblemError,
     RateLimitError,
     UnavailableError,
@@ -25,6 +27,7 @@ from warmcell.errors import (
 )
 
 REPEATABLE = {"GET", "HEAD", "PUT", "DELETE"}
+CONDITIONS = {"If-Match", "If-None-Match"}  # what was done once, they refuse the second time
 CONNECTIONS = 256
 PAUSE_S = 0.05  # before the second try; doubled for each further one
 LONGEST_PAUSE_S = 5.0
@@ -43,6 +46,11 @@ class Patience:
 def new_key() -> str:
     """An Idempotency-Key."""
     return uuid.uuid4().hex
+
+
+def segment(text: str) -> str:
+    """One part of a path, whatever is in it: none leads up or down."""
+    return {".": "%2E", "..": "%2E%2E"}.get(text) or quote(text, safe="")
 
 
 def _problem_of(response: httpx.Response, text: bytes) -> ProblemError:
@@ -145,7 +153,7 @@ class Http:
             head["Content-Type"] = "application/json"
         if key is not None:
             head["Idempotency-Key"] = key
-        repeatable = key is not None or method in REPEATABLE
+        repeatable = key is not None or (method in REPEATABLE and not CONDITIONS & head.keys())
         lost = False  # a reply was: the request may have been taken
         for tries_left in reversed(range(self._patience.tries)):
             try:
@@ -165,6 +173,10 @@ class Http:
                 if error.retry_after_s is None or not tries_left:
                     raise
                 pause = error.retry_after_s
+            except NotFoundError:
+                if lost and method == "DELETE":
+                    return httpx.Response(204)  # the first of them did it
+                raise
             except ConflictError:
                 if not (lost and key and tries_left):
                     raise  # else the first of them is still being worked on

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path, PurePosixPath
 from typing import Union
 
+from warmcell._core.http import segment
 from warmcell._core.transfer import save_to
 from warmcell._core.transport import Transport
 from warmcell.errors import NotFoundError
@@ -92,5 +93,5 @@ class AsyncArtifacts:
             yield AsyncArtifact(self._transport, read(ArtifactInfo, one))
 
     async def get(self, id_or_sha256: str) -> AsyncArtifact:
-        data = await self._transport.http.json("GET", f"/v1/artifacts/{id_or_sha256}")
+        data = await self._transport.http.json("GET", f"/v1/artifacts/{segment(id_or_sha256)}")
         return AsyncArtifact(self._transport, read(ArtifactInfo, data))

@@ -8,8 +8,8 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Union
-from urllib.parse import quote
 
+from warmcell._core.http import segment
 from warmcell._core.transfer import pieces_of, save_to
 from warmcell._core.transport import Transport
 from warmcell.errors import NotFoundError
@@ -28,7 +28,7 @@ class AsyncFiles:
 
     def _url(self, path: PathLike) -> str:
         parts = [part for part in _relative(path).split("/") if part not in {"", "."}]
-        return "/".join([self._root, *(quote(part, safe="") for part in parts)])
+        return "/".join([self._root, *map(segment, parts)])
 
     async def read(self, path: PathLike) -> bytes:
         response = await self._transport.http.send("GET", self._url(path))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from warmcell._core.http import new_key
+from warmcell._core.http import new_key, segment
 from warmcell._core.transport import Transport
 from warmcell.aio.artifacts import AsyncArtifacts
 from warmcell.aio.command import AsyncCommands
@@ -203,7 +203,7 @@ class AsyncSandboxes:
         return AsyncSandbox(self._transport, SandboxInfo.of(found))
 
     async def get(self, id_or_name: str) -> AsyncSandbox:
-        found = await self._transport.http.json("GET", f"/v1/sandboxes/{id_or_name}")
+        found = await self._transport.http.json("GET", f"/v1/sandboxes/{segment(id_or_name)}")
         return AsyncSandbox(self._transport, SandboxInfo.of(found))
 
     async def list(
