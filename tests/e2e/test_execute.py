@@ -81,6 +81,8 @@ def test_counts_only_what_is_stored(client: DirectClient) -> None:
     assert client.run("1").content["execution_count"] == first + 2
     assert client.run("1 / 0").content["execution_count"] == first + 3
     assert client.run("1").content["execution_count"] == first + 4
+    assert client.run(" \n").content["execution_count"] == first + 4
+    assert client.run("1").content["execution_count"] == first + 5
 
 
 def test_reply_of_ok(client: DirectClient) -> None:

@@ -218,8 +218,9 @@ class Executor:
             self.loop.show(False)
             self.allow_stdin = False
         content.setdefault("user_expressions", {})
-        # the counter goes up whether or not the cell failed, or ran at all
-        if order.store_history and not order.silent and self._shell.execution_count == first:
+        # the counter goes up also with a cell that failed before it ran, but not with an empty one
+        counts = order.store_history and not order.silent and content["status"] == "error"
+        if counts and self._shell.execution_count == first:
             self._shell.execution_count += 1
         content["execution_count"] = self._shell.execution_count - 1
         content["payload"] = self._shell.payload_manager.read_payload()
