@@ -392,6 +392,7 @@ static void look(struct command_run *r)
     if (ended && !r->settling)
         log_info("command ended", F_STR("command", r->id), F_STR("status", command_run_status(r)));
     if (ended) {
+        run_hear_out(r); /* what came before the end was taken */
         fail(&e, 409, "the command has ended");
         run_fail_asks(r, &e);
     }

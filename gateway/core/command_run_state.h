@@ -77,6 +77,8 @@ void runs_load_settled(struct sandbox *s); /* all of it were found */
 
 /* command_run_words.c */
 void run_listen(struct command_run *r); /* what the gate has to say is heard */
+/* Of a command whose end is in the log: the answers that the gate gave before. */
+void run_hear_out(struct command_run *r);
 void run_fail_asks(struct command_run *r, const struct err *e);
 void run_ask(struct command_run *r, enum wire_kind kind, json_t *body, int fd,
              void (*done)(void *user, const struct err *e), void *user); /* fd: -1; borrowed */

@@ -65,6 +65,20 @@ static void take_answer(struct command_run *r, struct wire_message *m)
     finish(ask, m->kind == WIRE_OK ? NULL : &e);
 }
 
+void run_hear_out(struct command_run *r)
+{
+    bool more = true;
+    while (more && r->asks && r->gate_fd >= 0) {
+        struct wire_message m = {0};
+        struct err e = {0};
+        int got = wire_receive(r->gate_fd, &m, &e);
+        if (got > 0 && m.kind != WIRE_COMMAND_NEWS)
+            take_answer(r, &m);
+        more = got > 0 || (got < 0 && e.status != 0);
+        wire_message_free(&m);
+    }
+}
+
 /* News are looked at once for all that came: that may be the end of r. */
 void run_listen(struct command_run *r)
 {

@@ -157,9 +157,12 @@ def test_a_program_and_what_it_gets(gateway: Gateway, path: str) -> None:
         None, None, False, False)  # fmt: skip
     assert found["created"] < found["started"] <= found["ended"]
     assert found["run_ms"] >= 0
-    assert show(gateway, path, found) == found
+    assert events(gateway, path, found, "?settled=1")[-1]["kind"] == "artifacts_settled"
+    settled = show(gateway, path, found)
+    assert {**settled, **found} == settled
+    assert settled["files_changed"]["added"] == 0
     listed = gateway.get(path).json()["commands"][0]
-    assert {**found, **listed} == found
+    assert {**settled, **listed} == settled
     assert "stdout" not in listed
 
 
