@@ -136,7 +136,7 @@ class Driver {
       this.count++;
       this.host.history(number, this.count, code);
     }
-    this.host.publish(number, 'execute_input', {code, execution_count: this.count || 1});
+    this.host.begin(number, {code, execution_count: this.count || 1});
   }
 
   run(number, code) {

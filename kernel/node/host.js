@@ -91,6 +91,13 @@ class Host {
     send(this.fd, KIND.PUBLISH, number, parts, PIPES_FIRST);
   }
 
+  /* Nothing in the pipes comes first: what the cell has written there by the time that the host
+   * reads this comes behind the text before it. */
+  begin(number, content) {
+    const parts = [Buffer.from('execute_input'), json({}), json(content)];
+    send(this.fd, KIND.PUBLISH, number, parts);
+  }
+
   reply(number, content, metadata = {}, flags = 0) {
     const parts = [json(metadata), json(content), ALL_OF_THE_PIPES];
     send(this.fd, KIND.REPLY, number, parts, flags | PIPES_FIRST);
