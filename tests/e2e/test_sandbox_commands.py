@@ -485,6 +485,7 @@ def test_what_ends_while_no_gateway_is_there(own: Place) -> None:
     (gateway.state / "sandboxes" / sandbox["id"] / "workspace" / "go").touch()
     assert processes.wait_gone([pid]) == []
     gateway.start()
+    assert events(gateway, path, made, "?settled=1")[-1]["kind"] == "artifacts_settled"
     found = show(gateway, path, made)
     assert (found["status"], found["exit_code"], found["stdout"]) == ("exited", 4, "early\nlate\n")
     assert gateway.get(path).json()["commands"] == [
