@@ -136,4 +136,4 @@ function expressionOf(code) {
   }
 }
 
-module.exports = {Cells, Interrupted};
+module.exports = {Cells};

@@ -5,7 +5,7 @@ const {createRequire} = require('node:module');
 const path = require('node:path');
 const {pathToFileURL} = require('node:url');
 const {ABORT_QUEUE, KIND, VERSION} = require('./link.js');
-const {Cells, Interrupted} = require('./cell.js');
+const {Cells} = require('./cell.js');
 const {bundleOf, makeDisplay} = require('./display.js');
 const {describe} = require('./errors.js');
 const {Host} = require('./host.js');
@@ -265,6 +265,4 @@ function main() {
   });
 }
 
-if (require.main === module) main();
-
-module.exports = {Driver, Interrupted};
+main();

@@ -5,8 +5,10 @@ const util = require('node:util');
 const vm = require('node:vm');
 
 const NAMES_MOST = 1000;
-const NAME = /[\p{ID_Start}$_][\p{ID_Continue}$]*/u;
-const CHAIN = /([\p{ID_Start}$_][\p{ID_Continue}$]*(?:\.[\p{ID_Start}$_][\p{ID_Continue}$]*)*)$/u;
+const ONE_NAME = String.raw`[\p{ID_Start}$_][\p{ID_Continue}$]*`;
+const NAME = new RegExp(`^${ONE_NAME}$`, 'u');
+const CHAIN = new RegExp(`(${ONE_NAME}(?:\\.${ONE_NAME})*)$`, 'u'); /* "a.b" */
+const BEGUN = new RegExp(`${ONE_NAME}(?:\\.${ONE_NAME})*\\.?$`, 'u'); /* "a.b" or "a." */
 const KEYWORDS = ('async await break case catch class const continue debugger default delete do else export ' +
   'extends false finally for function if import in instanceof let new null return static super ' +
   'switch this throw true try typeof undefined var void while yield').split(' ');
@@ -27,13 +29,13 @@ function namesOf(value) {
     for (const name of Object.getOwnPropertyNames(at)) names.add(name);
     if (names.size > NAMES_MOST) break;
   }
-  return [...names].filter((name) => new RegExp(`^${NAME.source}$`, 'u').test(name));
+  return [...names].filter((name) => NAME.test(name));
 }
 
 function complete(cells, {code, cursor_pos: cursor}) {
   const end = unitsOf(code, cursor ?? Infinity);
   const before = code.slice(0, end);
-  const [chain = ''] = before.match(new RegExp(`(?:${CHAIN.source.slice(0, -1)}\\.?)$`, 'u')) ?? [];
+  const [chain = ''] = before.match(BEGUN) ?? [];
   const dot = chain.lastIndexOf('.');
   const prefix = chain.slice(dot + 1);
   let names;

@@ -181,7 +181,7 @@ def _locked(path: Path, end: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > end:
                     raise LocalGatewayError(f"{path} is held by another program") from None
-            time.sleep(pause)
+            time.sleep(pause)  # flock() waits without an end, or not at all
             pause = min(0.05, 2 * pause)
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from warmcell.events import Event, event_of
 Self = TypeVar("Self", bound="Following")
 
 
-class Following:
+class Following(ABC):
     """Events are given once, to whoever iterates or waits; what they amount to stays here."""
 
     def __init__(self, transport: Transport, feed: Feed) -> None:
@@ -39,8 +40,9 @@ class Following:
         it."""
         return self._feed.after
 
+    @abstractmethod
     def _absorb(self, event: Event) -> None:
-        raise NotImplementedError
+        """Adds to what the events amount to."""
 
     def _take(self) -> bool:
         """What has come; False: nothing."""
