@@ -10,9 +10,9 @@ from contextlib import closing, suppress
 import psutil
 import pytest
 from e2e.test_sandbox_life import create, keeper_pids, kernel_of, remove, show
-from sandbox.stage import OWN, PORT, PUBLIC, Stage
 from support import processes
 from support.gateway import Gateway
+from support.keeper.stage import OWN, PORT, PUBLIC, Stage
 
 REACH = f"""
 import socket

@@ -22,8 +22,8 @@ from typing import Any
 
 from escape.attempts import RUN
 from escape.calls import call
-from sandbox.keeper_process import CLOSE, OK, OPEN, USAGE, Asker
 from support import ordinary, processes
+from support.keeper.keeper_process import CLOSE, OK, OPEN, USAGE, Asker
 from support.programs import programs
 
 PYTHON = str(Path(sys.executable).resolve())  # of the system: a sandbox shows it

@@ -17,9 +17,8 @@ from typing import Any
 
 import pytest
 from support import ordinary
+from support.keeper import lacking
 from support.programs import programs
-
-from sandbox import lacking
 
 MODES = ["root", "user"] if os.geteuid() == 0 else ["user"]
 USER, UID = 64124, 71002

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from kernel.host_process import Host
-from sandbox.keeper_process import Asker, Keeper, sandboxing
 from support import processes
 from support.direct import DirectClient
+from support.keeper import keeper_process as wire
+from support.keeper.keeper_process import Asker, Keeper, sandboxing
 from support.programs import programs
-
-from sandbox import keeper_process as wire
 
 
 @pytest.fixture

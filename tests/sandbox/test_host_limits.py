@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from kernel.host_process import BRANCH_KERNEL, Gateway, Host, v1_encode
-from sandbox.keeper_process import Keeper, sandboxing
 from support import processes
+from support.keeper.keeper_process import Keeper, sandboxing
 from support.programs import PYTHON, programs
 
 MEMORY = 256 << 20

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox.keeper_process import Asker, Keeper, Process
 from support import processes
+from support.keeper import keeper_process as wire
+from support.keeper.keeper_process import FAKE_INTERPRETER, Asker, Keeper, Process
 from support.programs import programs
 
-from sandbox import keeper_process as wire
-
-FAKE = str(Path(__file__).with_name("fake_interpreter.py"))
+FAKE = FAKE_INTERPRETER
 COMMAND = (sys.executable, "-S", FAKE)
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox.keeper_process import Asker, Keeper, environment, sandboxing, sealed
 from support import processes
-
-from sandbox import keeper_process as wire
+from support.keeper import keeper_process as wire
+from support.keeper.keeper_process import Asker, Keeper, environment, sandboxing, sealed
 
 ENV = {"PATH": "/usr/bin:/bin"}
 

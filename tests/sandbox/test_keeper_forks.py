@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox.keeper_process import Asker, Keeper, Process, fake, receive
 from support import processes
+from support.keeper.keeper_process import FAKE_INTERPRETER, Asker, Keeper, Process, fake, receive
 
-FAKE = str(Path(__file__).with_name("fake_interpreter.py"))
+FAKE = FAKE_INTERPRETER
 COMMAND = (sys.executable, "-S", FAKE)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox.keeper_process import OK, OPEN, USAGE, Asker, Keeper
 from support import processes
+from support.keeper.keeper_process import OK, OPEN, USAGE, Asker, Keeper
 
 MIB = 1 << 20
 MEMORY = "m = bytearray(int(sys.argv[1])); m[::4096] = b'x' * len(m[::4096]); print('all of it')"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandbox.keeper_process import FAILED, OK, OPEN, Asker, Keeper
 from support import processes
+from support.keeper.keeper_process import FAILED, OK, OPEN, Asker, Keeper
 
 # prints what it got, one JSON value a line
 INSIDE = """

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox.keeper_process import Asker, Keeper, sandboxing
 from support import ordinary
-
-from sandbox import keeper_process as wire
+from support.keeper import keeper_process as wire
+from support.keeper.keeper_process import Asker, Keeper, sandboxing
 
 USER = 64126  # an ordinary user whom nobody else is
 

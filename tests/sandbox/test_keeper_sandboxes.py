@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox.keeper_process import Asker, Keeper, Process, sandboxing
 from support import processes
+from support.keeper import keeper_process as wire
+from support.keeper import lacking
+from support.keeper.keeper_process import FAKE_INTERPRETER, Asker, Keeper, Process, sandboxing
 from support.programs import PYTHON, programs
 
-from sandbox import keeper_process as wire
-from sandbox import lacking
-
-FAKE = str(Path(__file__).with_name("fake_interpreter.py"))
+FAKE = FAKE_INTERPRETER
 COMMAND = (sys.executable, "-S", FAKE)
 ROOT = os.getuid() == 0
 

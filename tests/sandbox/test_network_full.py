@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 import pytest
-from sandbox.keeper_process import CLOSE, FAILED, OK, OPEN, Asker, Datagram, Keeper
-from sandbox.stage import (
+from support import processes
+from support.keeper.keeper_process import CLOSE, FAILED, OK, OPEN, Asker, Datagram, Keeper
+from support.keeper.stage import (
     ABSTRACT,
     HERE,
     LINK_LOCAL,
@@ -30,7 +31,6 @@ from sandbox.stage import (
     USER,
     Stage,
 )
-from support import processes
 from support.programs import ROOT as TREE
 from support.programs import programs
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox.keeper_process import send
+from support.keeper.keeper_process import send
 from support.ports import number, reserve
 from support.programs import Programs
 

@@ -58,3 +58,25 @@ def sandbox(client: warmcell.Client) -> Iterator[warmcell.Sandbox]:
     """For tests that leave nothing in it that others would mind."""
     with client.sandboxes.create() as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="package")
+def own_place(kernelspec: str) -> Iterator[str]:
+    """The URL of a gateway with what plots need loaded, one for all tests of the four surfaces:
+    nobody ends it, and sandboxes are deleted by who made them."""
+    gateway = Gateway(options=["--pool-max", "2", "--preload", "json,matplotlib.pyplot"], warm=True)
+    gateway.unix = str(gateway.home / "socket")
+    with gateway:
+        running.append(gateway)
+        yield f"unix:{gateway.unix}"
+    running.remove(gateway)
+    assert not processes.wait_gone(keeper_pids(gateway))
+    shutil.rmtree(gateway.home, ignore_errors=True)
+
+
+@pytest.fixture
+def own_gateway(own_place: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """It, as where the surfaces go that are told of no gateway."""
+    monkeypatch.setenv("WARMCELL_URL", own_place)
+    monkeypatch.delenv("WARMCELL_TOKEN", raising=False)
+    return own_place

@@ -17,9 +17,9 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from sandbox import lacking
 from support import ordinary, processes
 from support.gateway import Answer, Gateway
+from support.keeper import lacking
 from support.socket_client import SocketClient
 
 ORDINARY = 64125

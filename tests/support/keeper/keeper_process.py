@@ -31,6 +31,7 @@ FORK, WARM, FORKED, FORK_FAILED, STALE = 64, 80, 81, 82, 83
 HEAD = struct.Struct("<II")
 LIMIT = 64 * 1024
 FAKE = Path(__file__).with_name("fake_fork_server.py")
+FAKE_INTERPRETER = str(Path(__file__).with_name("fake_interpreter.py"))
 
 
 class Datagram:

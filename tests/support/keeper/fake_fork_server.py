@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from sandbox import fake_interpreter
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from support.keeper import fake_interpreter
 
 FORK, WARM, FORKED, FORK_FAILED, STALE = 64, 80, 81, 82, 83
 HEAD = struct.Struct("<II")
