@@ -6,6 +6,7 @@
 #include "gateway/cli/completion.h"
 #include "gateway/core/core.h"
 #include "gateway/core/token.h"
+#include "gateway/dialect/cloud.h"
 #include "gateway/dialect/tables.h"
 #include "gateway/dialect/v1_ports.h"
 #include "gateway/doctor.h"
@@ -13,6 +14,7 @@
 #include "gateway/options.h"
 #include "gateway/serve.h"
 #include "gateway/warm.h"
+#include "protocol/json.h"
 
 static void *service_open(const struct settings *settings, uv_loop_t *loop, struct server *server,
                           struct err *e)
@@ -27,6 +29,8 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
         return NULL;
     const struct sites sites = v1_port_sites(core);
     server_sites(server, &sites);
+    scoped(json) json_t *secrets = tokens_jwt_secrets(core);
+    server_own_jwts(server, CLOUD_ISSUER, secrets, e);
     server_trust(server, &(struct trust){tokens_lookup, tokens_still, core});
     return core;
 }

@@ -69,6 +69,10 @@ static const struct option rows[] = {
      .help = "the claim that names the role; without it: user"},
     {"jwt-scope-claim", OPTION_TEXT, NET(jwt.scope_claim), "scope",
      .help = "the claim that names scopes, as words or an array; without it: read and write"},
+    {"open-tokens", OPTION_BOOL, NET(open_tokens), "false",
+     .help =
+         "let whoever reaches this gateway ask the SDK dialects' routes for a token of a user's "
+         "(POST /api/v1/auth/token), as those SDKs do; this machine only"},
     {"certfile", OPTION_TEXT, NET(certfile), "", .help = "a PEM certificate chain: TLS",
      .also_env = "KG_CERTFILE", .also = {"KernelGatewayApp.certfile"}},
     {"keyfile", OPTION_TEXT, NET(keyfile), "", .help = "its PEM key, when not in the same file",

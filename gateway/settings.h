@@ -48,6 +48,7 @@ struct settings_net {
     bool token_given; /* the operator chose it, so it is not printed */
     char *token_file;
     struct settings_jwt jwt;
+    bool open_tokens;   /* the SDK dialects' routes for tokens ask for none */
     bool insecure_http; /* plain HTTP beyond loopback was asked for */
     char *certfile;     /* "" without TLS */
     char *keyfile;

@@ -18,6 +18,7 @@
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/token_table.h"
+#include "gateway/store/vault.h"
 #include "protocol/bytes.h"
 
 #define PLACES       1024
@@ -50,6 +51,11 @@ json_t *scopes_json(unsigned scopes)
         if (scopes & scope)
             json_array_append_new(list, json_string(scope_name(scope)));
     return list;
+}
+
+json_t *tokens_jwt_secrets(const struct core *c)
+{
+    return vault_digests(c->vault, "signature of JWTs", bytes_of("HS256"));
 }
 
 const char *token_id(const struct token *t)

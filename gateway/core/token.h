@@ -51,6 +51,10 @@ bool tokens_lookup(void *core, const unsigned char sha256[32], struct principal 
 /* Is who still what they were when they were let in? Likewise. */
 bool tokens_still(void *core, const struct principal *who);
 
+/* What JWTs of this gateway's own are signed with: derived from the keys of the vault, the newest
+ * first; an array of strings, given. */
+json_t *tokens_jwt_secrets(const struct core *c);
+
 const char *token_id(const struct token *t);
 const char *token_name(const struct token *t);
 const struct principal *token_principal(const struct token *t);

@@ -44,10 +44,15 @@ static const char *usual_error(int status)
 
 static json_t *error_content(const struct route *route)
 {
-    bool problem = route->error_form == ERRORS_PROBLEM;
-    return json_pack(
-        "{s:{s:{s:s}}}", problem ? "application/problem+json" : "application/json", "schema",
-        "$ref", problem ? "#/components/schemas/Problem" : "#/components/schemas/JupyterError");
+    static const struct {
+        const char *type, *schema;
+    } forms[] = {
+        [ERRORS_JUPYTER] = {"application/json", "#/components/schemas/JupyterError"},
+        [ERRORS_PROBLEM] = {"application/problem+json", "#/components/schemas/Problem"},
+        [ERRORS_CLOUD] = {"application/json", "#/components/schemas/CloudError"},
+    };
+    return json_pack("{s:{s:{s:s}}}", forms[route->error_form].type, "schema", "$ref",
+                     forms[route->error_form].schema);
 }
 
 static const char *error_about(const struct route *route, int status)

@@ -144,10 +144,18 @@ static const struct doc_schema jupyter = {
                      TEXT("reason", "The status in words.", .null = true)),
 };
 
+static const struct doc_schema cloud = {
+    .name = "CloudError",
+    .about = "An error as cloud_sandbox says it; of 401 `error` is `unauthorized`.",
+    .fields = FIELDS(TEXT("error", "What is wrong, in one sentence.", .must = true),
+                     TEXT("message", "The sentence of a 401.")),
+};
+
 json_t *openapi_errors(void)
 {
     json_t *named = json_object();
     json_decref(openapi_schema(&problem, named));
     json_decref(openapi_schema(&jupyter, named));
+    json_decref(openapi_schema(&cloud, named));
     return named;
 }

@@ -43,6 +43,9 @@ enum credential auth_check(const struct auth *a, const struct credentials *c,
 void auth_trust(struct auth *a, const struct trust *trust);
 /* What looks like a JWT is one of these, wherever a token may stand. Borrowed; NULL: none is. */
 void auth_jwt(struct auth *a, struct jwt *jwt);
+/* The same of those that we sign ourselves; what a token was asked for with must be good, too.
+ * Borrowed; NULL: none is. */
+void auth_own_jwt(struct auth *a, struct jwt *own);
 bool auth_still(const struct auth *a, const struct principal *who); /* is let in as before */
 bool auth_required(const struct auth *a);
 bool auth_is_token(const struct auth *a, const char *text); /* that lets somebody in */

@@ -31,6 +31,7 @@ struct server {
     size_t table_count;
     struct auth *auth;            /* owned */
     struct jwt *jwt;              /* owned; NULL: none is taken */
+    struct jwt *own_jwt;          /* owned; NULL: we sign none */
     struct rate *rate;            /* owned */
     struct audit *audit;          /* owned; NULL: none is kept */
     struct origin_policy *origin; /* owned */

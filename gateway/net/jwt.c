@@ -16,6 +16,7 @@
 #define KNOWN_PLACES 256
 #define TIME_MOST_S  1e11 /* a claim beyond is no time */
 #define PARTS        3
+#define OWN_LEEWAY_S 2 /* our clock may be set back a little after a token was signed */
 
 struct known {
     unsigned char sha256[SHA256_DIGEST_LENGTH];
@@ -23,7 +24,8 @@ struct known {
 };
 
 struct jwt {
-    const struct settings_jwt *settings; /* borrowed */
+    const struct settings_jwt *settings; /* borrowed; of our own &own */
+    struct settings_jwt own;             /* its issuer is owned */
     enum role role;                      /* the most */
     unsigned scopes;                     /* the most */
     struct jwt_keys keys;
@@ -32,6 +34,7 @@ struct jwt {
 };
 
 SCOPED(jws, cjose_jws_t *, cjose_jws_release)
+SCOPED(header, cjose_header_t *, cjose_header_release)
 
 /* --- the settings */
 
@@ -70,10 +73,43 @@ struct jwt *jwt_new(const struct settings_jwt *settings, struct err *e)
     return NULL;
 }
 
+struct jwt *jwt_new_own(const char *issuer, json_t *secrets, struct err *e)
+{
+    static char algorithm[] = "HS256", role[] = "admin", nothing[] = "";
+    static char principal_claim[] = "sub", role_claim[] = "role", scope_claim[] = "scope";
+    static char *algorithms[] = {algorithm, NULL};
+    struct jwt *j = xcalloc(1, sizeof *j);
+    json_t *secret;
+    size_t i;
+    j->own = (struct settings_jwt){
+        .issuer = xstrdup(issuer),
+        .audience = nothing,
+        .algorithms = {algorithms, 1},
+        .leeway_s = OWN_LEEWAY_S,
+        .role = role,
+        .principal_claim = principal_claim,
+        .role_claim = role_claim,
+        .scope_claim = scope_claim,
+    };
+    j->settings = &j->own;
+    j->role = ROLE_ADMIN;
+    j->scopes = SCOPES_ALL;
+    json_array_foreach(secrets, i, secret)
+    {
+        struct bytes text = {json_string_value(secret), json_string_length(secret)};
+        if (!jwt_keys_add_secret(&j->keys, text, e)) {
+            jwt_free(j);
+            return NULL;
+        }
+    }
+    return j;
+}
+
 void jwt_free(struct jwt *j)
 {
     if (!j)
         return;
+    free(j->own.issuer);
     jwt_keys_clear(&j->keys);
     free(j);
 }
@@ -290,6 +326,15 @@ static unsigned scopes_in(json_t *claim)
     return scopes;
 }
 
+/* The token that one of our own goes with, if it does with any. */
+static bool read_by(json_t *by, struct principal *out)
+{
+    const char *id = json_string_value(by);
+    if (id && strlen(id) == sizeof(out->token) - 1)
+        memcpy(out->token, id, sizeof(out->token));
+    return !by || *out->token;
+}
+
 static bool read_who(const struct jwt *j, json_t *claims, struct principal *out, struct err *why)
 {
     const struct settings_jwt *s = j->settings;
@@ -300,6 +345,8 @@ static bool read_who(const struct jwt *j, json_t *claims, struct principal *out,
     if (!text || strlen(text) != json_string_length(name) || !principal_name_good(text) ||
         strcmp(text, PRINCIPAL_OWNER) == 0)
         return fail(why, 401, "its %.40s names no principal", s->principal_claim);
+    if (j->settings == &j->own && !read_by(json_object_get(claims, "by"), out))
+        return fail(why, 401, "its by names no token");
     memcpy(out->name, text, strlen(text) + 1);
     out->role = ROLE_USER;
     if (role && (!json_is_string(role) || !role_read(json_string_value(role), &out->role)))
@@ -340,4 +387,23 @@ bool jwt_still(const struct jwt *j, const struct principal *who, int64_t now_s)
         if (j->keys.key[i].number == who->jwt_key)
             return who->expires_s + j->settings->leeway_s > now_s;
     return false;
+}
+
+/* --- signing */
+
+char *jwt_sign(const struct jwt *j, json_t *claims, struct err *e)
+{
+    scoped(string) char *text = json_dumps(claims, JSON_COMPACT);
+    scoped(header) cjose_header_t *header = cjose_header_new(NULL);
+    scoped(jws) cjose_jws_t *jws = NULL;
+    const char *token = NULL;
+    if (text && header && j->keys.count &&
+        cjose_header_set(header, CJOSE_HDR_ALG, CJOSE_HDR_ALG_HS256, NULL) &&
+        cjose_header_set(header, "typ", "JWT", NULL))
+        jws = cjose_jws_sign(j->keys.key[0].jwk, header, (const uint8_t *)text, strlen(text), NULL);
+    if (jws && cjose_jws_export(jws, &token, NULL))
+        return xstrdup(token);
+    ERR_clear_error();
+    fail(e, 500, "the token could not be signed");
+    return NULL;
 }

@@ -9,6 +9,8 @@
 #ifndef WARMCELL_GATEWAY_NET_JWT_H
 #define WARMCELL_GATEWAY_NET_JWT_H
 
+#include <jansson.h>
+
 #include "gateway/net/jwt_key.h"
 #include "gateway/net/principal.h"
 #include "gateway/settings.h"
@@ -19,7 +21,15 @@ struct jwt;
 
 /* settings are borrowed. NULL: 400 names the option; also a file that jwt_keys_read refuses. */
 struct jwt *jwt_new(const struct settings_jwt *settings, struct err *e);
+/* Those that this gateway signs itself, for issuer (copied): by HS256 with the first of the
+ * secrets, an array of strings; each of them is good for what was signed before. They name the
+ * principal in `sub`, may give any role and scope, and `by` (an id) is the token that they were
+ * asked for with, with which they end (struct principal, `token`). 400. */
+struct jwt *jwt_new_own(const char *issuer, json_t *secrets, struct err *e);
 void jwt_free(struct jwt *j); /* NULL is legal */
+
+/* Claims as a token of our own, signed; given. j: of jwt_new_own. NULL: 500. */
+char *jwt_sign(const struct jwt *j, json_t *claims, struct err *e);
 
 /* Is it a good token now (seconds since 1970)? Then who it names. False with why (500 never), which
  * holds nothing of the token; for tests: a caller is told no more than that a token is needed. */

@@ -83,6 +83,12 @@ static bool add(struct jwt_keys *keys, cjose_jwk_t *jwk, const char *id, struct 
     return false;
 }
 
+bool jwt_keys_add_secret(struct jwt_keys *keys, struct bytes secret, struct err *e)
+{
+    cjose_jwk_t *jwk = cjose_jwk_create_oct_spec((const uint8_t *)secret.data, secret.len, NULL);
+    return jwk ? add(keys, jwk, NULL, e) : fail(e, 400, "a secret is not valid");
+}
+
 /* --- JSON */
 
 static const char *text_of(json_t *object, const char *name)

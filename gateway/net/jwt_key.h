@@ -35,6 +35,8 @@ struct jwt_keys {
 bool jwt_keys_read(const char *path, struct jwt_keys *out, struct err *e);
 /* Of the text of such a file. *secret: there is a secret in it. For tests, too. */
 bool jwt_keys_parse(struct bytes text, struct jwt_keys *out, bool *secret, struct err *e);
+/* Another one for HS256, of JWT_SECRET_BYTES or more; copied. 400. */
+bool jwt_keys_add_secret(struct jwt_keys *keys, struct bytes secret, struct err *e);
 void jwt_keys_clear(struct jwt_keys *keys);
 
 #endif

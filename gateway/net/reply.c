@@ -257,18 +257,32 @@ void exchange_problem(struct buffer *out, const struct err *e)
     buffer_add_text(out, "}");
 }
 
+static void write_jupyter_error(struct buffer *out, const struct err *e)
+{
+    buffer_add_text(out, "{\"message\":");
+    json_quote(out, bytes_of(e->text));
+    buffer_printf(out, ",\"reason\":\"%s\"}", reply_reason(e->status));
+}
+
+static void write_cloud_error(struct buffer *out, const struct err *e)
+{
+    buffer_add_text(out,
+                    e->status == 401 ? "{\"error\":\"unauthorized\",\"message\":" : "{\"error\":");
+    json_quote(out, bytes_of(e->text));
+    buffer_add_text(out, "}");
+}
+
 void exchange_fail(struct exchange *x, const struct err *e)
 {
     assert(e->status >= 400 && e->status < 600);
     scoped(buffer) struct buffer text = {0};
     bool problem = x->error_form == ERRORS_PROBLEM;
-    if (problem) {
+    if (problem)
         exchange_problem(&text, e);
-    } else {
-        buffer_add_text(&text, "{\"message\":");
-        json_quote(&text, bytes_of(e->text));
-        buffer_printf(&text, ",\"reason\":\"%s\"}", reply_reason(e->status));
-    }
+    else if (x->error_form == ERRORS_CLOUD)
+        write_cloud_error(&text, e);
+    else
+        write_jupyter_error(&text, e);
     add_error_headers(x, e->status);
     exchange_reply(x, e->status, problem ? "application/problem+json" : "application/json",
                    buffer_view(&text));

@@ -13,7 +13,11 @@ enum route_access {
     ACCESS_METRICS, /* an admin with SCOPE_METRICS */
 };
 
-enum route_errors { ERRORS_JUPYTER, ERRORS_PROBLEM };
+enum route_errors {
+    ERRORS_JUPYTER, /* {"message", "reason"} */
+    ERRORS_PROBLEM, /* application/problem+json */
+    ERRORS_CLOUD,   /* {"error"}; of 401 {"error": "unauthorized", "message"} */
+};
 
 enum route_kind {
     ROUTE_PLAIN,   /* the handler is called when the whole request is in */
@@ -56,6 +60,7 @@ extern const struct route_table v1_store_routes;    /* dialect/v1_store.c */
 extern const struct route_table v1_template_routes; /* dialect/v1_templates.c */
 extern const struct route_table v1_usage_routes;    /* dialect/v1_usage.c */
 extern const struct route_table v1_port_routes;     /* dialect/v1_ports.c */
+extern const struct route_table cloud_routes;       /* dialect/cloud*.c */
 extern const struct route_table docs_routes;        /* dialect/docs.c */
 
 #endif

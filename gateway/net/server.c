@@ -22,6 +22,11 @@ static bool check_safe(const struct settings_net *n, struct err *e)
 {
     if (!beyond_loopback(n))
         return true;
+    if (n->open_tokens)
+        return fail(e, 400,
+                    "open-tokens: is for gateways that only this machine reaches, and this one is "
+                    "to listen beyond it (%s)",
+                    n->ip);
     if (!*n->token)
         return fail(e, 400, "token: must not be empty when listening beyond this machine (%s)",
                     n->ip);
@@ -61,6 +66,7 @@ static void server_free(struct server *s)
     router_free(s->router);
     auth_free(s->auth);
     jwt_free(s->jwt);
+    jwt_free(s->own_jwt);
     rate_free(s->rate);
     audit_close(s->audit);
     origin_policy_free(s->origin);
@@ -147,6 +153,18 @@ static void on_hurry(uv_idle_t *idle)
 void server_trust(struct server *s, const struct trust *trust)
 {
     auth_trust(s->auth, trust);
+}
+
+bool server_own_jwts(struct server *s, const char *issuer, json_t *secrets, struct err *e)
+{
+    s->own_jwt = jwt_new_own(issuer, secrets, e);
+    auth_own_jwt(s->auth, s->own_jwt);
+    return s->own_jwt != NULL;
+}
+
+char *server_sign_jwt(const struct server *s, json_t *claims, struct err *e)
+{
+    return jwt_sign(s->own_jwt, claims, e);
 }
 
 void server_reload(struct server *s)

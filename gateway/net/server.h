@@ -24,6 +24,11 @@ const struct route_table *const *exchange_route_tables(const struct exchange *x,
 /* Whom else to let in. Copied. */
 void server_trust(struct server *s, const struct trust *trust);
 
+/* From now on JWTs of our own are signed, and let in: as jwt_new_own (net/jwt.h). 400. */
+bool server_own_jwts(struct server *s, const char *issuer, json_t *secrets, struct err *e);
+/* One with these claims; given. NULL: 500. */
+char *server_sign_jwt(const struct server *s, json_t *claims, struct err *e);
+
 /* Has it files that it reads again (the keys of JWTs)? Then does it so now. */
 bool server_reloads(const struct server *s);
 void server_reload(struct server *s);

@@ -5,11 +5,14 @@
 #include <openssl/pem.h>
 #include <sys/stat.h>
 
+#include "protocol/json.h"
 #include "tests/jwt_make.h"
 
 #define NOW  1000000
 #define HEAD "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"a\"}"
 #define FULL "{\"sub\":\"ada\",\"iss\":\"us\",\"aud\":\"cells\",\"exp\":1000060}"
+
+SCOPED(jwt, struct jwt *, jwt_free)
 
 static char *algorithms[] = {"HS256", "RS256", "ES256", NULL};
 static char *scopes[] = {"read", "write", "metrics", NULL};
@@ -194,6 +197,58 @@ static void what_is_shown_again_expires_too(void **state)
                  "no key of ours signed it");
 }
 
+/* Of one of our own, with claims more after exp. Given; its token is good at NOW. */
+static char *own_token(const struct jwt *own, const char *more)
+{
+    struct err e = {0};
+    scoped(string) char *text =
+        xasprintf("{\"iss\":\"us\",\"sub\":\"ada\",\"exp\":1000060%s}", more);
+    scoped(json) json_t *claims = json_loads(text, 0, NULL);
+    char *token = jwt_sign(own, claims, &e);
+    assert_non_null(token);
+    return token;
+}
+
+static bool own_good(struct jwt *own, const char *token, int64_t now, struct principal *who)
+{
+    struct err e = {0};
+    *who = (struct principal){0};
+    return jwt_check(own, bytes_of(token), now, who, &e) || e.status != 401;
+}
+
+static void our_own(void **state)
+{
+    struct at *at = *state;
+    struct err e = {0};
+    struct principal who;
+    scoped(json) json_t *first = json_pack("[s]", JWT_TEST_SECRET "first");
+    scoped(json) json_t *both =
+        json_pack("[s, s]", JWT_TEST_SECRET "second", JWT_TEST_SECRET "first");
+    scoped(json) json_t *short_one = json_pack("[s]", "short");
+    scoped(jwt) struct jwt *before = jwt_new_own("us", first, &e),
+                           *after = jwt_new_own("us", both, &e);
+    scoped(jwt) struct jwt *others = jwt_new_own("them", both, &e);
+    assert_null(jwt_new_own("us", short_one, &e));
+    scoped(string) char *token = own_token(before, ",\"role\":\"admin\",\"scope\":\"read tokens\"");
+    assert_true(own_good(before, token, NOW, &who));
+    assert_text(who.name, "ada");
+    assert_int_equal(who.role, ROLE_ADMIN);
+    assert_int_equal(who.scopes, SCOPE_READ | SCOPE_TOKENS);
+    assert_text(who.token, "");
+    assert_true(own_good(after, token, NOW, &who)); /* the key before is good still */
+    assert_false(own_good(after, token, NOW + 100, &who));
+    assert_false(own_good(others, token, NOW, &who));
+    assert_false(own_good(at->jwt, token, NOW, &who));
+    scoped(string) char *newer = own_token(after, "");
+    assert_false(own_good(before, newer, NOW, &who));
+    scoped(string) char *asked =
+        own_token(after, ",\"by\":\"01234567-89ab-4cde-8f01-23456789abcd\"");
+    assert_true(own_good(after, asked, NOW, &who));
+    assert_text(who.token, "01234567-89ab-4cde-8f01-23456789abcd");
+    scoped(string) char *bad = own_token(after, ",\"by\":\"x\"");
+    assert_false(own_good(after, bad, NOW, &who));
+}
+
 static void shapes(void **state)
 {
     static const char *const bad[] = {
@@ -365,6 +420,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(headers_and_claims, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rights_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_shown_again_expires_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(our_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(shapes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_change, set_up, tear_down),
         cmocka_unit_test(what_is_a_key),
