@@ -19,8 +19,9 @@ struct token_asker {
     char name[PRINCIPAL_LIMIT + 1]; /* the principal that it shall be of */
 };
 
-/* user_id: what the request says, at most OPEN_USER_MOST bytes of it. 400 it is no name, or the owner's; 401 nobody is known, and
- * tokens are not open; 403 it is another's, or the token may not mint. */
+/* user_id: what the request says, at most OPEN_USER_MOST bytes of it. 400 it is no name, or the
+ * owner's; 401 nobody is known, and tokens are not open; 403 it is another's, or the token may not
+ * mint. */
 bool token_asker_read(const struct exchange *x, const struct core *c, const char *user_id,
                       struct token_asker *out, struct err *e);
 
