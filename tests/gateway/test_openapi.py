@@ -55,7 +55,8 @@ def test_every_operation_is_described(contract: Contract) -> None:
         assert one.described["tags"], where
         statuses = set(one.described["responses"])
         assert any(status < "4" for status in statuses), where
-        assert ("401" in statuses) == ("security" not in one.described), where
+        # what is open to all may still want a token of some
+        assert "401" in statuses or "security" in one.described, where
 
 
 def test_every_described_route_is_served(gateway: Gateway, contract: Contract) -> None:
