@@ -12,9 +12,10 @@
 #include <zmq.h>
 
 #include "gateway/kernelspec_logos.h"
-#include "gateway/node.h"
+#include "gateway/launch/language.h"
 #include "gateway/options.h"
 #include "gateway/place.h"
+#include "gateway/program.h"
 #include "gateway/python.h"
 #include "protocol/json.h"
 
@@ -26,7 +27,7 @@ struct choice {
     bool sys_prefix;
     char *prefix;
     char *python;
-    char *node;
+    char *program;
     char *language;
     char *name;         /* "": that of the language */
     char *display_name; /* likewise */
@@ -36,18 +37,7 @@ struct choice {
 struct runner {
     char *program;
     char *version;
-    char *driver; /* what the program runs; NULL: the host knows */
-};
-
-static bool find_python(const struct choice *c, struct runner *out, struct err *e);
-static bool find_node(const struct choice *c, struct runner *out, struct err *e);
-
-static const struct language {
-    const char *word, *name, *display_name, *title;
-    bool (*find)(const struct choice *c, struct runner *out, struct err *e);
-} languages[] = {
-    {"python", "warmcell", "Python 3 (warmcell)", "Python", find_python},
-    {"javascript", "warmcell-javascript", "JavaScript (warmcell)", "Node", find_node},
+    json_t *command; /* of a driver, an array of words; NULL: the host knows how to start Python */
 };
 
 #define PLACE_ROWS                                                                                 \
@@ -79,11 +69,13 @@ static const struct language {
 static const struct option install_rows[] = {
     PLACE_ROWS,
     {"language", OPTION_TEXT, offsetof(struct choice, language), "python",
-     .help = "python or javascript", .flag_only = true},
-    {"node", OPTION_TEXT, offsetof(struct choice, node), "node",
-     .help = "the Node that runs a kernel of JavaScript", .flag_only = true},
+     .help = "the language of the kernel, as python or javascript", .flag_only = true},
+    {"program", OPTION_TEXT, offsetof(struct choice, program), NULL,
+     .help = "what runs a kernel of another language than Python, as a Node (default: that on "
+             "PATH)",
+     .flag_only = true},
     {"name", OPTION_TEXT, offsetof(struct choice, name), NULL,
-     .help = "the name of the kernelspec (default: warmcell, or warmcell-javascript)",
+     .help = "the name of the kernelspec (default: warmcell, or warmcell- and the language)",
      .flag_only = true},
     {"display-name", OPTION_TEXT, offsetof(struct choice, display_name), NULL,
      .help = "what people see in a launcher (default: the language)", .flag_only = true},
@@ -160,10 +152,12 @@ static bool write_file(const char *dir, const char *name, struct bytes content, 
 
 static json_t *make_argv(const struct runner *runner, const char *host)
 {
-    return runner->driver ? json_pack("[s,s,s,s,s,s,s]", host, "-f", "{connection_file}",
-                                      "--driver", "--", runner->program, runner->driver)
-                          : json_pack("[s,s,s,s,s]", host, "-f", "{connection_file}", "--python",
-                                      runner->program);
+    if (!runner->command)
+        return json_pack("[s,s,s,s,s]", host, "-f", "{connection_file}", "--python",
+                         runner->program);
+    json_t *argv = json_pack("[s,s,s,s,s]", host, "-f", "{connection_file}", "--driver", "--");
+    json_array_extend(argv, runner->command);
+    return argv;
 }
 
 static json_t *make_spec(const struct choice *c, const struct language *language, const char *host,
@@ -172,7 +166,7 @@ static json_t *make_spec(const struct choice *c, const struct language *language
     json_t *spec =
         json_pack("{s:o, s:s, s:s, s:s, s:s, s:{s:b, s:{s:b}}}", "argv", make_argv(runner, host),
                   "display_name", c->display_name ? c->display_name : language->display_name,
-                  "language", language->word, "interrupt_mode", "signal", "kernel_protocol_version",
+                  "language", language->name, "interrupt_mode", "signal", "kernel_protocol_version",
                   "5.5", "metadata", "debugger", 0, "warmcell", "uplink", 1);
     if (zmq_has("curve"))
         json_object_set_new(json_object_get(spec, "metadata"), "supported_encryption",
@@ -214,17 +208,15 @@ static bool find_python(const struct choice *c, struct runner *out, struct err *
     return true;
 }
 
-static bool find_node(const struct choice *c, struct runner *out, struct err *e)
+static bool find_program(const struct choice *c, const struct language *l, struct runner *out,
+                         struct err *e)
 {
-    scoped(node) struct node node = {0};
-    out->driver = place_node_driver();
-    if (!out->driver)
-        return fail(e, 400,
-                    "the driver of JavaScript is neither beside this program nor installed");
-    if (!node_probe(c->node, &node, e))
+    scoped(program) struct program program = {0};
+    if (!program_probe(l, c->program, &program, e) ||
+        !(out->command = language_command(l, program.executable, e)))
         return false;
-    out->program = take(&node.executable);
-    out->version = take(&node.version);
+    out->program = take(&program.executable);
+    out->version = take(&program.version);
     return true;
 }
 
@@ -232,16 +224,7 @@ static void runner_scoped(struct runner *r)
 {
     free(r->program);
     free(r->version);
-    free(r->driver);
-}
-
-static const struct language *find_language(const char *word, struct err *e)
-{
-    for (size_t i = 0; i < countof(languages); i++)
-        if (strcmp(languages[i].word, word) == 0)
-            return &languages[i];
-    fail(e, 400, "--language: must be python or javascript");
-    return NULL;
+    json_decref(r->command);
 }
 
 static bool check_place(const struct choice *c, struct err *e)
@@ -258,16 +241,18 @@ static bool install(const struct choice *c, struct err *e)
     scoped(python) struct python python = {0};
     scoped(runner) struct runner runner = {0};
     scoped(string) char *host = place_kernel_host();
-    const struct language *language = find_language(c->language, e);
+    struct err why;
+    const struct language *language = language_find(c->language, &why);
     if (!language)
-        return false;
-    const char *name = c->name ? c->name : language->name;
+        return fail(e, why.status, "--%s", why.text);
+    const char *name = c->name ? c->name : language->kernelspec;
     if (!host)
         return fail(e, 400, "warmcell-kernel is neither beside this program nor installed");
     if (!name_valid(name))
         return fail(e, 400, "--name: %.80s holds more than letters, digits, '.', '_' and '-'",
                     name);
-    if (!check_place(c, e) || !language->find(c, &runner, e) ||
+    if (!check_place(c, e) ||
+        !(language->driver ? find_program(c, language, &runner, e) : find_python(c, &runner, e)) ||
         (c->sys_prefix && !probe(c, &python, e)))
         return false;
     scoped(string) char *kernels = kernels_dir(c, python.prefix);

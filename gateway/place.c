@@ -65,7 +65,7 @@ char *place_on_path(const char *name)
 /* Where a variable says, in the build tree, or installed. */
 static char *sibling(const char *variable, const char *in_build, const char *installed, int mode)
 {
-    const char *told = getenv(variable);
+    const char *told = variable ? getenv(variable) : NULL;
     if (told && *told)
         return access(told, mode) == 0 ? realpath(told, NULL) : NULL;
     scoped(string) char *build = build_root();
@@ -105,8 +105,13 @@ char *place_python_package(void)
                    R_OK);
 }
 
-char *place_node_driver(void)
+char *place_driver(const char *name)
 {
-    return sibling("WARMCELL_NODE_DRIVER", "kernel/node/driver.js",
-                   WARMCELL_DATADIR "/warmcell/node/driver.js", R_OK);
+    const char *folder = getenv("WARMCELL_DRIVERS");
+    scoped(string) char *in_build = xasprintf("kernel/%s", name);
+    scoped(string) char *installed = xasprintf(WARMCELL_DATADIR "/warmcell/%s", name);
+    scoped(string) char *told = folder && *folder ? xasprintf("%s/%s", folder, name) : NULL;
+    if (told)
+        return access(told, R_OK) == 0 ? realpath(told, NULL) : NULL;
+    return sibling(NULL, in_build, installed, R_OK);
 }

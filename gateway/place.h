@@ -12,13 +12,13 @@ char *place_source_root(void);
 char *place_on_path(const char *name);
 
 /* Our siblings: where WARMCELL_KERNEL, WARMCELL_KEEPER, WARMCELL_COMMAND, WARMCELL_PYTHON,
- * WARMCELL_PYTHONPATH and WARMCELL_NODE_DRIVER say, in the build tree, or installed; NULL when it
- * is nowhere. */
-char *place_kernel_host(void);    /* warmcell-kernel */
-char *place_keeper(void);         /* warmcell-keeper */
-char *place_command(void);        /* warmcell-command */
-char *place_python(void);         /* warmcell-python */
-char *place_python_package(void); /* the folder that holds warmcell_kernel */
-char *place_node_driver(void);    /* driver.js, beside the files that it needs */
+ * WARMCELL_PYTHONPATH and, for the folder of all drivers, WARMCELL_DRIVERS say, in the build tree,
+ * or installed; NULL when it is nowhere. */
+char *place_kernel_host(void);        /* warmcell-kernel */
+char *place_keeper(void);             /* warmcell-keeper */
+char *place_command(void);            /* warmcell-command */
+char *place_python(void);             /* warmcell-python */
+char *place_python_package(void);     /* the folder that holds warmcell_kernel */
+char *place_driver(const char *name); /* "node/driver.js", beside the files that it needs */
 
 #endif

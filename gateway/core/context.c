@@ -13,7 +13,6 @@
 #include "gateway/core/once.h"
 #include "gateway/core/package.h"
 #include "gateway/core/state.h"
-#include "gateway/place.h"
 #include "gateway/store/kernel_table.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -25,6 +24,16 @@
 const char *context_name(const struct kernel *k)
 {
     return k->context_name;
+}
+
+const char *context_language(const struct kernel *k)
+{
+    return language_of_spec(k->spec)->name;
+}
+
+const char *context_recorded_language(json_t *record)
+{
+    return language_of_spec(record)->name;
 }
 
 const char *context_restored_from(const struct kernel *k)
@@ -139,25 +148,6 @@ void context_environment(const struct settings_core *settings, struct environmen
     }
 }
 
-static json_t *spec_of(const struct kernel *k, struct err *e)
-{
-    const char *python = k->core->settings->core.python;
-    scoped(string) char *program = place_kernel_host();
-    scoped(string) char *history = xasprintf("%s/history.sqlite", k->dir);
-    if (!program) {
-        fail(e, 503, "warmcell-kernel was not found next to this program; set WARMCELL_KERNEL");
-        return NULL;
-    }
-    json_t *argv = json_pack("[sss]", program, "--history", history);
-    if (*python) {
-        json_array_append_new(argv, json_string("--python"));
-        json_array_append_new(argv, json_string(python));
-    }
-    return json_pack("{s:o, s:{}, s:s, s:s, s:s, s:{s:{s:b}}}", "argv", argv, "env", "display_name",
-                     "Python 3 (warmcell)", "language", "python", "interrupt_mode", "message",
-                     "metadata", "warmcell", "uplink", 1);
-}
-
 /* The life of a sandbox does not begin again with a further context. */
 static struct limits limits_of(const struct kernel *k)
 {
@@ -185,15 +175,17 @@ bool context_write_plan(const struct kernel *k, const char *path, struct err *e)
 
 /* --- the start */
 
-static struct kernel *make(struct sandbox *s, const char *id, int64_t number, struct err *e)
+static struct kernel *make(struct sandbox *s, const char *id, int64_t number,
+                           const struct language *language, struct err *e)
 {
-    struct kernel *k = kernel_new(s->core, id, KERNELSPEC_BUILT_IN, e);
+    struct kernel *k = kernel_new(s->core, id, language->kernelspec, e);
     if (!k)
         return NULL;
     if (!contexts_live(s))
         s->lives_from_ms = monotonic_ms();
     context_join(s, k, number);
-    k->spec = spec_of(k, e);
+    scoped(string) char *history = xasprintf("%s/history.sqlite", k->dir);
+    k->spec = kernelspec_of_language(&s->core->settings->core, language, "--history", history, e);
     environment_free(&k->env);
     context_environment(&s->core->settings->core, &k->env);
     return k;
@@ -211,12 +203,12 @@ static struct kernel *launch(struct sandbox *s, struct kernel *k, struct err *e)
     return NULL;
 }
 
-struct kernel *context_start(struct sandbox *s, const char *name, json_t *once,
-                             struct branching *branching, struct err *e)
+struct kernel *context_start(struct sandbox *s, const char *name, const struct language *language,
+                             json_t *once, struct branching *branching, struct err *e)
 {
     char id[UUID_TEXT];
     uuid_make(id);
-    struct kernel *k = make(s, id, s->last_number + 1, e);
+    struct kernel *k = make(s, id, s->last_number + 1, language ? language : s->language, e);
     if (!k)
         return NULL;
     k->pooled = s->pooled;
@@ -234,7 +226,8 @@ struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e)
 {
     const char *id = json_string_value(json_object_get(record, "id"));
     const char *from = json_string_value(json_object_get(record, "forked_from"));
-    struct kernel *k = make(s, id, json_integer_value(json_object_get(record, "number")), e);
+    struct kernel *k = make(s, id, json_integer_value(json_object_get(record, "number")),
+                            language_of_spec(record), e);
     if (!k)
         return NULL;
     uint64_t source;
@@ -266,13 +259,21 @@ static bool name_good(const char *name, struct err *e)
     return true;
 }
 
-static bool can_be_forked(const struct kernel *k, struct err *e)
+/* What a request says of a branch's language can only be what it has. */
+static bool can_be_forked(const struct kernel *k, const struct language *wanted, struct err *e)
 {
+    const struct language *language = language_of_spec(k->spec);
     static const char *const why[] = {
         [KERNEL_STARTING] = "is starting: it can be forked when it is idle",
         [KERNEL_BUSY] = "is busy: it can be forked between two executions",
         [KERNEL_RESTARTING] = "is starting again: it can be forked when it is idle",
     };
+    if (wanted && wanted != language)
+        return fail(e, 400, "language: context %s is %s, and so is what is forked from it", k->id,
+                    language->name);
+    if (!language->keeps_variables)
+        return fail(e, 409, "context %s is %s, which cannot be forked: make a new one", k->id,
+                    language->name);
     if (k->state == KERNEL_IDLE && k->uplink)
         return true;
     if (k->state == KERNEL_DEAD || !k->uplink)
@@ -300,6 +301,14 @@ static bool check(struct sandbox *s, const struct context_request *request, stru
     return kernels_allowed(s->core, 1, e);
 }
 
+/* out: NULL: it names none. */
+static bool read_language(const struct sandbox *s, const struct context_request *request,
+                          const struct language **out, struct err *e)
+{
+    *out = request->language ? language_find(request->language, e) : NULL;
+    return (*out || !request->language) && language_check(*out ? *out : s->language, e);
+}
+
 /* True: done was called. */
 static bool made_before(struct sandbox *s, const struct context_request *request,
                         void (*done)(void *user, struct kernel *k, const struct err *e), void *user)
@@ -322,13 +331,17 @@ void contexts_create(struct sandbox *s, const struct context_request *request,
     struct err e = {0};
     struct kernel *from = NULL, *k = NULL;
     struct branching *branching = NULL;
+    const struct language *language = NULL;
     if (made_before(s, request, done, user))
         return;
-    if (check(s, request, &e) && (!request->fork || ((from = contexts_find(s, request->fork, &e)) &&
-                                                     can_be_forked(from, &e)))) {
-        if (from)
+    if (read_language(s, request, &language, &e) && check(s, request, &e) &&
+        (!request->fork ||
+         ((from = contexts_find(s, request->fork, &e)) && can_be_forked(from, language, &e)))) {
+        if (from) {
             branching = branching_new(from, request->force, done, user);
-        k = context_start(s, request->name, request->once, branching, &e);
+            language = language_of_spec(from->spec);
+        }
+        k = context_start(s, request->name, language, request->once, branching, &e);
     }
     if (!k) {
         branching_free(branching);

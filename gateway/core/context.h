@@ -9,16 +9,19 @@
 
 /* All borrowed; NULL: not said. */
 struct context_request {
-    const char *name; /* unique in its sandbox; NULL: "context-N" */
+    const char *name;     /* unique in its sandbox; NULL: "context-N" */
+    const char *language; /* of the table (launch/language.h); NULL: the sandbox's, or, with fork,
+                             that of the one it comes from */
     const char *fork; /* the id of the context that it becomes a branch of; NULL: it begins empty */
     json_t *once;     /* of its Idempotency-Key (once.h) */
     bool force;       /* with fork: threads and tasks that the branch will not have do not matter */
 };
 
 /* Makes one more. done is called once, at once or later: with a kernel (its state may still be
- * starting; a branch has its variables already), or NULL and why: 400 the name; 403 the most
- * allowed; 404 there is no context to fork; 409 the name is taken, the context is busy, starting or
- * dead, or cannot be forked now (threads or tasks of the user's run); 502; 503. */
+ * starting; a branch has its variables already), or NULL and why: 400 the name or language; 403 the
+ * most allowed; 404 there is no context to fork; 409 the name is taken, the context is busy,
+ * starting or dead, or cannot be forked (now: threads or tasks of the user's run; ever: its
+ * language); 422 the language is not installed; 502; 503. */
 void contexts_create(struct sandbox *s, const struct context_request *request,
                      void (*done)(void *user, struct kernel *k, const struct err *e), void *user);
 
@@ -30,7 +33,10 @@ struct kernel *contexts_named(const struct sandbox *s, const char *name);
 void contexts_each(const struct sandbox *s, void (*each)(void *user, struct kernel *k), void *user);
 
 /* Borrowed and valid until control returns to the loop. */
-const char *context_name(const struct kernel *k); /* "default", "context-2", ... */
+const char *context_name(const struct kernel *k);     /* "default", "context-2", ... */
+const char *context_language(const struct kernel *k); /* "python", "javascript", ... */
+/* Of what sandbox_paused_contexts has of one. */
+const char *context_recorded_language(json_t *record);
 /* The id of the snapshot that its interpreter began with; NULL: it began without one. */
 const char *context_restored_from(const struct kernel *k);
 const char *context_forked_from(const struct kernel *k); /* an id; NULL: it began empty */

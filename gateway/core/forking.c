@@ -310,6 +310,7 @@ static struct sandbox *make(const struct sandbox *from, const struct fork_reques
     to->bounded = from->bounded;
     to->limits = from->limits;
     to->cold = from->cold;
+    to->language = from->language;
     to->best_effort = from->best_effort;
     to->shares_keeper = from->shares_keeper;
     to->name = r->name ? xstrdup(r->name) : NULL;

@@ -258,7 +258,8 @@ static void add_contexts(struct package_refresh *r)
 {
     struct sandbox *s = r->s;
     for (struct kernel *k = s->kernel; k; k = k->sibling) {
-        if (!k->uplink || k->ending || k->handing || s->halted)
+        if (!k->uplink || k->ending || k->handing || s->halted ||
+            language_of_spec(k->spec) != language_default())
             continue;
         r->asked = xrealloc(r->asked, (r->count + 1) * sizeof *r->asked);
         r->asked[r->count++] =

@@ -21,6 +21,7 @@
 struct core;
 struct kernel;
 struct kernel_request;
+struct language;
 struct sandbox;
 struct sandbox_request;
 struct template;
@@ -35,6 +36,7 @@ struct pool {
     char *template;   /* the id of the one that they are made from */
     uint64_t version; /* of that */
     json_t *made_from, *network, *preload;
+    const struct language *language;
     bool best_effort, shares_keeper;
 
     size_t least, most;         /* as its template says */

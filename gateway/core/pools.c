@@ -1,6 +1,6 @@
 /* Which pools there are: one for each way in which sandboxes differ from their fork on. That is the
- * template, whose keeper they live in, the modules that it has imported, the network and the
- * policy; all else is set when one is handed out.
+ * template, whose keeper they live in, the modules that it has imported, the network, the policy
+ * and the language; all else is set when one is handed out.
  *
  * A request for which there is no pool is remembered by one that is not `shown` yet, and stays
  * empty. What pool.c does with a pool is the same for all of them.
@@ -19,13 +19,15 @@ struct kind {
     const char *principal, *template;
     uint64_t version;
     json_t *made_from, *network, *preload, *bounds;
+    const struct language *language;
     bool best_effort, shares_keeper;
 };
 
 void pools_init(struct core *c)
 {
     c->pool_owner = (struct pool){.label = "owner", .fixed = true, .shown = true};
-    c->pool_sandbox = (struct pool){.label = "sandbox", .fixed = true, .shown = true};
+    c->pool_sandbox = (struct pool){
+        .label = "sandbox", .language = language_default(), .fixed = true, .shown = true};
     c->pool_owner.next = &c->pool_sandbox;
 }
 
@@ -49,9 +51,9 @@ static bool same_value(json_t *a, json_t *b)
 static bool is_of(const struct pool *p, const struct kind *kind)
 {
     return p->version == kind->version && p->best_effort == kind->best_effort &&
-           p->shares_keeper == kind->shares_keeper && same_text(p->template, kind->template) &&
-           same_text(p->principal, kind->principal) && same_value(p->network, kind->network) &&
-           same_value(p->preload, kind->preload);
+           p->language == kind->language && p->shares_keeper == kind->shares_keeper &&
+           same_text(p->template, kind->template) && same_text(p->principal, kind->principal) &&
+           same_value(p->network, kind->network) && same_value(p->preload, kind->preload);
 }
 
 /* A template of which nothing but env, limits and files is told apart needs none of its own, unless
@@ -59,7 +61,7 @@ static bool is_of(const struct pool *p, const struct kind *kind)
 static bool is_usual(const struct kind *kind)
 {
     return !kind->principal && !kind->network && !kind->preload && !kind->best_effort &&
-           !kind->bounds;
+           !kind->bounds && kind->language == language_default();
 }
 
 /* --- they come */
@@ -75,6 +77,7 @@ static struct pool *begin(struct core *c, const struct kind *kind)
     p->network = json_incref(kind->network);
     p->preload = json_incref(kind->preload);
     p->best_effort = kind->best_effort;
+    p->language = kind->language;
     p->shares_keeper = kind->shares_keeper;
     p->label = p->template ? p->template : LABEL_OTHERS;
     p->most = most ? (size_t)json_integer_value(most) : SIZE_MAX;
@@ -133,6 +136,7 @@ struct pool *pools_for(struct core *c, const struct principal *who,
     struct kind kind = {
         .network = network_of(request->network),
         .bounds = request->pool,
+        .language = request->language ? request->language : language_default(),
         .best_effort = request->policy && strcmp(request->policy, "best-effort") == 0,
     };
     if (request->cold || (id && !templates_current(c, json_string_value(id), request->version)))
@@ -166,7 +170,8 @@ void pools_template_came(struct core *c, const struct template *t)
                         .version = t->version,
                         .made_from = made_from,
                         .network = network_of(json_object_get(t->spec, "network")),
-                        .bounds = bounds};
+                        .bounds = bounds,
+                        .language = language_of_spec(t->spec)};
     if (preload && keepers_take(c, t->owner, &request))
         kind.preload = preload;
     kind.shares_keeper = kind.preload && t->shared;
@@ -185,6 +190,7 @@ struct pool *pools_of_earlier(struct core *c, const struct sandbox *s)
         .principal = keepers_whose(c, s->owner, s->shares_keeper),
         .network = network_of(s->network),
         .preload = s->preload,
+        .language = s->language,
         .best_effort = s->best_effort,
     };
     return is_usual(&kind) && !s->template ? &c->pool_sandbox : NULL;

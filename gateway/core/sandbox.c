@@ -31,6 +31,7 @@ struct sandbox *sandbox_new(struct core *c, const char *id)
     s->limits = limits_default;
     s->env = json_object();
     s->network = json_string("none");
+    s->language = language_default();
     s->labels = json_object();
     s->snapshots = json_array();
     s->uid = -1;
@@ -318,7 +319,7 @@ static void drop_unmade(struct sandbox *s, const struct err *e)
 
 static bool start_kernel(struct sandbox *s, struct err *e)
 {
-    struct kernel *k = context_start(s, NULL, NULL, NULL, e);
+    struct kernel *k = context_start(s, NULL, NULL, NULL, NULL, e);
     if (k && !k->pooled)
         kernel_table_started(s->core->store, k->id, k->name, k->started);
     return k != NULL;
@@ -402,6 +403,7 @@ void sandbox_start_pooled(struct core *c, struct pool *p)
     if (p->network)
         set_network(s, p->network);
     s->best_effort = p->best_effort;
+    s->language = p->language;
     s->template = json_incref(p->made_from);
     s->preload = json_incref(p->preload);
     s->shares_keeper = p->shares_keeper;
@@ -641,6 +643,8 @@ static bool check(struct core *c, const struct principal *who,
         return fail(e, 400, "policy: must be \"required\" or \"best-effort\"");
     if (request->env && !environment_check(request->env, e))
         return false;
+    if (request->language && !language_check(request->language, e))
+        return false;
     if (!sandbox_read_limits(c, request->limits, limits, e) ||
         !sandbox_check_words(c, who, request, e) || !sandboxes_allowed(c, e))
         return false;
@@ -678,6 +682,8 @@ void sandboxes_create(struct core *c, const struct principal *who,
     s->limits = limits;
     s->best_effort = best_effort;
     s->cold = request->cold;
+    if (request->language)
+        s->language = request->language;
     s->opened = done;
     s->opened_user = user;
     if (request->env)

@@ -11,18 +11,20 @@
 #include "protocol/err.h"
 #include "sandbox/limits.h"
 
+struct language;
 struct sandbox; /* borrowed, valid until control returns to the loop */
 
 /* All borrowed; NULL: not said. */
 struct sandbox_request {
-    json_t *limits;       /* see sandbox/limits.h; what is absent has its default */
-    json_t *env;          /* {"NAME": "value"}, all of which code inside finds */
-    json_t *network;      /* "none", "full", or {"allow": [...]} (docs/keeper.md) */
-    const char *policy;   /* "required" or "best-effort" */
-    bool cold;            /* never a fork */
-    const char *name;     /* unique among those of its owner (naming.h) */
-    json_t *labels;       /* {"name": "text"} */
-    json_t *once;         /* of its Idempotency-Key (once.h) */
+    json_t *limits;                  /* see sandbox/limits.h; what is absent has its default */
+    json_t *env;                     /* {"NAME": "value"}, all of which code inside finds */
+    json_t *network;                 /* "none", "full", or {"allow": [...]} (docs/keeper.md) */
+    const char *policy;              /* "required" or "best-effort" */
+    bool cold;                       /* never a fork */
+    const struct language *language; /* of contexts that name none; NULL: Python */
+    const char *name;                /* unique among those of its owner (naming.h) */
+    json_t *labels;                  /* {"name": "text"} */
+    json_t *once;                    /* of its Idempotency-Key (once.h) */
     const char *template; /* of sandboxes_make (template.h) alone, as the next: an id or a name */
     json_t *body;         /* it may hold "language", "preload", "files" and "packages" */
     json_t *made_from;    /* {"id", "name"} of the template */
@@ -54,7 +56,8 @@ struct sandbox_change {
 /* Makes one, or hands out one of the pool, that belongs to who. done is called once, at once or
  * later: with a sandbox (its kernel may still be starting; the one that was made with the same key
  * before), or NULL and why: 400 the request; 403 the most allowed live; 409 its name is taken, or
- * it is being made with the same key; 422 the key came with another body; 501 the machine lacks
+ * it is being made with the same key; 422 the key came with another body, or its language is not
+ * installed; 501 the machine lacks
  * what the policy requires; 502; 503. */
 void sandboxes_create(struct core *c, const struct principal *who,
                       const struct sandbox_request *request,
@@ -92,7 +95,8 @@ const char *sandbox_enforcer(const struct sandbox *s, const char *limit); /* "no
 json_t *sandbox_network(const struct sandbox *s);                         /* borrowed */
 const char *sandbox_policy(const struct sandbox *s);
 bool sandbox_is_cold(const struct sandbox *s);
-json_t *sandbox_missing(const struct sandbox *s); /* an array; borrowed */
+const char *sandbox_language(const struct sandbox *s); /* of contexts that name none */
+json_t *sandbox_missing(const struct sandbox *s);      /* an array; borrowed */
 json_t *
 sandbox_confinement(const struct sandbox *s); /* the keeper's report; borrowed; NULL: not known */
 json_t *sandbox_last_usage(const struct sandbox *s);    /* borrowed; NULL: never asked */

@@ -115,6 +115,11 @@ bool sandbox_is_cold(const struct sandbox *s)
     return s->cold;
 }
 
+const char *sandbox_language(const struct sandbox *s)
+{
+    return s->language->name;
+}
+
 json_t *sandbox_missing(const struct sandbox *s)
 {
     return s->missing;

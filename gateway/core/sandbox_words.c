@@ -162,6 +162,7 @@ void sandbox_save_words(const struct sandbox *s, json_t *saved)
     if (s->once)
         json_object_set(saved, "once", s->once);
     json_object_set(saved, "labels", s->labels);
+    json_object_set_new(saved, "language", json_string(s->language->name));
     if (s->template)
         json_object_set(saved, "template", s->template);
     if (s->forked_from)
@@ -185,6 +186,7 @@ void sandbox_restore_words(struct sandbox *s, json_t *saved)
         log_warn("a sandbox lost its name", F_STR("sandbox", s->id), F_STR("why", e.text));
     if (json_is_object(labels))
         json_object_update(s->labels, labels);
+    s->language = language_of_spec(saved);
     s->template = json_incref(json_object_get(saved, "template"));
     const char *from = json_string_value(json_object_get(saved, "forked_from"));
     s->forked_from = from ? xstrdup(from) : NULL;

@@ -2,8 +2,8 @@
  *
  * In the vault a sandbox has a record for each snapshot, named by its id:
  *   {"version": 1, "id", "created", "why", "reason", "sandbox": what sandbox_save gives,
- *    "contexts": [{"id", "name", "number", "created", "forked_from", "head": what carrier_save gave
- *                  or null, "problem": text or null}]}
+ *    "contexts": [{"id", "name", "language", "number", "created", "forked_from", "head": what
+ *                  carrier_save gave or null, "problem": text or null}]}
  * and the record "state", {"paused": bool, "snapshot": id}, which is written last. In memory
  * s->snapshots has of each what snapshot_summary gives: "files" are the names that the vault must
  * keep for it; "buffers", of the last alone, is what need not be sent again. The lists of names are
@@ -214,10 +214,10 @@ json_t *snapshot_context_record(const struct kernel *k)
 {
     char created[TIME_TEXT];
     time_text(k->started, created);
-    return json_pack("{s:s, s:s, s:I, s:s, s:o, s:n, s:n, s:O*}", "id", k->id, "name",
-                     k->context_name, "number", (json_int_t)k->context_number, "created", created,
-                     "forked_from", text_or_null(k->forked_from), "head", "problem", "once",
-                     k->once);
+    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:n, s:n, s:O*}", "id", k->id, "name",
+                     k->context_name, "language", context_language(k), "number",
+                     (json_int_t)k->context_number, "created", created, "forked_from",
+                     text_or_null(k->forked_from), "head", "problem", "once", k->once);
 }
 
 static json_t *record_of(const struct sandbox *s, const char *why)
@@ -289,6 +289,10 @@ static void save_next(struct moving *m)
         leave_out(m, k && k->reason ? k->reason : "the context was dead");
     } else if (!can_be_saved(k, &e)) {
         on_saved(m, NULL, &e);
+    } else if (!language_of_spec(k->spec)->keeps_variables) {
+        fail(&e, 409, "the variables of %s are not kept: the context begins anew",
+             context_language(k));
+        leave_out(m, e.text);
     } else {
         carrier_save(k, json_object_get(last_of(m->s), "buffers"), on_saved, m);
     }

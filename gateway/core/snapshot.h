@@ -50,7 +50,7 @@ void sandbox_snapshots(const struct sandbox *s, json_t *ids,
                        void (*done)(void *user, struct bytes list, const struct err *e),
                        void *user);
 const char *sandbox_last_snapshot(const struct sandbox *s); /* an id; NULL: none */
-/* Of a paused one: [{"id", "name", "created", "forked_from"}]; borrowed. */
+/* Of a paused one: [{"id", "name", "language", "created", "forked_from"}]; borrowed. */
 json_t *sandbox_paused_contexts(const struct sandbox *s);
 
 #endif

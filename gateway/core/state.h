@@ -19,6 +19,7 @@
 #include "gateway/core/usage.h"
 #include "gateway/launch/keeper.h"
 #include "gateway/launch/kernelspec.h"
+#include "gateway/launch/language.h"
 #include "gateway/launch/provisioner.h"
 
 #define RESTART_LIMIT     5 /* in a row, as jupyter_client's restarter */
@@ -141,6 +142,7 @@ struct sandbox {
     struct limits limits;
     json_t *env; /* what its maker named; an object */
     json_t *network;
+    const struct language *language; /* of contexts that name none */
     bool cold, best_effort;
     char *name;               /* owned; NULL: none */
     const char *claimed_name; /* borrowed: of a change that is under way; NULL */
@@ -406,12 +408,13 @@ size_t sandboxes_opening(const struct core *c, const struct pool *p);
 void sandbox_retire(struct sandbox *s, const char *why);
 
 /* context.c */
-/* Starts one more kernel in s. name: NULL for the next one. once: of its request; NULL. branching:
- * it waits for that; borrowed when it fails, else the kernel's. NULL: e is filled, 502, 503. */
-struct kernel *context_start(struct sandbox *s, const char *name, json_t *once,
-                             struct branching *branching, struct err *e);
-/* One that a snapshot holds: {"id", "name", "number", "created", "forked_from"}; it is handed out
- * (handing) when it is restored. NULL: 502, 503. */
+/* Starts one more kernel in s. All may be NULL: name, for the next one; language, for that of the
+ * sandbox; once, of its request; branching: it waits for that; borrowed when it fails, else the
+ * kernel's. NULL: e is filled, 422, 502, 503. */
+struct kernel *context_start(struct sandbox *s, const char *name, const struct language *language,
+                             json_t *once, struct branching *branching, struct err *e);
+/* One that a snapshot holds: {"id", "name", "language", "number", "created", "forked_from"}; it is
+ * handed out (handing) when it is restored. NULL: 422, 502, 503. */
 struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e);
 void context_join(struct sandbox *s, struct kernel *k, int64_t number);
 void context_leave(struct kernel *k);
@@ -432,8 +435,8 @@ void branching_expects(struct branching *b, struct kernel *to); /* before it is 
 void branching_attached(struct kernel *to);                     /* its host waits now */
 void branching_lost(struct kernel *to, const char *reason);     /* to is being freed */
 
-/* snapshot.c: {"id", "name", "number", "created", "forked_from", "head": null, "problem": null};
- * given */
+/* snapshot.c: {"id", "name", "language", "number", "created", "forked_from", "head": null,
+ * "problem": null}; given */
 json_t *snapshot_context_record(const struct kernel *k);
 
 /* snapshot_list.c */

@@ -32,6 +32,11 @@ const char *template_owner(const struct template *t)
     return t->owner;
 }
 
+const char *template_language(const struct template *t)
+{
+    return language_of_spec(t->spec)->name;
+}
+
 bool template_is_shared(const struct template *t)
 {
     return t->shared;

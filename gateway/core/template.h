@@ -49,6 +49,7 @@ void templates_each(const struct core *c, const struct principal *who,
 const char *template_id(const struct template *t);
 const char *template_name(const struct template *t);
 const char *template_owner(const struct template *t);
+const char *template_language(const struct template *t); /* of contexts that name none */
 bool template_is_shared(const struct template *t);
 struct timespec template_created(const struct template *t);
 struct timespec template_changed(const struct template *t);

@@ -24,12 +24,15 @@ static bool read_language(json_t *body, json_t *spec, struct err *e)
     if (!field_str(body, "language", OPTIONAL, &language, e) ||
         !field_str(body, "description", OPTIONAL, &about, e))
         return false;
-    if (language && strcmp(language, "python") != 0)
-        return fail(e, 400, "language: must be \"python\"");
+    const struct language *found = language ? language_find(language, e) : NULL;
+    if (language && (!found || !language_check(found, e)))
+        return false;
     if (about && strlen(about) > TEMPLATE_ABOUT_LIMIT)
         return fail(e, 400, "description: must be at most %d bytes long", TEMPLATE_ABOUT_LIMIT);
     if (about)
         json_object_set_new(spec, "description", json_string(about));
+    if (found)
+        json_object_set_new(spec, "language", json_string(found->name));
     return true;
 }
 

@@ -32,7 +32,7 @@ json_t *template_reveal(const struct core *c, const char *id, const char *text, 
 /* template_spec.c */
 /* Checks what body names, and puts it into spec, a name for a name. files: what the database shall
  * have, [{"path", "mode", "text" or "base64"}], an array that is given if body has "files"; else as
- * it was. 400; 403 limits above those allowed; 501. */
+ * it was. 400; 403 limits above those allowed; 422 its language is not installed; 501. */
 bool template_read_spec(const struct core *c, json_t *body, json_t *spec, json_t **files,
                         struct err *e);
 /* The bytes of one of files; false: they are no base64. */

@@ -196,6 +196,8 @@ static void put_together(struct making *m, const struct template *t, json_t *own
         json_incref(r->network ? r->network : json_object_get(spec, "network")));
     put(m->words, "preload", json_incref(preload ? preload : json_object_get(spec, "preload")));
     put(m->words, "packages", json_incref(packages ? packages : json_object_get(spec, "packages")));
+    json_t *language = json_object_get(own, "language");
+    put(m->words, "language", json_incref(language ? language : json_object_get(spec, "language")));
     put(m->words, "policy", r->policy ? json_string(r->policy) : NULL);
     put(m->words, "name", r->name ? json_string(r->name) : NULL);
     put(m->words, "pool", json_incref(json_object_get(spec, "pool")));
@@ -216,6 +218,7 @@ static void put_together(struct making *m, const struct template *t, json_t *own
         .policy = json_string_value(json_object_get(m->words, "policy")),
         .name = json_string_value(json_object_get(m->words, "name")),
         .cold = r->cold,
+        .language = language_of_spec(m->words),
         .shares_keeper = t && t->shared && !preload,
         .seeds = m->names > 0 || json_array_size(json_object_get(m->words, "packages")) > 0,
     };

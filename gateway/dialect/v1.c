@@ -225,7 +225,7 @@ static const struct route rows[] = {
      "/v1/sandboxes/{id}/resume",
      v1_sandbox_resume,
      "Make the processes of a paused sandbox again, with their variables",
-     {400, 403, 404, 409, 501, 502, 503},
+     {400, 403, 404, 409, 422, 501, 502, 503},
      ACCESS_TOKEN,
      ERRORS_PROBLEM,
      ROUTE_PLAIN,

@@ -5,8 +5,9 @@
  *
  * - "id" is that of its kernel under /api/kernels;
  * - "state" is "starting", "idle", "busy", "restarting", "dead" or, with its sandbox, "paused";
- * - "reason" is a sentence, "cause" a word (docs/link.md, DEATH) that say why it is dead or what
- *   happened to it last, or null;
+ * - "language" is a name of /v1/languages;
+ * - "reason" is a sentence, "cause" a word (docs/link.md, DEATH) that say why it is dead, what
+ *   happened to it last, or why it was paused without its variables, or null;
  * - "forked_from" is the id of the context that it was a branch of, or null;
  * - "snapshot" is the id of the snapshot whose variables its interpreter began with, or null: it
  *   began empty, or as a branch;
@@ -30,23 +31,24 @@ static json_t *context_model(const struct kernel *k)
     char created[TIME_TEXT];
     time_text(context_created(k), created);
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "id", kernel_id(k),
-                     "name", context_name(k), "language", "python", "state", kernel_state_text(k),
-                     "reason", text_or_null(kernel_reason(k)), "cause",
+                     "name", context_name(k), "language", context_language(k), "state",
+                     kernel_state_text(k), "reason", text_or_null(kernel_reason(k)), "cause",
                      text_or_null(kernel_cause(k)), "created", created, "forked_from",
                      text_or_null(context_forked_from(k)), "snapshot",
                      text_or_null(context_restored_from(k)), "code_cache",
                      v1_code_cache_model(context_code_cache(k)));
 }
 
-/* Of a context that has no process: what its snapshot says of it. */
+/* Of a context that has no process: what its snapshot says of it, and why it has no variables. */
 static json_t *paused_model(const struct sandbox *s, json_t *record)
 {
     bool saved = json_is_object(json_object_get(record, "head"));
-    return json_pack("{s:O, s:O, s:s, s:s, s:n, s:n, s:O, s:O, s:o, s:n}", "id",
+    const char *problem = json_string_value(json_object_get(record, "problem"));
+    return json_pack("{s:O, s:O, s:s, s:s, s:o, s:n, s:O, s:O, s:o, s:n}", "id",
                      json_object_get(record, "id"), "name", json_object_get(record, "name"),
-                     "language", "python", "state", "paused", "reason", "cause", "created",
-                     json_object_get(record, "created"), "forked_from",
-                     json_object_get(record, "forked_from"), "snapshot",
+                     "language", context_recorded_language(record), "state", "paused", "reason",
+                     text_or_null(problem), "cause", "created", json_object_get(record, "created"),
+                     "forked_from", json_object_get(record, "forked_from"), "snapshot",
                      text_or_null(saved ? sandbox_last_snapshot(s) : NULL), "code_cache");
 }
 
@@ -108,6 +110,7 @@ void v1_contexts_create(struct exchange *x, void *core)
     if (!body)
         return;
     if (field_str(body, "name", OPTIONAL, &request.name, &e) &&
+        field_str(body, "language", OPTIONAL, &request.language, &e) &&
         field_str(body, "fork", OPTIONAL, &request.fork, &e) &&
         field_bool(body, "force", OPTIONAL, &request.force, &e) &&
         v1_once(x, core, &request.once, &e))

@@ -9,7 +9,7 @@ const struct doc_schema v1_context_schema = {
     .whole = true,
     .fields = FIELDS(
         TEXT("id", "That of its kernel.", .format = "uuid"), TEXT("name", "Unique in the sandbox."),
-        TEXT("language", "`python`."),
+        TEXT("language", "What its code is written in; see `/v1/languages`."),
         TEXT("state", "What it does.", .words = "starting idle busy restarting dead paused"),
         TEXT("reason", "Why it is dead, or what happened to it last.", .null = true),
         TEXT("cause", "The same in one word.", .null = true),
@@ -32,6 +32,10 @@ static const struct doc_schema contexts = {
 static const struct doc_schema request = {
     .name = "ContextRequest",
     .fields = FIELDS(TEXT("name", "Made up, if left out.", .least = 1, .most = 64),
+                     TEXT("language",
+                          "What its code is written in, by the name that `/v1/languages` has. "
+                          "Without it: that of the sandbox.",
+                          .example = "\"javascript\""),
                      TEXT("fork", "The id of a context, of which it becomes a branch: another "
                                   "process with the same variables."),
                      BOOLEAN("force",
@@ -65,7 +69,9 @@ const struct doc v1_contexts_create_doc = {
     .errors = {{403, "The sandbox has `--max-contexts`, or `--max-kernels` run."},
                {404, "There is no such sandbox, or no such context to fork."},
                {409, "The name is taken; or the context to fork is busy, starting or dead, runs "
-                     "threads or tasks (see `force`), or cannot be forked."}},
+                     "threads or tasks (see `force`), or cannot be forked, as of a language "
+                     "other than Python."},
+               {422, "The language is not installed: the sentence names the package."}},
 };
 
 const struct doc v1_context_show_doc = {

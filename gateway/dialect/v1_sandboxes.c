@@ -1,8 +1,8 @@
 /* /v1/sandboxes: create, list, show, change, delete.
  *
- * A sandbox is {"id", "name", "labels", "template", "preload", "owner", "state", "reason", "cause",
- * "created", "uid", "cold", "network", "policy", "limits", "limits_hold", "confinement", "usage",
- * "snapshot", "contexts", "forked_from"}:
+ * A sandbox is {"id", "name", "labels", "template", "language", "preload", "owner", "state",
+ * "reason", "cause", "created", "uid", "cold", "network", "policy", "limits", "limits_hold",
+ * "confinement", "usage", "snapshot", "contexts", "forked_from"}:
  *
  * - "owner" is the name of the principal that it belongs to;
  * - "uid" is the host's, or "shared" where all sandboxes have one;
@@ -99,17 +99,17 @@ json_t *v1_sandbox_model(const struct sandbox *s)
                   : sandbox_uid(s) >= 0 ? json_integer(sandbox_uid(s))
                                         : json_string("shared");
     return json_pack(
-        "{s:s, s:o, s:O, s:o, s:o, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, "
+        "{s:s, s:o, s:O, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:o, s:b, s:O, s:s, s:o, "
         "s:s, s:o, s:o, s:o, s:o, s:o}",
         "id", sandbox_id(s), "name", text_or_null(sandbox_name(s)), "labels", sandbox_labels(s),
-        "template", or_null(sandbox_template(s)), "preload", or_null(sandbox_preload(s)), "owner",
-        sandbox_owner(s), "state", sandbox_state_text(s), "reason", text_or_null(sandbox_reason(s)),
-        "cause", text_or_null(sandbox_cause(s)), "created", created, "uid", uid, "cold",
-        (int)sandbox_is_cold(s), "network", sandbox_network(s), "policy", sandbox_policy(s),
-        "limits", limits_model(s), "limits_hold", sandbox_is_paused(s) ? "from_resume" : "now",
-        "confinement", confinement_model(s), "usage", usage_model(s), "snapshot",
-        text_or_null(sandbox_last_snapshot(s)), "contexts", v1_contexts_model(s), "forked_from",
-        text_or_null(sandbox_forked_from(s)));
+        "template", or_null(sandbox_template(s)), "language", sandbox_language(s), "preload",
+        or_null(sandbox_preload(s)), "owner", sandbox_owner(s), "state", sandbox_state_text(s),
+        "reason", text_or_null(sandbox_reason(s)), "cause", text_or_null(sandbox_cause(s)),
+        "created", created, "uid", uid, "cold", (int)sandbox_is_cold(s), "network",
+        sandbox_network(s), "policy", sandbox_policy(s), "limits", limits_model(s), "limits_hold",
+        sandbox_is_paused(s) ? "from_resume" : "now", "confinement", confinement_model(s), "usage",
+        usage_model(s), "snapshot", text_or_null(sandbox_last_snapshot(s)), "contexts",
+        v1_contexts_model(s), "forked_from", text_or_null(sandbox_forked_from(s)));
 }
 
 bool v1_query_number(const struct exchange *x, const char *name, int64_t low, int64_t high,

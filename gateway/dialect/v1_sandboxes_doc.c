@@ -66,7 +66,8 @@ static const struct doc_schema sandbox_request = {
             .items = DOC_TEXT, .example = "{\"team\": \"blue\"}"),
         TEXT("template", "The name or id of a template; what the request says goes over it.",
              .null = true),
-        TEXT("language", "Of its first context.", .words = "python", .null = true),
+        TEXT("language", "Of its contexts, of those that name none; see `/v1/languages`.",
+             .null = true, .example = "\"javascript\""),
         LIST("preload", NULL, "Modules that are imported ahead.", .items = DOC_TEXT, .null = true),
         MAP("files", &v1_template_file_schema, "What its workspace begins with, by path."),
         LIST("packages", NULL, "Requirements that are installed before it is answered.",
@@ -124,6 +125,7 @@ const struct doc_schema v1_sandbox_schema = {
                TEXT("name", "What its owner calls it.", .null = true),
                MAP("labels", NULL, "As they were given to it.", .items = DOC_TEXT),
                OBJECT("template", &made_from, "What it was made from.", .null = true),
+               TEXT("language", "Of contexts that name none."),
                LIST("preload", NULL, "What its own fork server imports; null: the usual.",
                     .items = DOC_TEXT, .null = true),
                TEXT("owner", "The principal whose it is."),
@@ -189,6 +191,8 @@ const struct doc v1_sandboxes_create_doc = {
     .replies = {REPLY(201, "It is ready.", .schema = &v1_sandbox_schema, .headers = v1_location)},
     .errors = {{403, "`--max-sandboxes` live, or `--max-kernels` run."},
                {409, "The owner has a sandbox of this name, or one is being made with the key."},
+               {422, "The key came with another body; or the language is not installed: the "
+                     "sentence names the package."},
                {501, "The machine lacks what policy `required` needs; the sentence names it."}},
 };
 

@@ -26,7 +26,8 @@ static const struct doc_schema pool = {
         BOOLEAN("shared", "Everybody may make sandboxes from it. For administrators.",             \
                 .initial = "false"),                                                               \
         TEXT("description", "For people.", .most = TEMPLATE_ABOUT_LIMIT, .null = true),            \
-        TEXT("language", "Of its first context.", .words = "python", .initial = "\"python\""),     \
+        TEXT("language", "Of contexts that name none; see `/v1/languages`.",                       \
+             .initial = "\"python\""),                                                             \
         LIST("preload", NULL,                                                                      \
              "Modules that are imported before a sandbox is asked for. Without it: those of the "  \
              "gateway.",                                                                           \
@@ -66,7 +67,7 @@ static const struct doc_schema template_schema = {
         TEXT("description", "For people.", .null = true),
         TEXT("created", "When.", .format = "date-time"),
         TEXT("changed", "When it was changed last, or made.", .format = "date-time"),
-        TEXT("language", "Always `python`."),
+        TEXT("language", "Of contexts that name none."),
         LIST("preload", NULL, "Modules; null: those of the gateway.", .items = DOC_TEXT,
              .null = true),
         OBJECT("network", &v1_network_schema, "What its code may reach."),
@@ -116,7 +117,9 @@ const struct doc v1_templates_create_doc = {
         {{403,
           "It is to be shared, or kept ready unasked, by who is no administrator; or there are "
           "too many."},
-         {409, "Its owner has a template of this name, or one is being made with the key."}},
+         {409, "Its owner has a template of this name, or one is being made with the key."},
+         {422, "The key came with another body; or its language is not installed: the sentence "
+               "names the package."}},
 };
 
 const struct doc v1_template_show_doc = {
@@ -134,7 +137,8 @@ const struct doc v1_template_put_doc = {
     .body_must = true,
     .replies = {REPLY(200, "As it is now, and stored.", .schema = &template_schema)},
     .errors = {{403, "It is somebody else's."},
-               {409, "The name is taken, or it is being changed."}},
+               {409, "The name is taken, or it is being changed."},
+               {422, "Its language is not installed: the sentence names the package."}},
 };
 
 const struct doc v1_template_change_doc = {
@@ -146,7 +150,8 @@ const struct doc v1_template_change_doc = {
     .body_must = true,
     .replies = {REPLY(200, "As it is now, and stored.", .schema = &template_schema)},
     .errors = {{403, "It is somebody else's."},
-               {409, "The name is taken, or it is being changed."}},
+               {409, "The name is taken, or it is being changed."},
+               {422, "Its language is not installed: the sentence names the package."}},
 };
 
 const struct doc v1_template_delete_doc = {

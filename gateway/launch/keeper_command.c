@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "gateway/launch/keeper.h"
+#include "gateway/launch/language.h"
 #include "gateway/place.h"
 #include "protocol/bytes.h"
 
@@ -68,6 +69,10 @@ static void add_read_only(const struct settings_core *settings, const char *prog
     show(w, package);
     if (sources && strcmp(sources, inner) != 0)
         show(w, sources);
+    __attribute__((cleanup(words_scoped))) struct words languages = {0};
+    language_paths(&languages);
+    for (size_t i = 0; i < languages.count; i++)
+        show(w, languages.word[i]);
     show(w, settings->wheels);
     for (size_t i = 0; i < settings->sandbox_read_only.count; i++)
         show(w, settings->sandbox_read_only.item[i]);

@@ -309,21 +309,52 @@ static void load_dir(struct kernelspecs *s, const char *dir)
     free(entries);
 }
 
-static void add_built_in(struct kernelspecs *s)
+/* What the host is told of its interpreter. False: 422. */
+static bool add_interpreter(json_t *argv, const struct settings_core *settings,
+                            const struct language *l, struct err *e)
+{
+    if (l->driver) {
+        scoped(json) json_t *words = language_command(l, NULL, e);
+        if (!words)
+            return false;
+        json_array_append_new(argv, json_string("--driver"));
+        json_array_append_new(argv, json_string("--"));
+        json_array_extend(argv, words);
+    } else if (settings->python && *settings->python) {
+        json_array_append_new(argv, json_string("--python"));
+        json_array_append_new(argv, json_string(settings->python));
+    }
+    return true;
+}
+
+json_t *kernelspec_of_language(const struct settings_core *settings, const struct language *l,
+                               const char *option, const char *value, struct err *e)
 {
     scoped(string) char *program = place_kernel_host();
-    if (!program || have(s, KERNELSPEC_BUILT_IN))
-        return;
-    json_t *argv = json_pack("[sss]", program, "-f", "{connection_file}");
-    const char *python = s->settings->python;
-    if (python && *python) {
-        json_array_append_new(argv, json_string("--python"));
-        json_array_append_new(argv, json_string(python));
+    if (!program) {
+        fail(e, 503, "warmcell-kernel was not found next to this program; set WARMCELL_KERNEL");
+        return NULL;
     }
-    add_spec(s, KERNELSPEC_BUILT_IN, NULL,
-             json_pack("{s:o, s:{}, s:s, s:s, s:s, s:{s:{s:b}}}", "argv", argv, "env",
-                       "display_name", "Python 3 (warmcell)", "language", "python",
-                       "interrupt_mode", "message", "metadata", "warmcell", "uplink", 1));
+    scoped(json) json_t *argv = json_pack("[sss]", program, option, value);
+    if (!add_interpreter(argv, settings, l, e))
+        return NULL;
+    return json_pack("{s:O, s:{}, s:s, s:s, s:s, s:{s:{s:b}}}", "argv", argv, "env", "display_name",
+                     l->display_name, "language", l->name, "interrupt_mode", "message", "metadata",
+                     "warmcell", "uplink", 1);
+}
+
+/* Each language that is installed. */
+static void add_built_in(struct kernelspecs *s)
+{
+    const struct language *l;
+    for (size_t i = 0; (l = language_at(i)); i++) {
+        struct err why;
+        json_t *spec = have(s, l->kernelspec) ? NULL
+                                              : kernelspec_of_language(s->settings, l, "-f",
+                                                                       "{connection_file}", &why);
+        if (spec)
+            add_spec(s, l->kernelspec, NULL, spec);
+    }
 }
 
 static void refresh(struct kernelspecs *s)

@@ -2,14 +2,16 @@
  *
  * Searched, first found wins: the operator's kernel_dirs, JUPYTER_PATH, share/jupyter of the
  * configured Python's environment, JUPYTER_DATA_DIR or ~/.local/share/jupyter,
- * /usr/local/share/jupyter, /usr/share/jupyter, and at last the built-in "warmcell", so that a
- * gateway works without an installation. Source: jupyter_core paths.py, jupyter_client
+ * /usr/local/share/jupyter, /usr/share/jupyter, and at last the built-in "warmcell" and its like
+ * for each further language whose program is installed, so that a gateway works without an
+ * installation. Source: jupyter_core paths.py, jupyter_client
  * kernelspec.py. */
 #ifndef WARMCELL_GATEWAY_LAUNCH_KERNELSPEC_H
 #define WARMCELL_GATEWAY_LAUNCH_KERNELSPEC_H
 
 #include <jansson.h>
 
+#include "gateway/launch/language.h"
 #include "gateway/settings.h"
 #include "protocol/err.h"
 
@@ -38,6 +40,11 @@ bool kernelspec_name_valid(const char *name);
 /* Reads a kernel.json: fills in what is absent, 400 names the member that is wrong. A new reference
  * or NULL. */
 json_t *kernelspec_parse(const char *text, size_t len, struct err *e);
+
+/* What runs our host with that language; option and value are its first words. Given. NULL: 422 the
+ * language is not installed; 503 there is no host. */
+json_t *kernelspec_of_language(const struct settings_core *settings, const struct language *l,
+                               const char *option, const char *value, struct err *e);
 
 /* The spec of a name; what changed on disk is seen. NULL with e 404 (e may be NULL). */
 const struct kernelspec *kernelspecs_find(struct kernelspecs *s, const char *name, struct err *e);

@@ -48,12 +48,12 @@ def test_what_cannot_be_installed(programs: Programs, tmp_path: Path) -> None:
     old = script(tmp_path / "old", "echo v16.20.0")
     other = script(tmp_path / "other", "echo GNU bash")
     for node, words in (
-        ("no-such-node", "--node: there is no no-such-node on PATH; install nodejs"),
-        (old, f"--node: {old} is Node 16.20.0; 18 or newer is needed"),
-        (other, f"--node: {other} does not run as Node"),
-        (tmp_path, f"--node: cannot run {tmp_path}"),
+        ("no-such-node", "--program: there is no no-such-node on PATH; install nodejs"),
+        (old, f"--program: {old} is Node 16.20.0; 18 or newer is needed"),
+        (other, f"--program: {other} does not run as Node"),
+        (tmp_path, f"--program: cannot run {tmp_path}"),
     ):
-        answer = install(programs, "--prefix", tmp_path, "--node", node)
+        answer = install(programs, "--prefix", tmp_path, "--program", node)
         assert answer.returncode == 1
         assert words in answer.stderr
     answer = install(programs, "--prefix", tmp_path, "--language", "cobol")
