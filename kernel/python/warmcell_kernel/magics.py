@@ -15,7 +15,7 @@ from IPython.utils import openpy
 
 @magics_class
 class KernelMagics(Magics):
-    """%edit, %clear, %less, %more, %man, %connect_info, %autosave."""
+    """%edit, %clear, %less, %more, %man, %connect_info, %autosave, %clear_code_cache."""
 
     @line_magic
     def edit(self, parameter_s: str = "", last_call: list[str] | None = None) -> None:
@@ -105,3 +105,8 @@ class KernelMagics(Magics):
         script: Any = Javascript(f"IPython.notebook.set_autosave_interval({1000 * interval})")
         display(script, include=["application/javascript"])
         print(f"Autosaving every {interval} seconds" if interval else "Autosave disabled")
+
+    @line_magic
+    def clear_code_cache(self, arg_s: str) -> None:
+        """Forget what cells compiled to, and how often it was of use; variables stay."""
+        self.shell.code_cache.forget()

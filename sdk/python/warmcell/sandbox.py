@@ -96,6 +96,12 @@ class Sandbox(Runner[AsyncSandbox]):
     ) -> Iterator[Mapping[str, Any]]:
         return self._portal.iterate(self._inner.executions(context=context, status=status))
 
+    def execution(self, execution: str) -> Mapping[str, Any]:
+        return self._portal.call(self._inner.execution(execution))
+
+    def settle(self) -> None:
+        self._portal.call(self._inner.settle())
+
     def metrics(self) -> Metrics:
         return self._portal.call(self._inner.metrics())
 

@@ -137,6 +137,21 @@ class AsyncSandbox(AsyncRunner):
         async for one in self._transport.http.pages(path, "executions", params):
             yield one
 
+    async def execution(self, execution: str) -> Mapping[str, Any]:
+        """The record of one, with its code."""
+        path = f"{self._path}/executions/{segment(execution)}"
+        return dict(await self._transport.http.json("GET", path))
+
+    async def settle(self) -> None:
+        """Until all is found that executions and commands left behind which have ended by now."""
+        for kind in ("executions", "commands"):
+            path = f"{self._path}/{kind}"
+            async for one in self._transport.http.pages(path, kind, {"limit": 1000}):
+                if one.get("ended") and not one.get("settled"):
+                    asked = {"settled": 1, "limit": 1}
+                    where = f"{path}/{segment(one['id'])}/artifacts"
+                    await self._transport.http.json("GET", where, params=asked)
+
     async def metrics(self) -> Metrics:
         return read(Metrics, await self._transport.http.json("GET", f"{self._path}/metrics"))
 
