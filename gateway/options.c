@@ -298,6 +298,9 @@ const struct option_table serve_options = {rows, countof(rows)};
 char *options_find_python(void)
 {
     const char *env = getenv("VIRTUAL_ENV");
+    scoped(string) char *beside = place_environment_python();
+    if (beside)
+        return take(&beside);
     scoped(string) char *active = env && *env ? xasprintf("%s/bin/python", env) : NULL;
     if (active && access(active, X_OK) == 0)
         return take(&active);

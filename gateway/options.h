@@ -18,8 +18,9 @@ void settings_free(struct settings *s);
  * to the caller. */
 char *options_runtime_dir(void);
 
-/* The Python that kernels get when none is named: of VIRTUAL_ENV, of the source tree when run from
- * its build tree, else python3 on PATH. Absolute, given to the caller; "" when there is none. */
+/* The Python that kernels get when none is named: of the environment that a wheel has put us into,
+ * of VIRTUAL_ENV, of the source tree when run from its build tree, else python3 on PATH. Absolute,
+ * given to the caller; "" when there is none. */
 char *options_find_python(void);
 
 #endif

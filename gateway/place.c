@@ -1,6 +1,7 @@
 /* A program in a build tree finds its siblings there (build/NAME/gateway/warmcell,
- * build/NAME/kernel/host/...), an installed one in the libexec folder that was fixed when it was
- * configured. */
+ * build/NAME/kernel/host/...), one of a wheel below the share/warmcell of the environment that it
+ * is in (the same folders as in a build tree), another installed one in the libexec folder that was
+ * fixed when it was configured. */
 #include "gateway/place.h"
 
 #include <limits.h>
@@ -12,8 +13,8 @@
 
 #include "protocol/memory.h"
 
-/* /x/build/NAME of /x/build/NAME/gateway/warmcell, or NULL. */
-static char *build_root(void)
+/* /x of /x/FOLDER/warmcell, when that is this program; or NULL. */
+static char *above(const char *folder)
 {
     char self[PATH_MAX];
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -22,11 +23,35 @@ static char *build_root(void)
     self[len] = '\0';
     for (int up = 0; up < 2; up++) {
         char *slash = strrchr(self, '/');
-        if (!slash || (up == 1 && strcmp(slash, "/gateway") != 0))
+        if (!slash || (up == 1 && strcmp(slash + 1, folder) != 0))
             return NULL;
         *slash = '\0';
     }
     return xstrdup(self);
+}
+
+/* The environment /x of /x/bin/warmcell, when a wheel has put this program there; or NULL. */
+static char *environment(void)
+{
+    scoped(string) char *prefix = above("bin");
+    scoped(string) char *host =
+        prefix ? xasprintf("%s/share/warmcell/kernel/host/warmcell-kernel", prefix) : NULL;
+    return host && access(host, X_OK) == 0 ? take(&prefix) : NULL;
+}
+
+/* What has our siblings below it: /x/build/NAME of /x/build/NAME/gateway/warmcell, or a folder
+ * of the environment; or NULL. */
+static char *build_root(void)
+{
+    scoped(string) char *prefix = environment();
+    return prefix ? xasprintf("%s/share/warmcell", prefix) : above("gateway");
+}
+
+char *place_environment_python(void)
+{
+    scoped(string) char *prefix = environment();
+    scoped(string) char *python = prefix ? xasprintf("%s/bin/python", prefix) : NULL;
+    return python && access(python, X_OK) == 0 ? take(&python) : NULL;
 }
 
 char *place_source_root(void)

@@ -8,6 +8,9 @@
 /* The source tree, when this program runs from a build tree inside of it; NULL otherwise. */
 char *place_source_root(void);
 
+/* The Python of the environment that a wheel has put this program into; NULL: not a wheel's. */
+char *place_environment_python(void);
+
 /* An executable on PATH; "" when there is none. */
 char *place_on_path(const char *name);
 

@@ -29,21 +29,36 @@ static char *prefix_of(const char *file)
     return prefix;
 }
 
+static bool is_below(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    return strncmp(path, folder, len) == 0 && (path[len] == '/' || !path[len]);
+}
+
 static bool is_of_system(const char *path)
 {
     static const char *const roots[] = {"/usr", "/bin", "/lib", "/lib64", "/etc"};
-    for (size_t i = 0; i < countof(roots); i++) {
-        size_t len = strlen(roots[i]);
-        if (strncmp(path, roots[i], len) == 0 && (path[len] == '/' || !path[len]))
+    for (size_t i = 0; i < countof(roots); i++)
+        if (is_below(path, roots[i]))
             return true;
-    }
+    return false;
+}
+
+/* Are the sandboxes shown a folder that has this path in it, as an environment has what a wheel
+ * put there? */
+static bool is_shown(const struct words *w, const char *path)
+{
+    for (size_t i = 0; i + 1 < w->count; i++)
+        if (strcmp(w->word[i], "--read-only") == 0 && is_below(path, w->word[i + 1]))
+            return true;
     return false;
 }
 
 /* Shows a path inside the sandboxes, unless the root has it already. */
 static void show(struct words *w, const char *path)
 {
-    if (!path || path[0] != '/' || !path[1] || is_of_system(path) || access(path, R_OK) != 0)
+    if (!path || path[0] != '/' || !path[1] || is_of_system(path) || is_shown(w, path) ||
+        access(path, R_OK) != 0)
         return;
     words_add(w, xstrdup("--read-only"));
     words_add(w, xstrdup(path));

@@ -74,6 +74,23 @@ static void add_uplink(const struct launch *launch, struct words *w)
         words_add(w, xstrdup("--cold"));
 }
 
+/* The word number i of the spec's argv, as jupyter_client makes it. Given. */
+static char *word_of(const struct launch *launch, size_t i, const char *text)
+{
+    if (i == 0 && is_python(text) && launch->python[0])
+        return xstrdup(launch->python);
+    scoped(string) char *connection = xasprintf("%s/connection.json", launch->dir);
+    const char *slash = strrchr(launch->python, '/');
+    scoped(string) char *bin =
+        slash ? xstrndup(launch->python, (size_t)(slash - launch->python)) : xstrdup("/usr/bin");
+    slash = strrchr(bin, '/');
+    scoped(string) char *prefix = xstrndup(bin, slash ? (size_t)(slash - bin) : strlen(bin));
+    const struct substitution known[] = {{"{connection_file}", connection},
+                                         {"{resource_dir}", launch->resource_dir},
+                                         {"{prefix}", prefix}};
+    return substitute(text, known, countof(known));
+}
+
 /* The spec's own words without "-f {connection_file}": it is reached through the uplink, and no
  * ZeroMQ socket is needed. Ours come right behind the program, before a "--". */
 static void uplink_words(const struct launch *launch, struct words *w)
@@ -88,7 +105,7 @@ static void uplink_words(const struct launch *launch, struct words *w)
             i++;
             continue;
         }
-        words_add(w, xstrdup(text));
+        words_add(w, word_of(launch, i, text));
         if (w->count == 1)
             add_uplink(launch, w);
     }
@@ -101,14 +118,6 @@ static bool relay_words(const struct launch *launch, struct words *w, struct err
         return fail(e, 503,
                     "warmcell-kernel was not found next to this program; set WARMCELL_KERNEL");
     scoped(string) char *connection = xasprintf("%s/connection.json", launch->dir);
-    const char *slash = strrchr(launch->python, '/');
-    scoped(string) char *bin =
-        slash ? xstrndup(launch->python, (size_t)(slash - launch->python)) : xstrdup("/usr/bin");
-    slash = strrchr(bin, '/');
-    scoped(string) char *prefix = xstrndup(bin, slash ? (size_t)(slash - bin) : strlen(bin));
-    const struct substitution known[] = {{"{connection_file}", connection},
-                                         {"{resource_dir}", launch->resource_dir},
-                                         {"{prefix}", prefix}};
     json_t *mode = json_object_get(launch->spec, "interrupt_mode");
     words_add(w, program);
     add_uplink(launch, w);
@@ -120,11 +129,7 @@ static bool relay_words(const struct launch *launch, struct words *w, struct err
     size_t i;
     json_t *word;
     json_array_foreach(json_object_get(launch->spec, "argv"), i, word)
-    {
-        const char *text = json_string_value(word);
-        bool ours = i == 0 && is_python(text) && launch->python[0];
-        words_add(w, ours ? xstrdup(launch->python) : substitute(text, known, countof(known)));
-    }
+        words_add(w, word_of(launch, i, json_string_value(word)));
     return true;
 }
 

@@ -1,5 +1,5 @@
-/* Finds the interpreter: next to this program in the build tree, in the installed place, or where
- * the environment says. No Python is run to find out which version it is. */
+/* Finds the interpreter: next to this program in the build tree or a wheel's, in the installed
+ * place, or where the environment says. No Python is run to find out which version it is. */
 #include "kernel/host/command.h"
 
 #include <ctype.h>
@@ -52,10 +52,27 @@ static char *search_path(const char *name)
     return NULL;
 }
 
+/* /x/bin/python of /x/share/warmcell/kernel/host/warmcell-kernel, where a wheel has put this
+ * program; or NULL. */
+static char *environment_python(void)
+{
+    static const char inside[] = "/share/warmcell/kernel/host";
+    scoped(string) char *path = own_directory();
+    size_t len = strlen(path);
+    if (len < sizeof inside || strcmp(path + len - (sizeof inside - 1), inside) != 0)
+        return NULL;
+    scoped(string) char *python =
+        xasprintf("%.*s/bin/python", (int)(len - (sizeof inside - 1)), path);
+    return access(python, X_OK) == 0 ? take(&python) : NULL;
+}
+
 static char *find_python(const char *given)
 {
     if (given)
         return strchr(given, '/') ? xstrdup(given) : search_path(given);
+    char *beside = environment_python();
+    if (beside)
+        return beside;
     const char *venv = getenv("VIRTUAL_ENV");
     if (venv && *venv) {
         char *path = xasprintf("%s/bin/python", venv);

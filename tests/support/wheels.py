@@ -6,9 +6,14 @@ import base64
 import hashlib
 import threading
 import zipfile
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 
 def write_wheel(
@@ -34,6 +39,39 @@ def write_wheel(
 def digest(data: bytes) -> str:
     text = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
     return f"sha256={text}"
+
+
+def needed_by(requirements: Iterable[str]) -> list[metadata.Distribution]:
+    """What is installed here of these and of all that they need."""
+    waiting = [Requirement(text) for text in requirements]
+    found: dict[str, metadata.Distribution] = {}
+    while waiting:
+        one = waiting.pop()
+        name = canonicalize_name(one.name)
+        if name not in found and (not one.marker or one.marker.evaluate({"extra": ""})):
+            found[name] = metadata.distribution(name)
+            waiting += map(Requirement, found[name].requires or ())
+    return list(found.values())
+
+
+def repack(installed: metadata.Distribution, folder: Path) -> None:
+    """The wheel that it was installed from, without scripts and data."""
+    said = (installed.read_text("WHEEL") or "").splitlines()
+    tags = [line.removeprefix("Tag: ").split("-") for line in said if line.startswith("Tag: ")]
+    tag = "-".join(".".join(sorted(set(words))) for words in zip(*tags, strict=True))
+    name = canonicalize_name(installed.metadata["Name"]).replace("-", "_")
+    made_here = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+    files = [
+        file
+        for file in installed.files or ()
+        if ".." not in file.parts and file.suffix != ".pyc" and file.name not in made_here
+    ]
+    place = next(file.parent for file in files if file.name == "METADATA")
+    with zipfile.ZipFile(folder / f"{name}-{installed.version}-{tag}.whl", "w") as archive:
+        for file in files:
+            archive.write(file.locate(), str(file))
+        record = "".join(f"{file},,\n" for file in files)
+        archive.writestr(f"{place}/RECORD", f"{record}{place}/RECORD,,\n")
 
 
 class Index:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 
 def host_program() -> str | None:
-    """Where warmcell-kernel is: told, beside this package (build tree, installed), or in PATH."""
+    """Where warmcell-kernel is: told, beside this package (build tree, installed), where a wheel
+    has put it, or in PATH."""
     told = os.environ.get("WARMCELL_KERNEL")
     if told:
         return told
@@ -23,6 +25,10 @@ def host_program() -> str | None:
     for place in (
         beside.parent / "host" / "warmcell-kernel",
         beside.parents[2] / "libexec" / "warmcell" / "warmcell-kernel",
+        *(
+            Path(prefix) / "share" / "warmcell" / "kernel" / "host" / "warmcell-kernel"
+            for prefix in (sys.prefix, site.getuserbase())
+        ),
     ):
         if os.access(place, os.X_OK):
             return str(place)

@@ -1,14 +1,16 @@
 """A gateway of the user's own, which nobody has to start, and which ends when it is idle.
 
 It listens on a Unix socket at a fixed place of the user's, in $XDG_RUNTIME_DIR/warmcell/local (or
-below /tmp where there is none), a folder that nobody else enters. The gateway lets in the same uid
-without a token. Clients that come at once take turns at a lock: one of them starts it.
+below /tmp where there is none; own_name says when it is another), a folder that nobody else
+enters. The gateway lets in the same uid without a token. Clients that come at once take turns at a
+lock: one of them starts it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import select
 import shutil
@@ -44,6 +46,15 @@ def state_folder() -> Path:
     given = os.environ.get("XDG_STATE_HOME", "")
     base = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
     return base / "warmcell"
+
+
+def own_name() -> str:
+    """`local`; where a wheel has put the programs into the environment of this Python, a name of
+    that environment's own, because it is its Python that runs in the sandboxes."""
+    host = Path(sys.prefix, "share", "warmcell", "kernel", "host", "warmcell-kernel")
+    if "WARMCELL_PROGRAM" in os.environ or not host.exists():
+        return "local"
+    return f"local-{hashlib.sha256(os.fsencode(sys.prefix)).hexdigest()[:6]}"
 
 
 def find_program() -> str:
@@ -83,8 +94,8 @@ class LocalGateway:
     program: str | None = None
     options: Sequence[str] = ()
     start_timeout: float = 60.0
-    folder: Path = field(default_factory=lambda: runtime_folder() / "local")
-    state: Path = field(default_factory=lambda: state_folder() / "local")
+    folder: Path = field(default_factory=lambda: runtime_folder() / own_name())
+    state: Path = field(default_factory=lambda: state_folder() / own_name())
 
     @property
     def socket_path(self) -> Path:
