@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.artifact`."""
+
+from warmcell.compat.llm_sandbox.artifact import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.core`."""
+
+from warmcell.compat.llm_sandbox.core import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.core.session_base`."""
+
+from warmcell.compat.llm_sandbox.core.session_base import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.language_handlers.factory`."""
+
+from warmcell.compat.llm_sandbox.language_handlers.factory import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.micromamba`."""
+
+from warmcell.compat.llm_sandbox.micromamba import *  # noqa: F403

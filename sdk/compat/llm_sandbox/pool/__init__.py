@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.pool`."""
+
+from warmcell.compat.llm_sandbox.pool import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.pool.base`."""
+
+from warmcell.compat.llm_sandbox.pool.base import *  # noqa: F403

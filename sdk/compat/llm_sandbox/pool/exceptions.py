@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.pool.exceptions`."""
+
+from warmcell.compat.llm_sandbox.pool.exceptions import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.pool.factory`."""
+
+from warmcell.compat.llm_sandbox.pool.factory import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.llm_sandbox.session`."""
+
+from warmcell.compat.llm_sandbox.session import *  # noqa: F403

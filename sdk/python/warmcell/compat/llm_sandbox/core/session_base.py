@@ -1,0 +1,429 @@
+"""A session: a sandbox of its own, and programs that run in it, each by itself."""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import warmcell
+from warmcell.compat import _gateway
+from warmcell.compat.llm_sandbox import _copying, _libraries, _outcome
+from warmcell.compat.llm_sandbox._failures import translated
+from warmcell.compat.llm_sandbox._limits import Settings, read_runtime_configs
+from warmcell.compat.llm_sandbox._scan import find_violations
+from warmcell.compat.llm_sandbox.const import DefaultImage, SandboxBackend, SupportedLanguage
+from warmcell.compat.llm_sandbox.core.config import SessionConfig
+from warmcell.compat.llm_sandbox.data import ConsoleOutput, StreamCallback
+from warmcell.compat.llm_sandbox.exceptions import (
+    CommandEmptyError,
+    ExtraArgumentsError,
+    ImageNotFoundError,
+    LanguageNotSupportedError,
+    MissingDependencyError,
+    NotOpenSessionError,
+    SandboxTimeoutError,
+    SecurityPolicyViolation,
+    UnsupportedBackendError,
+)
+from warmcell.compat.llm_sandbox.language_handlers.factory import LanguageHandlerFactory
+from warmcell.compat.llm_sandbox.security import SecurityPattern, SecurityPolicy
+
+if TYPE_CHECKING:
+    from warmcell.compat.llm_sandbox.pool.base import ContainerPoolManager, PooledContainer
+
+__all__ = ["BaseSession", "refuse_kubernetes"]
+
+Self = TypeVar("Self", bound="BaseSession")
+NO_KUBERNETES = (
+    "this gateway starts its sandboxes on its own machine; leave backend out, "
+    "or give the URL of a gateway in the cluster by WARMCELL_URL"
+)
+ABANDONED_S = 60.0
+_IMAGES = {value for name, value in vars(DefaultImage).items() if name.isupper()}
+
+
+class BaseSession:
+    """Runs programs in a sandbox of a gateway: the user's own, or that of $WARMCELL_URL, or that of
+    `client`, a warmcell.Client. Use it in a `with` block, or call open() and close().
+
+    Times and limits are the gateway's: what passes them is ended there, with all that it started.
+    Any thread may use a session.
+    """
+
+    backend = SandboxBackend.DOCKER
+
+    def __init__(
+        self,
+        client: warmcell.Client | None = None,
+        image: str | None = None,
+        dockerfile: str | None = None,
+        lang: str | SupportedLanguage = SupportedLanguage.PYTHON,
+        keep_template: bool = False,
+        commit_container: bool = False,
+        verbose: bool = False,
+        stream: bool = False,
+        runtime_configs: Mapping[str, Any] | None = None,
+        workdir: str = _copying.WORKDIR,
+        security_policy: SecurityPolicy | None = None,
+        default_timeout: float | None = None,
+        execution_timeout: float | None = None,
+        session_timeout: float | None = None,
+        container_id: str | None = None,
+        skip_environment_setup: bool = False,
+        encoding_errors: str = "replace",
+        libraries: Sequence[str] | None = None,
+        enforce_security_policy: bool = False,
+        pool: ContainerPoolManager | None = None,
+        **others: Any,
+    ) -> None:
+        del keep_template, stream, skip_environment_setup  # a sandbox is never otherwise
+        if others:
+            raise ExtraArgumentsError(f"unknown arguments: {', '.join(sorted(others))}")
+        if dockerfile or commit_container:
+            raise ExtraArgumentsError(
+                "dockerfile and commit_container: no images are built here; "
+                "a template of the gateway keeps files, packages and settings, and image names it"
+            )
+        if client is not None and not isinstance(client, warmcell.Client):
+            raise ExtraArgumentsError("client: must be a warmcell.Client")
+        try:
+            language = SupportedLanguage(lang)
+        except ValueError as error:
+            raise LanguageNotSupportedError(str(lang)) from error
+        self.settings_of_sandbox: Settings = read_runtime_configs(runtime_configs or {})
+        self.config = SessionConfig(
+            lang=language,
+            image=image,
+            container_id=container_id,
+            verbose=verbose,
+            workdir=self.settings_of_sandbox.workdir or workdir,
+            default_timeout=default_timeout,
+            execution_timeout=execution_timeout or self.settings_of_sandbox.timeout,
+            session_timeout=session_timeout,
+            security_policy=security_policy,
+            runtime_configs=dict(runtime_configs or {}),
+        )
+        self.client = client
+        self.container: warmcell.Sandbox | None = None
+        self.encoding_errors = encoding_errors
+        self.enforce_security_policy = enforce_security_policy
+        self.libraries = list(libraries or ())
+        self.logger = logging.getLogger("llm_sandbox")
+        self.language_handler = LanguageHandlerFactory.create_handler(language.value, self.logger)
+        self._pool = pool
+        self._pooled: PooledContainer | None = None
+        self._program: str | None = None
+        self._ends: float | None = None
+
+    # Life
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a sandbox."""
+        return self.container is not None
+
+    def open(self) -> None:
+        """Makes the sandbox; one that is open stays as it is."""
+        if self.container is not None:
+            return
+        if self._pool is not None:
+            self._pooled = self._pool.acquire()
+            self.container = self._pooled.container
+        else:
+            with translated():
+                self.container = self.make_sandbox()
+        if self.config.session_timeout is not None:
+            self._ends = time.monotonic() + self.config.session_timeout
+        try:
+            self._prepare(self.container)
+            self.environment_setup()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the sandbox, with all that is in it; one that was there before stays."""
+        container, self.container = self.container, None
+        pooled, self._pooled = self._pooled, None
+        self._program = self._ends = None
+        if pooled is not None and self._pool is not None:
+            self._pool.release(pooled)
+        elif container is not None and not self.config.is_using_existing_container():
+            with translated():
+                container.delete()
+
+    def __enter__(self: Self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def environment_setup(self) -> None:
+        """Installs the libraries that the session was made with; all else is there already."""
+        self.install(self.libraries)
+
+    def make_sandbox(self) -> warmcell.Sandbox:
+        """One as the session is set up; who asks for it deletes it."""
+        client = self.client or _gateway.client()
+        if self.config.container_id is not None:
+            return client.sandboxes.get(self.config.container_id)
+        settings = self.settings_of_sandbox
+        limits = dict(settings.limits)
+        if self.config.session_timeout is not None:
+            # the deadlines of runs come first; this is for a session that nobody closes
+            limits["life_s"] = self.config.session_timeout + ABANDONED_S
+        try:
+            return client.sandboxes.create(
+                template=self._template(),
+                limits=limits or None,
+                env=settings.env or None,
+                labels=settings.labels or None,
+                network=settings.network,
+            )
+        except warmcell.NotFoundError as error:
+            raise ImageNotFoundError(str(self.config.image), error.detail) from error
+        except (warmcell.ForbiddenError, warmcell.InvalidRequestError) as error:
+            if self._template() is None:
+                raise
+            raise ImageNotFoundError(str(self.config.image), error.detail) from error
+
+    def _template(self) -> str | None:
+        return None if self.config.image in _IMAGES else self.config.image
+
+    def _prepare(self, container: warmcell.Sandbox) -> None:
+        """Has the folder that runs begin in."""
+        with translated():
+            if self._workdir.startswith(f"{_copying.WORKSPACE}/"):
+                container.files.make_folder(self._workdir)
+            elif self._workdir != _copying.WORKSPACE:
+                container.commands.run(["mkdir", "-p", self._workdir], check=True)
+
+    @property
+    def _workdir(self) -> str:
+        return _copying.inside(self.config.workdir)
+
+    def _sandbox(self) -> warmcell.Sandbox:
+        """NotOpenSessionError; SandboxTimeoutError: the session's time is over."""
+        if self.container is None:
+            raise NotOpenSessionError
+        if self._ends is not None and time.monotonic() >= self._ends:
+            raise SandboxTimeoutError(
+                f"The session was over after {self.config.session_timeout:g} seconds",
+                self.config.session_timeout,
+            )
+        return self.container
+
+    def _deadline(self, asked: float | None) -> float | None:
+        """Seconds of a run: those asked for, but no more than are left of the session."""
+        left = None if self._ends is None else max(0.001, self._ends - time.monotonic())
+        return min((one for one in (asked, left) if one is not None), default=None)
+
+    # Security
+
+    def is_safe(self, code: str) -> tuple[bool, list[SecurityPattern]]:
+        """Whether the session's policy has nothing against code, and what was found, each once. It
+        is a hint: what holds code in is the sandbox. Without a policy everything is safe."""
+        policy = self.config.security_policy
+        if policy is None:
+            return True, []
+        found = find_violations(code, policy, self.language_handler)
+        return not any(policy.refuses(one.severity) for one in found), found
+
+    def _enforce(self, code: str, asked: bool | None) -> None:
+        policy = self.config.security_policy
+        if policy is not None and (self.enforce_security_policy if asked is None else asked):
+            safe, found = self.is_safe(code)
+            if not safe:
+                bad = [one for one in found if policy.refuses(one.severity)]
+                raise SecurityPolicyViolation(bad, policy.severity_threshold)
+
+    # Running
+
+    def run(
+        self,
+        code: str,
+        libraries: list[str] | None = None,
+        timeout: float | None = None,
+        on_stdout: StreamCallback | None = None,
+        on_stderr: StreamCallback | None = None,
+        enforce_security_policy: bool | None = None,
+    ) -> ConsoleOutput:
+        """Runs code as a program of its own: it shares files with other runs, and no variables.
+        timeout: seconds, instead of the session's. SandboxTimeoutError: it was ended, `output` is
+        what it wrote; SecurityPolicyViolation: the policy is enforced, and refuses it."""
+        sandbox = self._begin(code, libraries, enforce_security_policy)
+        asked = timeout or self.config.get_execution_timeout()
+        name = f"main_{uuid.uuid4().hex[:12]}.{self.language_handler.file_extension}"
+        file = posixpath.join(self._workdir, name)
+        binary = f"{file}.bin"
+        with translated():
+            program = self._find_program(sandbox)
+            _copying.write(sandbox, file, code)
+            try:
+                lines = self.language_handler.get_execution_commands(file, program, binary)
+                return self._run_lines(sandbox, lines, asked, on_stdout, on_stderr)
+            finally:
+                sandbox.commands.run(["rm", "-f", file, binary])
+
+    def safe_run(
+        self,
+        code: str,
+        libraries: list[str] | None = None,
+        timeout: float | None = None,
+        on_stdout: StreamCallback | None = None,
+        on_stderr: StreamCallback | None = None,
+    ) -> ConsoleOutput:
+        """run(), with the policy enforced."""
+        return self.run(
+            code, libraries, timeout, on_stdout, on_stderr, enforce_security_policy=True
+        )
+
+    def _begin(
+        self, code: str, libraries: Sequence[str] | None, enforce: bool | None
+    ) -> warmcell.Sandbox:
+        """What comes before every run."""
+        sandbox = self._sandbox()
+        self._enforce(code, enforce)
+        self.install(libraries)
+        return sandbox
+
+    def _run_lines(
+        self,
+        sandbox: warmcell.Sandbox,
+        lines: Sequence[str],
+        asked: float | None,
+        on_stdout: StreamCallback | None,
+        on_stderr: StreamCallback | None,
+    ) -> ConsoleOutput:
+        """One after the other up to the first that fails, all in one time."""
+        began = time.monotonic()
+        granted = self._deadline(asked)
+        told = ConsoleOutput()
+        for line in lines:
+            rest = None if granted is None else max(0.001, granted - (time.monotonic() - began))
+            ran = sandbox.commands.run(
+                line,
+                cwd=self._workdir,
+                deadline=rest,
+                on_stdout=on_stdout,
+                on_stderr=on_stderr,
+            )
+            told = _outcome.of_command(ran, granted, self.encoding_errors)
+            if not told.success():
+                break
+        return told
+
+    def _find_program(self, sandbox: warmcell.Sandbox) -> str:
+        """The first of the language's programs that the sandbox has."""
+        if self._program is None:
+            config = self.language_handler.config
+            look = 'for one; do command -v "$one" && exit; done; exit 1'
+            ran = sandbox.commands.run(["/bin/sh", "-c", look, "sh", *config.programs])
+            if not ran.ok:
+                raise MissingDependencyError(
+                    f"The sandbox has no {config.programs[0]}: install the package "
+                    f"{config.package} on the machine of the gateway to run {config.name}"
+                )
+            self._program = ran.stdout.strip()
+        return self._program
+
+    def install(self, libraries: Sequence[str] | None = None) -> None:
+        """Installs libraries: of Python wheels of the gateway's index, where it has one; what is
+        there already is not installed again. SecurityError: the policy restricts one."""
+        wanted = list(libraries or ())
+        sandbox = self._sandbox()
+        _libraries.refuse_restricted(wanted, self.config.security_policy)
+        with translated():
+            _libraries.install(
+                sandbox, self.language_handler, wanted, self._workdir, self._deadline(None)
+            )
+
+    # Commands
+
+    def execute_command(
+        self,
+        command: str,
+        workdir: str | None = None,
+        on_stdout: StreamCallback | None = None,
+        on_stderr: StreamCallback | None = None,
+    ) -> ConsoleOutput:
+        """Runs a line of /bin/sh; its time is default_timeout. exit_code is its own, also where its
+        output is followed."""
+        sandbox = self._sandbox()
+        if not command or not command.strip():
+            raise CommandEmptyError
+        deadline = self._deadline(self.config.default_timeout)
+        with translated():
+            ran = sandbox.commands.run(
+                command,
+                cwd=self._workdir if workdir is None else _copying.inside(workdir, self._workdir),
+                deadline=deadline,
+                on_stdout=on_stdout,
+                on_stderr=on_stderr,
+            )
+        return _outcome.of_command(ran, deadline, self.encoding_errors)
+
+    def execute_commands(
+        self,
+        commands: Sequence[str | tuple[str, str | None]],
+        workdir: str | None = None,
+        on_stdout: StreamCallback | None = None,
+        on_stderr: StreamCallback | None = None,
+    ) -> ConsoleOutput:
+        """Runs commands, each a line or (line, workdir), up to the first that fails; returns what
+        the last one told."""
+        told = ConsoleOutput()
+        for one in commands:
+            line, place = (one, workdir) if isinstance(one, str) else one
+            told = self.execute_command(line, place or workdir, on_stdout, on_stderr)
+            if not told.success():
+                break
+        return told
+
+    # Files
+
+    def copy_to_runtime(self, src: str, dest: str) -> None:
+        """A local file, or a folder with the files below it, into the sandbox. FileNotFoundError;
+        SecurityError: a path with ".."."""
+        sandbox = self._sandbox()
+        _copying.refuse_outward(src)
+        with translated():
+            _copying.copy_in(sandbox, Path(src), _copying.inside(dest, self._workdir))
+
+    def copy_from_runtime(self, src: str, dest: str) -> None:
+        """A file of the sandbox, also an empty one, or what is below a folder of it, to here; links
+        are left out. FileNotFoundError; SecurityError: a path with ".."."""
+        sandbox = self._sandbox()
+        _copying.refuse_outward(dest)
+        with translated():
+            _copying.copy_out(sandbox, _copying.inside(src, self._workdir), Path(dest))
+
+    def get_archive(self, path: str) -> tuple[bytes, dict[str, Any]]:
+        """A file, or a folder with all below it, as the bytes of a tar, and its name, size, mode
+        and time. FileNotFoundError: there is none."""
+        sandbox = self._sandbox()
+        with translated():
+            return _copying.archive(sandbox, _copying.inside(path, self._workdir))
+
+
+def refuse_kubernetes(backend: str | SandboxBackend) -> SandboxBackend:
+    """The backend that is meant. UnsupportedBackendError: it is Kubernetes, or none at all."""
+    try:
+        found = SandboxBackend(backend)
+    except ValueError as error:
+        raise UnsupportedBackendError(str(backend)) from error
+    if found is SandboxBackend.KUBERNETES:
+        raise UnsupportedBackendError(found.value, NO_KUBERNETES)
+    return found
