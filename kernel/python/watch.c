@@ -99,7 +99,8 @@ static void read_link(struct lane *l, struct link_reader *reader)
     while ((got = link_reader_next(reader, &frame, &e)) > 0)
         queue_frame(l, &frame);
     if (got < 0) {
-        dprintf(STDERR_FILENO, "warmcell-python: the host broke the link's protocol: %s\n", e.text);
+        dprintf(STDERR_FILENO, "%s: the host broke the link's protocol: %s\n",
+                program_invocation_short_name, e.text);
         die_with_the_host();
     }
 }
