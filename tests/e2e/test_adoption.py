@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 import pytest
-from e2e.test_sandbox_life import MIB, create, keeper_pids, kernel_of, remove, show
+from e2e.test_sandbox_life import MIB, create, kernel_of, remove, show
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 READY = 'warmcell_pool_ready{pool="sandbox"} '

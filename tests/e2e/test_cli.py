@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.test_sandbox_life import keeper_pids
 from support import processes
 from support.cli import Tool, refused
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 

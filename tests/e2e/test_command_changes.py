@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from e2e.test_sandbox_commands import LINES, Stream, events_of, text_of
-from e2e.test_sandbox_life import create, keeper_pids
+from e2e.test_sandbox_life import create
 from gateway.test_changes import counts, let_pass, sha256
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Answer, Gateway
 
 Record = dict[str, Any]

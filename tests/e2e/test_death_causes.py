@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 import pytest
 from e2e.test_adoption import keepers
-from e2e.test_sandbox_life import MIB, create, keeper_pids, kernel_of, remove, show
+from e2e.test_sandbox_life import MIB, create, kernel_of, remove, show
 from support import processes
 from support.client import Message, Run
+from support.files import keeper_pids
 from support.gateway import Gateway
 from support.socket_client import ClosedError, SocketClient
 

@@ -11,8 +11,9 @@ from typing import Any
 import psutil
 import pytest
 from e2e.test_sandbox_commands import Stream
-from e2e.test_sandbox_life import create, keeper_pids
+from e2e.test_sandbox_life import create
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Answer, Gateway
 
 LABELS = {f"label-{n}": "x" * 200 for n in range(20)}

@@ -6,8 +6,9 @@ import json
 import shutil
 from contextlib import closing
 
-from e2e.test_sandbox_life import create, keeper_pids, kernel_of, remove
+from e2e.test_sandbox_life import create, kernel_of, remove
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 INSIDE = """

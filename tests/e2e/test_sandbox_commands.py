@@ -18,10 +18,10 @@ from typing import Any
 
 import psutil
 import pytest
-from e2e.test_sandbox_life import create, keeper_pids, remove
+from e2e.test_sandbox_life import create, remove
 from support import processes
 from support.files import end as end_gateway
-from support.files import make_gateway
+from support.files import keeper_pids, make_gateway
 from support.gateway import Answer, Gateway
 from support.service import Ended, Wire
 

@@ -8,9 +8,10 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from e2e.test_sandbox_life import MIB, create, keeper_pids, remove
+from e2e.test_sandbox_life import MIB, create, remove
 from gateway.test_executions import Box
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 

@@ -17,21 +17,10 @@ from typing import Any
 import psutil
 import pytest
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 MIB = 1 << 20
-
-
-def keeper_pids(gateway: Gateway) -> list[int]:
-    """The keepers of this gateway and their proxies, by the folders that each was told."""
-    home = str(gateway.home)
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or [""]
-        ours = Path(words[0]).name in ("warmcell-keeper", "warmcell-proxy", "warmcell-pasta")
-        if ours and any(word.startswith(home) for word in words):
-            found.append(process.pid)
-    return found
 
 
 def create(gateway: Gateway, **body: Any) -> dict[str, Any]:

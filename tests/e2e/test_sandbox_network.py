@@ -9,8 +9,9 @@ from contextlib import closing, suppress
 
 import psutil
 import pytest
-from e2e.test_sandbox_life import create, keeper_pids, kernel_of, remove, show
+from e2e.test_sandbox_life import create, kernel_of, remove, show
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 from support.keeper.stage import OWN, PORT, PUBLIC, Stage
 

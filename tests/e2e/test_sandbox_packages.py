@@ -17,10 +17,10 @@ from typing import Any
 
 import psutil
 import pytest
-from e2e.test_sandbox_life import create, keeper_pids, remove
+from e2e.test_sandbox_life import create, remove
 from support import processes
 from support.cli import Tool, refused
-from support.files import ORDINARY, make_gateway
+from support.files import ORDINARY, keeper_pids, make_gateway
 from support.gateway import Answer, Gateway
 from support.wheels import Index, write_wheel
 

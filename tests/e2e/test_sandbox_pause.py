@@ -11,8 +11,9 @@ from contextlib import closing, suppress
 from typing import Any
 
 import pytest
-from e2e.test_sandbox_life import create, keeper_pids, kernel_of, remove, show
+from e2e.test_sandbox_life import create, kernel_of, remove, show
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Answer, Gateway
 
 CELL = """

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from e2e.test_sandbox_life import create, keeper_pids, kernel_of, remove
+from e2e.test_sandbox_life import create, kernel_of, remove
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 SERVE = """

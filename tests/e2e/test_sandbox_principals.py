@@ -8,9 +8,10 @@ import shutil
 from contextlib import closing
 
 import psutil
-from e2e.test_sandbox_life import keeper_pids, kernel_of, remove
+from e2e.test_sandbox_life import kernel_of, remove
 from gateway.test_tokens import mint
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 

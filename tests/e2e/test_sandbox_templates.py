@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.test_sandbox_life import keeper_pids
 from support import processes
-from support.files import make_gateway
+from support.files import keeper_pids, make_gateway
 from support.gateway import Gateway
 from support.wheels import write_wheel
 

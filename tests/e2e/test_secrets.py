@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from e2e.test_sandbox_life import create, keeper_pids, kernel_of, remove
+from e2e.test_sandbox_life import create, kernel_of, remove
 from e2e.test_sandbox_pause import post, resume
 from gateway.test_tokens import mint
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Answer, Gateway
 
 OF_SANDBOX = "planted-in-the-sandbox-8f2d"

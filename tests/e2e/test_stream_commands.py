@@ -10,8 +10,9 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from e2e.test_sandbox_life import create, keeper_pids, remove
+from e2e.test_sandbox_life import create, remove
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 from support.stream_client import StreamClient
 

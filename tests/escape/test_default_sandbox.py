@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import psutil
@@ -19,6 +19,7 @@ from escape.place import HERE, Answer, Outside
 from escape.rows import ROWS, Row, just, prove_outside
 from support import processes
 from support.client import Client, Run
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 # what these are given inside is the keeper's to show, or of a database that the test filled
@@ -49,7 +50,7 @@ class DefaultSandbox(Outside):
         self.gateway = Gateway(env={"ESCAPE_SECRET": self.marker}, warm=True).start()
         self.state = self.gateway.state / "sandboxes"
         self.first, second = self.create_forked(), self.create()
-        self.keepers = self.keeper_pids()
+        self.keepers = keeper_pids(self.gateway)
         for pid in self.keepers:
             processes.own(pid)
         self.other = self.state / second["id"] / "workspace"
@@ -85,19 +86,6 @@ class DefaultSandbox(Outside):
         processes.until(forked, "a fork server", 120)
         return found[-1]
 
-    def keeper_pids(self) -> list[int]:
-        folder = str(self.gateway.runtime / "keepers")
-        return [
-            process.pid
-            for process in psutil.process_iter(["cmdline"])
-            if any(word.startswith(folder) for word in process.info["cmdline"] or [])
-        ] + [
-            # a keeper in the background and its proxy have lost their parent, and have us for one
-            child.pid
-            for child in psutil.Process().children()
-            if child.name() == "warmcell-proxy"
-        ]
-
     def inside(self, name: str, argument: Mapping[str, Any]) -> Answer:
         code = MAKE.format(name=name, argument=json.dumps(argument))
         return Answer(**json.loads(self.client.run(code).stdout.splitlines()[-1]))
@@ -130,10 +118,20 @@ def test_a_cell_can_tell_what_it_reaches(place: DefaultSandbox) -> None:
     assert place.inside("exists", {"path": "/workspace"}).reached
 
 
+def names_below(pid: int) -> list[str]:
+    """Of the processes that live: a keeper's child is taken for a keeper until it is another
+    program."""
+    names = []
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                names.append(child.name())
+    return names
+
+
 def test_it_was_forked(place: DefaultSandbox) -> None:
     """So the attempts were made from what has the fork server's past in its memory."""
-    keepers = [psutil.Process(pid) for pid in place.keepers]
-    names = [child.name() for keeper in keepers for child in keeper.children(recursive=True)]
+    names = [name for pid in place.keepers for name in names_below(pid)]
     assert any("python" in name for name in names), names
     seen = place.client.run("import sys; print('numpy' in sys.modules, __import__('os').getuid())")
     assert seen.stdout == "True 1000\n"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import warmcell
-from e2e.test_sandbox_life import keeper_pids
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 
 running: list[Gateway] = []
