@@ -36,6 +36,7 @@ const struct verb *const cli_verbs[] = {
     &cli_template_ls,
     &cli_template_show,
     &cli_template_create,
+    &cli_template_seed,
     &cli_template_rm,
     &cli_token_create,
     &cli_token_ls,

@@ -67,7 +67,8 @@ extern const struct option cli_plain_options[3];
 extern const struct verb cli_sandbox_ls, cli_sandbox_create, cli_sandbox_rm;
 extern const struct verb cli_sandbox_pause, cli_sandbox_resume, cli_sandbox_fork,
     cli_sandbox_interrupt, cli_sandbox_restart;
-extern const struct verb cli_template_ls, cli_template_show, cli_template_create, cli_template_rm;
+extern const struct verb cli_template_ls, cli_template_show, cli_template_create, cli_template_rm,
+    cli_template_seed;
 extern const struct verb cli_exec, cli_run, cli_cp, cli_logs, cli_port;
 extern const struct verb cli_files_ls, cli_files_stat, cli_files_cat, cli_files_tar;
 extern const struct verb cli_files_mkdir, cli_files_mv, cli_files_rm;

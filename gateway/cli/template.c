@@ -1,4 +1,4 @@
-/* `warmcell template ls|show|create|rm`: what sandboxes are made from. */
+/* `warmcell template ls|show|create|rm|seed`: what sandboxes are made from. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +8,8 @@
 #include "gateway/cli/cli.h"
 #include "gateway/cli/model.h"
 #include "gateway/cli/table.h"
+#include "gateway/cli/transfer.h"
+#include "gateway/net/url.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
 
@@ -231,4 +233,60 @@ const struct verb cli_template_rm = {
     .min_words = 1,
     .max_words = CLI_WORDS_LIMIT,
     .run = rm,
+};
+
+/* --- seed */
+
+struct seed_options {
+    struct cli_options common;
+    bool remove;
+};
+
+static const struct option seed_rows[] = {
+    CLI_ROWS,
+    {"remove", OPTION_BOOL, offsetof(struct seed_options, remove), NULL,
+     .help = "new workspaces begin without one from now on", .flag_only = true},
+};
+
+static bool give_seed(struct cli *c, const char *path, struct err *e)
+{
+    if (!transfer_up(c->target, c->words[1], path, NULL, e))
+        return false;
+    scoped(json) json_t *model = call_named(c->target, "GET", "/v1/templates", c->words[0], e);
+    if (!model)
+        return false;
+    json_t *seed = json_object_get(model, "seed");
+    if (c->json)
+        model_print(model);
+    else
+        puts(model_text(seed, "sha256"));
+    return true;
+}
+
+static bool seed(struct cli *c, struct err *e)
+{
+    const struct seed_options *options = c->options;
+    scoped(buffer) struct buffer path = {0};
+    buffer_add_text(&path, "/v1/templates/");
+    url_encode_path(&path, bytes_of(c->words[0]));
+    buffer_add_text(&path, "/seed");
+    if (!options->remove && c->word_count == 2)
+        return give_seed(c, buffer_text(&path), e);
+    if (!options->remove || c->word_count == 2)
+        return fail(e, CLI_USAGE, "either TAR or --remove must be given");
+    scoped(json) json_t *answer = call_json(c->target, "DELETE", buffer_text(&path), NULL, e);
+    return answer != NULL;
+}
+
+const struct verb cli_template_seed = {
+    .name = "template seed",
+    .words = "TEMPLATE [TAR]",
+    .help = "give a template a tar (or a gzipped one; - is stdin) that is unpacked into each new "
+            "workspace, and print its SHA-256",
+    .options = seed_rows,
+    .option_count = countof(seed_rows),
+    .options_size = sizeof(struct seed_options),
+    .min_words = 1,
+    .max_words = 2,
+    .run = seed,
 };

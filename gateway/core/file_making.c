@@ -8,6 +8,9 @@ static void next_step(struct file_making *m);
 
 static struct sandbox *sandbox_of(const struct file_making *m, struct err *e)
 {
+    struct sandbox *s = sandbox_known(m->job.core, m->sandbox);
+    if (s && s->seeding && !s->ending)
+        return s; /* there for nobody but its maker yet */
     return sandboxes_find(m->job.core, &principal_gateway, m->sandbox, e);
 }
 

@@ -10,6 +10,7 @@
 #include "gateway/core/naming.h"
 #include "gateway/core/once.h"
 #include "gateway/core/state.h"
+#include "gateway/core/template_seed.h"
 #include "gateway/core/template_state.h"
 #include "gateway/log.h"
 #include "gateway/store/template_table.h"
@@ -136,9 +137,8 @@ void templates_each(const struct core *c, const struct principal *who,
             each(user, t);
 }
 
-/* NULL with e 403, 404, 409. */
-static struct template *find_own(struct core *c, const struct principal *who, const char *id,
-                                 struct err *e)
+struct template *templates_find_own(const struct core *c, const struct principal *who,
+                                    const char *id, struct err *e)
 {
     struct template *t = templates_find(c, who, id, e);
     if (!t)
@@ -282,15 +282,17 @@ static void store_it(struct core *c, struct template *t, json_t *files, template
     add(c->templates, t);
     time_text(t->created, created);
     time_text(t->changed, changed);
-    const struct template_row row = {.id = t->id,
-                                     .owner = t->owner,
-                                     .name = t->name,
-                                     .created = created,
-                                     .changed = changed,
-                                     .spec = spec,
-                                     .files = text,
-                                     .once = once,
-                                     .shared = t->shared};
+    const struct template_row row = {
+        .id = t->id,
+        .owner = t->owner,
+        .name = t->name,
+        .created = created,
+        .changed = changed,
+        .spec = spec,
+        .files = text,
+        .once = once,
+        .seed = json_string_value(json_object_get(template_seed(t), "sha256")),
+        .shared = t->shared};
     template_table_put(c->store, &row, on_stored, storing);
 }
 
@@ -333,24 +335,32 @@ void templates_create(struct core *c, const struct principal *who, json_t *body,
     template_free(t);
 }
 
+/* What shall take the place of old; nothing of its own yet but what stays. */
+static struct template *successor(const struct template *old)
+{
+    struct template *t = template_new(old->id, old->owner);
+    t->once = json_incref(old->once);
+    t->created = old->created;
+    t->replaces = true;
+    clock_gettime(CLOCK_REALTIME, &t->changed);
+    return t;
+}
+
 void templates_change(struct core *c, const struct principal *who, const char *id, json_t *body,
                       bool whole, template_done *done, void *user)
 {
     struct err e = {0};
-    struct template *old = find_own(c, who, id, &e);
+    struct template *old = templates_find_own(c, who, id, &e);
     scoped(json) json_t *files = whole ? json_array() : NULL;
     if (!old) {
         done(user, NULL, &e);
         return;
     }
-    struct template *t = template_new(old->id, old->owner);
+    struct template *t = successor(old);
     t->name = whole ? NULL : xstrdup(old->name);
     t->shared = !whole && old->shared;
     t->spec = whole ? json_object() : json_copy(old->spec);
-    t->once = json_incref(old->once);
-    t->created = old->created;
-    t->replaces = true;
-    clock_gettime(CLOCK_REALTIME, &t->changed);
+    json_object_set(t->spec, "seed", template_seed(old)); /* no part of the body */
     if (fill(c, who, t, body, &files, &e)) {
         old->busy = true;
         store_it(c, t, files, done, user);
@@ -358,6 +368,27 @@ void templates_change(struct core *c, const struct principal *who, const char *i
     }
     done(user, NULL, &e);
     template_free(t);
+}
+
+void templates_set_seed(struct core *c, const struct principal *who, const char *id, json_t *seed,
+                        template_done *done, void *user)
+{
+    struct err e = {0};
+    struct template *old = templates_find_own(c, who, id, &e);
+    if (!old) {
+        done(user, NULL, &e);
+        return;
+    }
+    struct template *t = successor(old);
+    t->name = xstrdup(old->name);
+    t->shared = old->shared;
+    t->spec = json_copy(old->spec);
+    if (seed)
+        json_object_set(t->spec, "seed", seed);
+    else
+        json_object_del(t->spec, "seed");
+    old->busy = true;
+    store_it(c, t, NULL, done, user);
 }
 
 struct removing {
@@ -383,7 +414,7 @@ void templates_remove(struct core *c, const struct principal *who, const char *i
                       void (*done)(void *user, const struct err *e), void *user)
 {
     struct err e;
-    struct template *t = find_own(c, who, id, &e);
+    struct template *t = templates_find_own(c, who, id, &e);
     if (!t) {
         done(user, &e);
         return;

@@ -54,7 +54,8 @@ bool template_is_shared(const struct template *t);
 struct timespec template_created(const struct template *t);
 struct timespec template_changed(const struct template *t);
 /* What was asked for, checked: "language", "preload" (or absent), "network", "env", "limits",
- * "description", "pool"; and of its "files" [{"path", "bytes", "mode"}]. Borrowed. */
+ * "description", "pool"; of its "files" [{"path", "bytes", "mode"}]; and of its "seed"
+ * (template_seed.h). Borrowed. */
 json_t *template_spec(const struct template *t);
 size_t template_uses(const struct core *c, const struct template *t); /* sandboxes made from it */
 

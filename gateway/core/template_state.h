@@ -1,4 +1,4 @@
-/* The inside of templates: shared by template.c, template_spec.c and template_use.c alone. */
+/* The inside of templates: shared by template*.c alone. */
 #ifndef WARMCELL_GATEWAY_CORE_TEMPLATE_STATE_H
 #define WARMCELL_GATEWAY_CORE_TEMPLATE_STATE_H
 
@@ -28,6 +28,14 @@ struct templates {
 /* template.c */
 /* What a text of the database says; on any thread; given. NULL: 503, and the like. */
 json_t *template_reveal(const struct core *c, const char *id, const char *text, struct err *e);
+
+/* As templates_find, to be changed now. NULL with e 403, 404, 409. */
+struct template *templates_find_own(const struct core *c, const struct principal *who,
+                                    const char *id, struct err *e);
+/* seed: what the spec shall say of it (template_seed.h); NULL: there is none any more. done as of
+ * templates_change. */
+void templates_set_seed(struct core *c, const struct principal *who, const char *id, json_t *seed,
+                        template_done *done, void *user);
 
 /* template_spec.c */
 /* Checks what body names, and puts it into spec, a name for a name. files: what the database shall

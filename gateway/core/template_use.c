@@ -1,13 +1,16 @@
-/* A sandbox from a template: what both say is put together, it is made as any other, its files are
- * written into the workspace, as the sandbox, and its packages installed, before its maker is told.
+/* A sandbox from a template: what both say is put together, it is made as any other, its seed and
+ * its files are written into the workspace, as the sandbox, and its packages installed, before its
+ * maker is told.
  *
  * Invariant: a sandbox is `seeding`, and there for nobody, until all of that is there; one
  * whose gateway is killed on the way is ended by the next. */
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/core/file_job.h"
 #include "gateway/core/package.h"
 #include "gateway/core/state.h"
+#include "gateway/core/template_seed.h"
 #include "gateway/core/template_state.h"
 #include "gateway/files/upload.h"
 #include "gateway/store/template_table.h"
@@ -20,6 +23,7 @@ struct making {
     json_t *words;                  /* owned: what the request and the template say, by member */
     char *template_files;           /* owned: as the database has them; NULL: none */
     json_t *own_files;              /* owned: of the request; NULL: none */
+    int seed_fd;                    /* owned; -1: it has none */
     int64_t bytes, names;           /* of all files, and how many they are */
     struct sandbox *s;              /* held */
     void (*done)(void *user, struct sandbox *s, const struct err *e);
@@ -32,6 +36,8 @@ static void end_making(struct making *m, struct sandbox *s, const struct err *e)
     json_decref(m->words);
     json_decref(m->own_files);
     free(m->template_files);
+    if (m->seed_fd >= 0)
+        close(m->seed_fd);
     free(m);
 }
 
@@ -60,7 +66,7 @@ static bool write_files(int root, json_t *files, struct err *e)
     return true;
 }
 
-static void seed_it(struct file_job *job, int root)
+static void write_all_files(struct file_job *job, int root)
 {
     struct making *m = (struct making *)job;
     scoped(json) json_t *files = NULL;
@@ -108,7 +114,7 @@ static void install(struct making *m)
         finish(m, m->s->ending || !m->s->kernel ? NULL : &e);
 }
 
-static void on_seeded(struct file_job *job)
+static void on_files_written(struct file_job *job)
 {
     struct making *m = (struct making *)job;
     file_job_clear(job);
@@ -120,27 +126,43 @@ static void on_seeded(struct file_job *job)
         install(m);
 }
 
-static void on_made(void *user, struct sandbox *s, const struct err *e)
+static void write_them(struct making *m)
 {
-    struct making *m = user;
     struct err why;
-    if (e || !s->seeding) { /* or it was made before, with the same key */
-        end_making(m, s, e);
+    if (!quota_fits(&m->s->quota, &m->s->limits, m->bytes, m->names, &why)) {
+        finish(m, &why);
         return;
     }
-    if (!quota_fits(&s->quota, &s->limits, m->bytes, m->names, &why)) {
-        sandbox_remove(s, why.text, NULL, NULL);
-        end_making(m, NULL, &why);
-        return;
-    }
-    m->s = s;
-    sandbox_hold(s);
     if (!m->names) {
         install(m);
         return;
     }
-    file_job_set(&m->job, s);
-    file_job_start(&m->job, seed_it, on_seeded);
+    file_job_set(&m->job, m->s);
+    file_job_start(&m->job, write_all_files, on_files_written);
+}
+
+static void on_sown(void *user, const struct err *e)
+{
+    struct making *m = user;
+    if (e)
+        finish(m, e);
+    else
+        write_them(m);
+}
+
+static void on_made(void *user, struct sandbox *s, const struct err *e)
+{
+    struct making *m = user;
+    if (e || !s->seeding) { /* or it was made before, with the same key */
+        end_making(m, s, e);
+        return;
+    }
+    m->s = s;
+    sandbox_hold(s);
+    if (m->seed_fd >= 0)
+        template_seed_unpack(s, m->seed_fd, on_sown, m);
+    else
+        write_them(m);
 }
 
 static void on_files(void *user, const char *files, const struct err *e)
@@ -220,7 +242,8 @@ static void put_together(struct making *m, const struct template *t, json_t *own
         .cold = r->cold,
         .language = language_of_spec(m->words),
         .shares_keeper = t && t->shared && !preload,
-        .seeds = m->names > 0 || json_array_size(json_object_get(m->words, "packages")) > 0,
+        .seeds = m->seed_fd >= 0 || m->names > 0 ||
+                 json_array_size(json_object_get(m->words, "packages")) > 0,
     };
 }
 
@@ -256,9 +279,15 @@ void sandboxes_make(struct core *c, const struct principal *who,
         sandboxes_create(c, who, request, done, user);
         return;
     }
+    int seed_fd = t && template_seed(t) ? template_seed_open(c, t, &e) : -1;
+    if (e.status) {
+        done(user, NULL, &e);
+        return;
+    }
     struct making *m = xcalloc(1, sizeof(*m));
     *m = (struct making){.who = *who, .request = *request, .done = done, .user = user};
     m->job.core = c;
+    m->seed_fd = seed_fd;
     m->words = json_object();
     m->own_files = take(&files);
     put_together(m, t, own);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gateway/core/state.h"
+#include "gateway/core/template_seed.h"
 #include "gateway/net/allowance.h"
 
 #define UNBOUNDED INT64_C(1000000000000000000) /* what no limit stands for */
@@ -54,6 +55,7 @@ void usage_of(const struct core *c, const char *principal, struct usage *out)
         out->kernels += runs ? kernels_of(s) : 0;
         usage_add_limits(out, &limits, runs);
     }
+    out->disk_bytes = sum(out->disk_bytes, templates_seed_bytes(c, principal));
 }
 
 static int64_t at(const void *base, size_t offset)

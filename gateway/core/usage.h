@@ -11,7 +11,7 @@ struct core;
 
 /* Of its sandboxes, paused ones too; of the contexts of those that are not paused and not dead, at
  * least one each; the sum of the limits of memory of the same; and that of the limits of all
- * workspaces, for a paused one keeps its own. */
+ * workspaces, for a paused one keeps its own, and of the seeds of its templates. */
 struct usage {
     int64_t sandboxes, kernels, memory_bytes, disk_bytes;
 };

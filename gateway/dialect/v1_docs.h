@@ -27,7 +27,8 @@ extern const struct doc v1_sandboxes_list_doc, v1_sandboxes_create_doc, v1_sandb
     v1_sandbox_change_doc, v1_sandbox_delete_doc, v1_sandbox_interrupt_doc, v1_sandbox_restart_doc;
 
 extern const struct doc v1_templates_list_doc, v1_templates_create_doc, v1_template_show_doc,
-    v1_template_put_doc, v1_template_change_doc, v1_template_delete_doc;
+    v1_template_put_doc, v1_template_change_doc, v1_template_delete_doc, v1_template_seed_show_doc,
+    v1_template_seed_put_doc, v1_template_seed_delete_doc;
 
 extern const struct doc v1_contexts_list_doc, v1_contexts_create_doc, v1_context_show_doc,
     v1_context_delete_doc;

@@ -1,15 +1,17 @@
 /* /v1/templates: create, list, show, replace, change, delete.
  *
  * A template is {"id", "name", "owner", "shared", "description", "created", "changed", "language",
- * "preload", "network", "env", "limits", "files", "packages", "pool", "sandboxes"}:
+ * "preload", "network", "env", "limits", "files", "seed", "packages", "pool", "sandboxes"}:
  *
  * - "preload" is a list of modules, or null: those of the gateway;
  * - "env" are names alone: values are never told again;
  * - "limits" are those that it names, as in a request;
  * - "files" are [{"path", "bytes", "mode"}];
+ * - "seed" is {"sha256", "bytes", "files", "folders", "symlinks"} of the tar that a new workspace
+ *   begins with, or null: v1_template_seed.c;
  * - "pool" is {"min", "max"}, or null: sandboxes stand ready as there is demand;
  * - "sandboxes" is how many of those that are there were made from it. */
-#include "gateway/core/template.h"
+#include "gateway/dialect/v1_templates.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +54,18 @@ static json_t *files_of(json_t *spec)
     return files;
 }
 
-static json_t *model(const struct core *c, const struct template *t)
+static json_t *seed_of(const struct template *t)
+{
+    json_t *seed = template_seed(t);
+    return seed ? json_pack("{s:O, s:O, s:O, s:O, s:O}", "sha256", json_object_get(seed, "sha256"),
+                            "bytes", json_object_get(seed, "bytes"), "files",
+                            json_object_get(seed, "files"), "folders",
+                            json_object_get(seed, "folders"), "symlinks",
+                            json_object_get(seed, "symlinks"))
+                : json_null();
+}
+
+json_t *v1_template_model(const struct core *c, const struct template *t)
 {
     char created[TIME_TEXT], changed[TIME_TEXT];
     json_t *spec = template_spec(t), *network = json_object_get(spec, "network");
@@ -60,15 +73,15 @@ static json_t *model(const struct core *c, const struct template *t)
     time_text(template_created(t), created);
     time_text(template_changed(t), changed);
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "id",
-        template_id(t), "name", template_name(t), "owner", template_owner(t), "shared",
+        "{s:s, s:s, s:s, s:b, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}",
+        "id", template_id(t), "name", template_name(t), "owner", template_owner(t), "shared",
         (int)template_is_shared(t), "description", or_null(json_object_get(spec, "description")),
         "created", created, "changed", changed, "language", template_language(t), "preload",
         or_null(json_object_get(spec, "preload")), "network",
         network ? json_incref(network) : json_string("none"), "env",
         names_of(json_object_get(spec, "env")), "limits",
-        limits ? json_incref(limits) : json_object(), "files", files_of(spec), "packages",
-        packages ? json_incref(packages) : json_array(), "pool",
+        limits ? json_incref(limits) : json_object(), "files", files_of(spec), "seed", seed_of(t),
+        "packages", packages ? json_incref(packages) : json_array(), "pool",
         or_null(json_object_get(spec, "pool")), "sandboxes", (json_int_t)template_uses(c, t));
 }
 
@@ -100,7 +113,7 @@ static void on_stored(void *user, const struct template *t, const struct err *e)
         xasprintf("%s/v1/templates/%s", exchange_base_url(w->x), template_id(t));
     if (w->made)
         exchange_add_header(w->x, "Location", location);
-    exchange_reply_json(w->x, w->made ? 201 : 200, model(w->core, t));
+    exchange_reply_json(w->x, w->made ? 201 : 200, v1_template_model(w->core, t));
     free(w);
 }
 
@@ -147,7 +160,7 @@ static void show(struct exchange *x, void *core)
     struct err e = {0};
     struct template *t = templates_find(core, exchange_principal(x), exchange_param(x, "id"), &e);
     if (t)
-        exchange_reply_json(x, 200, model(core, t));
+        exchange_reply_json(x, 200, v1_template_model(core, t));
     else
         exchange_fail(x, &e);
 }
@@ -176,7 +189,7 @@ static void list(struct exchange *x, void *core)
     templates_each(core, exchange_principal(x), add_to_page, &l);
     page_cut(&l.page);
     for (size_t i = 0; i < l.page.count; i++)
-        json_array_append_new(models, model(core, l.page.items[i].object));
+        json_array_append_new(models, v1_template_model(core, l.page.items[i].object));
     exchange_reply_json(x, 200,
                         json_pack("{s:o, s:o}", "templates", models, "next", page_next(&l.page)));
     page_free(&l.page);

@@ -58,6 +58,14 @@ static const struct doc_schema seeded = {
                      TEXT("mode", "Octal.")),
 };
 
+static const struct doc_schema seed = {
+    .name = "TemplateSeed",
+    .whole = true,
+    .fields = FIELDS(TEXT("sha256", "Of the tar, as it came.", .pattern = "^[0-9a-f]{64}$"),
+                     INTEGER("bytes", "Its size."), INTEGER("files", "In it."),
+                     INTEGER("folders", "In it."), INTEGER("symlinks", "In it.")),
+};
+
 static const struct doc_schema template_schema = {
     .name = "Template",
     .whole = true,
@@ -74,6 +82,8 @@ static const struct doc_schema template_schema = {
         LIST("env", NULL, "The names that it sets.", .items = DOC_TEXT),
         OBJECT("limits", &v1_limits_schema, "Those that it names."),
         LIST("files", &seeded, "What a new workspace has in it."),
+        OBJECT("seed", &seed, "The tar that a new workspace begins with; null: none.",
+               .null = true),
         LIST("packages", NULL, "What is installed into a new sandbox.", .items = DOC_TEXT),
         OBJECT("pool", &pool, "How many stand ready; null: as there is demand.", .null = true),
         INTEGER("sandboxes", "How many that are there were made from it.")),
@@ -130,7 +140,7 @@ const struct doc v1_template_show_doc = {
 
 const struct doc v1_template_put_doc = {
     .tag = "Templates",
-    .about = "What the body does not name is as in a new one. " STAYS,
+    .about = "What the body does not name is as in a new one, but the seed stays. " STAYS,
     .path = in_template,
     .body = &request,
     .body_example = BODY_EXAMPLE,
@@ -160,4 +170,43 @@ const struct doc v1_template_delete_doc = {
     .path = in_template,
     .replies = {REPLY(204, "It is deleted, and that is stored.")},
     .errors = {{403, "It is somebody else's."}, {409, "It is being changed."}},
+};
+
+const struct doc v1_template_seed_show_doc = {
+    .tag = "Templates",
+    .about = "As it came.",
+    .path = in_template,
+    .headers = FIELDS(TEXT("Range", "One range of bytes.", .example = "\"bytes=0-99\""),
+                      TEXT("If-None-Match", "An ETag that the client has.")),
+    .replies = {REPLY(200, "The tar.", .type = "application/x-tar",
+                      .headers = FIELDS(TEXT("ETag", "Of the content."))),
+                REPLY(200, "", .type = "application/gzip"),
+                REPLY(206, "The range.", .type = "application/x-tar"),
+                REPLY(206, "", .type = "application/gzip"), REPLY(304, "The client has it."),
+                REPLY(416, "The range lies outside.")},
+    .errors = {{404, "There is no such template, or it has no seed."}},
+};
+
+const struct doc v1_template_seed_put_doc = {
+    .tag = "Templates",
+    .about = "The body is a tar, or a gzipped one, by the rules of `PUT …/files?tar=1`. It is "
+             "unpacked into each new workspace, before the template's `files`. " STAYS,
+    .path = in_template,
+    .body_type = "application/x-tar",
+    .replies = {REPLY(200, "The template, with it: it is stored.", .schema = &template_schema)},
+    .errors = {{400, "It is no tar, breaks off, or has an entry that is not taken."},
+               {403, "It is somebody else's, or the quota of disk is used up."},
+               {409, "It is being changed."},
+               {413, "It, or its files, are longer than `--file-limit`, or it has a million "
+                     "entries."}},
+};
+
+const struct doc v1_template_seed_delete_doc = {
+    .tag = "Templates",
+    .about = STAYS,
+    .path = in_template,
+    .replies = {REPLY(204, "It has none any more, and that is stored.")},
+    .errors = {{403, "It is somebody else's."},
+               {404, "There is no such template, or it has no seed."},
+               {409, "It is being changed."}},
 };

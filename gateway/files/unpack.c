@@ -20,7 +20,7 @@
 #define BLOCK       4096               /* of a file on the disk */
 
 struct unpack {
-    int folder;
+    int folder; /* -1: nothing is put there */
     struct tar_reader *reader;
     struct tar_entry entry;
     struct unpack_result result;
@@ -58,6 +58,14 @@ struct unpack *unpack_open(int root, const char *path, int64_t file_limit_bytes,
     return NULL;
 }
 
+struct unpack *unpack_look(int64_t file_limit_bytes)
+{
+    struct unpack *u = xcalloc(1, sizeof *u);
+    u->folder = u->parent = -1;
+    u->reader = tar_reader_new(file_limit_bytes);
+    return u;
+}
+
 static void end_file(struct unpack *u)
 {
     upload_free(u->upload);
@@ -84,7 +92,8 @@ void unpack_free(struct unpack *u)
     if (u->form >= GZIP)
         inflateEnd(&u->zip);
     free(u->buffer);
-    close(u->folder);
+    if (u->folder >= 0)
+        close(u->folder);
     free(u);
 }
 
@@ -126,7 +135,7 @@ static bool complete_file(struct unpack *u, struct room *room, struct err *e)
 {
     struct upload_result result;
     bool ok = room_take(room, -u->entry.size_bytes & (BLOCK - 1), 0, e) &&
-              upload_commit(u->upload, &result, e);
+              (u->folder < 0 || upload_commit(u->upload, &result, e));
     end_file(u);
     u->result.files += ok;
     u->result.bytes += ok ? u->entry.size_bytes : 0;
@@ -158,8 +167,17 @@ static bool make_link(struct unpack *u, struct room *room, struct err *e)
     return true;
 }
 
+static bool look_at(struct unpack *u, struct room *room, struct err *e)
+{
+    u->result.folders += u->entry.kind == TAR_FOLDER;
+    u->result.symlinks += u->entry.kind == TAR_SYMLINK;
+    return room_take(room, 0, 1, e);
+}
+
 static bool put_entry(struct unpack *u, struct room *room, struct err *e)
 {
+    if (u->folder < 0)
+        return look_at(u, room, e);
     switch (u->entry.kind) {
     case TAR_FILE:
         return begin_file(u, room, e);
@@ -173,7 +191,8 @@ static bool put_entry(struct unpack *u, struct room *room, struct err *e)
 
 static bool put_data(struct unpack *u, struct bytes data, struct room *room, struct err *e)
 {
-    return room_take(room, (int64_t)data.len, 0, e) && upload_write(u->upload, data, e);
+    return room_take(room, (int64_t)data.len, 0, e) &&
+           (u->folder < 0 || upload_write(u->upload, data, e));
 }
 
 /* Says of what failed which entry it was, unless it does already. */
@@ -295,6 +314,7 @@ bool unpack_finish(struct unpack *u, struct unpack_result *out, struct err *e)
 {
     *out = u->result;
     out->left_out = tar_reader_left_out(u->reader);
+    out->gzip = u->form >= GZIP;
     if (u->form == GZIP)
         return fail(e, 400, "tar: the gzip breaks off");
     return tar_reader_finish(u->reader, e);

@@ -12,6 +12,7 @@ struct unpack_result {
     int64_t files, folders, symlinks; /* that the tar had */
     int64_t bytes;                    /* of the files */
     int64_t left_out;                 /* by who packed it, as pack.h says it */
+    bool gzip;                        /* it came so */
 };
 
 struct unpack;
@@ -19,6 +20,8 @@ struct unpack;
 /* path (clean) is made if need be. file_limit_bytes: of all files together. NULL: 403, 409, 507. */
 struct unpack *unpack_open(int root, const char *path, int64_t file_limit_bytes, struct room *room,
                            struct err *e);
+/* One that puts nothing anywhere: its steps refuse what a tar may not have, and count the rest. */
+struct unpack *unpack_look(int64_t file_limit_bytes);
 /* A file that is not whole leaves nothing. NULL is legal. */
 void unpack_free(struct unpack *u);
 

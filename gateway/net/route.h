@@ -49,18 +49,19 @@ struct route_table {
     size_t count;
 };
 
-extern const struct route_table jupyter_routes;     /* dialect/jupyter*.c */
-extern const struct route_table v1_routes;          /* dialect/v1*.c */
-extern const struct route_table v1_file_routes;     /* dialect/v1_files.c */
-extern const struct route_table v1_command_routes;  /* dialect/v1_commands.c */
-extern const struct route_table v1_stream_routes;   /* dialect/v1_stream.c */
-extern const struct route_table v1_package_routes;  /* dialect/v1_packages.c */
-extern const struct route_table v1_token_routes;    /* dialect/v1_tokens.c */
-extern const struct route_table v1_store_routes;    /* dialect/v1_store.c */
-extern const struct route_table v1_template_routes; /* dialect/v1_templates.c */
-extern const struct route_table v1_usage_routes;    /* dialect/v1_usage.c */
-extern const struct route_table v1_port_routes;     /* dialect/v1_ports.c */
-extern const struct route_table cloud_routes;       /* dialect/cloud*.c */
-extern const struct route_table docs_routes;        /* dialect/docs.c */
+extern const struct route_table jupyter_routes;          /* dialect/jupyter*.c */
+extern const struct route_table v1_routes;               /* dialect/v1*.c */
+extern const struct route_table v1_file_routes;          /* dialect/v1_files.c */
+extern const struct route_table v1_command_routes;       /* dialect/v1_commands.c */
+extern const struct route_table v1_stream_routes;        /* dialect/v1_stream.c */
+extern const struct route_table v1_package_routes;       /* dialect/v1_packages.c */
+extern const struct route_table v1_token_routes;         /* dialect/v1_tokens.c */
+extern const struct route_table v1_store_routes;         /* dialect/v1_store.c */
+extern const struct route_table v1_template_routes;      /* dialect/v1_templates.c */
+extern const struct route_table v1_usage_routes;         /* dialect/v1_usage.c */
+extern const struct route_table v1_port_routes;          /* dialect/v1_ports.c */
+extern const struct route_table cloud_routes;            /* dialect/cloud*.c */
+extern const struct route_table docs_routes;             /* dialect/docs.c */
+extern const struct route_table v1_template_seed_routes; /* dialect/v1_template_seed.c */
 
 #endif

@@ -75,7 +75,7 @@ bool blob_write(struct blob *b, struct bytes data, struct err *e)
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
-            return fail_errno(e, 503, "an artifact cannot be written");
+            return fail_errno(e, 503, "what is to be kept cannot be written");
         data.data += written;
         data.len -= (size_t)written;
     }
@@ -116,11 +116,11 @@ static bool settle(struct blob *b, const char *name, struct err *e)
     if (utimensat(AT_FDCWD, path, NULL, 0) == 0)         /* young again: blob_drop passes it over */
         return sync_folders(b->state_dir, dir, true, e); /* kept already; the new one goes */
     if (fdatasync(b->fd) != 0)
-        return fail_errno(e, 503, "an artifact cannot be synced");
+        return fail_errno(e, 503, "what is to be kept cannot be synced");
     bool made = mkdir(dir, 0700) == 0;
     return (made || make_dir(dir, e)) &&
            (rename(b->path, path) == 0 ||
-            fail_errno(e, 503, "an artifact cannot be given its name")) &&
+            fail_errno(e, 503, "what is to be kept cannot be given its name")) &&
            sync_folders(b->state_dir, dir, made, e);
 }
 

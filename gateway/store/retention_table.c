@@ -107,7 +107,8 @@ static void drop_rows(struct pass *p, struct database *db)
 static bool is_named(struct database *db, const char *sha256, struct err *e)
 {
     sqlite3_stmt *statement =
-        database_statement(db, "SELECT 1 FROM artifacts WHERE sha256 = ?1 LIMIT 1");
+        database_statement(db, "SELECT 1 FROM artifacts WHERE sha256 = ?1"
+                               " UNION ALL SELECT 1 FROM templates WHERE seed = ?1 LIMIT 1");
     database_bind_text(statement, 1, sha256);
     bool named = database_row(db, statement, e);
     sqlite3_reset(statement);

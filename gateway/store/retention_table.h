@@ -16,7 +16,7 @@ struct retention_report {
     int64_t executions; /* too old, or of sandboxes that are gone */
     int64_t kernels;    /* records of kernels that ended so long ago as executions */
     int64_t artifacts;
-    int64_t blobs, blob_bytes; /* files that no artifact names any more */
+    int64_t blobs, blob_bytes; /* files that nothing names any more */
 };
 
 /* Forgets what the rules say, and removes blobs that no row names and that are older than an hour.

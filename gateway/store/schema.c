@@ -87,6 +87,7 @@ static const char *const steps[] = {
     "CREATE INDEX settled_commands_of_sandbox ON settled_commands (sandbox_id);"
     "CREATE TRIGGER executions_forgotten AFTER DELETE ON executions BEGIN"
     " DELETE FROM file_changes WHERE run_id = OLD.id; END;",
+    "ALTER TABLE templates ADD COLUMN seed TEXT;",
 };
 
 bool schema_migrate(struct database *db, struct err *e)

@@ -6,7 +6,7 @@
 #include "gateway/store/database.h"
 #include "protocol/memory.h"
 
-enum { ID, OWNER, NAME, CREATED, CHANGED, SPEC, ONCE, FILES, TEXTS };
+enum { ID, OWNER, NAME, CREATED, CHANGED, SPEC, ONCE, SEED, FILES, TEXTS };
 
 struct change {
     struct store_job job;
@@ -21,10 +21,11 @@ static void run_change(struct store_job *job, struct database *db)
     struct change *change = (struct change *)job;
     bool put = change->text[NAME] != NULL;
     sqlite3_stmt *statement = database_statement(
-        db, put ? "INSERT INTO templates (id, owner, name, created, changed, spec, once, files,"
-                  " shared) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, COALESCE(?8, '[]'), ?9)"
+        db, put ? "INSERT INTO templates (id, owner, name, created, changed, spec, once, seed,"
+                  " files, shared)"
+                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, COALESCE(?9, '[]'), ?10)"
                   " ON CONFLICT (id) DO UPDATE SET name = ?3, changed = ?5, spec = ?6,"
-                  " files = COALESCE(?8, files), shared = ?9"
+                  " seed = ?8, files = COALESCE(?9, files), shared = ?10"
                 : "DELETE FROM templates WHERE id = ?1");
     for (int i = 0; i < (put ? TEXTS : 1); i++)
         database_bind_text(statement, i + 1, change->text[i]);
@@ -59,8 +60,8 @@ static void submit(struct store *s, const char *const text[TEXTS], bool shared,
 void template_table_put(struct store *s, const struct template_row *row,
                         void (*done)(void *user, const struct err *e), void *user)
 {
-    const char *const text[TEXTS] = {row->id,      row->owner, row->name, row->created,
-                                     row->changed, row->spec,  row->once, row->files};
+    const char *const text[TEXTS] = {row->id,   row->owner, row->name, row->created, row->changed,
+                                     row->spec, row->once,  row->seed, row->files};
     submit(s, text, row->shared, done, user);
 }
 
@@ -124,7 +125,7 @@ static void run_load(struct store_job *job, struct database *db)
 {
     struct load *load = (struct load *)job;
     sqlite3_stmt *statement =
-        database_statement(db, "SELECT id, owner, name, created, changed, spec, once, shared"
+        database_statement(db, "SELECT id, owner, name, created, changed, spec, once, seed, shared"
                                " FROM templates ORDER BY rowid");
     while (database_row(db, statement, &job->error)) {
         const char *text[FILES];
@@ -137,6 +138,7 @@ static void run_load(struct store_job *job, struct database *db)
                                          .changed = text[CHANGED],
                                          .spec = text[SPEC],
                                          .once = text[ONCE],
+                                         .seed = text[SEED],
                                          .shared = sqlite3_column_int(statement, FILES) != 0};
         load->each(load->user, &row);
     }

@@ -12,6 +12,7 @@ struct template_row {
     const char *spec;              /* what core/template.c keeps of the request */
     const char *files;             /* what its workspaces begin with; of a load: NULL */
     const char *once;              /* of its Idempotency-Key; NULL: none */
+    const char *seed;              /* the name of a blob (blob.h) that stays for it; NULL: none */
     bool shared;
 };
 

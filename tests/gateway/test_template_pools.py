@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from gateway.test_files_tar import END, entry
 from gateway.test_sandboxes import (
     Place,
     context_of,
@@ -81,8 +82,10 @@ def test_one_that_its_template_keeps_ready(place: Place, gateway: Gateway) -> No
     """What is fixed at the fork is the template's; the rest comes when it is handed out."""
     _, keeper = place
     template = make(gateway, name="ready", network=way("ready.org"), env={"A": "of it"},
-                    files={"seed.txt": "seeded"}, limits={"processes": 40},
-                    pool={"min": 1, "max": 1})  # fmt: skip
+                    files={"seed.txt": "seeded"}, limits={"processes": 40})  # fmt: skip
+    path = "/v1/templates/ready"
+    assert gateway.request("PUT", f"{path}/seed", entry("sown.txt") + END).status == 200
+    template = gateway.request("PATCH", path, {"pool": {"min": 1, "max": 1}}).json()
     assert template["pool"] == {"min": 1, "max": 1}
     await_ready(gateway, template["id"], 1)
     (stood,) = opened(keeper, way("ready.org"))
@@ -98,6 +101,7 @@ def test_one_that_its_template_keeps_ready(place: Place, gateway: Gateway) -> No
     assert made["limits"]["processes"]["value"] == 40
     assert made["limits"]["open_files"]["value"] == 200
     assert (workspace(gateway, made) / "seed.txt").read_text() == "seeded"
+    assert (workspace(gateway, made) / "sown.txt").read_text() == "sown.txt"
     with closing(gateway.client(context_of(made))) as client:
         assert client.run("env A\nenv B").stdout.split() == ["A=of", "it", "B=own"]
     await_ready(gateway, template["id"], 1)  # another one
