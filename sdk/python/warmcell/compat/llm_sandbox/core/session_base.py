@@ -217,7 +217,7 @@ class BaseSession:
     def _sandbox(self) -> warmcell.Sandbox:
         """NotOpenSessionError; SandboxTimeoutError: the session's time is over."""
         if self.container is None:
-            raise NotOpenSessionError
+            raise NotOpenSessionError if self._pool is None else self._pool.not_open()
         if self._ends is not None and time.monotonic() >= self._ends:
             raise SandboxTimeoutError(
                 f"The session was over after {self.config.session_timeout:g} seconds",

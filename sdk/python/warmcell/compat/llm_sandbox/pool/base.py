@@ -21,9 +21,12 @@ from warmcell.compat.llm_sandbox.pool.exceptions import (
     PoolClosedError,
     PoolExhaustedError,
     PoolHealthCheckError,
+    SessionNotOpenError,
 )
 
 __all__ = ["ContainerPoolManager", "ContainerState", "PooledContainer"]
+
+GOOD = {"starting", "running"}
 
 
 class ContainerState(StrEnum):
@@ -81,6 +84,10 @@ class ContainerPoolManager:
         fewer than min_pool_size are left."""
         self._remove(container)
         self._fill()
+
+    def not_open(self) -> SessionNotOpenError:
+        """What a session of the pool raises that holds no sandbox."""
+        return SessionNotOpenError()
 
     def get_stats(self) -> dict[str, Any]:
         """{"total_size", "max_size", "min_size", "state_counts": {state: number}, "closed"}."""
@@ -162,7 +169,7 @@ class ContainerPoolManager:
 
     def _checked(self, made: PooledContainer) -> PooledContainer:
         state = made.container.state
-        if state in {"starting", "running"}:
+        if state in GOOD:
             return made
         self._remove(made)
         raise PoolHealthCheckError(made.container_id, made.container.info.reason or state)
@@ -179,7 +186,7 @@ class ContainerPoolManager:
         if waited < config.health_check_interval:
             return True
         try:
-            good = one.container.refresh().state == "running"
+            good = one.container.refresh().state in GOOD
         except warmcell.WarmcellError:
             good = False
         one.looked_at = now
