@@ -15,7 +15,7 @@ class CommandExecution:
     such program. output_data: what a server of microsandbox's protocol, or the original's, answers,
     in place of the others."""
 
-    def __init__(  # noqa: PLR0917 - the original's
+    def __init__(
         self,
         stdout: str = "",
         stderr: str = "",

@@ -14,7 +14,7 @@ class Execution:
 
     output_data: what a server of microsandbox's protocol answers, in place of the others."""
 
-    def __init__(  # noqa: PLR0917 - the original's
+    def __init__(
         self,
         stdout: str = "",
         stderr: str = "",
