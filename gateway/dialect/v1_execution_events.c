@@ -21,8 +21,7 @@ static struct bytes plain_text(struct bytes data)
     return text.value;
 }
 
-/* Of a stream message, in one pass over what may be long: its raw text. */
-static struct bytes stream_text(const struct message *m, bool *of_stderr)
+struct bytes v1_event_raw_text(const struct message *m, bool *of_stderr)
 {
     struct slice members[] = {{.name = "name"}, {.name = "text"}};
     *of_stderr = json_slices(m->content, members, countof(members), NULL) &&
@@ -90,7 +89,7 @@ static const struct row {
     const char *msg_type, *type;
     void (*write)(const struct message *m, struct buffer *out);
 } rows[] = {
-    {"stream", NULL, NULL}, /* stdout or stderr: stream_text */
+    {"stream", NULL, NULL}, /* stdout or stderr: v1_event_raw_text */
     {"execute_result", "result", write_display},
     {"display_data", "display", write_display},
     {"update_display_data", "update_display", write_display},
@@ -115,7 +114,7 @@ void v1_event_write_text(const struct execution_event *event, bool wants_stderr,
     size_t len = 0;
     if (!bytes_is(event->msg_type, "stream"))
         return;
-    struct bytes text = stream_text(event->message, &of_stderr);
+    struct bytes text = v1_event_raw_text(event->message, &of_stderr);
     if (of_stderr != wants_stderr || !text.len)
         return;
     scoped(string) char *decoded = json_slice_string(text, &len);
@@ -123,8 +122,7 @@ void v1_event_write_text(const struct execution_event *event, bool wants_stderr,
         buffer_add(out, decoded, len);
 }
 
-/* Ends of lines in raw JSON stand between its tokens only, and hardly ever. */
-static void join_lines(struct buffer *out, size_t from)
+void v1_join_lines(struct buffer *out, size_t from)
 {
     static const char ends[] = {'\n', '\r'};
     for (size_t i = 0; i < countof(ends); i++)
@@ -137,7 +135,8 @@ void v1_event_write(const struct execution_event *event, struct buffer *out)
 {
     const struct row *row = row_of(event->msg_type);
     bool of_stderr = false;
-    struct bytes text = row->write ? (struct bytes){0} : stream_text(event->message, &of_stderr);
+    struct bytes text =
+        row->write ? (struct bytes){0} : v1_event_raw_text(event->message, &of_stderr);
     const char *type = row->type ? row->type : of_stderr ? "stderr" : "stdout";
     struct slice date = {.name = "date"};
     size_t from = out->len;
@@ -149,7 +148,7 @@ void v1_event_write(const struct execution_event *event, struct buffer *out)
     else
         add_member(out, "text", text);
     buffer_add_text(out, "}");
-    join_lines(out, from);
+    v1_join_lines(out, from);
 }
 
 void v1_event_write_end(const struct execution *x, struct buffer *out)
@@ -159,7 +158,7 @@ void v1_event_write_end(const struct execution *x, struct buffer *out)
                   (unsigned long long)execution_events_count(x));
     execution_write_ended(x, false, out);
     buffer_add_text(out, "}");
-    join_lines(out, from);
+    v1_join_lines(out, from);
 }
 
 /* The members of what is settled, behind ours. */
@@ -198,7 +197,7 @@ struct gathering {
 static void gather_text(struct gathering *g, const struct message *m)
 {
     bool of_stderr;
-    struct bytes text = stream_text(m, &of_stderr);
+    struct bytes text = v1_event_raw_text(m, &of_stderr);
     if (text.len > 2 && text.data[0] == '"')
         buffer_add(&g->out[of_stderr], text.data + 1, text.len - 2);
 }

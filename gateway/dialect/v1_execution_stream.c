@@ -16,6 +16,7 @@ struct stream {
     struct execution *execution; /* owned */
     struct execution_follower *follower;
     enum v1_stream form;
+    const struct v1_stream_words *words; /* NULL: ours */
     uint64_t after;
     struct buffer out;
     bool slow;    /* the client has not taken the last piece */
@@ -93,7 +94,9 @@ static bool is_text(const struct stream *s)
 static bool on_event(void *user, const struct execution_event *event)
 {
     struct stream *s = user;
-    if (is_text(s)) {
+    if (s->words) {
+        s->words->event(event, &s->out);
+    } else if (is_text(s)) {
         v1_event_write_text(event, s->form == STREAM_STDERR, &s->out);
     } else {
         begin_item(s, event->number);
@@ -112,6 +115,10 @@ static void on_pause(void *user)
 
 static void add_problem(struct stream *s, const struct err *e)
 {
+    if (s->words) {
+        s->words->problem(e, &s->out);
+        return;
+    }
     buffer_add_text(&s->out, s->form == STREAM_EVENTS ? "event: problem\ndata: " : "");
     buffer_printf(&s->out, "{\"type\":\"problem\",\"status\":%d,\"detail\":", e->status);
     json_quote(&s->out, bytes_of(e->text));
@@ -156,6 +163,8 @@ static void on_end(void *user, const struct err *e)
     }
     if (e) {
         add_problem(s, e);
+    } else if (s->words) {
+        s->words->end(s->execution, &s->out);
     } else if (!is_text(s) && last > s->after) {
         begin_item(s, last);
         v1_event_write_end(s->execution, &s->out);
@@ -188,8 +197,7 @@ static void on_gone(void *user)
         stream_free(s);
 }
 
-void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
-                     uint64_t after, bool settled)
+static void stream_begin(struct exchange *x, struct execution *execution, const struct stream *as)
 {
     static const struct pieces_events pieces = {on_ready, on_gone};
     static const struct follower_events events = {on_event, on_pause, on_end};
@@ -198,8 +206,8 @@ void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_st
                                         [STREAM_STDOUT] = "text/plain; charset=utf-8",
                                         [STREAM_STDERR] = "text/plain; charset=utf-8"};
     struct err e = {0};
-    struct stream *s = xcalloc(1, sizeof(*s));
-    s->follower = execution_follow(execution, after, &events, s, &e);
+    struct stream *s = xmemdup(as, sizeof(*as));
+    s->follower = execution_follow(execution, s->after, &events, s, &e);
     if (!s->follower) {
         free(s);
         exchange_fail(x, &e);
@@ -207,14 +215,25 @@ void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_st
     }
     s->exchange = x;
     s->execution = execution_keep(execution);
-    s->form = form;
-    s->after = after;
-    s->settled = settled;
-    if (!exchange_begin(x, 200, types[form], &pieces, s)) {
+    if (!exchange_begin(x, 200, types[s->form], &pieces, s)) {
         execution_follow_close(s->follower);
         stream_free(s);
         return;
     }
     exchange_send(x, (struct bytes){0}); /* the head goes at once */
     execution_follow_on(s->follower);
+}
+
+void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
+                     uint64_t after, bool settled)
+{
+    struct stream as = {.form = form, .after = after, .settled = settled};
+    stream_begin(x, execution, &as);
+}
+
+void v1_stream_reply_as(struct exchange *x, struct execution *execution,
+                        const struct v1_stream_words *words)
+{
+    struct stream as = {.form = STREAM_LINES, .words = words};
+    stream_begin(x, execution, &as);
 }

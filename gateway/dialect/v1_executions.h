@@ -45,6 +45,24 @@ enum v1_stream v1_stream_wanted(const struct exchange *x);
 void v1_stream_reply(struct exchange *x, struct execution *execution, enum v1_stream form,
                      uint64_t after, bool settled);
 
+/* Of a stream message, in one pass over what may be long: its raw text, borrowed. */
+struct bytes v1_event_raw_text(const struct message *m, bool *of_stderr);
+
+/* Takes the ends of lines out of the JSON behind `from`: in raw JSON they stand between its tokens
+ * only, and hardly ever. */
+void v1_join_lines(struct buffer *out, size_t from);
+
+/* The lines of JSON of another dialect: each function adds whole ones with their ends, or nothing.
+ */
+struct v1_stream_words {
+    void (*event)(const struct execution_event *event, struct buffer *out);
+    void (*end)(const struct execution *x, struct buffer *out);
+    void (*problem)(const struct err *e, struct buffer *out); /* instead of the end */
+};
+/* As v1_stream_reply, from the first event on, in those words; they are borrowed for ever. */
+void v1_stream_reply_as(struct exchange *x, struct execution *execution,
+                        const struct v1_stream_words *words);
+
 /* ?after=, or what an EventSource says as it comes back, whichever is further; 400. */
 bool v1_events_after(const struct exchange *x, uint64_t *after, struct err *e);
 
