@@ -16,6 +16,7 @@
 #include "gateway/net/route.h"
 
 #define SDBX_LABEL           "sandbox_sdk/"
+#define SDBX_WORKSPACE       "/workspace" /* what its folder is called inside */
 #define SDBX_BODY_BYTES      (16 * 1024 * 1024)
 #define SDBX_FILE_BYTES      (16 * 1024 * 1024) /* of a file that is read as JSON */
 #define SDBX_TIMEOUT_MOST_MS (INT64_C(7) * 24 * 3600 * 1000)

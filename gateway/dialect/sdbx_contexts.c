@@ -9,7 +9,6 @@
 #include "gateway/core/snapshot.h"
 #include "gateway/dialect/sdbx.h"
 #include "gateway/dialect/v1.h"
-#include "gateway/files/path.h"
 #include "protocol/json.h"
 
 static bool is_own(const struct kernel *k)
@@ -20,7 +19,7 @@ static bool is_own(const struct kernel *k)
 static json_t *model(const struct kernel *k, const char *cwd)
 {
     json_t *m = json_pack("{s:s, s:s, s:s}", "id", kernel_id(k), "language", "python", "cwd",
-                          cwd ? cwd : PATH_WORKSPACE);
+                          cwd ? cwd : SDBX_WORKSPACE);
     sdbx_set(m, "sandboxId", json_string(sandbox_id(kernel_sandbox(k))));
     sdbx_set_time(m, "createdAt", context_created(k));
     return m;
@@ -83,7 +82,7 @@ static bool read_cwd(json_t *body, const char **cwd, struct err *e)
 {
     if (!field_str(body, "cwd", OPTIONAL, cwd, e))
         return false;
-    if (*cwd && (!**cwd || strcmp(*cwd, PATH_WORKSPACE) == 0))
+    if (*cwd && (!**cwd || strcmp(*cwd, SDBX_WORKSPACE) == 0))
         *cwd = NULL;
     return !*cwd || strlen(*cwd) <= LABEL_VALUE_LIMIT ||
            fail(e, 400, "cwd: must be at most %d bytes long", LABEL_VALUE_LIMIT);

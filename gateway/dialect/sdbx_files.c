@@ -10,7 +10,6 @@
 #include "gateway/dialect/sdbx.h"
 #include "gateway/dialect/v1_commands.h"
 #include "gateway/dialect/v1_files.h"
-#include "gateway/files/path.h"
 #include "protocol/json.h"
 #include "protocol/utf8.h"
 
@@ -20,7 +19,7 @@
  */
 static const char *below(const char *path, struct err *e)
 {
-    size_t len = strlen(PATH_WORKSPACE);
+    size_t len = strlen(SDBX_WORKSPACE);
     if (strcmp(path, ".") == 0)
         return "";
     if (strncmp(path, "./", 2) == 0)
@@ -28,8 +27,8 @@ static const char *below(const char *path, struct err *e)
     if (*path != '/')
         return path;
     path += strspn(path, "/") - 1;
-    if (strncmp(path, PATH_WORKSPACE, len) != 0 || (path[len] && path[len] != '/')) {
-        fail(e, 400, "path: must lie in " PATH_WORKSPACE);
+    if (strncmp(path, SDBX_WORKSPACE, len) != 0 || (path[len] && path[len] != '/')) {
+        fail(e, 400, "path: must lie in " SDBX_WORKSPACE);
         return NULL;
     }
     return path + len + strspn(path + len, "/");

@@ -71,20 +71,26 @@ static void add_result(const struct message *m, bool main, struct buffer *out)
 
 /* --- errors */
 
-/* For a run that did not end by an error of its code. */
-static const char *error_name(const char *status)
+/* A run that did not end by an error of its code. */
+struct ending {
+    const char *status, *name, *value;
+};
+
+static const struct ending *ending_of(const char *status)
 {
-    static const struct {
-        const char *status, *name;
-    } names[] = {
-        {"timeout", "TimeoutError"},     {"output_limit", "OutputLimitError"},
-        {"killed", "KernelDiedError"},   {"oom", "OutOfMemoryError"},
-        {"lost", "KernelDiedError"},     {"interrupted", "KeyboardInterrupt"},
-        {"cancelled", "CancelledError"}, {"aborted", "AbortedError"},
+    static const struct ending endings[] = {
+        {"timeout", "TimeoutError", "the run passed its deadline and was ended"},
+        {"output_limit", "OutputLimitError", "the run put out more than it may"},
+        {"killed", "KernelDiedError", "the interpreter ended"},
+        {"oom", "OutOfMemoryError", "there was no memory left"},
+        {"lost", "KernelDiedError", "nobody can say how the run ended"},
+        {"interrupted", "KeyboardInterrupt", "the run was interrupted"},
+        {"cancelled", "CancelledError", "the run was cancelled before it began"},
+        {"aborted", "AbortedError", "a run before it failed"},
     };
-    for (size_t i = 0; i < countof(names); i++)
-        if (strcmp(names[i].status, status) == 0)
-            return names[i].name;
+    for (size_t i = 0; i < countof(endings); i++)
+        if (strcmp(endings[i].status, status) == 0)
+            return &endings[i];
     return NULL;
 }
 
@@ -114,13 +120,12 @@ static json_t *error_of(json_t *record)
     json_t *error = json_object_get(record, "error");
     const char *status = json_string_value(json_object_get(record, "status"));
     const char *reason = json_string_value(json_object_get(record, "reason"));
-    const char *name = error_name(status ? status : "");
-    if (json_is_object(error) && (!name || strcmp(name, "TimeoutError") != 0))
-        return error_model(error);
-    if (!name)
-        return json_null();
-    return json_pack("{s:s, s:s, s:o}", "name", name, "value", reason ? reason : status,
-                     "traceback", joined(json_object_get(error, "traceback")));
+    const struct ending *ending = ending_of(status ? status : "");
+    if (!ending)
+        return json_is_object(error) ? error_model(error) : json_null();
+    return json_pack("{s:s, s:s, s:o}", "name", ending->name, "value",
+                     reason ? reason : ending->value, "traceback",
+                     joined(json_object_get(error, "traceback")));
 }
 
 /* --- what is told of the run itself */
