@@ -106,15 +106,19 @@ struct sandbox *sdbx_sandbox(struct exchange *x, struct core *c)
     return s;
 }
 
-bool sdbx_language_read(const char *language, struct err *e)
+const char *sdbx_language(const char *name)
 {
-    static const char *const names[] = {"python", "python3", "py", "ipython"};
-    if (!language || !*language)
-        return true;
-    for (size_t i = 0; i < countof(names); i++)
-        if (strcmp(language, names[i]) == 0)
-            return true;
-    return fail(e, 400, "language: %.40s is not spoken here: it must be \"python\"", language);
+    static const char *const others[][2] = {
+        {"python3", "python"}, {"py", "python"},       {"ipython", "python"},
+        {"js", "javascript"},  {"node", "javascript"}, {"nodejs", "javascript"},
+        {"sh", "bash"},        {"shell", "bash"},
+    };
+    if (!name || !*name)
+        return NULL;
+    for (size_t i = 0; i < countof(others); i++)
+        if (strcmp(name, others[i][0]) == 0)
+            return others[i][1];
+    return name;
 }
 
 void sdbx_cwd_label(const char *context, char *out)

@@ -39,17 +39,18 @@ struct sandbox *sdbx_sandbox_any(struct exchange *x, struct core *c);
 /* One that is not paused (409). */
 struct sandbox *sdbx_sandbox(struct exchange *x, struct core *c);
 
-/* What a template is to a client: {"name", "language", "version", ...}; t NULL: the usual one.
- * Given. */
-json_t *sdbx_template_config(const struct template *t);
+/* What a template is to a client: {"name", "language", "version", ...}; t NULL: the usual one, or
+ * that of a language (NULL: Python). Given. */
+json_t *sdbx_template_config(const struct template *t, const char *language);
 /* The name of the usual one, "python-3.11". */
 extern const char sdbx_template_usual[];
 /* A name that its clients have for the usual one: "python", "python3", "python-3.11", with
  * "python:" and "-slim" as for images, too. */
 bool sdbx_template_is_usual(const char *name);
 
-/* "python" in any of its names; NULL: as the sandbox has it. 400: no language that it speaks. */
-bool sdbx_language_read(const char *language, struct err *e);
+/* What core calls the language that a client calls so ("node": "javascript"); a name that is not
+ * known here stays, and is for core to refuse. NULL: not said. */
+const char *sdbx_language(const char *name);
 
 /* The label in which the working directory of a context stands; out has LABEL_NAME_LIMIT + 1. */
 void sdbx_cwd_label(const char *context, char *out);

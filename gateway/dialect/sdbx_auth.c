@@ -1,15 +1,16 @@
-/* /api/health, and POST /api/auth/register: a token for a new principal.
- *
- * The original gives a key to whoever asks. Here who asks must be known already and be good for
- * minting: they hold a token with the scope "tokens", or are a peer of the gateway's own uid. */
+/* /api/health, and POST /api/auth/register: a token for a new principal, each time another one. Who
+ * may ask for one is said in token_asker.h. */
+#include <stdio.h>
 #include <string.h>
 
 #include "gateway/core/token.h"
 #include "gateway/dialect/sdbx.h"
+#include "gateway/dialect/token_asker.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
-#define FIELD_LIMIT 254 /* bytes of a name, or of an address */
+#define FIELD_LIMIT 254                       /* bytes of an address */
+#define OPEN_KEY_S  (INT64_C(30) * 24 * 3600) /* life of a key that nobody needed a token for */
 
 void sdbx_health(struct exchange *x, void *core)
 {
@@ -27,7 +28,7 @@ static void on_minted(void *user, const struct token *t, const char *secret, con
         return;
     }
     json_t *m = json_pack("{s:s}", "message", "User registered successfully");
-    sdbx_set(m, "userId", json_string(token_principal(t)->name));
+    sdbx_set(m, "userId", json_string(token_asker_user(token_principal(t)->name)));
     sdbx_set(m, "apiKey", json_string(secret));
     exchange_add_header(x, "Cache-Control", "no-store");
     exchange_reply_json(x, 201, m);
@@ -46,22 +47,33 @@ static bool read_body(json_t *body, const char **name, struct err *e)
            fail(e, 400, "email: must be at most %d bytes long", FIELD_LIMIT);
 }
 
-/* An administrator makes somebody new each time, whom nobody was before; a user can mint for
- * themselves alone. */
+/* Whom the token shall be of: somebody new, whom nobody was before; a user who is known can mint
+ * for themselves alone. */
+static void choose_user(const struct exchange *x, char out[PRINCIPAL_LIMIT + 1])
+{
+    const struct principal *who = exchange_principal(x);
+    char id[UUID_TEXT];
+    uuid_make(id);
+    bool own = who && !principal_is_admin(who) && (who->scopes & SCOPE_TOKENS);
+    snprintf(out, PRINCIPAL_LIMIT + 1, "%s", own ? token_asker_user(who->name) : id);
+}
+
 void sdbx_register(struct exchange *x, void *core)
 {
     struct err e = {0};
-    char id[UUID_TEXT];
-    const struct principal *who = exchange_principal(x);
+    char user[PRINCIPAL_LIMIT + 1];
+    struct token_asker asker;
     struct token_request request = {0};
     scoped(json) json_t *body = sdbx_body(x);
     if (!body)
         return;
-    if (!read_body(body, &request.name, &e)) {
+    choose_user(x, user);
+    if (!token_asker_read(x, core, user, &asker, &e) || !read_body(body, &request.name, &e)) {
         exchange_fail(x, &e);
         return;
     }
-    uuid_make(id);
-    request.principal = principal_is_admin(who) ? id : NULL;
-    tokens_mint(core, who, &request, on_minted, x);
+    request.principal = asker.name;
+    if (!*asker.by.token && asker.by.role == ROLE_USER)
+        request.expires_in_s = OPEN_KEY_S;
+    tokens_mint(core, &asker.by, &request, on_minted, x);
 }

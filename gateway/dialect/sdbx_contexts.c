@@ -18,8 +18,8 @@ static bool is_own(const struct kernel *k)
 
 static json_t *model(const struct kernel *k, const char *cwd)
 {
-    json_t *m = json_pack("{s:s, s:s, s:s}", "id", kernel_id(k), "language", "python", "cwd",
-                          cwd ? cwd : SDBX_WORKSPACE);
+    json_t *m = json_pack("{s:s, s:s, s:s}", "id", kernel_id(k), "language", context_language(k),
+                          "cwd", cwd ? cwd : SDBX_WORKSPACE);
     sdbx_set(m, "sandboxId", json_string(sandbox_id(kernel_sandbox(k))));
     sdbx_set_time(m, "createdAt", context_created(k));
     return m;
@@ -97,10 +97,11 @@ void sdbx_contexts_create(struct exchange *x, void *core)
     scoped(json) json_t *body = s ? sdbx_body(x) : NULL;
     if (!body)
         return;
-    if (field_str(body, "language", OPTIONAL, &language, &e) && sdbx_language_read(language, &e) &&
-        read_cwd(body, &cwd, &e) && v1_once(x, core, &request.once, &e)) {
+    if (field_str(body, "language", OPTIONAL, &language, &e) && read_cwd(body, &cwd, &e) &&
+        v1_once(x, core, &request.once, &e)) {
         struct creating *c = xcalloc(1, sizeof *c);
         *c = (struct creating){.x = x, .core = core, .cwd = cwd ? xstrdup(cwd) : NULL};
+        request.language = sdbx_language(language);
         contexts_create(s, &request, on_created, c);
     } else {
         exchange_fail(x, &e);

@@ -59,11 +59,14 @@ static const struct doc_schema user = {
 
 const struct doc sdbx_register_doc = {
     .tag = TAG,
-    .about = "An administrator makes a new user each time; a user gets one more token of their "
-             "own. " BOTH_CASES,
+    .about =
+        "Without `--open-tokens` it needs a token of the gateway with the scope `tokens`, or a "
+        "peer of its own uid: an administrator makes a new user each time, a user gets one "
+        "more token of their own. With it, whoever asks is a new user for 30 days. " BOTH_CASES,
     .body = &user_request,
     .body_must = true,
     .replies = {REPLY(201, "The user and their key.", .schema = &user)},
+    .errors = {{401, "Nobody is known, and tokens are not open."}},
 };
 
 /* --- sandboxes */
@@ -72,20 +75,21 @@ static const struct doc_schema config = {
     .name = "SdkTemplateConfig",
     .about = "What the template was made with. Only `language`, `dependencies`, `defaultEnvVars` "
              "and `timeoutMs` have an effect; the other words are kept.",
-    .fields = FIELDS(TEXT("name", "For people.", .must = true),
-                     TEXT("language", "`python`.", .null = true),
-                     TEXT("version", "Of the language.", .null = true),
-                     TEXT("dockerImage", "Is kept; there are no images here.", .null = true),
-                     ANY("framework", "Is kept.", .null = true),
-                     LIST("dependencies", NULL, "Requirements that each sandbox has installed.",
-                          .items = DOC_TEXT, .null = true),
-                     ANY("installCommand", "Is kept.", .null = true),
-                     ANY("startCommand", "Is kept.", .null = true),
-                     MAP("defaultEnvVars", NULL, "The environment; is not told again.",
-                         .items = DOC_TEXT, .null = true),
-                     INTEGER("timeoutMs", "The most that one run may take.", .least = 1,
-                             .most = 604800000, .null = true),
-                     ANY("maxInstances", "Is kept.", .null = true)),
+    .fields = FIELDS(
+        TEXT("name", "For people.", .must = true),
+        TEXT("language", "`python`, `javascript` and what else the gateway speaks.", .null = true),
+        TEXT("version", "Of the language.", .null = true),
+        TEXT("dockerImage", "Is kept; there are no images here.", .null = true),
+        ANY("framework", "Is kept.", .null = true),
+        LIST("dependencies", NULL, "Requirements that each sandbox has installed.",
+             .items = DOC_TEXT, .null = true),
+        ANY("installCommand", "Is kept.", .null = true),
+        ANY("startCommand", "Is kept.", .null = true),
+        MAP("defaultEnvVars", NULL, "The environment; is not told again.", .items = DOC_TEXT,
+            .null = true),
+        INTEGER("timeoutMs", "The most that one run may take.", .least = 1, .most = 604800000,
+                .null = true),
+        ANY("maxInstances", "Is kept.", .null = true)),
 };
 
 static const struct doc_schema sandbox = {
@@ -179,7 +183,8 @@ static const struct doc_schema run_request = {
     .name = "SdkRunRequest",
     .about = BOTH_CASES,
     .fields = FIELDS(
-        TEXT("code", "At most 8 MiB.", .must = true), TEXT("language", "`python`.", .null = true),
+        TEXT("code", "At most 8 MiB.", .must = true),
+        TEXT("language", "`python`, `javascript` and what else the gateway speaks.", .null = true),
         ENV, TEXT("contextId", "Of one that was made; else the sandbox's own.", .null = true),
         TIMEOUT),
 };
@@ -356,16 +361,17 @@ static const struct doc_schema context = {
     .about = BOTH_CASES,
     .fields = FIELDS(TEXT("id", "Of the context: that of its kernel, too.", .must = true),
                      TEXT("sandboxId", "Where it is.", .must = true),
-                     TEXT("language", "`python`.", .must = true),
+                     TEXT("language", "What it speaks.", .must = true),
                      TEXT("cwd", "Where each of its runs begins.", .must = true),
                      TEXT("createdAt", "When.", .format = "date-time", .must = true)),
 };
 
 static const struct doc_schema context_request = {
     .name = "SdkContextRequest",
-    .fields = FIELDS(TEXT("language", "`python`.", .null = true),
-                     TEXT("cwd", "Where each of its runs begins.", .most = LABEL_VALUE_LIMIT,
-                          .initial = "\"/workspace\"", .null = true)),
+    .fields = FIELDS(
+        TEXT("language", "`python`, `javascript` and what else the gateway speaks.", .null = true),
+        TEXT("cwd", "Where each of its runs begins.", .most = LABEL_VALUE_LIMIT,
+             .initial = "\"/workspace\"", .null = true)),
 };
 
 static const struct doc_schema contexts = {

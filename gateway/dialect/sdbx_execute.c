@@ -2,6 +2,8 @@
  *
  * The body is {"code", "language", "envVars", "contextId", "timeoutMs"}: envVars hold for this run
  * alone, timeoutMs ends it in the gateway. */
+#include <string.h>
+
 #include "gateway/dialect/sdbx.h"
 #include "gateway/dialect/sdbx_result.h"
 #include "gateway/dialect/v1.h"
@@ -52,11 +54,38 @@ static void on_created(void *user, struct execution *x, const struct err *e)
     execution_await(x, r->lines ? EXECUTION_STORED : EXECUTION_ENDED, on_ready, r);
 }
 
-static bool read_body(json_t *body, struct execution_request *q, struct err *e)
+struct choice {
+    const char *language;
+    const char *context; /* the first one of that language; NULL: none yet */
+};
+
+static void choose(void *user, struct kernel *k)
 {
-    const char *language = NULL;
+    struct choice *c = user;
+    if (!c->context && strcmp(context_language(k), c->language) == 0)
+        c->context = kernel_id(k);
+}
+
+/* Without a context it is the first one of the language; without that, the sandbox's own. */
+static bool choose_context(const struct sandbox *s, const char *language,
+                           struct execution_request *q, struct err *e)
+{
+    struct choice choice = {.language = sdbx_language(language)};
+    if (q->context || !choice.language)
+        return true;
+    contexts_each(s, choose, &choice);
+    q->context = choice.context;
+    return q->context || fail(e, 400,
+                              "language: the sandbox has no context of %.40s: make one, if this "
+                              "gateway speaks it",
+                              language);
+}
+
+static bool read_body(json_t *body, const char **language, struct execution_request *q,
+                      struct err *e)
+{
     return field_str(body, "code", REQUIRED, &q->code, e) &&
-           field_str(body, "language", OPTIONAL, &language, e) && sdbx_language_read(language, e) &&
+           field_str(body, "language", OPTIONAL, language, e) &&
            field_object(body, "envVars", OPTIONAL, &q->env, e) &&
            field_str(body, "contextId", OPTIONAL, &q->context, e) &&
            field_int(body, "timeoutMs", OPTIONAL, 1, SDBX_TIMEOUT_MOST_MS, &q->deadline_ms, e);
@@ -76,13 +105,14 @@ static const char *cwd_of(const struct sandbox *s, const char *context)
 void sdbx_execute(struct exchange *x, void *core)
 {
     struct err e = {0};
+    const char *language = NULL;
     struct execution_request request;
     struct sandbox *s = sdbx_sandbox(x, core);
     scoped(json) json_t *body = s ? sdbx_body(x) : NULL;
     if (!body)
         return;
     v1_execution_request_begin(x, &request);
-    if (!read_body(body, &request, &e)) {
+    if (!read_body(body, &language, &request, &e) || !choose_context(s, language, &request, &e)) {
         exchange_fail(x, &e);
         return;
     }

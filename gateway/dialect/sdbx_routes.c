@@ -18,8 +18,8 @@ static const struct route rows[] = {
         .pattern = "/api/auth/register",
         .handler = sdbx_register,
         .summary = "A key for a new user",
-        .errors = {400, 403, 413, 503},
-        .access = ACCESS_TOKENS,
+        .errors = {400, 401, 403, 413, 503},
+        .access = ACCESS_OPEN,
         .doc = &sdbx_register_doc,
     },
     {

@@ -73,7 +73,7 @@ static json_t *template_config(const struct core *c, const struct principal *who
 {
     const char *id = json_string_value(json_object_get(sandbox_template(s), "id"));
     const struct template *t = id ? templates_find(c, who, id, NULL) : NULL;
-    return sdbx_template_config(t);
+    return sdbx_template_config(t, sandbox_language(s));
 }
 
 static json_t *model(const struct core *c, const struct principal *who, const struct sandbox *s)
@@ -174,6 +174,8 @@ static bool read_template(const struct exchange *x, const struct core *c, json_t
         return false;
     if (templates_find(c, exchange_principal(x), *name, &why))
         r->template = *name;
+    else if (strcmp(sdbx_language(*name) ? sdbx_language(*name) : "", "javascript") == 0)
+        json_object_set_new(r->body, "language", json_string("javascript"));
     else if (!sdbx_template_is_usual(*name))
         return fail(e, 404, "there is no template %.100s; the usual one is %s", *name,
                     sdbx_template_usual);

@@ -71,16 +71,17 @@ static void set_unless(json_t *object, const char *name, const char *text)
         json_object_set_new(object, name, json_string(text));
 }
 
-json_t *sdbx_template_config(const struct template *t)
+json_t *sdbx_template_config(const struct template *t, const char *language)
 {
     json_t *spec = t ? template_spec(t) : NULL, *config = json_object(), *value;
     json_t *seconds = json_object_get(json_object_get(spec, "limits"), "execution_s");
     json_t *packages = json_object_get(spec, "packages");
     scoped(json) json_t *words = words_of(spec);
     const char *name;
-    set_unless(words, "name", t ? template_name(t) : sdbx_template_usual);
-    set_unless(words, "language", "python");
-    set_unless(words, "version", WARMCELL_PYTHON_VERSION);
+    bool python = !language || strcmp(language, "python") == 0;
+    set_unless(words, "name", t ? template_name(t) : python ? sdbx_template_usual : language);
+    json_object_set_new(words, "language", json_string(language ? language : "python"));
+    set_unless(words, "version", python ? WARMCELL_PYTHON_VERSION : "");
     set_unless(words, "dockerImage", "");
     json_object_set_new(words, "dependencies", packages ? json_incref(packages) : json_array());
     if (json_is_number(seconds))
@@ -90,10 +91,15 @@ json_t *sdbx_template_config(const struct template *t)
     return config;
 }
 
+static const char *language_of(const struct template *t)
+{
+    return json_string_value(json_object_get(template_spec(t), "language"));
+}
+
 static json_t *model(const struct template *t, struct timespec created, struct timespec changed)
 {
     json_t *m = json_pack("{s:s, s:o}", "id", t ? template_id(t) : sdbx_template_usual, "config",
-                          sdbx_template_config(t));
+                          sdbx_template_config(t, t ? language_of(t) : NULL));
     sdbx_set_time(m, "createdAt", created);
     sdbx_set_time(m, "updatedAt", changed);
     sdbx_set(m, "isPublic", json_boolean(!t || template_is_shared(t)));
@@ -196,9 +202,10 @@ static bool read_template(json_t *words, json_t *body, struct err *e)
     if (!field_str(words, "name", REQUIRED, &name, e) ||
         !field_str(words, "language", OPTIONAL, &language, e) ||
         !field_str(words, "version", OPTIONAL, &version, e) ||
-        !field_str(words, "dockerImage", OPTIONAL, &image, e) || !sdbx_language_read(language, e) ||
-        !move_members(words, body, e))
+        !field_str(words, "dockerImage", OPTIONAL, &image, e) || !move_members(words, body, e))
         return false;
+    if (sdbx_language(language))
+        json_object_set_new(body, "language", json_string(sdbx_language(language)));
     scoped(string) char *text = json_dumps(words, JSON_COMPACT);
     if (strlen(text) > TEMPLATE_ABOUT_LIMIT)
         return fail(e, 400, "the template's words must be at most %d bytes as JSON",

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway.test_sandboxes import NOBODY, create, workspace
-from gateway.test_tokens import mint
+from gateway.test_sandboxes import NOBODY, Begin, begin, create, workspace
+from gateway.test_tokens import mint, shown
 from support import processes
 from support.contract import Contract
 from support.gateway import Answer, Gateway
 
 GATEWAY = ("--max-contexts", "3", "--share-templates")
+assert begin  # a fixture
 LINES = {"Accept": "application/x-ndjson"}
 Json = dict[str, Any]
 
@@ -420,3 +421,53 @@ def test_a_sandbox_of_v1_is_one_here(gateway: Gateway, ask: Caller) -> None:
 def test_health_needs_nobody(gateway: Gateway) -> None:
     answer = gateway.get("/api/health", auth=False)
     assert answer.status == 200 and answer.json()["status"] == "ok"
+
+
+def test_a_key_for_a_new_user(ask: Caller, gateway: Gateway) -> None:
+    body = {"username": "Ada", "email": "ada@example.com"}
+    answer = ask("POST", "/api/auth/register", body)
+    assert (answer.status, answer.headers["cache-control"]) == (201, "no-store")
+    made, other = answer.json(), ask.ok("POST", "/api/auth/register", body)
+    in_both(made)
+    assert made["userId"] != other["userId"]
+    new = Caller(shown(gateway, made["apiKey"]), ask.contract)
+    mine = new.ok("POST", "/api/sandboxes/create", {"templateId": "python"})["sandbox"]
+    assert mine["userId"] == made["userId"]
+    new.ok("DELETE", f"/api/sandboxes/{mine['id']}")
+    new.refused(403, "tokens", "POST", "/api/auth/register", body)
+    ask.refused(400, "username", "POST", "/api/auth/register", {"email": "x"})
+    ask.refused(400, "email", "POST", "/api/auth/register", {"username": "x"})
+    ask.refused(400, "required", "POST", "/api/auth/register", {"username": "", "email": ""})
+    ask.refused(400, "name", "POST", "/api/auth/register", {**body, "username": "x" * 101})
+    nobody = gateway.request("POST", "/api/auth/register", body, auth=False)
+    assert nobody.status == 401 and "--open-tokens" in nobody.json()["message"]
+    tokens = gateway.get("/v1/tokens").json()["tokens"]
+    for one in tokens:
+        if one["name"] == "Ada":
+            assert (one["role"], one["scopes"]) == ("user", ["read", "write"])
+            gateway.request("DELETE", f"/v1/tokens/{one['id']}")
+
+
+def test_a_user_with_the_scope_gets_keys_of_their_own(ask: Caller, gateway: Gateway) -> None:
+    model, seen = mint(gateway, principal="ada", scopes=["read", "write", "tokens"])
+    body = {"username": "x", "email": "x"}
+    made = Caller(seen, ask.contract).ok("POST", "/api/auth/register", body)
+    assert made["userId"] == "ada"
+    gateway.request("DELETE", f"/v1/tokens/{model['id']}")
+    assert shown(gateway, made["apiKey"]).get("/api/sandboxes").status == 401
+
+
+def test_with_open_tokens_whoever_asks_is_somebody_new(begin: Begin) -> None:
+    gateway, _ = begin("--open-tokens", "--pool-max", "0")
+    body = {"username": "owner", "email": "x"}
+    keys = []
+    for _ in range(2):
+        answer = gateway.request("POST", "/api/auth/register", body, auth=False)
+        assert answer.status == 201, answer
+        keys.append(answer.json())
+    assert keys[0]["userId"] != keys[1]["userId"] and keys[0]["userId"] != "owner"
+    for one in gateway.get("/v1/tokens").json()["tokens"]:
+        assert one["role"] == "user" and one["principal"].startswith("open.") and one["expires"]
+    new = shown(gateway, keys[0]["apiKey"])
+    assert new.get("/api/sandboxes").json() == {"sandboxes": []}
+    assert new.request("POST", "/api/kernels", {}).status == 403
