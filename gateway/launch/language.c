@@ -33,6 +33,20 @@ static const struct language rows[] = {
         .version_mark = "v",
         .oldest = 18,
     },
+    {
+        .name = "bash",
+        .title = "Bash",
+        .display_name = "Bash (warmcell)",
+        .kernelspec = "warmcell-bash",
+        .mime_type = "text/x-sh",
+        .file_extension = ".sh",
+        .program = "bash",
+        .package = "bash",
+        .driver = "bash/warmcell-bash",
+        .words = {"{driver}", "{program}"},
+        .version_mark = "bash, version ",
+        .oldest = 5,
+    },
 };
 
 const struct language *language_at(size_t index)

@@ -1,4 +1,4 @@
-/* What the module uses of the bash that loads it: names that bash 4.4 to 5.3 export for loadable
+/* What the module uses of the bash that loads it: names that bash 5.0 to 5.3 export for loadable
  * builtins, declared here so that no header of bash is needed. */
 #ifndef WARMCELL_KERNEL_BASH_SHELL_H
 #define WARMCELL_KERNEL_BASH_SHELL_H

@@ -265,7 +265,7 @@ bool shell_start(struct shell *s, const char *bash, int pipes_fd, struct err *e)
     await_end(s, &course, &begun);
     return begun.kind == CONTROL_READY ||
            fail(e, 503,
-                "%s does not run as a kernel: it must be bash 4.4 or newer, with loadable "
+                "%s does not run as a kernel: it must be bash 5 or newer, with loadable "
                 "builtins",
                 bash);
 }

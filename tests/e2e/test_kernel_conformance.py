@@ -125,6 +125,29 @@ class JavaScript(Patient):
     supported_history_operations = ("tail", "range", "search")
 
 
+class Bash(Patient):
+    __test__ = False
+    kernel_name = "warmcell-bash"
+    language_name = "bash"
+    file_extension = ".sh"
+    code_hello_world = "echo 'hello, world'"
+    code_stderr = "echo test >&2"
+    code_generate_error = "false"
+    code_inspect_sample = "echo"
+    code_clear_output = "clear_output"
+    completion_samples: ClassVar = [
+        {"text": "compge", "matches": {"compgen"}},
+        {"text": "echo $BASH_VERSI", "matches": {"BASH_VERSINFO", "BASH_VERSION"}},
+    ]
+    complete_code_samples: ClassVar = ["echo 1", "for i in 1 2; do\n  echo $i\ndone"]
+    incomplete_code_samples: ClassVar = ["echo 'hello", "for i in 1; do", "cat <<END\nx"]
+    invalid_code_samples: ClassVar = ["fi", "echo )", "if then"]
+    code_display_data: ClassVar = [
+        {"code": "echo '<svg/>' | display", "mime": "image/svg+xml"},
+        {"code": "display -m text/html <<< '<b>x</b>'", "mime": "text/html"},
+    ]
+
+
 class Welcome(jkt.IopubWelcomeTests):  # type: ignore[misc]
     __test__ = False
     kernel_name = KERNEL_NAME
@@ -156,6 +179,13 @@ class Counter(unittest.TestResult):
         return "\n".join(f"{case}: {text}" for case, text in [*self.errors, *self.failures])
 
 
+def outcome_of(case: type[unittest.TestCase]) -> Counter:
+    result = Counter()
+    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
+    assert result.wasSuccessful(), result.report()
+    return result
+
+
 @pytest.fixture(autouse=True)
 def known_to_the_leftovers_rule() -> Iterator[None]:
     """jupyter_kernel_test starts its kernels itself; they end with the test class."""
@@ -169,27 +199,27 @@ def known_to_the_leftovers_rule() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def javascript(home: Path, programs: Programs) -> None:
+# What a driver's language has nothing for: Bash has no values, so none in its history either.
+DRIVERS = {
+    JavaScript: ["test_pager"],
+    Bash: ["test_execute_result", "test_history", "test_pager"],
+}
+
+
+@pytest.mark.parametrize("case", DRIVERS)
+def test_conformance_of_drivers(case: type[Patient], home: Path, programs: Programs) -> None:
     subprocess.run(
         [programs.gateway, "kernelspec", "install", "--prefix", home / "prefix",
-         "--language", "javascript"],
+         "--language", case.language_name],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-
-
-def test_conformance_of_javascript(javascript: None) -> None:
-    result = Counter()
-    unittest.defaultTestLoader.loadTestsFromTestCase(JavaScript).run(result)
-    assert result.wasSuccessful(), result.report()
-    assert [case.id().split(".")[-1] for case, _why in result.skipped] == ["test_pager"]
-    assert result.passed == result.testsRun - 1 == len(names(JavaScript)) - 1
+    result = outcome_of(case)
+    assert [case.id().split(".")[-1] for case, _why in result.skipped] == DRIVERS[case]
+    assert result.passed == result.testsRun - len(DRIVERS[case])
 
 
 @pytest.mark.parametrize("case", [Conformance, Welcome])
 def test_conformance(case: type[unittest.TestCase], kernelspec: str) -> None:
-    result = Counter()
-    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
-    assert result.wasSuccessful(), result.report()
+    result = outcome_of(case)
     assert not result.skipped, result.skipped
     assert result.passed == result.testsRun == len(names(case))
