@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.test_sandbox_life import MIB, create, keeper_pids, kernel_of, remove
+from e2e.test_sandbox_life import MIB, create, kernel_of, remove
 from support import processes
+from support.files import keeper_pids
 from support.gateway import Gateway
 from support.programs import Programs
 
