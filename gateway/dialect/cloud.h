@@ -19,7 +19,27 @@
 #define CLOUD_TAG            "cloud_sandbox"
 
 void cloud_token(struct exchange *x, void *core);
+void cloud_sessions_create(struct exchange *x, void *core);
+void cloud_sessions_list(struct exchange *x, void *core);
+void cloud_session_show(struct exchange *x, void *core);
+void cloud_session_delete(struct exchange *x, void *core);
+void cloud_session_pause(struct exchange *x, void *core);
+void cloud_session_resume(struct exchange *x, void *core);
+void cloud_session_touch(struct exchange *x, void *core);
+void cloud_session_bind(struct exchange *x, void *core);
+void cloud_sandbox_acquire(struct exchange *x, void *core);
+void cloud_sandbox_release(struct exchange *x, void *core);
+void cloud_sandbox_stats(struct exchange *x, void *core);
+void cloud_execute(struct exchange *x, void *core);
+void cloud_files_list(struct exchange *x, void *core);
+void cloud_file_put(struct exchange *x, void *core);
+void cloud_file_delete(struct exchange *x, void *core);
 
-extern const struct doc cloud_token_doc;
+extern const struct doc_schema cloud_success_schema; /* {"success": true} */
+extern const struct doc cloud_token_doc, cloud_sessions_create_doc, cloud_sessions_list_doc,
+    cloud_session_show_doc, cloud_session_delete_doc, cloud_session_pause_doc,
+    cloud_session_resume_doc, cloud_session_touch_doc, cloud_session_bind_doc,
+    cloud_sandbox_acquire_doc, cloud_sandbox_release_doc, cloud_sandbox_stats_doc,
+    cloud_execute_doc, cloud_files_list_doc, cloud_file_put_doc, cloud_file_delete_doc;
 
 #endif

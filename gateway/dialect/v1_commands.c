@@ -21,11 +21,6 @@
 #include "protocol/utf8.h"
 
 #define BODY_LIMIT_BYTES (32 * 1024 * 1024) /* JSON of what command_run.h allows */
-#define INLINE_LIMIT_BYTES                                                                         \
-    (4 * 1024 * 1024) /* of each output in a model; events have all of it                          \
-                       */
-#define PIECE_BYTES      (256 * 1024)
-#define TURN_BYTES       (1024 * 1024) /* of a log, read before others have their turn */
 #define DEADLINE_MOST_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 /* --- the model */
@@ -114,54 +109,18 @@ static json_t *output_text(const struct buffer *output, bool base64, bool *lossy
 struct showing {
     struct exchange *x;
     struct core *core;
-    struct command_run *run;
     struct command_watch *watch;
     json_t *model;
     bool base64;
-    struct run_cursor cursor;
-    uint64_t known[2]; /* bytes of stdout and stderr */
-    struct buffer outputs[2];
+    struct v1_command_outputs outputs;
 };
 
 static void free_showing(struct showing *w)
 {
     command_watch_close(w->watch);
     json_decref(w->model);
-    buffer_free(&w->outputs[0]);
-    buffer_free(&w->outputs[1]);
+    v1_command_outputs_free(&w->outputs);
     free(w);
-}
-
-static size_t room_for(const struct showing *w, bool second)
-{
-    uint64_t known = w->known[second];
-    return (size_t)(known < INLINE_LIMIT_BYTES ? known : INLINE_LIMIT_BYTES) -
-           w->outputs[second].len;
-}
-
-/* Reads the beginnings of both outputs. True: there they are. */
-static bool read_outputs(struct showing *w)
-{
-    scoped(buffer) struct buffer records = {0};
-    size_t left = TURN_BYTES;
-    while (room_for(w, false) || room_for(w, true)) {
-        struct record record;
-        struct bytes text;
-        if (!left)
-            return false;
-        buffer_clear(&records);
-        if (!command_run_read(w->run, &w->cursor, &records, PIECE_BYTES))
-            break;
-        left -= records.len < left ? records.len : left;
-        struct bytes rest = buffer_view(&records);
-        while (run_log_next(&rest, &record, &text)) {
-            bool second = record.kind == RECORD_STDERR;
-            size_t room = room_for(w, second);
-            if (second || record.kind == RECORD_STDOUT)
-                buffer_add(&w->outputs[second], text.data, text.len < room ? text.len : room);
-        }
-    }
-    return true;
 }
 
 static void show_on(void *user)
@@ -170,17 +129,15 @@ static void show_on(void *user)
     json_t *m = w->model;
     struct exchange *x = w->x;
     bool lossy = false;
-    if (!read_outputs(w)) {
+    if (!v1_command_outputs_read(&w->outputs)) {
         exchange_later(x, show_on, w);
         return;
     }
-    json_object_set_new(m, "stdout", output_text(&w->outputs[0], w->base64, &lossy));
-    json_object_set_new(m, "stderr", output_text(&w->outputs[1], w->base64, &lossy));
+    json_object_set_new(m, "stdout", output_text(&w->outputs.text[0], w->base64, &lossy));
+    json_object_set_new(m, "stderr", output_text(&w->outputs.text[1], w->base64, &lossy));
     json_object_set_new(m, "encoding", json_string(w->base64 ? "base64" : "text"));
     json_object_set_new(m, "lossy", json_boolean(lossy));
-    json_object_set_new(
-        m, "truncated",
-        json_boolean(w->outputs[0].len < w->known[0] || w->outputs[1].len < w->known[1]));
+    json_object_set_new(m, "truncated", json_boolean(v1_command_outputs_cut(&w->outputs)));
     json_incref(m);
     free_showing(w);
     exchange_reply_json(x, 200, m);
@@ -212,17 +169,14 @@ static void on_shown_gone(void *user)
 
 static void show_whole(struct exchange *x, struct core *core, struct command_run *r, bool base64)
 {
-    const struct run_log *log = command_run_log(r);
     struct showing *w = xcalloc(1, sizeof *w);
     *w = (struct showing){
         .x = x,
         .core = core,
-        .run = r,
         .model = model(r),
         .base64 = base64,
-        .cursor = {.next = 1},
-        .known = {run_log_bytes(log, RECORD_STDOUT), run_log_bytes(log, RECORD_STDERR)},
     };
+    v1_command_outputs_begin(&w->outputs, r);
     w->watch = command_run_watch(r, on_shown_more, on_shown_gone, w);
     show_on(w);
 }

@@ -31,6 +31,20 @@ void v1_command_event_write(struct buffer *out, const struct command_run *r,
 uint64_t v1_command_settled_number(const struct command_run *r);
 void v1_command_settled_write(struct buffer *out, const struct command_run *r);
 
+/* The beginnings of what a command wrote, as it was when they were begun: read so many bytes a
+ * turn, as one of the two may be short and far behind in the log. */
+#define V1_COMMAND_INLINE_BYTES (4 * 1024 * 1024) /* of each; events have all of it */
+struct v1_command_outputs {
+    struct command_run *run; /* borrowed: its watch tells when it goes */
+    struct run_cursor cursor;
+    uint64_t known[2];     /* bytes of stdout and stderr */
+    struct buffer text[2]; /* owned */
+};
+void v1_command_outputs_begin(struct v1_command_outputs *o, struct command_run *r);
+bool v1_command_outputs_read(struct v1_command_outputs *o);      /* true: there they are */
+bool v1_command_outputs_cut(const struct v1_command_outputs *o); /* there was more of one */
+void v1_command_outputs_free(struct v1_command_outputs *o);      /* what it owns */
+
 /* Why a command is gone that somebody waited for: 503 the gateway ends, 404 it was forgotten. */
 void v1_command_gone(const struct core *core, struct err *e);
 
