@@ -53,9 +53,7 @@ static void take_newer(void *user, struct sandbox *s)
         (one.binding != CLOUD_UNBOUND && one.binding != CLOUD_RESUMED) ||
         cloud_session_expired(&one) || sandbox_is_paused(s))
         return;
-    if (!n->session.sandbox || one.active_ms > n->session.active_ms ||
-        (one.active_ms == n->session.active_ms &&
-         strcmp(sandbox_id(s), sandbox_id(n->session.sandbox)) > 0))
+    if (!n->session.sandbox || one.active_us > n->session.active_us)
         n->session = one;
 }
 

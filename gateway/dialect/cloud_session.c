@@ -11,7 +11,8 @@
 #include "protocol/json.h"
 #include "protocol/memory.h"
 
-#define NUMBER_TEXT 24
+#define NUMBER_TEXT  24
+#define TIME_MOST_MS INT64_C(253402300799000) /* the end of the year 9999 */
 
 static const char *const bindings[] = {
     [CLOUD_UNBOUND] = "unbound",
@@ -29,11 +30,14 @@ int64_t cloud_now_ms(void)
 
 /* --- reading */
 
-static int64_t number_of(json_t *labels, const char *name)
+static int64_t number_of(json_t *labels, const char *name, int64_t most)
 {
     const char *text = json_string_value(json_object_get(labels, name));
     size_t len = text ? strlen(text) : 0;
-    return len && len <= 15 && strspn(text, "0123456789") == len ? strtoll(text, NULL, 10) : 0;
+    if (!len || len > 18 || strspn(text, "0123456789") != len)
+        return 0;
+    int64_t number = strtoll(text, NULL, 10);
+    return number < most ? number : most;
 }
 
 bool cloud_session_read(struct sandbox *s, struct cloud_session *out)
@@ -48,9 +52,9 @@ bool cloud_session_read(struct sandbox *s, struct cloud_session *out)
             .sandbox = s,
             .binding = (enum cloud_binding)i,
             .image = image ? image : CLOUD_IMAGE,
-            .ttl_ms = number_of(labels, CLOUD_LABEL "ttl_ms"),
-            .expires_ms = number_of(labels, CLOUD_LABEL "expires"),
-            .active_ms = number_of(labels, CLOUD_LABEL "active"),
+            .ttl_ms = number_of(labels, CLOUD_LABEL "ttl_ms", CLOUD_TTL_MOST_MS),
+            .expires_ms = number_of(labels, CLOUD_LABEL "expires", TIME_MOST_MS),
+            .active_us = number_of(labels, CLOUD_LABEL "active", TIME_MOST_MS * 1000),
         };
         return true;
     }
@@ -102,30 +106,37 @@ static void set_number(json_t *labels, const char *name, int64_t number)
     json_object_set_new(labels, name, json_string(text));
 }
 
-static void set_binding(json_t *labels, enum cloud_binding binding)
+/* Never the same twice: which of two was changed last is always known. Returns it. */
+static int64_t set_binding(json_t *labels, enum cloud_binding binding)
 {
+    static int64_t last_us;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    last_us = now_us > last_us ? now_us : last_us + 1;
     json_object_set_new(labels, CLOUD_LABEL "binding", json_string(bindings[binding]));
-    set_number(labels, CLOUD_LABEL "active", cloud_now_ms());
+    set_number(labels, CLOUD_LABEL "active", last_us);
+    return last_us;
 }
 
 void cloud_session_labels(json_t *labels, enum cloud_binding binding, const char *image,
                           int64_t ttl_ms)
 {
-    set_binding(labels, binding);
+    int64_t now_us = set_binding(labels, binding);
     json_object_set_new(labels, CLOUD_LABEL "image", json_string(image));
     set_number(labels, CLOUD_LABEL "ttl_ms", ttl_ms);
-    set_number(labels, CLOUD_LABEL "expires", cloud_now_ms() + ttl_ms);
+    set_number(labels, CLOUD_LABEL "expires", now_us / 1000 + ttl_ms);
 }
 
 void cloud_session_change(const struct cloud_session *session, const struct cloud_change *change,
                           void (*done)(void *user, const struct err *e), void *user)
 {
-    int64_t life_ms = session->expires_ms - cloud_now_ms();
     scoped(json) json_t *labels = json_object(), *limits = NULL;
-    set_binding(labels, change->binding);
+    int64_t now_ms = set_binding(labels, change->binding) / 1000;
+    int64_t life_ms = session->expires_ms - now_ms;
     if (change->renewed) {
         life_ms = session->ttl_ms;
-        set_number(labels, CLOUD_LABEL "expires", cloud_now_ms() + life_ms);
+        set_number(labels, CLOUD_LABEL "expires", now_ms + life_ms);
     }
     if (change->renewed || change->paused)
         limits = json_pack("{s:f}", "life_s", (double)(life_ms > 1 ? life_ms : 1) / 1000);
@@ -135,21 +146,24 @@ void cloud_session_change(const struct cloud_session *session, const struct clou
 
 /* --- the model */
 
-static json_t *time_of(int64_t ms)
+static json_t *time_of(int64_t us)
 {
     char text[TIME_TEXT];
-    time_text((struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = ms % 1000 * 1000000},
+    time_text((struct timespec){.tv_sec = (time_t)(us / 1000000), .tv_nsec = us % 1000000 * 1000},
               text);
     return json_string(text);
 }
 
+static int64_t us_of(struct timespec at)
+{
+    return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+}
+
 static void take_later(void *user, struct kernel *k)
 {
-    int64_t *latest_ms = user;
-    struct timespec at = kernel_last_activity(k);
-    int64_t ms = (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
-    if (ms > *latest_ms)
-        *latest_ms = ms;
+    int64_t *latest_us = user, us = us_of(kernel_last_activity(k));
+    if (us > *latest_us)
+        *latest_us = us;
 }
 
 static const char *status_of(const struct cloud_session *session)
@@ -178,9 +192,8 @@ json_t *cloud_session_model(const struct exchange *x, const struct cloud_session
 {
     const struct sandbox *s = session->sandbox;
     const struct limits *limits = sandbox_limits(s);
-    struct timespec made = sandbox_created(s);
-    int64_t used_ms = session->active_ms;
-    contexts_each(s, take_later, &used_ms);
+    int64_t used_us = session->active_us;
+    contexts_each(s, take_later, &used_us);
     scoped(string) char *url =
         xasprintf("%s/v1/sandboxes/%s/files", exchange_base_url(x), sandbox_id(s));
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "id",
@@ -189,9 +202,9 @@ json_t *cloud_session_model(const struct exchange *x, const struct cloud_session
                      session->binding == CLOUD_UNBOUND ? "" : sandbox_id(s), "image",
                      session->image, "cpu_count", (json_int_t)((limits->cpu_millis + 999) / 1000),
                      "memory_mb", (json_int_t)(limits->memory_bytes >> 20), "workspace_url", url,
-                     "created_at", time_of((int64_t)made.tv_sec * 1000 + made.tv_nsec / 1000000),
-                     "updated_at", time_of(session->active_ms), "last_active_at", time_of(used_ms),
-                     "expires_at", time_of(session->expires_ms), "metadata", metadata_of(s));
+                     "created_at", time_of(us_of(sandbox_created(s))), "updated_at",
+                     time_of(session->active_us), "last_active_at", time_of(used_us), "expires_at",
+                     time_of(session->expires_ms * 1000), "metadata", metadata_of(s));
 }
 
 /* --- what it says of itself */

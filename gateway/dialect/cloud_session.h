@@ -8,7 +8,7 @@
  *   cloud/image    what was asked for
  *   cloud/ttl_ms   how long it lives from its begin, or its last touch
  *   cloud/expires  when it is over, in milliseconds since 1970
- *   cloud/active   when it was last changed, likewise
+ *   cloud/active   when it was last changed, in microseconds since 1970
  *
  * Labels are its owner's to change: what is no number in them is 0, and what has no binding is no
  * session. */
@@ -30,7 +30,7 @@ struct cloud_session {
     struct sandbox *sandbox;
     enum cloud_binding binding;
     const char *image;
-    int64_t ttl_ms, expires_ms, active_ms;
+    int64_t ttl_ms, expires_ms, active_us;
 };
 
 int64_t cloud_now_ms(void); /* since 1970 */
