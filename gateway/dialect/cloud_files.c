@@ -8,23 +8,23 @@
 #include "gateway/dialect/cloud_session.h"
 #include "gateway/dialect/v1_docs.h"
 #include "gateway/dialect/v1_files.h"
-#include "gateway/files/path.h"
 #include "gateway/net/url.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 #include "protocol/memory.h"
 
-#define LIST_MOST 10000 /* entries of one answer */
+#define WORKSPACE "/workspace" /* what the folder is called inside */
+#define LIST_MOST 10000        /* entries of one answer */
 
 /* *out: what path names below the workspace. 400. */
 static bool inside(const char *path, const char **out, struct err *e)
 {
-    size_t len = strlen(PATH_WORKSPACE);
+    size_t len = strlen(WORKSPACE);
     *out = path;
     if (*path != '/')
         return true;
-    if (strncmp(path, PATH_WORKSPACE, len) != 0 || (path[len] && path[len] != '/'))
-        return fail(e, 400, "path: must be in %s", PATH_WORKSPACE);
+    if (strncmp(path, WORKSPACE, len) != 0 || (path[len] && path[len] != '/'))
+        return fail(e, 400, "path: must be in %s", WORKSPACE);
     *out = path + len + strspn(path + len, "/");
     return true;
 }
@@ -47,7 +47,7 @@ static json_t *entry_model(const struct entry *entry, const char *folder)
 {
     char modified[TIME_TEXT];
     const char *slash = strrchr(entry->name, '/');
-    scoped(string) char *path = xasprintf("%s%s%s%s%s", PATH_WORKSPACE, *folder ? "/" : "", folder,
+    scoped(string) char *path = xasprintf("%s%s%s%s%s", WORKSPACE, *folder ? "/" : "", folder,
                                           *entry->name ? "/" : "", entry->name);
     time_text(entry->modified, modified);
     return json_pack("{s:o, s:o, s:I, s:b, s:o}", "name",

@@ -100,7 +100,7 @@ def user(gateway: Gateway, contract: Contract, name: str) -> Iterator[User]:
 
 
 def when(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    return datetime.fromisoformat(text).timestamp()
 
 
 def lasts(session: Model) -> int:
@@ -321,7 +321,8 @@ def test_paths_stay_in_the_workspace(ada: User, place: Place) -> None:
 
 def test_what_is_no_file(ada: User) -> None:
     session = ada.acquired()
-    for content in (None, 7, [], {"base64": "?"}, {"base64": 7}):
+    wrong: list[Any] = [None, 7, [], {"base64": "?"}, {"base64": 7}]
+    for content in wrong:
         assert "content" in ada.put(session, "x", content, 400)["error"]
     ada.ask(400, "PUT", FILES, {"path": "x", "content": "x"})
     ada.ask(400, "PUT", FILES, {"sandbox_id": session["id"], "content": "x"})
