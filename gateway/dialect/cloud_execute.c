@@ -18,11 +18,11 @@
 #define PYTHON           "python"
 
 /* How code of a language is run by a program: as its last word, or as its standard input. */
-static const struct language {
+static const struct program {
     const char *name;
     const char *argv[4];
     bool by_input;
-} languages[] = {
+} programs[] = {
     {"bash", {"bash", "-c"}, false},
     {"node", {"node", "-e"}, false},
     {"ruby", {"ruby", "-e"}, false},
@@ -256,19 +256,19 @@ static void on_command(void *user, struct command_run *command, const struct err
     on_more(r);
 }
 
-/* language NULL: the words are those of command. */
+/* program NULL: the words are those of command. */
 static void run_program(struct running *r, struct sandbox *s, const struct asked *a,
-                        const struct language *language)
+                        const struct program *program)
 {
-    scoped(json) json_t *argv = language ? json_array() : json_incref(a->command);
+    scoped(json) json_t *argv = program ? json_array() : json_incref(a->command);
     struct command_request request = {
         .argv = argv, .cwd = a->work_dir, .env = a->env, .deadline_ms = a->timeout_ms};
-    for (size_t i = 0; language && language->argv[i]; i++)
-        json_array_append_new(argv, json_string(language->argv[i]));
-    if (language && language->by_input) {
+    for (size_t i = 0; program && program->argv[i]; i++)
+        json_array_append_new(argv, json_string(program->argv[i]));
+    if (program && program->by_input) {
         request.has_input = true;
         request.input = bytes_of(a->code);
-    } else if (language) {
+    } else if (program) {
         json_array_append_new(argv, json_string(a->code));
     }
     command_runs_start(s, &request, on_command, r);
@@ -276,11 +276,11 @@ static void run_program(struct running *r, struct sandbox *s, const struct asked
 
 /* --- the request */
 
-static const struct language *language_of(const char *name)
+static const struct program *program_of(const char *name)
 {
-    for (size_t i = 0; i < countof(languages); i++)
-        if (strcmp(languages[i].name, name) == 0)
-            return &languages[i];
+    for (size_t i = 0; i < countof(programs); i++)
+        if (strcmp(programs[i].name, name) == 0)
+            return &programs[i];
     return NULL;
 }
 
@@ -325,7 +325,7 @@ static bool read_body(json_t *body, struct asked *a, struct err *e)
         a->language = "bash";
     if (!a->command && !a->code)
         return fail(e, 400, "code or command required");
-    return a->command || strcmp(a->language, PYTHON) == 0 || language_of(a->language) ||
+    return a->command || strcmp(a->language, PYTHON) == 0 || program_of(a->language) ||
            fail(e, 400, "language: %.40s is none of python, bash, node, ruby and go", a->language);
 }
 
@@ -348,7 +348,7 @@ void cloud_execute(struct exchange *x, void *core)
     else if (strcmp(asked.language, PYTHON) == 0)
         run_python(r, s, &asked);
     else
-        run_program(r, s, &asked, language_of(asked.language));
+        run_program(r, s, &asked, program_of(asked.language));
 }
 
 /* --- what the row says of itself */
