@@ -13,7 +13,13 @@ from support.document import block, run, run_async
 from support.gateway import Gateway
 
 import sandbox
-from sandbox import LocalSandbox, PersistentExecutionContext, RemoteSandbox, SandboxConfig
+from sandbox import (
+    LocalSandbox,
+    NodeSandbox,
+    PersistentExecutionContext,
+    RemoteSandbox,
+    SandboxConfig,
+)
 from sandbox import server as tools
 
 DOCUMENT = "enhanced-sandbox"
@@ -114,6 +120,7 @@ async def test_a_local_sandbox(own_gateway: str) -> None:
     assert codes == ["open('seen.txt', 'w').close()", "print('Hello')", "kept = 7"]
     await run_async(DOCUMENT, 8, names)
     assert local.get_performance_stats()["cached_compilations"] == 0
+    assert local.get_execution_info()["session_id"] == local.session_id
     assert (await local.run("kept")).return_value == "7"
     await run_async(DOCUMENT, 9, names)
     assert (await run_async(DOCUMENT, 10, names)).names["session_id"] == local.session_id
@@ -129,6 +136,21 @@ async def test_here_and_elsewhere(own_gateway: str, server: dict[str, str]) -> N
     assert ran.stdout == "Hello World\nHello from microVM\n"
     ran = await run_async(DOCUMENT, 14, replace=server)
     assert ran.names["result"].stdout == f"{sys.version}\n"
+
+
+@block("enhanced-sandbox", 13)
+@pytest.mark.asyncio
+async def test_node(server: dict[str, str], place: Gateway) -> None:
+    ran = await run_async(DOCUMENT, 13, replace=server)
+    assert ran.stdout == "Hello from Node.js\n"
+    async with NodeSandbox.create(server_url=place.url, api_key=place.token) as node:
+        await node.run("var kept = 6; function twice(x) { return 2 * x }")
+        told = await node.run("console.error('err'); kept * 7")
+        assert (told.return_value, told.stderr, told.language) == ("42", "err\n", "javascript")
+        with pytest.raises(sandbox.SandboxExecutionError, match="no such thing") as caught:
+            await node.run("throw new RangeError('no such thing')")
+        assert caught.value.error_type == "RangeError"
+        assert (await node.run("twice(kept)")).return_value == "12"
 
 
 @block("enhanced-sandbox", 15)

@@ -116,14 +116,24 @@ def _item(artifact: AsyncArtifact) -> Item | None:
 
 
 def items_of(artifacts: Sequence[AsyncArtifact]) -> list[Item]:
-    """Of each path the last one that was left there; in the order in which they came."""
-    found: dict[PurePosixPath, Item] = {}
-    for artifact in artifacts:
+    """Of each path the last one that was left there, and none that a later one stands in the way
+    of, as a folder or below it; in the order in which they came."""
+    found: list[Item] = []
+    taken: set[PurePosixPath] = set()
+    folders: set[PurePosixPath] = set()
+    for artifact in reversed(artifacts):
         item = _item(artifact)
-        if item is not None:
-            found.pop(item.path, None)
-            found[item.path] = item
-    return list(found.values())
+        if (
+            item is None
+            or item.path in taken
+            or item.path in folders
+            or not taken.isdisjoint(item.path.parents)
+        ):
+            continue
+        found.append(item)
+        taken.add(item.path)
+        folders.update(item.path.parents)
+    return found[::-1]
 
 
 class Folder:

@@ -20,7 +20,6 @@ from warmcell._core.http import new_key
 from warmcell.aio.artifacts import AsyncArtifact
 from warmcell.aio.client import AsyncClient
 from warmcell.aio.execution import AsyncExecution
-from warmcell.aio.runner import AsyncRunner
 from warmcell.aio.sandbox import AsyncSandbox
 from warmcell.compat import _gateway
 from warmcell.compat.sandbox.exceptions import SandboxError, translated
@@ -30,6 +29,7 @@ from warmcell.events import Stderr, Stdout
 T = TypeVar("T")
 
 OURS = {"sandbox.sdk": "own"}  # the label of runs that no user asked for
+PYTHON = "python"
 SESSION = "sandbox.session"  # the label with a session's id
 NAME_CHARACTERS = 64  # that the gateway takes
 PAUSE_S = 0.02  # between two looks at a sandbox that somebody else is just resuming
@@ -43,7 +43,7 @@ class Making:
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     template: str | None = None
-    language: str = "python"
+    language: str = PYTHON
 
 
 @dataclass
@@ -74,7 +74,6 @@ class Session:
         self._token = token
         self._find = find
         self._key = new_key()
-        self._here: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRunner] = WeakKeyDictionary()
         self._sandboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncSandbox] = (
             WeakKeyDictionary()
         )
@@ -105,14 +104,14 @@ class Session:
             found = await (client.sandboxes.get(self.id) if self.id else self._open(client))
             self.id = found.id
             self._sandboxes[loop] = found
-            self._here.pop(loop, None)
         return found
 
     async def _open(self, client: AsyncClient) -> AsyncSandbox:
         if self._find:
             with suppress(NotFoundError):
-                return await self._awake(await client.sandboxes.get(self.name))
+                return await self._found(client)
         how = self.making
+        more: dict[str, Any] = {} if how.language == PYTHON else {"language": how.language}
         try:
             return await client.sandboxes.create(
                 name=self.name,
@@ -121,9 +120,17 @@ class Session:
                 limits=how.limits or None,
                 env=how.env or None,
                 key=self._key,
+                **more,
             )
         except ConflictError:  # somebody came first
-            return await self._awake(await client.sandboxes.get(self.name))
+            return await self._found(client)
+
+    async def _found(self, client: AsyncClient) -> AsyncSandbox:
+        sandbox = await client.sandboxes.get(self.name)
+        language = sandbox.info.contexts[0].language if sandbox.info.contexts else PYTHON
+        if language != self.making.language:
+            raise SandboxError(f"there is a sandbox {self.name} of {language}")
+        return await self._awake(sandbox)
 
     @staticmethod
     async def _awake(sandbox: AsyncSandbox) -> AsyncSandbox:
@@ -138,26 +145,6 @@ class Session:
             await asyncio.sleep(PAUSE_S)
             await sandbox.refresh()
         return sandbox
-
-    async def runner(self) -> AsyncRunner:
-        """What runs code in its language."""
-        loop = asyncio.get_running_loop()
-        found = self._here.get(loop)
-        if found is None or self._sandboxes[loop].id != self.id:
-            sandbox = await self.sandbox()
-            found = await self._context(sandbox)
-            self._here[loop] = found
-        return found
-
-    async def _context(self, sandbox: AsyncSandbox) -> AsyncRunner:
-        language = self.making.language
-        if language == "python":
-            return sandbox
-        async for context in sandbox.contexts.list():
-            if context.info.language == language:
-                return context
-        more: Any = {"language": language}
-        return await sandbox.contexts.create(language, **more)
 
     async def paused_behind_us(self) -> bool:
         """Whether a conflict came from a pause, which is over then."""
@@ -183,8 +170,8 @@ class Session:
         """Runs code to its end, however it ends. Who is cancelled meanwhile interrupts it."""
 
         async def start() -> AsyncExecution:
-            runner = await self.runner()
-            return await runner.start(
+            sandbox = await self.sandbox()
+            return await sandbox.start(
                 code, deadline=timeout, cwd=self.cwd, labels=labels, store_history=store_history
             )
 
@@ -271,7 +258,6 @@ class Session:
         self.id = None
         self.cwd = None
         self._key = new_key()
-        self._here.clear()
         self._sandboxes.clear()
 
 

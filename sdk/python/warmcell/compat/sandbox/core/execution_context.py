@@ -246,7 +246,7 @@ class PersistentExecutionContext:
             going = [item for item in items if category in {None, item.category}]
             names = {item.artifact.info.path or item.artifact.id for item in going}
             for artifact in found:  # those that later ones stand in the place of, too
-                if (artifact.info.path or artifact.id) in names:
+                if category is None or (artifact.info.path or artifact.id) in names:
                     await artifact.delete()
             for item in going:
                 self._folder.forget(item)
@@ -298,7 +298,7 @@ class PersistentExecutionContext:
         if target != WORKSPACE and not target.startswith(f"{WORKSPACE}/"):
             return f"{target} is outside the workspace"
         try:
-            entry = self._session.call(self._look(target))
+            entry = self._session.call(self._session.here(lambda: self._look(target)))
         except SandboxError as error:
             return str(error)
         return None if entry is None or entry.kind == "folder" else f"{target} is no folder"
@@ -320,7 +320,7 @@ class PersistentExecutionContext:
             files = (await self._session.sandbox()).files
             return [one async for one in files.list(target[len(WORKSPACE) + 1 :])]
 
-        found = self._session.call(look())
+        found = self._session.call(self._session.here(look))
         items = [_file(one) for one in found if include_hidden or not one.name.startswith(".")]
         items.sort(key=lambda item: (item["type"], item["name"]))
         return {"success": True, "path": target, "items": items, "total_items": len(items)}
@@ -348,7 +348,7 @@ class PersistentExecutionContext:
                         found.append({**_file(one), "path": path, "relative_path": below})
             return found
 
-        found = self._session.call(walk())
+        found = self._session.call(self._session.here(walk))
         return {
             "success": True,
             "pattern": pattern,

@@ -171,7 +171,7 @@ class BaseSandbox:
         self._check()
         self._prepare(self._session)
         with translated():
-            await self._session.runner()
+            await self._session.sandbox()
         self._is_started = True
 
     def _check(self) -> None:

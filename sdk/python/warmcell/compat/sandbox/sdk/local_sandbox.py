@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +26,7 @@ class LocalSandbox(BaseSandbox):
 
     def __init__(self, config: SandboxConfig | None = None, **options: Any) -> None:
         options["remote"] = False
-        super().__init__(config=config, **options)
+        super().__init__(config=replace(config or SandboxConfig(), remote=False), **options)
         self._execution_context = PersistentExecutionContext()
 
     @property
