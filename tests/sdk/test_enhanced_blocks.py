@@ -111,7 +111,7 @@ async def test_a_local_sandbox(own_gateway: str) -> None:
 
     await run_async(DOCUMENT, 18, names)
     assert names["metrics"]["running"] is True
-    assert names["metrics"]["cpu_usage"] > 0
+    assert names["metrics"]["cpu_usage"] >= 0
     assert 1 < names["memory_usage"] < 512  # MiB, of a Python that has loaded its libraries
     assert names["cpu_usage"] >= 0
 

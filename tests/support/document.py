@@ -136,20 +136,35 @@ def numbers_of_tests(document: str) -> dict[int, list[str]]:
     """The numbers of blocks, and the tests in tests/sdk/ that say they run them."""
     found: dict[int, list[str]] = {}
     for path in sorted(TESTS.glob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        known = _constants(tree)
+        for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 for said in node.decorator_list:
-                    for number in _numbers(said, document):
+                    for number in _numbers(said, document, known):
                         found.setdefault(number, []).append(f"{path.name}::{node.name}")
     return found
 
 
-def _numbers(said: ast.expr, document: str) -> list[int]:
+def _constants(tree: ast.Module) -> dict[str, Any]:
+    """The names that a module gives to constants, at its top."""
+    return {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _numbers(said: ast.expr, document: str, known: Mapping[str, Any]) -> list[int]:
     if not (isinstance(said, ast.Call) and isinstance(said.func, ast.Name)):
         return []
     if said.func.id != "block":
         return []
-    values = [ast.literal_eval(one) for one in said.args]
+    values = [
+        known[one.id] if isinstance(one, ast.Name) else ast.literal_eval(one) for one in said.args
+    ]
     return [int(value) for value in values[1:]] if values[0] == document else []
 
 

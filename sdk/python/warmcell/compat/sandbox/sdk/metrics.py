@@ -56,7 +56,9 @@ class Metrics:
         before, used, percent = _seconds(info.created), 0.0, 0.0
         if self._last is not None and self._last[0] == sandbox:
             _, before, used, percent = self._last
-        if now - before < ONE_LOOK_S:
+            if now - before < ONE_LOOK_S:
+                return percent
+        if now <= before:
             return percent
         spent = cpu_s - used if cpu_s >= used else cpu_s  # it was paused meanwhile
         percent = 100 * spent / (now - before)
