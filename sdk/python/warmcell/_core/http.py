@@ -7,8 +7,9 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +26,10 @@ from warmcell.errors import (
     UnreachableError,
     problem_error,
 )
+
+with suppress(ImportError):  # httpx would load them within the first request, which is waited for
+    for late in ("httpcore", "anyio._backends._asyncio"):
+        import_module(late)
 
 REPEATABLE = {"GET", "HEAD", "PUT", "DELETE"}
 CONDITIONS = {"If-Match", "If-None-Match"}  # what was done once, they refuse the second time

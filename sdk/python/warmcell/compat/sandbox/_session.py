@@ -111,7 +111,6 @@ class Session:
             with suppress(NotFoundError):
                 return await self._found(client)
         how = self.making
-        more: dict[str, Any] = {} if how.language == PYTHON else {"language": how.language}
         try:
             return await client.sandboxes.create(
                 name=self.name,
@@ -119,8 +118,8 @@ class Session:
                 template=how.template,
                 limits=how.limits or None,
                 env=how.env or None,
+                language=None if how.language == PYTHON else how.language,
                 key=self._key,
-                **more,
             )
         except ConflictError:  # somebody came first
             return await self._found(client)
