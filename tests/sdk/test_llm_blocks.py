@@ -21,7 +21,7 @@ def _gateway(own_gateway: str) -> Iterator[None]:
     yield
 
 
-@block(LLM, 1, 2)
+@block("llm-sandbox", 1, 2)
 def test_plots_add_up_and_are_cleared() -> None:
     names: dict[str, Any] = {"ArtifactSandboxSession": llm_sandbox.ArtifactSandboxSession}
     ran = document.run(LLM, 1, names)
@@ -38,7 +38,7 @@ def test_plots_add_up_and_are_cleared() -> None:
     assert document.run(LLM, 2, names).stdout == "1\n1\n"
 
 
-@block(LLM, 4, 5, 6)
+@block("llm-sandbox", 4, 5, 6)
 def test_cells_share_an_interpreter() -> None:
     ran = document.run(LLM, 4)
     assert ran.stdout == "The answer is 42\n\n"
@@ -51,7 +51,7 @@ def test_cells_share_an_interpreter() -> None:
     assert result.stdout == "Hello with custom settings!\n"
 
 
-@block(LLM, 7)
+@block("llm-sandbox", 7)
 def test_the_protocol_of_containers() -> None:
     names: dict[str, Any] = {}
     exec("from typing import Any, Protocol", names)
@@ -62,7 +62,7 @@ def test_the_protocol_of_containers() -> None:
     assert all(callable(getattr(llm_sandbox.session.BaseSession, one)) for one in members)
 
 
-@block(LLM, 8)
+@block("llm-sandbox", 8)
 def test_the_complete_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it up to the backend that is not there."""
     monkeypatch.chdir(tmp_path)
@@ -73,3 +73,11 @@ def test_the_complete_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [one.description.split(":")[0] for one in names["violations"]] == ["requests"]
     assert [path.name for path in tmp_path.iterdir()] == ["plot_0.png"]
     assert (tmp_path / "plot_0.png").read_bytes().startswith(b"\x89PNG")
+
+
+@block("llm-sandbox", 3)
+def test_plots_of_r() -> None:
+    """There is no kernel of R for sandboxes."""
+    names: dict[str, Any] = {"ArtifactSandboxSession": llm_sandbox.ArtifactSandboxSession}
+    with pytest.raises(exceptions.MissingDependencyError, match="r: "):
+        document.run(LLM, 3, names)

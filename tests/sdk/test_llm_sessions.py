@@ -98,8 +98,15 @@ def test_times_of_a_session() -> None:
                 session.run("import time; time.sleep(3600)")
 
 
-def test_life_of_a_session() -> None:
-    session = create_session(libraries=["numpy"])
+def test_life_of_a_session(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "llm_sandbox")
+    session = create_session(
+        libraries=["numpy"],
+        keep_template=True,
+        verbose=True,
+        stream=True,
+        skip_environment_setup=True,
+    )
     with pytest.raises(exceptions.NotOpenSessionError):
         session.run("1")
     with pytest.raises(exceptions.NotOpenSessionError):
@@ -107,6 +114,7 @@ def test_life_of_a_session() -> None:
     session.open()
     sandbox = session.container
     assert session.is_open and sandbox is not None
+    assert f"opened sandbox {sandbox.id}" in caplog.text
     session.open()
     assert session.container is sandbox
     with SandboxSession(container_id=sandbox.id) as other:

@@ -140,6 +140,7 @@ class BaseSession:
                 self.container = self.make_sandbox()
         if self.config.session_timeout is not None:
             self._ends = time.monotonic() + self.config.session_timeout
+        self._say("opened sandbox %s", self.container.id)
         try:
             self._prepare(self.container)
             self.environment_setup()
@@ -150,6 +151,8 @@ class BaseSession:
     def close(self) -> None:
         """Ends the sandbox, with all that is in it; one that was there before stays."""
         container, self.container = self.container, None
+        if container is not None:
+            self._say("closing sandbox %s", container.id)
         pooled, self._pooled = self._pooled, None
         self._program = self._ends = None
         if pooled is not None and self._pool is not None:
@@ -230,6 +233,10 @@ class BaseSession:
         left = None if self._ends is None else max(0.001, self._ends - time.monotonic())
         return min((one for one in (asked, left) if one is not None), default=None)
 
+    def _say(self, words: str, *about: object) -> None:
+        """In the log `llm_sandbox`, for those who want to hear of it."""
+        self.logger.log(logging.INFO if self.config.verbose else logging.DEBUG, words, *about)
+
     # Security
 
     def is_safe(self, code: str) -> tuple[bool, list[SecurityPattern]]:
@@ -295,6 +302,7 @@ class BaseSession:
     ) -> warmcell.Sandbox:
         """What comes before every run."""
         sandbox = self._sandbox()
+        self._say("running %d characters of %s", len(code), self.config.lang)
         self._enforce(code, enforce)
         self.install(libraries)
         return sandbox
