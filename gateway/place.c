@@ -73,10 +73,8 @@ static bool is_program(const char *path)
     return access(path, X_OK) == 0 && stat(path, &found) == 0 && S_ISREG(found.st_mode);
 }
 
-char *place_on_path(const char *name)
+char *place_in(const char *path, const char *name)
 {
-    const char *path = getenv("PATH");
-    path = path ? path : "/usr/local/bin:/usr/bin:/bin";
     while (*path) {
         size_t len = strcspn(path, ":");
         scoped(string) char *candidate = xasprintf("%.*s/%s", (int)len, path, name);
@@ -85,6 +83,12 @@ char *place_on_path(const char *name)
         path += len + (path[len] == ':');
     }
     return xstrdup("");
+}
+
+char *place_on_path(const char *name)
+{
+    const char *path = getenv("PATH");
+    return place_in(path ? path : "/usr/local/bin:/usr/bin:/bin", name);
 }
 
 /* Where a variable says, in the build tree, or installed. */

@@ -11,8 +11,9 @@ char *place_source_root(void);
 /* The Python of the environment that a wheel has put this program into; NULL: not a wheel's. */
 char *place_environment_python(void);
 
-/* An executable on PATH; "" when there is none. */
-char *place_on_path(const char *name);
+/* An executable in one of the folders of path, "/usr/bin:/bin"; "" when there is none. */
+char *place_in(const char *path, const char *name);
+char *place_on_path(const char *name); /* of PATH */
 
 /* Our siblings: where WARMCELL_KERNEL, WARMCELL_KEEPER, WARMCELL_COMMAND, WARMCELL_PYTHON,
  * WARMCELL_PYTHONPATH and, for the folder of all drivers, WARMCELL_DRIVERS say, in the build tree,

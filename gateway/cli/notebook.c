@@ -32,6 +32,17 @@ static bool ends_with(const char *name, const char *end)
     return len >= end_len && strcmp(name + len - end_len, end) == 0;
 }
 
+/* {"metadata": {"kernelspec": {"language": "R"}}}, in small letters. Given; NULL. */
+static char *language_of(const json_t *book)
+{
+    const json_t *spec = json_object_get(json_object_get(book, "metadata"), "kernelspec");
+    const char *language = json_string_value(json_object_get(spec, "language"));
+    char *copy = language && *language ? xstrdup(language) : NULL;
+    for (char *at = copy; at && *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    return copy;
+}
+
 bool code_of(struct bytes text, const char *name, struct code *out, struct err *e)
 {
     size_t blank = 0;
@@ -57,8 +68,10 @@ bool code_of(struct bytes text, const char *name, struct code *out, struct err *
         if (type && strcmp(type, "code") == 0)
             add_source(out, json_object_get(cell, "source"));
     }
-    if (out->notebook)
+    if (out->notebook) {
+        out->language = language_of(book);
         return true;
+    }
     if (!utf8_valid(text) || (text.len && memchr(text.data, '\0', text.len)))
         return fail(e, CLI_FAILED, "%.200s: is not UTF-8 text", name);
     scoped(string) char *whole = xstrndup(text.data ? text.data : "", text.len);
@@ -71,5 +84,6 @@ void code_free(struct code *c)
     for (size_t i = 0; i < c->count; i++)
         free(c->cell[i]);
     free(c->cell);
+    free(c->language);
     *c = (struct code){0};
 }

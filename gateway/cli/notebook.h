@@ -12,6 +12,7 @@ struct code {
     char **cell;
     size_t count;
     bool notebook;
+    char *language; /* of the notebook's kernelspec; NULL: it does not say */
 };
 
 /* text is a notebook (its code cells, those that are blank left out) when it is a JSON object that

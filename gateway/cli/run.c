@@ -9,6 +9,7 @@
 #include "gateway/cli/artifacts.h"
 #include "gateway/cli/cli.h"
 #include "gateway/cli/follow.h"
+#include "gateway/cli/language.h"
 #include "gateway/cli/notebook.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/sandbox.h"
@@ -20,7 +21,7 @@
 
 struct run_options {
     struct cli_options common;
-    char *artifacts, *sandbox;
+    char *artifacts, *sandbox, *language;
     bool keep;
 };
 
@@ -36,6 +37,10 @@ static const struct option rows[] = {
      .help = "leave the sandbox there and print its id on stderr", .flag_only = true},
     {"sandbox", OPTION_TEXT, RUN(sandbox), NULL,
      .help = "run in this sandbox, which stays, not in a new one", .flag_only = true},
+    {"language", OPTION_TEXT, RUN(language), NULL,
+     .help = "what it is written in, as javascript (default: what the notebook says, or the name "
+             "of the file ends with; else the sandbox's)",
+     .flag_only = true},
 };
 
 /* What an input() takes for the end of its input, as a terminal does for Ctrl-D. */
@@ -44,7 +49,9 @@ static const char end_of_input[] = "\x04";
 struct runner {
     const struct cli *cli;
     char sandbox[SANDBOX_ID_TEXT];
-    char *path; /* of the execution; owned */
+    char *path;     /* of the execution; owned */
+    char *language; /* owned; NULL: the sandbox's */
+    char *context;  /* its id; owned; NULL: the sandbox's first */
     struct follow follow;
     struct artifacts artifacts;
     struct buffer answers; /* of stdin, not yet asked for */
@@ -190,8 +197,9 @@ static bool on_signal(void *user, int number, struct err *e)
 
 static struct call *begin(struct runner *r, const char *code, struct err *e)
 {
-    scoped(json) json_t *body = json_pack("{s:s, s:b, s:b}", "code", code, "allow_input",
-                                          !r->stdin_is_code, "stop_on_error", 1);
+    scoped(json) json_t *body =
+        json_pack("{s:s, s:s*, s:b, s:b}", "code", code, "context", r->context, "allow_input",
+                  !r->stdin_is_code, "stop_on_error", 1);
     scoped(string) char *path = xasprintf("/v1/sandboxes/%s/executions%s", r->sandbox,
                                           r->artifacts.dir ? "?settled=1" : "");
     scoped(call) struct call *c = call_events(r->cli->target, path, body, e);
@@ -251,9 +259,14 @@ static bool enter(struct runner *r, struct err *e)
 {
     const struct run_options *o = r->cli->options;
     const char *id = NULL;
+    if (o->sandbox && !cli_sandbox_find(r->cli->target, o->sandbox, r->sandbox, e))
+        return false;
+    if (o->sandbox && r->language)
+        r->context = cli_language_context(r->cli->target, r->sandbox, r->language, e);
     if (o->sandbox)
-        return cli_sandbox_find(r->cli->target, o->sandbox, r->sandbox, e);
-    scoped(json) json_t *model = cli_sandbox_make(r->cli->target, NULL, e);
+        return r->context || !r->language;
+    scoped(json) json_t *body = json_pack("{s:s*}", "language", r->language);
+    scoped(json) json_t *model = cli_sandbox_make(r->cli->target, body, e);
     if (!model || !field_str(model, "id", REQUIRED, &id, e))
         return false;
     snprintf(r->sandbox, sizeof r->sandbox, "%s", id);
@@ -291,13 +304,16 @@ static bool run_run(struct cli *c, struct err *e)
         .on_signal = on_signal,
         .on_input = on_input,
     };
-    bool ok = enter(&r, e) && run_cells(&r, &code, e) &&
+    bool ok = cli_language_choose(c->target, o->language, &code, c->words[0], &r.language, e) &&
+              enter(&r, e) && run_cells(&r, &code, e) &&
               (!o->artifacts || artifacts_fetch(&r.artifacts, c->target, r.sandbox, e));
     ok = leave(&r, ok, e);
     c->exit_status = r.signal ? SIGNAL_STATUS + r.signal : r.ok ? 0 : CLI_FAILED;
     if (r.follow.signal_fd >= 0)
         close(r.follow.signal_fd);
     free(r.path);
+    free(r.language);
+    free(r.context);
     buffer_free(&r.answers);
     code_free(&code);
     return ok;

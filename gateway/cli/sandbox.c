@@ -188,7 +188,7 @@ const struct verb cli_sandbox_ls = {
 struct create_options {
     struct cli_options common;
     struct string_list limits, allow, labels;
-    char *network, *policy, *from, *name, *template;
+    char *network, *policy, *from, *name, *template, *language;
     bool cold;
 };
 
@@ -212,6 +212,9 @@ static const struct option create_rows[] = {
      .flag_only = true},
     {"template", OPTION_TEXT, CREATE(template), NULL,
      .help = "the template that it is made from; the other options go over it", .flag_only = true},
+    {"language", OPTION_TEXT, CREATE(language), NULL,
+     .help = "of its contexts, as javascript (default: that of the template, or python)",
+     .flag_only = true},
     {"from", OPTION_TEXT, CREATE(from), NULL,
      .help =
          "a file with the request as JSON, for instance its env; - is stdin; options go over it",
@@ -225,7 +228,8 @@ static json_t *create_body(const struct create_options *o, struct err *e)
         !body_network(body, o->network, &o->allow, e) ||
         !body_pairs(body, "labels", "label", &o->labels, e) ||
         !body_text(body, "policy", o->policy, e) || !body_text(body, "name", o->name, e) ||
-        !body_text(body, "template", o->template, e))
+        !body_text(body, "template", o->template, e) ||
+        !body_text(body, "language", o->language, e))
         return NULL;
     if (o->cold)
         json_object_set_new(body, "cold", json_true());

@@ -101,7 +101,7 @@ const struct verb cli_template_show = {
 struct create_options {
     struct cli_options common;
     struct string_list limits, allow, preload, env, files;
-    char *network, *description, *from;
+    char *network, *description, *from, *language;
     bool shared;
 };
 
@@ -121,6 +121,8 @@ static const struct option create_rows[] = {
     {"network", OPTION_TEXT, CREATE(network), NULL, .help = "none or full", .flag_only = true},
     {"allow", OPTION_LIST, CREATE(allow), NULL,
      .help = "names and addresses that it may connect to, and no others", .flag_only = true},
+    {"language", OPTION_TEXT, CREATE(language), NULL,
+     .help = "of the contexts, as javascript (default: python)", .flag_only = true},
     {"description", OPTION_TEXT, CREATE(description), NULL, .help = "what it is for, for people",
      .flag_only = true},
     {"shared", OPTION_BOOL, CREATE(shared), NULL,
@@ -174,7 +176,8 @@ static json_t *create_body(const struct create_options *o, const char *name, str
 {
     scoped(json) json_t *body = body_from(o->from, e);
     if (!body || !body_text(body, "name", name, e) ||
-        !body_text(body, "description", o->description, e) || !body_limits(body, &o->limits, e) ||
+        !body_text(body, "description", o->description, e) ||
+        !body_text(body, "language", o->language, e) || !body_limits(body, &o->limits, e) ||
         !body_pairs(body, "env", "env", &o->env, e) ||
         !body_network(body, o->network, &o->allow, e) || !add_files(body, &o->files, e))
         return NULL;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/launch/toolchain.h"
 #include "gateway/place.h"
 #include "protocol/json.h"
 
@@ -77,7 +78,10 @@ const struct language *language_find(const char *name, struct err *e)
                       : i + 1 < countof(rows) ? ", "
                                               : " or ",
                       rows[i].name);
-    if (!found && e)
+    if (!found && toolchain_find(name))
+        fail(e, 400, "language: %s has no contexts: commands compile and run it; must be %s", name,
+             buffer_text(&all));
+    else if (!found)
         fail(e, 400, "language: must be %s", buffer_text(&all));
     return found;
 }

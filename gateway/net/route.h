@@ -62,6 +62,7 @@ extern const struct route_table v1_usage_routes;         /* dialect/v1_usage.c *
 extern const struct route_table v1_port_routes;          /* dialect/v1_ports.c */
 extern const struct route_table cloud_routes;            /* dialect/cloud*.c */
 extern const struct route_table sdbx_routes;             /* dialect/sdbx_routes.c */
+extern const struct route_table v1_language_routes;      /* dialect/v1_languages.c */
 extern const struct route_table docs_routes;             /* dialect/docs.c */
 extern const struct route_table v1_template_seed_routes; /* dialect/v1_template_seed.c */
 

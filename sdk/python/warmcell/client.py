@@ -10,6 +10,7 @@ from warmcell._core.portal import Portal
 from warmcell.aio.client import AsyncClient
 from warmcell.artifacts import Artifacts
 from warmcell.local import LocalGateway
+from warmcell.models import LanguageInfo
 from warmcell.sandbox import Sandboxes
 
 
@@ -65,6 +66,10 @@ class Client:
     def usage(self) -> Mapping[str, Any]:
         """The caller's quotas, and how much of them is used."""
         return self._portal.call(self._inner.usage())
+
+    def languages(self) -> tuple[LanguageInfo, ...]:
+        """What code may be written in, and what of it is installed where the gateway runs."""
+        return self._portal.call(self._inner.languages())
 
     def close(self) -> None:
         """Sandboxes and what runs in them go on."""

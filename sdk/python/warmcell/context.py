@@ -24,6 +24,10 @@ class Context(Runner[AsyncContext]):
     def name(self) -> str:
         return self._inner.name
 
+    @property
+    def language(self) -> str:
+        return self._inner.language
+
     def refresh(self) -> ContextInfo:
         return self._portal.call(self._inner.refresh())
 
@@ -43,11 +47,12 @@ class Contexts(Facade[AsyncContexts]):
         self,
         name: str | None = None,
         *,
+        language: str | None = None,
         fork: str | None = None,
         force: bool = False,
         key: str | None = None,
     ) -> Context:
-        made = self._inner.create(name, fork=fork, force=force, key=key)
+        made = self._inner.create(name, language=language, fork=fork, force=force, key=key)
         return Context(self._portal, self._portal.call(made))
 
     def get(self, id_or_name: str) -> Context:

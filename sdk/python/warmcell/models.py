@@ -31,6 +31,24 @@ class ContextInfo:
 
 
 @dataclass(frozen=True)
+class LanguageInfo:
+    """kind: `kernel` (contexts may be of it), or `toolchain` (commands compile and run it); reason:
+    why it is not available, with the package to install."""
+
+    name: str
+    kind: str
+    title: str = ""
+    available: bool = False
+    reason: str | None = None
+    program: str | None = None
+    package: str | None = None
+    mime_type: str = ""
+    file_extension: str = ""
+    keeps_variables: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class SandboxInfo:
     """limits: {name: {"value", "enforced_by"}}; usage: of cpu_s, memory_bytes …; what cannot be
     known is None."""
@@ -46,6 +64,7 @@ class SandboxInfo:
     network: Any = None
     policy: str = "required"
     template: Mapping[str, str] | None = None
+    language: str = "python"
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     confinement: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)

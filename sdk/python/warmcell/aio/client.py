@@ -77,6 +77,11 @@ class AsyncClient:
         found = await self._transport.http.json("GET", "/v1/usage")
         return dict(found)
 
+    async def languages(self) -> tuple[LanguageInfo, ...]:
+        """What code may be written in, and what of it is installed where the gateway runs."""
+        found = await self._transport.http.json("GET", "/v1/languages")
+        return tuple(read(LanguageInfo, one) for one in found["languages"])
+
     async def close(self) -> None:
         """Sandboxes and what runs in them go on."""
         await self._transport.close()

@@ -28,6 +28,10 @@ class AsyncContext(AsyncRunner):
         return self.info.name
 
     @property
+    def language(self) -> str:
+        return self.info.language
+
+    @property
     def _path(self) -> str:
         return f"/v1/sandboxes/{self._sandbox}/contexts/{self.id}"
 
@@ -65,14 +69,18 @@ class AsyncContexts:
         self,
         name: str | None = None,
         *,
+        language: str | None = None,
         fork: str | None = None,
         force: bool = False,
         key: str | None = None,
     ) -> AsyncContext:
-        """One more, empty, or with fork, a context's id, a branch of that."""
+        """One more, empty, or with fork, a context's id, a branch of that. language: as
+        `javascript`; without it, that of the sandbox."""
         body: dict[str, Any] = {}
         if name is not None:
             body["name"] = name
+        if language is not None:
+            body["language"] = language
         if fork is not None:
             body.update(fork=fork, force=force)
         data = await self._transport.http.json("POST", self._path, data=body, key=key or new_key())
