@@ -28,6 +28,7 @@ struct kernelspecs {
     size_t stamp_count;
     struct kernelspec **specs;
     size_t spec_count;
+    uint64_t languages; /* that were installed when it was read */
 };
 
 static void add_dir(struct kernelspecs *s, char *dir) /* taken */
@@ -357,11 +358,23 @@ static void add_built_in(struct kernelspecs *s)
     }
 }
 
+/* A bit for each row of the table that can be run now. */
+static uint64_t installed_languages(void)
+{
+    uint64_t found = 0;
+    const struct language *l;
+    for (size_t i = 0; (l = language_at(i)); i++)
+        found |= (uint64_t)language_check(l, NULL) << i;
+    return found;
+}
+
 static void refresh(struct kernelspecs *s)
 {
-    if (!stale(s))
+    uint64_t languages = installed_languages();
+    if (!stale(s) && languages == s->languages)
         return;
     forget(s);
+    s->languages = languages;
     for (size_t i = 0; i < s->dir_count; i++)
         load_dir(s, s->dirs[i]);
     add_built_in(s);

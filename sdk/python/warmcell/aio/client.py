@@ -13,6 +13,7 @@ from warmcell._core.transport import Transport
 from warmcell.aio.artifacts import AsyncArtifacts
 from warmcell.aio.sandbox import AsyncSandboxes
 from warmcell.local import LocalGateway
+from warmcell.models import LanguageInfo, read
 
 
 class AsyncClient:
