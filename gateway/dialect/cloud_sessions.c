@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/core/context.h"
+#include "gateway/core/execution_numbers.h"
 #include "gateway/core/naming.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/core/template.h"
@@ -251,6 +253,21 @@ static void on_moved(void *user, struct sandbox *s, json_t *answer, const struct
     finish(user, e);
 }
 
+static void find_busy(void *user, struct kernel *k)
+{
+    bool *busy = user;
+    *busy = *busy || kernel_state(k) == KERNEL_BUSY;
+}
+
+/* One whose interpreter still starts has no variables yet that could be lost, and is not waited
+ * for, unless somebody waits for it to run something. */
+static bool has_run_nothing(const struct sandbox *s)
+{
+    bool busy = sandbox_executions_open(s) > 0;
+    contexts_each(s, find_busy, &busy);
+    return !busy;
+}
+
 static void move_it(void *user)
 {
     struct order *o = user;
@@ -262,7 +279,7 @@ static void move_it(void *user)
     if (o->resumes)
         sandbox_resume(session.sandbox, false, on_moved, o);
     else
-        sandbox_pause(session.sandbox, false, on_moved, o);
+        sandbox_pause(session.sandbox, has_run_nothing(session.sandbox), on_moved, o);
 }
 
 /* Its labels say when: it moves in the next turn, as a change of a paused one is over only then. */

@@ -360,6 +360,15 @@ def test_pause_and_resume(ada: User) -> None:
     assert ada.acquire() == newer["id"]
 
 
+def test_what_runs_is_not_paused(ada: User) -> None:
+    session = ada.acquired()
+    path = f"/v1/sandboxes/{session['id']}/executions"
+    run = ada.gateway.request("POST", path, {"code": "wait", "detach": True}).json()
+    assert "interrupt it" in ada.order("pause", session, 409)["error"]
+    assert ada.show(session)["status"] == "active"
+    assert ada.gateway.request("POST", f"{path}/{run['id']}/cancel").status in {200, 202}
+
+
 def test_a_touch_is_another_life(ada: User) -> None:
     session = ada.acquired(ttl=HOUR_NS)
     touched = ada.order("touch", session)

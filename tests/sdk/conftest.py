@@ -25,8 +25,9 @@ def keepers_of_places(no_leftovers: None) -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def place() -> Iterator[Gateway]:
-    """On TCP, with a token."""
-    with Gateway(options=["--pool-max", "2", "--preload", "json"], warm=True) as gateway:
+    """On TCP, with a token; users of the SDKs are given theirs."""
+    options = ["--pool-max", "2", "--preload", "json", "--open-tokens", "--share-templates"]
+    with Gateway(options=options, warm=True) as gateway:
         running.append(gateway)
         yield gateway
     running.remove(gateway)
