@@ -7,7 +7,7 @@ import pickle
 import shutil
 import socket
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import cloud_sandbox.exceptions
 import cloud_sandbox.models
@@ -226,9 +226,10 @@ def test_nothing_is_left_behind(place: Gateway) -> None:
     with Sandbox.create(place.url, "leaver") as paused:
         paused.write_file("x", "y")
         session = paused.pause()
-        for call in (lambda: paused.run_code("1"), lambda: paused.list_files()):
-            with pytest.raises(SandboxError, match="paused"):
-                call()
+        with pytest.raises(SandboxError, match="paused"):
+            paused.run_code("1")
+        with pytest.raises(SandboxError, match="paused"):
+            paused.list_files()
     assert owned(place, "leaver") == [session]
     with Sandbox.resume(session, place.url, user_id="leaver") as again:
         assert (again.session_id, again.read_file("x")) == (session, "y")
@@ -342,7 +343,7 @@ def test_models() -> None:
     assert Session.from_dict({}) == Session("", "", "")
     assert (Session("a", "b", "c").cpu_count, Session("a", "b", "c").memory_mb) == (2, 2048)
     session = cloud_sandbox.models.Session.from_dict({"created_at": "2024-01-02T03:04:05Z"})
-    assert session.created_at == datetime(2024, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    assert session.created_at == datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert Session.from_dict({"created_at": "soon"}).created_at is None
     assert ExecResult.from_dict({}) == ExecResult(-1, "", "", 0)
     assert ExecResult(0, "", "", 1).success
