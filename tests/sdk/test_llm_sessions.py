@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def test_each_run_is_a_program(session: BaseSession) -> None:
     assert ran.stdout == "a\ufffd\nb\n"
     session.run("open('kept', 'w').write('1')")
     assert session.run("print(open('kept').read())").stdout == "1\n"
+
+    def run(number: int) -> str:
+        return session.run(f"import time; time.sleep(0.01); print({number})").stdout
+
+    with ThreadPoolExecutor(8) as threads:  # any thread may use it, all at once
+        assert list(threads.map(run, range(16))) == [f"{number}\n" for number in range(16)]
 
 
 def test_output_is_told_as_it_comes_and_the_exit_code_stays(session: BaseSession) -> None:
@@ -242,6 +249,11 @@ def test_copying(session: BaseSession, tmp_path: Path) -> None:
             with tarfile.open(fileobj=BytesIO(data)) as tar:
                 content = tar.extractfile(tar.getmembers()[0])
                 assert content is not None and len(content.read()) == size
+    session.copy_to_runtime(str(tree / "empty"), "/sandbox/")
+    assert session.execute_command("cat empty").exit_code == 0
+    with pytest.raises(exceptions.SecurityError):  # the gateway follows no link that leads out
+        session.execute_command("mkdir -p odd && ln -s /etc odd/etc")
+        session.copy_from_runtime("odd/etc/passwd", str(tmp_path / "passwd"))
     session.execute_command("ln -s /etc/passwd copied/out")
     session.copy_from_runtime("copied", str(tmp_path / "again"))
     assert not (tmp_path / "again" / "out").exists()

@@ -13,6 +13,7 @@ import posixpath
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from warmcell.compat.llm_sandbox.exceptions import (
     ValidationError,
 )
 
-__all__ = ["archive", "copy_in", "copy_out", "inside", "refuse_outward", "write"]
+__all__ = ["archive", "copy_in", "copy_out", "inside", "refuse_outward", "remove", "write"]
 
 WORKSPACE = "/workspace"
 WORKDIR = "/sandbox"  # what the workspace is called in paths that are given to a session
@@ -171,3 +172,12 @@ def write(sandbox: warmcell.Sandbox, path: str, text: str) -> None:
     ran = sandbox.commands.run(["/bin/sh", "-c", 'cat > "$1"', "sh", path], stdin=text)
     if not ran.ok:
         raise ContainerError(f"{path} cannot be written: {ran.stderr.strip()}")
+
+
+def remove(sandbox: warmcell.Sandbox, path: str) -> None:
+    """Removes a file of our own, if it and the sandbox are still there."""
+    with suppress(warmcell.WarmcellError):
+        if _in_workspace(path):
+            sandbox.files.delete(path)
+        else:
+            sandbox.commands.run(["rm", "-f", path])

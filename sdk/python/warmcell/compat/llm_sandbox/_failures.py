@@ -17,17 +17,21 @@ _WORDS: tuple[tuple[type[warmcell.WarmcellError], type[exceptions.SandboxError]]
     (warmcell.TooLargeError, exceptions.ResourceError),
     (warmcell.RateLimitError, exceptions.ResourceError),
     (warmcell.InvalidRequestError, exceptions.ValidationError),
-    (warmcell.ForbiddenError, exceptions.SecurityError),
     (warmcell.WarmcellError, exceptions.ContainerError),
 )
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(
+    forbidden: type[exceptions.SandboxError] = exceptions.ResourceError,
+) -> Iterator[None]:
     """What the client raises inside is raised in this package's words, with the same sentence; the
-    client's error is its cause."""
+    client's error is its cause. forbidden: what 403 means, which is one of the gateway's bounds
+    but for files."""
     try:
         yield
     except warmcell.WarmcellError as error:
         kind = next(ours for theirs, ours in _WORDS if isinstance(error, theirs))
+        if kind is exceptions.ContainerError and isinstance(error, warmcell.ForbiddenError):
+            kind = forbidden
         raise kind(str(error)) from error

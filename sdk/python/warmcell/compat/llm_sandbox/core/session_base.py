@@ -28,6 +28,7 @@ from warmcell.compat.llm_sandbox.exceptions import (
     MissingDependencyError,
     NotOpenSessionError,
     SandboxTimeoutError,
+    SecurityError,
     SecurityPolicyViolation,
     UnsupportedBackendError,
 )
@@ -282,7 +283,11 @@ class BaseSession:
                 lines = self.language_handler.get_execution_commands(file, program, binary)
                 return self._run_lines(sandbox, lines, asked, on_stdout, on_stderr)
             finally:
-                sandbox.commands.run(["rm", "-f", file, binary])
+                _copying.remove(sandbox, file)
+                if any(
+                    "{binary}" in line for line in self.language_handler.config.execution_commands
+                ):
+                    _copying.remove(sandbox, binary)
 
     def safe_run(
         self,
@@ -403,26 +408,30 @@ class BaseSession:
     # Files
 
     def copy_to_runtime(self, src: str, dest: str) -> None:
-        """A local file, or a folder with the files below it, into the sandbox. FileNotFoundError;
-        SecurityError: a path with ".."."""
+        """A local file, or a folder with the files below it, into the sandbox; with a "/" at the
+        end of dest, under its own name there. FileNotFoundError; SecurityError: a path with
+        ".."."""
         sandbox = self._sandbox()
         _copying.refuse_outward(src)
-        with translated():
-            _copying.copy_in(sandbox, Path(src), _copying.inside(dest, self._workdir))
+        place = _copying.inside(dest, self._workdir)
+        if dest.endswith("/") and Path(src).is_file():
+            place = posixpath.join(place, Path(src).name)
+        with translated(SecurityError):
+            _copying.copy_in(sandbox, Path(src), place)
 
     def copy_from_runtime(self, src: str, dest: str) -> None:
         """A file of the sandbox, also an empty one, or what is below a folder of it, to here; links
         are left out. FileNotFoundError; SecurityError: a path with ".."."""
         sandbox = self._sandbox()
         _copying.refuse_outward(dest)
-        with translated():
+        with translated(SecurityError):
             _copying.copy_out(sandbox, _copying.inside(src, self._workdir), Path(dest))
 
     def get_archive(self, path: str) -> tuple[bytes, dict[str, Any]]:
         """A file, or a folder with all below it, as the bytes of a tar, and its name, size, mode
         and time. FileNotFoundError: there is none."""
         sandbox = self._sandbox()
-        with translated():
+        with translated(SecurityError):
             return _copying.archive(sandbox, _copying.inside(path, self._workdir))
 
 
