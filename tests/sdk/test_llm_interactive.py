@@ -88,13 +88,13 @@ def test_settings() -> None:
         InteractiveSettings(kernel_type="standard")  # type: ignore[arg-type]
     session = InteractiveSandboxSession(interactive_settings=settings, timeout=7, max_memory=None)
     assert (session.settings.timeout, session.settings.history_size) == (7, 1000)
-    assert (settings.timeout, session.settings_of_sandbox.limits) == (300, {})
+    assert (settings.timeout, session.sandbox_settings.limits) == (300, {})
     with pytest.raises(exceptions.LanguageNotSupportedError):
         InteractiveSandboxSession(lang="javascript")
 
 
 def test_max_memory_is_a_limit() -> None:
-    assert InteractiveSandboxSession().settings_of_sandbox.limits["memory_bytes"] == 1 << 30
+    assert InteractiveSandboxSession().sandbox_settings.limits["memory_bytes"] == 1 << 30
     with InteractiveSandboxSession(max_memory="300MB") as session:
         assert session.container is not None
         limit = session.container.info.limits["memory_bytes"]

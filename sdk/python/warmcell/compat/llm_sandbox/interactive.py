@@ -9,8 +9,9 @@ from typing import Any
 
 from warmcell.compat.llm_sandbox import _outcome
 from warmcell.compat.llm_sandbox._failures import translated
+from warmcell.compat.llm_sandbox._making import refuse_kubernetes
 from warmcell.compat.llm_sandbox.const import SandboxBackend, StrEnum, SupportedLanguage
-from warmcell.compat.llm_sandbox.core.session_base import BaseSession, refuse_kubernetes
+from warmcell.compat.llm_sandbox.core.session_base import BaseSession
 from warmcell.compat.llm_sandbox.data import ConsoleOutput, StreamCallback
 from warmcell.compat.llm_sandbox.exceptions import LanguageNotSupportedError, SandboxTimeoutError
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from warmcell.compat.llm_sandbox._making import refuse_kubernetes
 from warmcell.compat.llm_sandbox.const import SandboxBackend
-from warmcell.compat.llm_sandbox.core.session_base import BaseSession, refuse_kubernetes
+from warmcell.compat.llm_sandbox.core.session_base import BaseSession
 
 __all__ = ["SandboxKubernetesSession"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from warmcell.compat.llm_sandbox._making import refuse_kubernetes
 from warmcell.compat.llm_sandbox.artifact import ArtifactSandboxSession
 from warmcell.compat.llm_sandbox.const import SandboxBackend
-from warmcell.compat.llm_sandbox.core.session_base import BaseSession, refuse_kubernetes
+from warmcell.compat.llm_sandbox.core.session_base import BaseSession
 from warmcell.compat.llm_sandbox.docker import SandboxDockerSession
 from warmcell.compat.llm_sandbox.interactive import InteractiveSandboxSession
 from warmcell.compat.llm_sandbox.micromamba import MicromambaSession

@@ -13,24 +13,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import warmcell
 from warmcell.compat import _gateway
-from warmcell.compat.llm_sandbox import _copying, _libraries, _outcome
+from warmcell.compat.llm_sandbox import _copying, _libraries, _outcome, _programs
 from warmcell.compat.llm_sandbox._failures import translated
 from warmcell.compat.llm_sandbox._limits import Settings, read_runtime_configs
+from warmcell.compat.llm_sandbox._making import make_sandbox
 from warmcell.compat.llm_sandbox._scan import find_violations
-from warmcell.compat.llm_sandbox.const import DefaultImage, SandboxBackend, SupportedLanguage
+from warmcell.compat.llm_sandbox.const import SandboxBackend, SupportedLanguage
 from warmcell.compat.llm_sandbox.core.config import SessionConfig
 from warmcell.compat.llm_sandbox.data import ConsoleOutput, StreamCallback
 from warmcell.compat.llm_sandbox.exceptions import (
     CommandEmptyError,
     ExtraArgumentsError,
-    ImageNotFoundError,
     LanguageNotSupportedError,
-    MissingDependencyError,
     NotOpenSessionError,
     SandboxTimeoutError,
     SecurityError,
     SecurityPolicyViolation,
-    UnsupportedBackendError,
 )
 from warmcell.compat.llm_sandbox.language_handlers.factory import LanguageHandlerFactory
 from warmcell.compat.llm_sandbox.security import SecurityPattern, SecurityPolicy
@@ -38,15 +36,9 @@ from warmcell.compat.llm_sandbox.security import SecurityPattern, SecurityPolicy
 if TYPE_CHECKING:
     from warmcell.compat.llm_sandbox.pool.base import ContainerPoolManager, PooledContainer
 
-__all__ = ["BaseSession", "refuse_kubernetes"]
+__all__ = ["BaseSession"]
 
 Self = TypeVar("Self", bound="BaseSession")
-NO_KUBERNETES = (
-    "this gateway starts its sandboxes on its own machine; leave backend out, "
-    "or give the URL of a gateway in the cluster by WARMCELL_URL"
-)
-ABANDONED_S = 60.0
-_IMAGES = {value for name, value in vars(DefaultImage).items() if name.isupper()}
 
 
 class BaseSession:
@@ -97,15 +89,15 @@ class BaseSession:
             language = SupportedLanguage(lang)
         except ValueError as error:
             raise LanguageNotSupportedError(str(lang)) from error
-        self.settings_of_sandbox: Settings = read_runtime_configs(runtime_configs or {})
+        self.sandbox_settings: Settings = read_runtime_configs(runtime_configs or {})
         self.config = SessionConfig(
             lang=language,
             image=image,
             container_id=container_id,
             verbose=verbose,
-            workdir=self.settings_of_sandbox.workdir or workdir,
+            workdir=self.sandbox_settings.workdir or workdir,
             default_timeout=default_timeout,
-            execution_timeout=execution_timeout or self.settings_of_sandbox.timeout,
+            execution_timeout=execution_timeout or self.sandbox_settings.timeout,
             session_timeout=session_timeout,
             security_policy=security_policy,
             runtime_configs=dict(runtime_configs or {}),
@@ -180,31 +172,7 @@ class BaseSession:
 
     def make_sandbox(self) -> warmcell.Sandbox:
         """One as the session is set up; who asks for it deletes it."""
-        client = self.client or _gateway.client()
-        if self.config.container_id is not None:
-            return client.sandboxes.get(self.config.container_id)
-        settings = self.settings_of_sandbox
-        limits = dict(settings.limits)
-        if self.config.session_timeout is not None:
-            # the deadlines of runs come first; this is for a session that nobody closes
-            limits["life_s"] = self.config.session_timeout + ABANDONED_S
-        try:
-            return client.sandboxes.create(
-                template=self._template(),
-                limits=limits or None,
-                env=settings.env or None,
-                labels=settings.labels or None,
-                network=settings.network,
-            )
-        except warmcell.NotFoundError as error:
-            raise ImageNotFoundError(str(self.config.image), error.detail) from error
-        except (warmcell.ForbiddenError, warmcell.InvalidRequestError) as error:
-            if self._template() is None:
-                raise
-            raise ImageNotFoundError(str(self.config.image), error.detail) from error
-
-    def _template(self) -> str | None:
-        return None if self.config.image in _IMAGES else self.config.image
+        return make_sandbox(self.client or _gateway.client(), self.config, self.sandbox_settings)
 
     def _prepare(self, container: warmcell.Sandbox) -> None:
         """Has the folder that runs begin in."""
@@ -273,20 +241,27 @@ class BaseSession:
         what it wrote; SecurityPolicyViolation: the policy is enforced, and refuses it."""
         sandbox = self._begin(code, libraries, enforce_security_policy)
         asked = timeout or self.config.get_execution_timeout()
-        name = f"main_{uuid.uuid4().hex[:12]}.{self.language_handler.file_extension}"
+        handler = self.language_handler
+        name = f"main_{uuid.uuid4().hex[:12]}.{handler.file_extension}"
         file = posixpath.join(self._workdir, name)
         binary = f"{file}.bin"
         with translated():
-            program = self._find_program(sandbox)
+            self._program = self._program or _programs.find(sandbox, handler.config)
+            lines = handler.get_execution_commands(file, self._program, binary)
             _copying.write(sandbox, file, code)
             try:
-                lines = self.language_handler.get_execution_commands(file, program, binary)
-                return self._run_lines(sandbox, lines, asked, on_stdout, on_stderr)
+                return _programs.run_lines(
+                    sandbox,
+                    lines,
+                    cwd=self._workdir,
+                    deadline=self._deadline(asked),
+                    encoding_errors=self.encoding_errors,
+                    on_stdout=on_stdout,
+                    on_stderr=on_stderr,
+                )
             finally:
                 _copying.remove(sandbox, file)
-                if any(
-                    "{binary}" in line for line in self.language_handler.config.execution_commands
-                ):
+                if any("{binary}" in line for line in handler.config.execution_commands):
                     _copying.remove(sandbox, binary)
 
     def safe_run(
@@ -311,46 +286,6 @@ class BaseSession:
         self._enforce(code, enforce)
         self.install(libraries)
         return sandbox
-
-    def _run_lines(
-        self,
-        sandbox: warmcell.Sandbox,
-        lines: Sequence[str],
-        asked: float | None,
-        on_stdout: StreamCallback | None,
-        on_stderr: StreamCallback | None,
-    ) -> ConsoleOutput:
-        """One after the other up to the first that fails, all in one time."""
-        began = time.monotonic()
-        granted = self._deadline(asked)
-        told = ConsoleOutput()
-        for line in lines:
-            rest = None if granted is None else max(0.001, granted - (time.monotonic() - began))
-            ran = sandbox.commands.run(
-                line,
-                cwd=self._workdir,
-                deadline=rest,
-                on_stdout=on_stdout,
-                on_stderr=on_stderr,
-            )
-            told = _outcome.of_command(ran, granted, self.encoding_errors)
-            if not told.success():
-                break
-        return told
-
-    def _find_program(self, sandbox: warmcell.Sandbox) -> str:
-        """The first of the language's programs that the sandbox has."""
-        if self._program is None:
-            config = self.language_handler.config
-            look = 'for one; do command -v "$one" && exit; done; exit 1'
-            ran = sandbox.commands.run(["/bin/sh", "-c", look, "sh", *config.programs])
-            if not ran.ok:
-                raise MissingDependencyError(
-                    f"The sandbox has no {config.programs[0]}: install the package "
-                    f"{config.package} on the machine of the gateway to run {config.name}"
-                )
-            self._program = ran.stdout.strip()
-        return self._program
 
     def install(self, libraries: Sequence[str] | None = None) -> None:
         """Installs libraries: of Python wheels of the gateway's index, where it has one; what is
@@ -433,14 +368,3 @@ class BaseSession:
         sandbox = self._sandbox()
         with translated(SecurityError):
             return _copying.archive(sandbox, _copying.inside(path, self._workdir))
-
-
-def refuse_kubernetes(backend: str | SandboxBackend) -> SandboxBackend:
-    """The backend that is meant. UnsupportedBackendError: it is Kubernetes, or none at all."""
-    try:
-        found = SandboxBackend(backend)
-    except ValueError as error:
-        raise UnsupportedBackendError(str(backend)) from error
-    if found is SandboxBackend.KUBERNETES:
-        raise UnsupportedBackendError(found.value, NO_KUBERNETES)
-    return found

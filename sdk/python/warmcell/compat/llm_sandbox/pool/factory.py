@@ -6,8 +6,9 @@ from typing import Any
 
 import warmcell
 from warmcell.compat.llm_sandbox._failures import translated
+from warmcell.compat.llm_sandbox._making import refuse_kubernetes
 from warmcell.compat.llm_sandbox.const import SandboxBackend, SupportedLanguage
-from warmcell.compat.llm_sandbox.core.session_base import BaseSession, refuse_kubernetes
+from warmcell.compat.llm_sandbox.core.session_base import BaseSession
 from warmcell.compat.llm_sandbox.pool.base import ContainerPoolManager
 from warmcell.compat.llm_sandbox.pool.config import PoolConfig
 
