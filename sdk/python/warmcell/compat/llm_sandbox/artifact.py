@@ -121,10 +121,15 @@ class ArtifactSandboxSession(BaseSession):
         return ExecutionResult(told.exit_code, told.stderr, told.stdout, self.plots)
 
     def _context(self, sandbox: warmcell.Sandbox) -> warmcell.Context:
-        """An interpreter that nobody has used. MissingDependencyError: there is none of R."""
-        if self.language_handler.name != "python":
-            raise MissingDependencyError("r: this gateway has no kernel of R for sandboxes")
-        return sandbox.contexts.create()
+        """An interpreter that nobody has used. MissingDependencyError: the gateway has no kernel of
+        the language, or what it runs on is not installed."""
+        language = self.language_handler.name
+        try:
+            return sandbox.contexts.create(language=language)
+        except (warmcell.InvalidRequestError, warmcell.UnprocessableError) as error:
+            raise MissingDependencyError(
+                f"{language}: this gateway runs no kernel of it: {error.detail}"
+            ) from error
 
 
 def _plots_of(ran: warmcell.Execution) -> Iterator[PlotOutput]:
