@@ -587,9 +587,9 @@ def test_files_of_others(of_a_group: Gateway) -> None:
 # --- great files
 
 
-def test_three_hundred_megabytes(box: Box) -> None:
+def test_a_hundred_megabytes(box: Box) -> None:
     """Both ways, with memory that does not follow the size."""
-    size, piece = 300 * MIB, os.urandom(MIB)
+    size, piece = 100 * MIB, os.urandom(MIB)
     before = processes.peak_bytes(box.gateway.pid)
     upload = box.begin("big", size)
     for _ in range(size // MIB):
