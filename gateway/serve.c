@@ -98,8 +98,8 @@ static void on_drained(void *user)
         finish(g);
 }
 
-/* The path of a Unix socket went when the server stopped to listen: by now it may be that of the
- * next gateway. */
+/* When the server stops to listen, as the path of a Unix socket: once the folders are free both may
+ * be the next gateway's. */
 static void remove_traces(const struct gateway *g)
 {
     if (*g->settings.net.port_file)
@@ -116,6 +116,7 @@ static void begin_ending(struct gateway *g)
 {
     g->ending = true;
     g->waiting = 2;
+    remove_traces(g);
     server_drain(g->server, on_drained, g);
     g->service->drain(g->served, on_drained, g);
 }
@@ -125,7 +126,6 @@ static void on_signal(uv_signal_t *handle, int number)
     struct gateway *g = handle->data;
     if (g->ending) {
         log_warn("ending at once", F_INT("signal", number));
-        remove_traces(g);
         remove_record();
         _exit(1);
     }
@@ -219,8 +219,6 @@ static int run(struct gateway *g)
     uv_run(&g->loop, UV_RUN_DEFAULT);
     uv_loop_close(&g->loop);
     remove_record();
-    if (ok)
-        remove_traces(g);
     return ok ? 0 : 1;
 }
 

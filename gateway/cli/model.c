@@ -3,11 +3,28 @@
 #include <stdio.h>
 
 #include "protocol/json.h"
+#include "protocol/memory.h"
 
 const char *model_text(const json_t *model, const char *name)
 {
     const char *text = json_string_value(json_object_get(model, name));
     return text && *text ? text : "-";
+}
+
+char *model_visible(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at; at++) {
+        if (*at < ' ' || *at == 0x7f)
+            *at = '?';
+        else if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) /* U+0080 to U+009F */
+            at[0] = at[1] = '?';
+    }
+    return text;
+}
+
+char *model_shown(const json_t *model, const char *name)
+{
+    return model_visible(xstrdup(name ? model_text(model, name) : json_string_value(model)));
 }
 
 void model_print(const json_t *value)

@@ -10,6 +10,12 @@
 /* A member's text, borrowed; "-" where there is none. */
 const char *model_text(const json_t *model, const char *name);
 
+/* Puts "?" in the place of each control character: what a sandbox chose orders nothing of a
+ * terminal. Gives text back. */
+char *model_visible(char *text);
+/* What model_text has, so; given. Of a string itself: name NULL. */
+char *model_shown(const json_t *model, const char *name);
+
 /* As JSON, indented, to stdout. */
 void model_print(const json_t *value);
 

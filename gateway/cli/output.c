@@ -1,6 +1,7 @@
 /* Bytes pass as they are: what they do to a terminal is the program's and its user's matter, as
  * with any program that is run here. */
 #include "gateway/cli/output.h"
+#include "gateway/cli/model.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,9 +90,11 @@ bool output_line(struct bytes line, struct err *e)
 void output_note(const char *format, ...)
 {
     va_list args;
+    char *said = NULL;
     va_start(args, format);
-    fputs("warmcell: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    if (vasprintf(&said, format, args) < 0)
+        abort();
     va_end(args);
+    fprintf(stderr, "warmcell: %s\n", model_visible(said));
+    free(said);
 }

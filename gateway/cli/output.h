@@ -18,7 +18,8 @@ bool output_execution(const json_t *event, struct err *e);
 /* A line of NDJSON as it came, with its end, at once. */
 bool output_line(struct bytes line, struct err *e);
 
-/* A sentence on stderr about how something ended. */
+/* A sentence on stderr about how something ended, in which what would order something of a terminal
+ * is "?". */
 __attribute__((format(printf, 1, 2))) void output_note(const char *format, ...);
 
 #endif

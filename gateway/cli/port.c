@@ -22,6 +22,7 @@
 #include "protocol/json.h"
 
 #define LINKS_LIMIT 128
+#define LOOK_MS     1000 /* after a link, or for heads that are late */
 #define PORT_MOST   65535
 
 struct port_options {
@@ -40,6 +41,7 @@ struct forward {
     struct port_way way;
     const struct target *target;
     int listener, signals;
+    bool full; /* no descriptor was left for a link: none is waited for until LOOK_MS are over */
     struct port_link *links[LINKS_LIMIT]; /* owned */
     size_t count;
 };
@@ -86,9 +88,19 @@ static bool listen_local(struct forward *f, int64_t wanted, int inside, struct e
 
 static void accept_links(struct forward *f)
 {
-    int fd;
+    int fd = 0;
     while (f->count < LINKS_LIMIT && (fd = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
         f->links[f->count++] = port_link_new(fd, &f->way, f->target);
+    f->full = fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED;
+}
+
+/* -1: nothing is late until something comes. */
+static int patience_ms(const struct forward *f)
+{
+    bool late = f->full;
+    for (size_t i = 0; i < f->count && !late; i++)
+        late = port_link_in_head(f->links[i]);
+    return late ? LOOK_MS : -1;
 }
 
 static void turn_links(struct forward *f, const struct pollfd *ready, size_t count)
@@ -115,11 +127,12 @@ static bool serve(struct forward *f, struct err *e)
     for (;;) {
         struct pollfd polled[LINKS + 2 * LINKS_LIMIT] = {
             [SIGNALS] = {.fd = f->signals, .events = POLLIN},
-            [LISTENER] = {.fd = f->count < LINKS_LIMIT ? f->listener : -1, .events = POLLIN},
+            [LISTENER] = {.fd = f->count < LINKS_LIMIT && !f->full ? f->listener : -1,
+                          .events = POLLIN},
         };
         for (size_t i = 0; i < f->count; i++)
             port_link_wants(f->links[i], &polled[LINKS + 2 * i]);
-        if (poll(polled, LINKS + 2 * f->count, -1) < 0 && errno != EINTR)
+        if (poll(polled, LINKS + 2 * f->count, patience_ms(f)) < 0 && errno != EINTR)
             return fail_errno(e, CLI_FAILED, "poll");
         if (polled[SIGNALS].revents)
             return true;

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "protocol/ids.h"
+
 #define FLOW_LIMIT_BYTES PORT_HEAD_LIMIT_BYTES
 
 enum side { LOCAL, GATEWAY };
@@ -28,6 +30,7 @@ struct port_link {
     int fd[2];            /* by side; GATEWAY: -1 before there is a whole head */
     struct flow flows[2]; /* by the side that they come from */
     bool refused;         /* answered here: what else comes is thrown away */
+    int64_t began_ms;     /* monotonic */
 };
 
 struct port_link *port_link_new(int fd, const struct port_way *way, const struct target *t)
@@ -37,6 +40,7 @@ struct port_link *port_link_new(int fd, const struct port_way *way, const struct
     l->target = t;
     l->fd[LOCAL] = fd;
     l->fd[GATEWAY] = -1;
+    l->began_ms = monotonic_ms();
     l->flows[LOCAL].in_head = true;
     l->flows[GATEWAY].in_head = *way->prefix != '\0';
     return l;
@@ -52,6 +56,11 @@ void port_link_free(struct port_link *l)
         buffer_free(&l->flows[side].data);
     }
     free(l);
+}
+
+bool port_link_in_head(const struct port_link *l)
+{
+    return l->flows[LOCAL].in_head;
 }
 
 void port_link_wants(const struct port_link *l, struct pollfd out[2])
@@ -201,6 +210,8 @@ bool port_link_turn(struct port_link *l, const struct pollfd ready[2], struct er
         return false;
     if (l->flows[LOCAL].ended && l->fd[GATEWAY] < 0 && !l->refused)
         return false; /* it left before it had asked */
+    if (port_link_in_head(l) && monotonic_ms() - l->began_ms > PORT_LINK_HEAD_MS)
+        return false; /* it holds a place, and asks nothing */
     pass_ends(l);
     return !l->flows[LOCAL].passed || !l->flows[GATEWAY].passed;
 }

@@ -13,6 +13,9 @@ struct port_link;
 struct port_link *port_link_new(int fd, const struct port_way *way, const struct target *t);
 void port_link_free(struct port_link *l);
 
+#define PORT_LINK_HEAD_MS 20000                    /* for the head of a request; then it is over */
+bool port_link_in_head(const struct port_link *l); /* of a request: to be turned once a second */
+
 /* What it waits for: the local side, and the gateway's (fd -1: not there yet). */
 void port_link_wants(const struct port_link *l, struct pollfd out[2]);
 

@@ -49,12 +49,16 @@ static void tell_missed_variables(const json_t *answer)
     size_t i, j;
     json_array_foreach(json_object_get(answer, "contexts"), i, context)
     {
+        scoped(string) char *name = model_shown(context, "name");
+        scoped(string) char *problem = model_shown(context, "problem");
         if (json_is_string(json_object_get(context, "problem")))
-            fprintf(stderr, "%s: %s\n", model_text(context, "name"),
-                    model_text(context, "problem"));
+            fprintf(stderr, "%s: %s\n", name, problem);
         json_array_foreach(json_object_get(context, "not_restored"), j, variable)
-            fprintf(stderr, "%s: %s was not restored: %s\n", model_text(context, "name"),
-                    model_text(variable, "name"), model_text(variable, "reason"));
+        {
+            scoped(string) char *missed = model_shown(variable, "name");
+            scoped(string) char *reason = model_shown(variable, "reason");
+            fprintf(stderr, "%s: %s was not restored: %s\n", name, missed, reason);
+        }
     }
 }
 
@@ -95,9 +99,16 @@ static void tell_missed_files(const json_t *workspace)
     const json_t *one;
     size_t i;
     json_array_foreach(json_object_get(workspace, "changed"), i, one)
-        fprintf(stderr, "%s was written to as it was copied\n", json_string_value(one));
-    json_array_foreach(json_object_get(workspace, "not_copied"), i, one) fprintf(
-        stderr, "%s was not copied: %s\n", model_text(one, "path"), model_text(one, "reason"));
+    {
+        scoped(string) char *path = model_shown(one, NULL);
+        fprintf(stderr, "%s was written to as it was copied\n", path);
+    }
+    json_array_foreach(json_object_get(workspace, "not_copied"), i, one)
+    {
+        scoped(string) char *path = model_shown(one, "path");
+        scoped(string) char *reason = model_shown(one, "reason");
+        fprintf(stderr, "%s was not copied: %s\n", path, reason);
+    }
 }
 
 static bool fork_run(struct cli *c, struct err *e)

@@ -1,6 +1,7 @@
 /* Widths are counted in characters of UTF-8, not in columns of a terminal: ids, states and numbers
  * are what stands in tables. */
 #include "gateway/cli/table.h"
+#include "gateway/cli/model.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -27,10 +28,7 @@ struct table *table_new(const char *const *headers, size_t columns)
 
 void table_add(struct table *t, const char *text)
 {
-    char *cell = xstrdup(text ? text : "-");
-    for (char *at = cell; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
+    char *cell = model_visible(xstrdup(text ? text : "-"));
     t->cells = xrealloc(t->cells, (t->count + 1) * sizeof *t->cells);
     t->cells[t->count++] = cell;
 }

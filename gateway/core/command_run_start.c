@@ -2,7 +2,6 @@
  * started. */
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 
 #include "gateway/core/command_run_state.h"
 #include "gateway/core/json_file.h"
+#include "gateway/core/once.h"
 #include "gateway/launch/command.h"
 #include "gateway/launch/environment.h"
 #include "gateway/log.h"
@@ -18,8 +18,7 @@
 #include "protocol/json.h"
 #include "protocol/utf8.h"
 
-#define WORKSPACE   "/workspace"
-#define SHA256_TEXT (2 * SHA256_DIGEST_LENGTH + 1)
+#define WORKSPACE "/workspace"
 
 /* --- what is asked */
 
@@ -141,26 +140,17 @@ static json_t *plan_of(const struct sandbox *s, const struct command_request *q)
                      (json_int_t)s->core->settings->core.lease_s, "stdin_open", q->stdin_open);
 }
 
-static void sha256_hex(struct bytes data, char out[SHA256_TEXT])
-{
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256((const unsigned char *)(data.data ? data.data : ""), data.len, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
-}
-
 static json_t *record_of(const struct sandbox *s, const struct command_request *q)
 {
-    char created[TIME_TEXT], sha256[SHA256_TEXT] = "";
-    if (q->key)
-        sha256_hex(q->body, sha256);
+    char created[TIME_TEXT];
+    scoped(json) json_t *digests = q->key ? once_digests(s->core, q->body) : NULL;
     time_now_text(created);
     int64_t deadline_ms = deadline_of(s, q);
     return json_pack("{s:O?, s:s?, s:s, s:b, s:o, s:s, s:s?, s:s, s:s?}", "argv", q->argv, "shell",
                      q->shell, "cwd", q->cwd ? q->cwd : WORKSPACE, "background", q->background,
                      "deadline_ms", deadline_ms > 0 ? json_integer(deadline_ms) : json_null(),
-                     "created", created, "idempotency_key", q->key, "body_sha256", sha256,
-                     "traceparent", q->traceparent);
+                     "created", created, "idempotency_key", q->key, "body_sha256",
+                     digests ? once_digest(digests) : "", "traceparent", q->traceparent);
 }
 
 static bool write_file(const char *path, struct bytes text, struct err *e)
@@ -234,10 +224,9 @@ static struct command_run *known(struct sandbox *s, const char *key)
 
 static bool same_body(const struct command_run *r, const struct command_request *q, struct err *e)
 {
-    char sha256[SHA256_TEXT];
-    sha256_hex(q->body, sha256);
+    scoped(json) json_t *digests = once_digests(r->core, q->body);
     const char *own = json_string_value(json_object_get(r->record, "body_sha256"));
-    return (own && strcmp(own, sha256) == 0) ||
+    return once_has(digests, own) ||
            fail(e, 422, "Idempotency-Key: command %s was asked for with it and another body",
                 r->id);
 }

@@ -11,6 +11,7 @@
 
 #include "gateway/core/execution_event.h"
 #include "gateway/core/execution_state.h"
+#include "gateway/core/once.h"
 #include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
@@ -316,7 +317,8 @@ bool execution_dispatch(struct execution *x, json_t *env, struct err *e)
 
 struct making {
     struct execution *x;
-    json_t *env; /* owned; of a request with a key; NULL: it was dispatched already */
+    json_t *env;     /* owned; of a request with a key; NULL: it was dispatched already */
+    json_t *digests; /* owned; of its body (once_digests) */
     void (*done)(void *user, struct execution *x, const struct err *e);
     void *user;
     int looked; /* how often it was looked for again */
@@ -413,7 +415,7 @@ static void on_key_added(void *user, const struct execution_row *found, const st
     struct err problem = {0};
     if (e)
         problem = *e;
-    else if (found && strcmp(found->body_sha256, x->row.body_sha256) != 0)
+    else if (found && !once_has(making->digests, found->body_sha256))
         fail(&problem, 422, "Idempotency-Key: execution %s was asked for with it and another body",
              found->id);
     struct execution *told = x;
@@ -435,6 +437,7 @@ static void on_key_added(void *user, const struct execution_row *found, const st
     making->done(making->user, problem.status ? NULL : told, problem.status ? &problem : NULL);
     execution_release(told);
     json_decref(making->env);
+    json_decref(making->digests);
     free(making);
 }
 
@@ -451,8 +454,6 @@ static void fill_row(struct execution_row *row, struct sandbox *s, struct kernel
     row->first_sequence = journal_last(k->journal) + 1;
     row->asked = asked_of(request);
     row->key = request->key ? xstrdup(request->key) : NULL;
-    if (request->key)
-        sha256_hex(request->body, row->body_sha256);
 }
 
 void executions_create(struct sandbox *s, const struct execution_request *request,
@@ -473,8 +474,12 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
     fill_row(&x->row, s, k, request);
     x->from = journal_end(k->journal);
     if (request->key) {
-        struct making *making = xmalloc(sizeof(*making));
-        *making = (struct making){x, json_incref(request->env), done, user, 0};
+        struct making *making = xcalloc(1, sizeof(*making));
+        *making =
+            (struct making){.x = x, .env = json_incref(request->env), .done = done, .user = user};
+        making->digests = once_digests(s->core, request->body);
+        snprintf(x->row.body_sha256, sizeof(x->row.body_sha256), "%s",
+                 once_digest(making->digests));
         execution_table_add(s->core->store, &x->row, keep, on_key_added, making);
         return;
     }

@@ -14,26 +14,54 @@
 #include "protocol/json.h"
 #include "protocol/utf8.h"
 
-#define CONTEXT "body of a request with an Idempotency-Key"
+#define SHA256_TEXT (2 * SHA256_DIGEST_LENGTH + 1)
+#define CONTEXT     "body of a request with an Idempotency-Key"
 
 static json_t *digests(const struct core *c, const char *sha256)
 {
     return vault_digests(c->vault, CONTEXT, bytes_of(sha256));
 }
 
+static void sha256_hex(struct bytes body, char out[SHA256_TEXT])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)(body.data ? body.data : ""), body.len, digest);
+    hex_text(out, digest, sizeof(digest));
+}
+
+json_t *once_digests(const struct core *c, struct bytes body)
+{
+    char sha256[SHA256_TEXT];
+    sha256_hex(body, sha256);
+    json_t *all = digests(c, sha256);
+    json_array_append_new(all, json_string(sha256));
+    return all;
+}
+
+const char *once_digest(json_t *all)
+{
+    return json_string_value(json_array_get(all, 0));
+}
+
+bool once_has(json_t *all, const char *kept)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach(all, i,
+                       one) if (kept && strcmp(json_string_value(one), kept) == 0) return true;
+    return false;
+}
+
 bool once_read(const struct core *c, const char *by, const char *key, struct bytes body,
                json_t **out, struct err *e)
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    char sha256[2 * sizeof(digest) + 1];
     *out = NULL;
     if (!key)
         return true;
     if (!*key || strlen(key) > ONCE_KEY_LIMIT || !utf8_valid(bytes_of(key)))
         return fail(e, 400, "Idempotency-Key: must be 1 to %d bytes of UTF-8", ONCE_KEY_LIMIT);
-    SHA256((const unsigned char *)(body.data ? body.data : ""), body.len, digest);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
+    char sha256[SHA256_TEXT];
+    sha256_hex(body, sha256);
     *out = json_pack("{s:s, s:s, s:o}", "key", key, "by", by, "hmac", digests(c, sha256));
     return true;
 }

@@ -30,6 +30,14 @@ bool once_meets(json_t *kept, json_t *asked);
 /* Of two that meet: the same body, too. 422 names what is there: "sandbox", its id. */
 bool once_same(json_t *kept, json_t *asked, const char *what, const char *id, struct err *e);
 
+/* For what keeps the digest of a body beside its key as one text: [that under the newest key of the
+ * vault, which is to be kept, those under older ones, and the plain one, as it was kept up to 0.1].
+ * Given. */
+json_t *once_digests(const struct core *c, struct bytes body);
+const char *once_digest(json_t *digests); /* the first; borrowed */
+/* Is it one of them? kept NULL: no. */
+bool once_has(json_t *digests, const char *kept);
+
 /* One as it was kept, without a plain digest; given. NULL: kept is NULL or no object. */
 json_t *once_renewed(const struct core *c, json_t *kept);
 

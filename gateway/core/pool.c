@@ -244,7 +244,7 @@ void pool_refill(struct core *c)
 static void retire(struct kernel *k, const char *why)
 {
     if (k->sandbox)
-        sandbox_remove(k->sandbox, why, NULL, NULL);
+        sandbox_retire(k->sandbox, why);
     else
         kernel_stop(k, why, NULL, NULL);
 }

@@ -177,8 +177,10 @@ void pools_template_came(struct core *c, const struct template *t)
     kind.shares_keeper = kind.preload && t->shared;
     kind.principal = keepers_whose(c, t->owner, kind.shares_keeper);
     struct pool *p = find_or_begin(c, &kind);
-    if (!p)
+    if (!p) {
+        c->pools_lack = true;
         return;
+    }
     p->shown = true;
     p->least = (size_t)least;
     pool_refill(c);
@@ -234,6 +236,10 @@ void pools_forget_unwanted(struct core *c, int64_t now_ms)
             end(place);
         else
             place = &(*place)->next;
+    }
+    if (c->pools_lack) { /* there may be room now */
+        c->pools_lack = false;
+        templates_fill_pools(c);
     }
 }
 

@@ -96,6 +96,7 @@ struct core {
     int64_t next_cull_ms, next_demand_ms;
     int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
     struct pool pool_owner, pool_sandbox; /* the first two of the list */
+    bool pools_lack; /* a template's could not begin: there were as many as may be */
     struct kept keepers[KEEPERS];
     struct kept *own_keepers; /* owned: of principals who have their own */
     struct execution_numbers numbers;

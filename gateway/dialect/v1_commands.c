@@ -373,16 +373,18 @@ static void list(struct exchange *x, void *core)
 static void show(struct exchange *x, void *core)
 {
     struct err e = {0};
-    bool base64 = false;
+    bool base64 = false, settled = false;
     struct command_run *r = v1_command_find(x, core);
     if (!r)
         return;
-    if (!v1_command_encoding(exchange_query(x, "encoding"), &base64, &e)) {
+    if (!v1_command_encoding(exchange_query(x, "encoding"), &base64, &e) ||
+        !v1_settled_wanted(x, &settled, &e)) {
         exchange_fail(x, &e);
         return;
     }
     struct waiting *w = xcalloc(1, sizeof *w);
-    *w = (struct waiting){.x = x, .core = core, .run = r, .base64 = base64, .shows = true};
+    *w = (struct waiting){
+        .x = x, .core = core, .run = r, .base64 = base64, .settled = settled, .shows = true};
     w->watch = command_run_watch(r, on_more, on_run_gone, w);
     on_more(w);
 }

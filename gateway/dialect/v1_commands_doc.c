@@ -154,7 +154,7 @@ const struct doc v1_commands_create_doc = {
 const struct doc v1_command_show_doc = {
     .tag = "Commands",
     .path = one,
-    .query = FIELDS(ENCODING),
+    .query = FIELDS(ENCODING, SETTLED),
     .replies = {REPLY(200, "The command, with what it wrote.", .schema = &command)},
 };
 

@@ -158,12 +158,19 @@ static bool is_as_it_was(int fd, const struct stat *st)
            now.st_ctim.tv_sec == st->st_ctim.tv_sec && now.st_ctim.tv_nsec == st->st_ctim.tv_nsec;
 }
 
-/* A file system that can share blocks does so in one moment: the copy is as the file was then. */
-static bool share_bytes(struct clone *c, int from, int to, const struct stat *st, bool *shared,
+/* A file system that can share blocks does so in one moment: the copy is as the file was then,
+ * which may be longer than it was as it was opened. */
+static bool share_bytes(struct clone *c, int from, int to, struct stat *st, bool *shared,
                         struct err *e)
 {
+    struct stat copy;
     *shared = ioctl(to, FICLONE, from) == 0;
-    return !*shared || room_take(c->room, (int64_t)st->st_blocks * 512, 0, e);
+    if (!*shared)
+        return true;
+    if (fstat(to, &copy) != 0)
+        return not_written(c, e);
+    st->st_size = copy.st_size;
+    return room_take(c->room, (int64_t)copy.st_blocks * 512, 0, e);
 }
 
 static bool fill(struct clone *c, int from, int to, struct stat *st, struct err *e)
@@ -286,7 +293,7 @@ static bool clone_names(struct clone *c, int from, int to, int depth, struct err
             close(fd);
         return not_read(c, e);
     }
-    while (good && (entry = readdir(folder))) {
+    while (good && (errno = 0, entry = readdir(folder))) {
         if (!is_to_copy(entry->d_name))
             continue;
         c->path.len = len;
@@ -295,9 +302,11 @@ static bool clone_names(struct clone *c, int from, int to, int depth, struct err
         buffer_add_text(&c->path, entry->d_name);
         good = clone_one(c, from, to, entry->d_name, depth, e);
     }
+    int why = good && !entry ? errno : 0; /* the end, or no more can be read */
     closedir(folder);
     c->path.len = len;
-    return good;
+    errno = why;
+    return good && (!why || not_read(c, e));
 }
 
 bool clone_workspace(int from, int to, int64_t uid, struct room *room, struct clone_result *out,

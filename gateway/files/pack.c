@@ -73,10 +73,14 @@ static bool find_pieces(int fd, int64_t size_bytes, struct tar_piece **out, size
     struct tar_piece *pieces = NULL;
     size_t room = 0, found = 0;
     for (off_t at = 0, end; at < size_bytes; at = end) {
-        at = lseek(fd, at, SEEK_DATA);
-        if (at < 0 || at >= size_bytes || found == PACK_PIECES_MOST)
+        off_t data = lseek(fd, at, SEEK_DATA);
+        if (data >= 0)
+            at = data;
+        else if (errno == ENXIO) /* nothing but a hole is left */
+            break;               /* else all is taken for data: what cannot be read is told then */
+        if (at >= size_bytes || found == PACK_PIECES_MOST)
             break;
-        end = lseek(fd, at, SEEK_HOLE);
+        end = data < 0 ? -1 : lseek(fd, at, SEEK_HOLE);
         end = end < at || end > size_bytes ? size_bytes : end;
         if (found == room) {
             room = room ? 2 * room : 16;

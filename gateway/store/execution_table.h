@@ -24,7 +24,8 @@ struct execution_row {
     char *outcome;           /* JSON object; NULL: not ended */
     char *key;               /* unique in its sandbox; NULL: none */
     char *settled;           /* JSON object (workspace_table.h), written there; NULL: not settled */
-    char body_sha256[EXECUTION_SHA256_TEXT]; /* of the request that brought the key; "": no key */
+    char body_sha256[EXECUTION_SHA256_TEXT]; /* once_digest (core/once.h) of the request that
+                                                brought the key; "": no key */
 };
 
 void execution_row_copy(struct execution_row *out, const struct execution_row *from);

@@ -133,6 +133,9 @@ def is_an_event(work: Work) -> None:
     text = work.get(command, "/events?settled=1&after=3", headers={"Accept": "text/event-stream"})
     assert text.body.startswith(b'id: 4\nevent: artifacts_settled\ndata: {"number":4,')
     assert work.get(command, "").json()["files_changed"] == settled["files_changed"]
+    begun = work.gateway.request("POST", work.path, {"shell": "printf 1 >2", "background": True})
+    awaited = work.get(begun.json()["id"], "?settled=1").json()  # nobody knows how far it is
+    assert (counts(awaited), awaited["exit_code"]) == ((1, 0, 0), 0)
     record = json.loads(work.get(command, "/changes").body)
     assert (record["settled"], record["artifacts"]) == (settled["settled"], 1)
 
@@ -150,6 +153,7 @@ def is_refused(work: Work, command: str) -> None:
     assert work.get(command, "/artifacts?kind=x").status == 400
     assert work.get(command, "/artifacts.tar?kind=x").status == 400
     assert work.get(command, "/events?settled=x").status == 400
+    assert work.get(command, "?settled=x").status == 400
     answer = work.gateway.request("POST", f"{work.path}?settled=x", {"shell": "true"})
     assert answer.status == 400
 

@@ -42,6 +42,10 @@ def test_a_key_makes_one_context(gateway: Gateway, made: dict[str, Any]) -> None
     assert len(gateway.get(path).json()["contexts"]) == 2
 
 
+def sha256(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body).encode()).hexdigest()
+
+
 def kept(gateway: Gateway) -> list[dict[str, Any]]:
     """What the database says of keys."""
     with closing(sqlite3.connect(gateway.state / "warmcell.db")) as db:
@@ -56,8 +60,7 @@ def test_nothing_of_a_body_can_be_tried_out(gateway: Gateway) -> None:
     token = keyed(gateway, "/v1/tokens", "pin", {"principal": "ada"})
     mine = [one for one in kept(gateway) if one["key"] == "pin"]
     assert [sorted(one) for one in mine] == [["by", "hmac", "key"]] * 2
-    body = json.dumps(template).encode()
-    plain = hashlib.sha256(body).hexdigest()
+    plain = sha256(template)
     assert plain not in json.dumps(mine)
     gateway.kill()
     with closing(sqlite3.connect(gateway.state / "warmcell.db")) as db:
@@ -71,6 +74,35 @@ def test_nothing_of_a_body_can_be_tried_out(gateway: Gateway) -> None:
     refused(keyed(gateway, "/v1/templates", "pin", template | {"env": {}}), 422, "another body")
     for answer in (first, token):
         assert gateway.request("DELETE", answer.headers["location"]).status == 204
+
+
+def test_nothing_of_what_runs_can_be_tried_out(gateway: Gateway, made: dict[str, Any]) -> None:
+    """Nor of the body of an execution or a command; what was kept plainly still meets."""
+    body = {"code": "out x", "env": {"PIN": "1234"}}
+    path, plain = f"/v1/sandboxes/{made['id']}/executions", sha256(body)
+    first = keyed(gateway, path, "pin", body)
+    gateway.kill()
+    with closing(sqlite3.connect(gateway.state / "warmcell.db")) as db:
+        (told,) = db.execute("SELECT body_sha256 FROM executions WHERE idempotency_key = 'pin'")
+        assert len(told[0]) == 64 and told[0] != plain
+    gateway.start()
+    for _ in range(2):
+        assert keyed(gateway, path, "pin", body).json()["id"] == first.json()["id"]
+        refused(keyed(gateway, path, "pin", body | {"env": {}}), 422, "another body")
+        gateway.kill()
+        with closing(sqlite3.connect(gateway.state / "warmcell.db")) as db:
+            db.execute("UPDATE executions SET body_sha256 = ?", [plain])
+            db.commit()
+        gateway.start()
+    path = f"/v1/sandboxes/{made['id']}/commands"
+    command = {"argv": ["true"], "background": True, "env": {"PIN": "1234"}}
+    answer = keyed(gateway, path, "pin", command)
+    assert answer.status == 202, answer
+    assert keyed(gateway, path, "pin", command).json()["id"] == answer.json()["id"]
+    refused(keyed(gateway, path, "pin", command | {"env": {}}), 422, "another body")
+    record = next((gateway.state / "sandboxes" / made["id"] / "commands").glob("*/command.json"))
+    assert len(json.loads(record.read_text())["body_sha256"]) == 64
+    assert sha256(command) not in record.read_text()
 
 
 def test_a_key_mints_one_token(gateway: Gateway) -> None:

@@ -191,6 +191,15 @@ def test_a_user_keeps_none_ready_unasked(gateway: Gateway) -> None:
     assert make(ada, name="zero", pool={"min": 0})["pool"] == {"min": 0, "max": 3}
 
 
+def test_one_for_which_there_was_no_pool_gets_it_later(gateway: Gateway) -> None:
+    """There are 16 besides the usual ones; the next waits until one of them ends."""
+    made = [make(gateway, name=f"a{n:02}", pool={"min": 1})["id"] for n in range(17)]
+    lacking = [one for one in made if number(gateway, "target", one) < 0]
+    assert lacking and lacking[0] != made[0]
+    drop(gateway, {"id": made[0]})
+    processes.until(lambda: number(gateway, "target", lacking[0]) >= 0, "its pool")
+
+
 def test_the_room_of_all() -> None:
     """What is asked for at least comes in order; the rest has to do with what is left."""
     gateway, keeper = start("--pool-min", "1", "--pool-max", "3", "--pool-total", "4")

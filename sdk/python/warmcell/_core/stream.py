@@ -206,7 +206,7 @@ class Stream:
         self._calls: dict[str, Feed | Act] = {}
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._returning: asyncio.Task[None] | None = None
+        self._returning: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()  # so that they are not forgotten
@@ -235,8 +235,8 @@ class Stream:
 
     async def close(self) -> None:
         self._closed = True
-        if self._returning:
-            self._returning.cancel()
+        for returning in self._returning:
+            returning.cancel()
         self._fail_all(TransportError("the client was closed"))
         if self._socket:
             await self._socket.close()
@@ -356,7 +356,9 @@ class Stream:
                 )
         self._calls.clear()
         if again:
-            self._returning = asyncio.ensure_future(self._return(again))
+            returning = asyncio.ensure_future(self._return(again))
+            self._returning.add(returning)  # the next break may come before it has ended
+            returning.add_done_callback(self._returning.discard)
 
     async def _return(self, calls: list[Feed | Act]) -> None:
         try:
