@@ -31,14 +31,14 @@ def states(client: UplinkClient, first: int) -> list[str]:
     return [m.state for m in client.gateway.log[first:] if m.state and m.parent_id is None]
 
 
-@pytest.mark.parametrize("kind", KERNELS)
+# How it ends is the system's to say, alike for all: each kernel ends in two ways.
 @pytest.mark.parametrize(
-    ("death", "reason"),
+    ("kind", "death", "reason"),
     [
-        ("os.kill(os.getpid(), 9)", "killed by signal 9 (SIGKILL)"),
-        ("os.kill(os.getpid(), 6)", "killed by signal 6 (SIGABRT)"),
-        ("os._exit(3)", "ended with status 3"),
-        ("os._exit(0)", "ended with status 0"),
+        ("ipykernel", "os.kill(os.getpid(), 9)", "killed by signal 9 (SIGKILL)"),
+        ("xeus", "os.kill(os.getpid(), 6)", "killed by signal 6 (SIGABRT)"),
+        ("xeus", "os._exit(3)", "ended with status 3"),
+        ("ipykernel", "os._exit(0)", "ended with status 0"),
     ],
 )
 def test_crash_of_a_running_cell(kind: str, death: str, reason: str) -> None:
