@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -378,6 +378,15 @@ def test_validation_and_templates(own_gateway: str) -> None:
     with pytest.raises(ValueError, match="'novel' is none of the templates"):
         local.get_code_template("novel")
     context.cleanup()
+
+    asyncio.run(both(local.start(), local.start()))
+    asyncio.run(both(local.run("kept = 1"), local.run("more = 2")))  # on another loop
+    assert asyncio.run(local.run("kept, more")).return_value == "(1, 2)"
+    local.cleanup_session()
+
+
+async def both(*work: Awaitable[object]) -> None:
+    await asyncio.gather(*work)
 
 
 def test_a_session_at_a_terminal(

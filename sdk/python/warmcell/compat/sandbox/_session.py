@@ -32,7 +32,8 @@ OURS = {"sandbox.sdk": "own"}  # the label of runs that no user asked for
 PYTHON = "python"
 SESSION = "sandbox.session"  # the label with a session's id
 NAME_CHARACTERS = 64  # that the gateway takes
-PAUSE_S = 0.02  # between two looks at a sandbox that somebody else is just resuming
+PAUSE_S = 0.02  # between two looks at a sandbox that somebody else is making or resuming
+TRIES = 500
 
 
 @dataclass
@@ -110,19 +111,28 @@ class Session:
         if self._find:
             with suppress(NotFoundError):
                 return await self._found(client)
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return await self._made(client)
+            except ConflictError:  # somebody came first, and may be at it still
+                if not tries_left:
+                    raise
+            with suppress(NotFoundError):
+                return await self._found(client)
+            await asyncio.sleep(PAUSE_S)
+        raise AssertionError("the last try returns or raises")
+
+    async def _made(self, client: AsyncClient) -> AsyncSandbox:
         how = self.making
-        try:
-            return await client.sandboxes.create(
-                name=self.name,
-                labels=how.labels or None,
-                template=how.template,
-                limits=how.limits or None,
-                env=how.env or None,
-                language=None if how.language == PYTHON else how.language,
-                key=self._key,
-            )
-        except ConflictError:  # somebody came first
-            return await self._found(client)
+        return await client.sandboxes.create(
+            name=self.name,
+            labels=how.labels or None,
+            template=how.template,
+            limits=how.limits or None,
+            env=how.env or None,
+            language=None if how.language == PYTHON else how.language,
+            key=self._key,
+        )
 
     async def _found(self, client: AsyncClient) -> AsyncSandbox:
         sandbox = await client.sandboxes.get(self.name)
