@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import warmcell
 from sandbox.core.code_validator import CodeValidator
+from sandbox.sdk import WorktreeSandbox
 from support.gateway import Gateway
 from support.programs import ROOT
 
@@ -176,9 +177,13 @@ async def test_numbers_are_true(own_gateway: str) -> None:
 
 THERE = """
 import asyncio
+import gc
+import os
+import sys
 from sandbox import LocalSandbox
 
 async def main():
+    global lost
     kept, lost = LocalSandbox(), LocalSandbox()
     for one in (kept, lost):
         await one.start()
@@ -188,6 +193,11 @@ async def main():
     print(kept.session_id, lost._execution_context._id)
 
 asyncio.run(main())
+gc.collect()  # one of the objects is gone
+if os.fork() == 0:
+    sys.exit()  # nothing of it is the child's to end
+os.wait()
+asyncio.run(lost.run("1"))
 """
 
 
@@ -415,8 +425,9 @@ async def test_elsewhere(
         monkeypatch.setenv("MSB_API_KEY", place.token)
         second = await PythonSandbox.create(remote=True, name="shared", namespace="team")
         assert (await second.run("x")).return_value == "5"
-        made = await first.run("open('left.txt', 'w').close()")
-        assert made.artifacts == ["left.txt"]
+        shown = await first.run("from IPython.display import HTML; HTML('<b>bold</b>')")
+        (artifact,) = shown.artifacts
+        assert artifact.startswith("documents/document_")
         assert second.is_started
     assert "team.shared" not in [one.name for one in client.sandboxes.list()]
     with pytest.raises(SandboxError, match="gone"):
@@ -430,6 +441,8 @@ async def test_what_is_refused(own_gateway: str) -> None:
         await LocalSandbox.create(mounts=["/etc:/etc"])
     with pytest.raises(SandboxUnsupportedError, match="work trees"):
         await LocalSandbox.create(config=SandboxOptions.builder().worktree().build())
+    with pytest.raises(SandboxUnsupportedError, match="work trees"):
+        WorktreeSandbox(name="tree")
     with pytest.raises(SandboxError, match="template"):
         await LocalSandbox.create(image="no-such-template")
     with pytest.raises(TypeError, match="LocalSandbox has no option 'memori'"):

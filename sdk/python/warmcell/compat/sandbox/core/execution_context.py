@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import posixpath
 import re
 import uuid
@@ -33,7 +34,29 @@ FACTS = (
     "__import__('os').environ.get('VIRTUAL_ENV'), __import__('sys').path[:10]]"
 )
 
-_alive: weakref.WeakSet[PersistentExecutionContext] = weakref.WeakSet()
+
+class _Life:
+    """What becomes of a session when its process ends, or its object is gone."""
+
+    def __init__(self, session: Session, told: bool) -> None:
+        self.session = session
+        self.told = told  # somebody knows the id, and can come back
+        self.pid = os.getpid()  # the child of a fork leaves none of its parent's
+
+    async def leave(self) -> None:
+        """Pauses it, or, where nobody can come back, ends it."""
+        if self.told:
+            await self.session.pause()
+        else:
+            await self.session.delete()
+
+
+_lives: set[_Life] = set()  # also of objects that are gone, as long as there is a sandbox
+
+
+def _gone(life: _Life) -> None:
+    if life.session.id is None:
+        _lives.discard(life)
 
 
 class PersistentExecutionContext:
@@ -45,18 +68,18 @@ class PersistentExecutionContext:
         if session_id is not None and not SESSION_ID.fullmatch(session_id):
             raise ValueError("session_id: 1 to 128 letters, digits, - and _")
         self._id = session_id or uuid.uuid4().hex
-        # who was never told the id cannot come back
-        self._told = session_id is not None
         self._session = Session(gateway_name(self._id), find=session_id is not None)
         self._session.making = Making(labels={SESSION: self._id})
+        self._life = _Life(self._session, told=session_id is not None)
+        _lives.add(self._life)
+        weakref.finalize(self, _gone, self._life).atexit = False
         self._folder = Folder(self._id)
         self._validator = CodeValidator()
-        _alive.add(self)
 
     @property
     def session_id(self) -> str:
         """Its id, with which any process of this user comes back to it."""
-        self._told = True
+        self._life.told = True
         return self._id
 
     @property
@@ -179,7 +202,7 @@ class PersistentExecutionContext:
     def save_persistent_state(self) -> None:
         """Saves the variables now, in a snapshot that outlives the machine's end; the session goes
         on. SandboxError: it is busy."""
-        self._told = True
+        self._life.told = True
         self._session.call(self._session.save())
 
     def cleanup(self) -> None:
@@ -358,15 +381,6 @@ class PersistentExecutionContext:
             "truncated": len(found) > max_results,
         }
 
-    # how it is left
-
-    async def _leave(self) -> None:
-        """Pauses it, or, where nobody can come back, ends it."""
-        if self._told:
-            await self._session.pause()
-        else:
-            await self._session.delete()
-
 
 def _told_of(ran: Ran) -> dict[str, Any]:
     execution, error = ran.execution, ran.execution.error
@@ -411,8 +425,8 @@ def _file(entry: FileEntry) -> dict[str, Any]:
 
 @atexit.register
 def _at_exit() -> None:
-    for context in list(_alive):
-        if context._session.id is not None:
+    for life in list(_lives):
+        if life.session.id is not None and life.pid == os.getpid():
             # what cannot be done any more, the gateway does when nobody has used it for long
             with contextlib.suppress(Exception):
-                context._session.call(context._leave())
+                life.session.call(life.leave())

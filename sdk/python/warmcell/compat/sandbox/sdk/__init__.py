@@ -12,6 +12,7 @@ from warmcell.compat.sandbox.sdk.metrics import Metrics
 from warmcell.compat.sandbox.sdk.node_sandbox import NodeSandbox
 from warmcell.compat.sandbox.sdk.python_sandbox import PythonSandbox
 from warmcell.compat.sandbox.sdk.remote_sandbox import RemoteSandbox
+from warmcell.compat.sandbox.sdk.worktree_sandbox import WorktreeSandbox
 
 __all__ = [
     "BaseSandbox",
@@ -26,4 +27,5 @@ __all__ = [
     "RemoteSandbox",
     "SandboxConfig",
     "SandboxOptions",
+    "WorktreeSandbox",
 ]

@@ -53,7 +53,7 @@ class LocalSandbox(BaseSandbox):
         if self._is_started:
             self._is_started = False
             with translated():
-                await self._execution_context._leave()
+                await self._execution_context._life.leave()
 
     # the session
 
