@@ -188,8 +188,10 @@ BY_STATUS: Mapping[int, type[ProblemError]] = {
 def problem_error(
     status: int, problem: Mapping[str, Any], retry_after_s: float | None = None
 ) -> ProblemError:
-    """The error for a problem as the gateway words it (application/problem+json)."""
-    detail = str(problem.get("detail") or problem.get("title") or f"the gateway answered {status}")
+    """The error for a problem as the gateway words it: application/problem+json, or what it says
+    below /api."""
+    words = (problem.get(name) for name in ("detail", "message", "title"))
+    detail = str(next(filter(None, words), f"the gateway answered {status}"))
     kind = BY_STATUS.get(status, ProblemError)
     if "quota" in problem and "limit" in problem:
         kind = QuotaError

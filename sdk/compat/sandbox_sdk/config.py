@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.sandbox_sdk.config`."""
+
+from warmcell.compat.sandbox_sdk.config import *  # noqa: F403

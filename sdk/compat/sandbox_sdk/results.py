@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.sandbox_sdk.results`."""
+
+from warmcell.compat.sandbox_sdk.results import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of `warmcell.compat.sandbox_sdk.types`."""
+
+from warmcell.compat.sandbox_sdk.types import *  # noqa: F403
