@@ -117,7 +117,7 @@ def test_an_error(name: str) -> None:
     assert set(ours.exceptions.__all__) == {*ERRORS, "SandboxError", "SecurityPolicyViolation"}
     more = vars(error)
     if name == "SandboxTimeoutError":
-        assert more == {"timeout_duration": 3.0, "output": None}
+        assert more == {"timeout_duration": 3.0, "output": None, "state_retained": None}
     if name == "CommandFailedError":
         assert tuple(more.values()) == arguments
 

@@ -18,6 +18,7 @@ from llm_sandbox.kubernetes import SandboxKubernetesSession
 from llm_sandbox.micromamba import MicromambaSession
 from llm_sandbox.podman import SandboxPodmanSession
 from llm_sandbox.session import BaseSession
+from support import processes
 from warmcell.compat import _gateway
 
 
@@ -77,7 +78,11 @@ def test_what_passes_its_time_is_ended_with_all_that_it_started(session: BaseSes
         session.run(code, timeout=0.5)
     assert ended.value.timeout_duration == 0.5
     assert ended.value.output is not None
-    assert "4321" not in session.execute_command("cat /proc/*/cmdline 2>/dev/null").stdout
+
+    def is_gone() -> bool:
+        return "4321" not in session.execute_command("cat /proc/*/cmdline 2>/dev/null").stdout
+
+    processes.until(is_gone, "the child has ended, too")
     assert session.run("print('on')").stdout == "on\n"
 
 

@@ -174,7 +174,8 @@ class SecurityPolicyViolation(SecurityViolationError):
 
 class SandboxTimeoutError(SandboxError):
     """The gateway ended what ran, with all that it had started. timeout_duration: the seconds that
-    it had; output: what it had written until then, None where nothing ran."""
+    it had; output: what it had written until then, None where nothing ran; state_retained: whether
+    the next cell has the variables, None where there are none to keep."""
 
     def __init__(
         self,
@@ -185,3 +186,4 @@ class SandboxTimeoutError(SandboxError):
         super().__init__(message)
         self.timeout_duration = timeout_duration
         self.output = output
+        self.state_retained: bool | None = None

@@ -66,7 +66,7 @@ class CellOutput(ConsoleOutput):
 class InteractiveSandboxSession(BaseSession):
     """Runs cells of Python in a kernel that stays: variables, functions and imports persist, and
     magics, `!` and top-level await work. A run that is ended by its timeout leaves them as they
-    are, unless it could not be interrupted."""
+    are, unless it could not be interrupted: `state_retained` of the error says which."""
 
     def __init__(
         self,
@@ -139,6 +139,7 @@ class InteractiveSandboxSession(BaseSession):
         self._history.append((code, cell))
         if ended is not None:
             ended.output = cell
+            ended.state_retained = bool(ran.record.get("state_retained"))
             raise ended
         return cell
 
