@@ -34,6 +34,7 @@ PROGRAMS = {
     "warmcell-0.1.0.data/scripts/warmcell",
     "warmcell-0.1.0.data/data/share/warmcell/kernel/host/warmcell-kernel",
     "warmcell-0.1.0.data/data/share/warmcell/kernel/python/warmcell-python",
+    "warmcell-0.1.0.data/data/share/warmcell/kernel/bash/warmcell-bash",
     "warmcell-0.1.0.data/data/share/warmcell/sandbox/warmcell-command",
     "warmcell-0.1.0.data/data/share/warmcell/sandbox/warmcell-keeper",
     "warmcell-0.1.0.data/data/share/warmcell/sandbox/warmcell-pasta",

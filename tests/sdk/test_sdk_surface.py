@@ -40,7 +40,7 @@ def test_both_forms_have_the_same_names_and_parameters(plain: type, awaited: typ
 
 
 def test_every_name_is_there() -> None:
-    assert len(PAIRS) == 12
+    assert len(PAIRS) == 15
     assert all(hasattr(warmcell, name) for name in warmcell.__all__)
     assert len(set(warmcell.__all__)) == len(warmcell.__all__)
 

@@ -16,7 +16,10 @@ from warmcell.aio.context import AsyncContext, AsyncContexts
 from warmcell.aio.execution import AsyncExecution, Handlers
 from warmcell.aio.files import AsyncFiles
 from warmcell.aio.packages import AsyncPackages
+from warmcell.aio.ports import AsyncPorts
 from warmcell.aio.sandbox import AsyncSandbox, AsyncSandboxes
+from warmcell.aio.templates import AsyncTemplates
+from warmcell.aio.tokens import AsyncTokens
 from warmcell.artifacts import Artifact, Artifacts
 from warmcell.client import Client, local
 from warmcell.command import Command, Commands
@@ -53,7 +56,10 @@ from warmcell.execution import Execution
 from warmcell.files import Files
 from warmcell.local import LocalGateway
 from warmcell.packages import Packages
+from warmcell.ports import Ports
 from warmcell.sandbox import Sandbox, Sandboxes
+from warmcell.templates import Templates
+from warmcell.tokens import Tokens
 
 __all__ = [
     "Artifact",
@@ -68,8 +74,11 @@ __all__ = [
     "AsyncExecution",
     "AsyncFiles",
     "AsyncPackages",
+    "AsyncPorts",
     "AsyncSandbox",
     "AsyncSandboxes",
+    "AsyncTemplates",
+    "AsyncTokens",
     "Client",
     "Command",
     "CommandFailedError",
@@ -91,6 +100,7 @@ __all__ = [
     "LocalGatewayError",
     "NotFoundError",
     "Packages",
+    "Ports",
     "PreconditionError",
     "ProblemError",
     "QuotaError",
@@ -99,6 +109,8 @@ __all__ = [
     "Sandbox",
     "Sandboxes",
     "StorageFullError",
+    "Templates",
+    "Tokens",
     "TooLargeError",
     "TransportError",
     "UnauthorizedError",

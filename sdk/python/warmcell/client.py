@@ -10,8 +10,10 @@ from warmcell._core.portal import Portal
 from warmcell.aio.client import AsyncClient
 from warmcell.artifacts import Artifacts
 from warmcell.local import LocalGateway
-from warmcell.models import LanguageInfo
+from warmcell.models import LanguageInfo, ServerInfo
 from warmcell.sandbox import Sandboxes
+from warmcell.templates import Templates
+from warmcell.tokens import Tokens
 
 
 class Client:
@@ -43,6 +45,8 @@ class Client:
         self._portal = Portal()
         self.sandboxes = Sandboxes(self._portal, self._inner.sandboxes)
         self.artifacts = Artifacts(self._portal, self._inner.artifacts)
+        self.templates = Templates(self._portal, self._inner.templates)
+        self.tokens = Tokens(self._portal, self._inner.tokens)
 
     @classmethod
     def local(cls, gateway: LocalGateway | None = None) -> Client:
@@ -58,6 +62,10 @@ class Client:
     def version(self) -> Mapping[str, Any]:
         """The gateway's: `{"version": …}`."""
         return self._portal.call(self._inner.version())
+
+    def server(self) -> ServerInfo:
+        """How the gateway is."""
+        return self._portal.call(self._inner.server())
 
     def metrics(self) -> str:
         """What Prometheus reads; for administrators."""

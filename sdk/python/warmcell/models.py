@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -184,6 +184,95 @@ class Metrics:
     executions: Mapping[str, Any] = field(default_factory=dict)
     commands: Mapping[str, Any] = field(default_factory=dict)
     code_cache: Mapping[str, Any] | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Template:
+    """env: the names that it sets, whose values are never told; files: path, bytes and mode of
+    each; preload and pool: None where it has none of its own; sandboxes: how many that are there
+    were made from it."""
+
+    id: str
+    name: str
+    owner: str = ""
+    shared: bool = False
+    description: str | None = None
+    created: str = ""
+    changed: str = ""
+    language: str = "python"
+    preload: Sequence[str] | None = None
+    network: Any = None
+    env: Sequence[str] = ()
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[Mapping[str, Any]] = ()
+    packages: Sequence[str] = ()
+    pool: Mapping[str, int] | None = None
+    sandboxes: int = 0
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Token:
+    """token: the secret, which only who minted it is told, once; minted_by: the token that it was
+    minted with, and is revoked with."""
+
+    id: str
+    principal: str
+    role: str
+    name: str = ""
+    scopes: tuple[str, ...] = ()
+    created: str = ""
+    expires: str | None = None
+    minted_by: str | None = None
+    token: str | None = field(default=None, repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A server that listens in a sandbox. url: the gateway's path to it; origin: where a browser
+    finds it."""
+
+    port: int
+    address: str = ""
+    url: str = ""
+    origin: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class PortLink:
+    """link: lets one browser in, once, within expires_s seconds."""
+
+    port: int
+    url: str = ""
+    origin: str | None = None
+    link: str | None = field(default=None, repr=False)
+    expires_s: int = 0
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What any HTTP client needs: the URL, the headers that say who is calling, and, of a gateway
+    at a Unix socket, that socket's path."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    socket: str | None = None
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """Of a gateway: its version, when it was started and last used, and how many connections and
+    kernels it has."""
+
+    version: str
+    started: str = ""
+    last_activity: str = ""
+    connections: int = 0
+    kernels: int = 0
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

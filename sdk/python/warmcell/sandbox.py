@@ -15,6 +15,7 @@ from warmcell.context import Contexts
 from warmcell.files import Files
 from warmcell.models import Forking, Metrics, Resumption, SandboxInfo
 from warmcell.packages import Packages
+from warmcell.ports import Ports
 from warmcell.runner import Runner
 
 
@@ -27,6 +28,7 @@ class Sandbox(Runner[AsyncSandbox]):
         self.files = Files(portal, inner.files)
         self.artifacts = Artifacts(portal, inner.artifacts)
         self.packages = Packages(portal, inner.packages)
+        self.ports = Ports(portal, inner.ports)
 
     @property
     def info(self) -> SandboxInfo:

@@ -127,6 +127,26 @@ class Http:
         finally:
             await response.aclose()
 
+    async def relayed(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """One try, and the whole reply, whatever its status: it is somebody else's, behind the
+        gateway."""
+        try:
+            return await self._client.request(
+                method, path, params=params, content=body, headers=headers
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise UnreachableError(f"no gateway answers at {self._name}: {error}") from error
+        except httpx.TransportError as error:
+            raise ConnectionLostError(f"{self._name} broke off: {error!r}") from error
+
     async def _once(
         self,
         method: str,

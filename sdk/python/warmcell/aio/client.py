@@ -12,8 +12,10 @@ from warmcell._core.http import Patience
 from warmcell._core.transport import Transport
 from warmcell.aio.artifacts import AsyncArtifacts
 from warmcell.aio.sandbox import AsyncSandboxes
+from warmcell.aio.templates import AsyncTemplates
+from warmcell.aio.tokens import AsyncTokens
 from warmcell.local import LocalGateway
-from warmcell.models import LanguageInfo, read
+from warmcell.models import LanguageInfo, ServerInfo, read
 
 
 class AsyncClient:
@@ -51,6 +53,8 @@ class AsyncClient:
         self._transport = Transport(address, patience, reconnect, _revive)
         self.sandboxes = AsyncSandboxes(self._transport)
         self.artifacts = AsyncArtifacts(self._transport)
+        self.templates = AsyncTemplates(self._transport)
+        self.tokens = AsyncTokens(self._transport)
 
     @classmethod
     async def local(cls, gateway: LocalGateway | None = None) -> AsyncClient:
@@ -67,6 +71,12 @@ class AsyncClient:
         """The gateway's: `{"version": …}`."""
         found = await self._transport.http.json("GET", "/api")
         return dict(found)
+
+    async def server(self) -> ServerInfo:
+        """How the gateway is."""
+        http = self._transport.http
+        status = await http.json("GET", "/api/status")
+        return read(ServerInfo, {**status, **await http.json("GET", "/api")})
 
     async def metrics(self) -> str:
         """What Prometheus reads; for administrators."""

@@ -13,6 +13,7 @@ from warmcell.aio.command import AsyncCommands
 from warmcell.aio.context import AsyncContexts
 from warmcell.aio.files import AsyncFiles
 from warmcell.aio.packages import AsyncPackages
+from warmcell.aio.ports import AsyncPorts
 from warmcell.aio.runner import AsyncRunner
 from warmcell.models import Forking, Metrics, Resumption, SandboxInfo, read
 
@@ -32,6 +33,7 @@ class AsyncSandbox(AsyncRunner):
         self.files = AsyncFiles(transport, info.id)
         self.artifacts = AsyncArtifacts(transport, info.id)
         self.packages = AsyncPackages(transport, info.id)
+        self.ports = AsyncPorts(transport, info.id)
 
     @property
     def id(self) -> str:
