@@ -182,4 +182,8 @@ def test_from_a_pool() -> None:
     made = create(gateway, template="js", env={"MINE": "now"})
     assert text(gateway, made, "process.env.MINE + process.cwd()") == "'now/workspace'"
     assert number(gateway, "hits_total", template) == 1
+    kernel = gateway.start_kernel(name="warmcell-javascript")  # of the owner, not confined
+    with closing(gateway.client(kernel)) as client:
+        assert client.run("process.getuid()").result["text/plain"] == str(os.geteuid())
+    gateway.delete_kernel(kernel)
     end(gateway)
