@@ -51,7 +51,7 @@ static void take_newer(void *user, struct sandbox *s)
     struct cloud_session one;
     if (strcmp(sandbox_owner(s), n->owner) != 0 || !cloud_session_read(s, &one) ||
         (one.binding != CLOUD_UNBOUND && one.binding != CLOUD_RESUMED) ||
-        cloud_session_expired(&one) || sandbox_is_paused(s))
+        cloud_session_expired(&one) || !cloud_session_runs(&one))
         return;
     if (!n->session.sandbox || one.active_us > n->session.active_us)
         n->session = one;

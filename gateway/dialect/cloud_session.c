@@ -66,6 +66,16 @@ bool cloud_session_expired(const struct cloud_session *session)
     return session->expires_ms <= cloud_now_ms();
 }
 
+bool cloud_session_runs(const struct cloud_session *session)
+{
+    static const char *const still[] = {"pausing", "paused", "resuming"};
+    const char *state = sandbox_state_text(session->sandbox);
+    for (size_t i = 0; i < countof(still); i++)
+        if (strcmp(still[i], state) == 0)
+            return false;
+    return true;
+}
+
 /* Not by its name, which an id of another's could be. */
 static bool find(const struct exchange *x, const struct core *c, const char *id,
                  struct cloud_session *out)

@@ -38,6 +38,8 @@ int64_t cloud_now_ms(void); /* since 1970 */
 /* False: it is no sandbox of this API. */
 bool cloud_session_read(struct sandbox *s, struct cloud_session *out);
 bool cloud_session_expired(const struct cloud_session *session);
+/* It is not paused, nor on its way there or back. */
+bool cloud_session_runs(const struct cloud_session *session);
 
 /* One session of the caller's. 404. */
 bool cloud_session_find(const struct exchange *x, const struct core *c, const char *id,

@@ -310,8 +310,7 @@ void cloud_session_resume(struct exchange *x, void *core)
     const struct cloud_change change = {.binding = CLOUD_RESUMED, .paused = true};
     if (!find_live(x, core, &session))
         return;
-    if (!sandbox_is_paused(session.sandbox) &&
-        strcmp(sandbox_state_text(session.sandbox), "running") == 0) {
+    if (cloud_session_runs(&session)) {
         reply(x, core, exchange_param(x, "id"));
         return;
     }

@@ -360,6 +360,12 @@ def test_pause_and_resume(ada: User) -> None:
     assert ada.acquire() == newer["id"]
 
 
+def test_one_that_runs_is_resumed_by_nothing(ada: User) -> None:
+    """Also while its interpreter still starts."""
+    session = ada.begin()
+    assert ada.order("resume", session)["status"] == "active"
+
+
 def test_what_runs_is_not_paused(ada: User) -> None:
     session = ada.acquired()
     path = f"/v1/sandboxes/{session['id']}/executions"
