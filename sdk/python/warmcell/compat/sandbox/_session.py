@@ -34,6 +34,7 @@ SESSION = "sandbox.session"  # the label with a session's id
 NAME_CHARACTERS = 64  # that the gateway takes
 PAUSE_S = 0.02  # between two looks at a sandbox that somebody else is making or resuming
 TRIES = 500
+PAUSE_TRIES = 50
 
 
 @dataclass
@@ -252,9 +253,17 @@ class Session:
     async def pause(self) -> None:
         """Saves its variables and ends its processes. What is busy is left running: the gateway
         pauses it when it has been idle."""
-        if self.id is not None:
-            with suppress(ConflictError, NotFoundError):
-                await (await self.sandbox()).pause()
+        if self.id is None:
+            return
+        with suppress(NotFoundError):
+            sandbox = await self.sandbox()
+            for _ in range(PAUSE_TRIES):
+                with suppress(ConflictError):
+                    await sandbox.pause()
+                    return
+                if [one async for one in sandbox.executions(status="running")]:
+                    return
+                await asyncio.sleep(PAUSE_S)
 
     async def delete(self) -> None:
         """With all that is in it; the next run makes it anew."""
