@@ -107,6 +107,8 @@ void audit_add(struct audit *a, const struct audit_line *line)
     buffer_printf(&a->lines, "{\"time\":\"%s\"", now);
     add_text(&a->lines, "principal", line->who ? line->who->name : NULL);
     add_text(&a->lines, "token", line->who && *line->who->token ? line->who->token : NULL);
+    if (line->who && *line->who->jti)
+        add_text(&a->lines, "jti", line->who->jti);
     add_text(&a->lines, "method", line->method);
     add_text(&a->lines, "route", line->route);
     add_text(&a->lines, "id", line->id);

@@ -2,7 +2,9 @@
  * query, body or file name is in it.
  *
  *     {"time": "2026-01-31T23:59:59.123456Z", "principal": "ada", "token": id, "method": "POST",
- *      "route": "/v1/sandboxes/{id}/pause", "id": "…", "status": 200, "remote": "127.0.0.1"} */
+ *      "route": "/v1/sandboxes/{id}/pause", "id": "…", "status": 200, "remote": "127.0.0.1"}
+ *
+ * "jti" stands behind "token" where a JWT was shown that says it. */
 #ifndef WARMCELL_GATEWAY_NET_AUDIT_H
 #define WARMCELL_GATEWAY_NET_AUDIT_H
 

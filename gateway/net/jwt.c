@@ -335,6 +335,15 @@ static bool read_by(json_t *by, struct principal *out)
     return !by || *out->token;
 }
 
+/* It only names the token in the record: one that is too long for it is as none. */
+static void read_jti(json_t *jti, struct principal *out)
+{
+    const char *text = json_string_value(jti);
+    size_t len = json_string_length(jti);
+    if (text && len < sizeof(out->jti) && strlen(text) == len)
+        memcpy(out->jti, text, len + 1);
+}
+
 static bool read_who(const struct jwt *j, json_t *claims, struct principal *out, struct err *why)
 {
     const struct settings_jwt *s = j->settings;
@@ -348,6 +357,7 @@ static bool read_who(const struct jwt *j, json_t *claims, struct principal *out,
     if (j->settings == &j->own && !read_by(json_object_get(claims, "by"), out))
         return fail(why, 401, "its by names no token");
     memcpy(out->name, text, strlen(text) + 1);
+    read_jti(json_object_get(claims, "jti"), out);
     out->role = ROLE_USER;
     if (role && (!json_is_string(role) || !role_read(json_string_value(role), &out->role)))
         out->role = ROLE_USER; /* a word of somebody else's */

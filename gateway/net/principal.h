@@ -11,6 +11,7 @@
 
 #define PRINCIPAL_OWNER "owner" /* who started the gateway */
 #define PRINCIPAL_LIMIT 64      /* bytes of a name */
+#define JTI_LIMIT       64 /* bytes of a JWT's `jti` that are kept; those of a longer one are not */
 
 /* A user sees what belongs to their principal, and only sandboxes. An admin sees everything and may
  * start kernels that are not confined, which is all that the gateway's own user may do. */
@@ -27,8 +28,9 @@ enum scope {
 
 struct principal {
     char name[PRINCIPAL_LIMIT + 1];
-    char token[UUID_TEXT]; /* id of the token that was shown; "": none that was minted */
-    uint64_t jwt_key;      /* number of the key that signed the JWT that was shown; 0: none was */
+    char token[UUID_TEXT];   /* id of the token that was shown; "": none that was minted */
+    uint64_t jwt_key;        /* number of the key that signed the JWT that was shown; 0: none was */
+    char jti[JTI_LIMIT + 1]; /* of that JWT, for the record; "": it says none */
     enum role role;
     unsigned scopes;
     int64_t expires_s; /* since 1970; 0: never */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway.test_quotas import record
+from gateway.test_sandboxes import end, start
 from support import processes
 from support.service import Service, Wire
 
@@ -210,3 +213,18 @@ def test_what_cannot_be_used(secret: Path, mode: int, options: Any, words: str) 
     assert ended.returncode == 1
     assert words in ended.stderr
     assert encode(SECRET) not in ended.stderr
+
+
+def test_the_record_names_the_token(secret: Path) -> None:
+    """By its `jti`, of a length that it may have."""
+    gateway, keeper = start("--pool-max", "0", "--jwt-keys", str(secret), *OPTIONS)
+    said: tuple[Any, ...] = ("one", "a" * 64, "a" * 65, 7, "null\0", None)
+    for jti in said:
+        token = hs256(SECRET, claims() if jti is None else claims(jti=jti))
+        caller = dataclasses.replace(gateway, token=token)
+        assert caller.request("POST", "/v1/templates", {"name": "a b"}).status == 400
+    lines = record(gateway)
+    assert [one["principal"] for one in lines] == ["ada"] * len(said)
+    assert [one.get("jti") for one in lines] == ["one", "a" * 64, None, None, None, None]
+    assert [one["token"] for one in lines] == [None] * len(said)
+    end(gateway, keeper)
