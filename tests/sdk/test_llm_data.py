@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
@@ -28,19 +27,6 @@ from llm_sandbox.language_handlers import (
     LanguageHandlerFactory,
     PlotLibrary,
 )
-
-MODULES = (
-    "artifact const core core.config data docker exceptions interactive kubernetes "
-    "language_handlers language_handlers.base language_handlers.factory micromamba podman pool "
-    "pool.base pool.config pool.exceptions pool.factory security session"
-)
-
-
-@pytest.mark.parametrize("name", MODULES.split())
-def test_every_module_has_the_names_of_ours(name: str) -> None:
-    there = importlib.import_module(f"llm_sandbox.{name}")
-    here = importlib.import_module(f"warmcell.compat.llm_sandbox.{name}")
-    assert here.__all__ and all(vars(there)[one] is vars(here)[one] for one in here.__all__)
 
 
 def test_the_names_at_the_top() -> None:

@@ -217,6 +217,16 @@ def test_what_cannot_be_honoured_is_refused() -> None:
         assert session.is_open
 
 
+def test_an_image_is_a_template() -> None:
+    templates = _gateway.client().templates
+    templates.create("llm-image", files={"there": "1"})
+    try:
+        with SandboxSession(image="llm-image") as session:
+            assert session.run("print(open('there').read())").stdout == "1\n"
+    finally:
+        templates.delete("llm-image")
+
+
 def test_commands(session: BaseSession) -> None:
     assert session.execute_command("echo $((1 + 2)) | cat", workdir="/tmp").stdout == "3\n"
     assert session.execute_command("pwd", workdir="/sandbox").stdout == "/workspace\n"
