@@ -48,6 +48,20 @@ static const struct language rows[] = {
         .version_mark = "bash, version ",
         .oldest = 5,
     },
+    {
+        .name = "r",
+        .title = "R",
+        .display_name = "R (warmcell)",
+        .kernelspec = "warmcell-r",
+        .mime_type = "text/x-r-source",
+        .file_extension = ".r",
+        .program = "R",
+        .package = "r-base-core",
+        .driver = "r/warmcell-r",
+        .words = {"{driver}", "{program}"},
+        .version_mark = "R version ",
+        .oldest = 4,
+    },
 };
 
 const struct language *language_at(size_t index)
