@@ -28,13 +28,21 @@ static const char *const system_paths[] = {"/usr",   "/bin",   "/sbin",   "/lib"
                                            "/lib32", "/lib64", "/libx32", NULL};
 
 /* Folders of /etc that programs read, without a secret in them. */
-static const char *const etc_folders[] = {"/etc/alternatives",    "/etc/fonts",
-                                          "/etc/ld.so.conf.d",    "/etc/ssl/certs",
-                                          "/etc/terminfo",        "/etc/python3.11",
-                                          "/etc/python3.12",      "/etc/python3.13",
-                                          "/etc/python3",         "/etc/java-11-openjdk",
-                                          "/etc/java-17-openjdk", "/etc/java-21-openjdk",
-                                          "/etc/java-25-openjdk", NULL};
+static const char *const etc_folders[] = {"/etc/alternatives",
+                                          "/etc/fonts",
+                                          "/etc/ld.so.conf.d",
+                                          "/etc/ssl/certs",
+                                          "/etc/terminfo",
+                                          "/etc/python3.11",
+                                          "/etc/python3.12",
+                                          "/etc/python3.13",
+                                          "/etc/python3",
+                                          "/etc/java-11-openjdk",
+                                          "/etc/java-17-openjdk",
+                                          "/etc/java-21-openjdk",
+                                          "/etc/java-25-openjdk",
+                                          "/etc/R",
+                                          NULL};
 
 /* Files of /etc that are copied when they are there, are readable by all, and are small. */
 static const char *const etc_files[] = {"/etc/ld.so.cache",

@@ -118,6 +118,13 @@ local({
   is_ours <- function(device = grDevices::dev.cur())
     device > 1 && identical(device, plots$device) && device %in% grDevices::dev.list()
 
+  # What a page consists of, but for what only sets up what is drawn later.
+  drawn_on <- function(page)
+    Filter(function(step) {
+      name <- tryCatch(step[[2]][[1]]$name, error = function(e) NULL)
+      !(is.character(name) && name %in% c("C_par", "C_layout"))
+    }, as.list(page[[1]]))
+
   # Shows the page as it is now, unless it has been.
   show_page <- function() {
     device <- plots$device
@@ -126,21 +133,25 @@ local({
     on.exit(if (before %in% grDevices::dev.list()) grDevices::dev.set(before))
     grDevices::dev.set(device)
     page <- grDevices::recordPlot()
-    if (is.null(page[[1]]) || identical(page[[1]], plots$shown)) return(invisible())
+    drawn <- drawn_on(page)
+    if (!length(drawn) || identical(drawn, plots$shown)) return(invisible())
     file <- tempfile("page")
     on.exit(unlink(file), add = TRUE)
     open_file(file)
     copy <- grDevices::dev.cur()
     tryCatch(grDevices::replayPlot(page), finally = grDevices::dev.off(copy))
-    plots$shown <- page[[1]]
+    plots$shown <- drawn
     type <- if (capabilities("cairo")) "image/png" else "application/pdf"
     publish("display_data", stats::setNames(list(bytes_of(file)), type))
   }
 
-  before_page <- function(...) if (is_ours() && isTRUE(graphics::par("page"))) show_page()
-  before_grid_page <- function(...) if (is_ours()) show_page()
-  setHook("before.plot.new", before_page)
-  setHook("before.grid.newpage", before_grid_page)
+  turn_page <- function() {
+    show_page()
+    plots$shown <- NULL # the next page may be the same once more
+  }
+  setHook("before.plot.new",
+          function(...) if (is_ours() && isTRUE(graphics::par("page"))) turn_page())
+  setHook("before.grid.newpage", function(...) if (is_ours()) turn_page())
 
   # --- cells
 

@@ -148,6 +148,37 @@ class Bash(Patient):
     ]
 
 
+class R(Patient):
+    __test__ = False
+    kernel_name = "warmcell-r"
+    language_name = "R"
+    file_extension = ".r"
+    code_hello_world = "cat('hello, world\\n')"
+    code_stderr = "message('test')"
+    code_generate_error = "stop('made for the test')"
+    code_inspect_sample = "mean"
+    code_clear_output = "clear_output()"
+    completion_samples: ClassVar = [
+        {"text": "capabilit", "matches": {"capabilities"}},
+        {"text": "utils::capture.out", "matches": {"utils::capture.output"}},
+    ]
+    complete_code_samples: ClassVar = ["1", "cat('x')", "f <- function(x) {\n  x\n}"]
+    incomplete_code_samples: ClassVar = ["cat('hello", "f <- function(x) {", "c(1, "]
+    invalid_code_samples: ClassVar = ["import = 7q", "x = )", "a b"]
+    code_execute_result: ClassVar = [
+        {"code": "6*7", "result": "[1] 42"},
+        {"code": "paste0('a', 'b')", "result": '[1] "ab"'},
+        {"code": "1+2+3", "result": "[1] 6"},
+        {"code": "data.frame(a = 1)", "mime": "text/html"},
+    ]
+    code_display_data: ClassVar = [
+        {"code": "display_html('<b>x</b>')", "mime": "text/html"},
+        {"code": "plot(1:3)", "mime": "image/png"},
+    ]
+    code_history_pattern = "1?2*"
+    supported_history_operations = ("tail", "range", "search")
+
+
 class Welcome(jkt.IopubWelcomeTests):  # type: ignore[misc]
     __test__ = False
     kernel_name = KERNEL_NAME
@@ -202,6 +233,7 @@ def known_to_the_leftovers_rule() -> Iterator[None]:
 # What a driver's language has nothing for: Bash has no values, so none in its history either.
 DRIVERS = {
     JavaScript: ["test_pager"],
+    R: ["test_pager"],
     Bash: ["test_execute_result", "test_history", "test_pager"],
 }
 
@@ -210,7 +242,7 @@ DRIVERS = {
 def test_conformance_of_drivers(case: type[Patient], home: Path, programs: Programs) -> None:
     subprocess.run(
         [programs.gateway, "kernelspec", "install", "--prefix", home / "prefix",
-         "--language", case.language_name],
+         "--language", case.language_name.lower()],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     result = outcome_of(case)
