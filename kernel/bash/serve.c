@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,33 +59,35 @@ bool shell_say(const struct control *what, const char *text, const int *fds, siz
     return sent >= 0;
 }
 
-static void give_up_when_interrupted(void)
+bool shell_await(int fd)
 {
-    if (interrupt_state)
-        throw_to_top_level();
+    sigset_t interrupt, before;
+    struct pollfd wanted = {fd, POLLIN, 0};
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &before);
+    while (!interrupt_state && ppoll(&wanted, 1, NULL, &before) < 0)
+        ;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return !interrupt_state;
 }
 
 char *shell_answer(int fd)
 {
     size_t len = 0, room = 256;
     char *text = malloc(room);
-    while (text) {
-        ssize_t got = read(fd, text + len, room - len - 1);
-        if (got < 0 && errno == EINTR) {
-            if (!interrupt_state)
-                continue;
-            free(text);
-            close(fd);
-            give_up_when_interrupted();
-            return NULL;
-        }
-        if (got <= 0)
-            break;
+    ssize_t got = 0;
+    while (text && shell_await(fd) && (got = read(fd, text + len, room - len - 1)) > 0) {
         len += (size_t)got;
         if (room - len < 2)
             text = realloc(text, room *= 2);
     }
     close(fd);
+    if (interrupt_state) {
+        free(text);
+        throw_to_top_level();
+        return NULL;
+    }
     if (text)
         text[len] = '\0';
     return text;

@@ -69,6 +69,10 @@ int exit_builtin(struct word_list *words);
 struct control;
 bool shell_say(const struct control *what, const char *text, const int *fds, size_t count);
 
+/* Waits until there is something to read, or the end. false: an interrupt came; none slips in
+ * between a look and the wait. */
+bool shell_await(int fd);
+
 /* What the driver answers over the reading end of a pipe: read to its end, NUL-terminated, given;
  * an interrupt gives the cell up. Closes fd. */
 char *shell_answer(int fd);

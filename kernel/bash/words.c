@@ -62,9 +62,8 @@ static int copy_of(int from)
     int copy = memfd_create("display", MFD_CLOEXEC);
     char piece[64 * 1024];
     for (size_t sum = 0;;) {
-        ssize_t got = read(from, piece, sizeof piece);
-        if (got < 0 && errno == EINTR && !interrupt_state)
-            continue;
+        errno = EINTR;
+        ssize_t got = shell_await(from) ? read(from, piece, sizeof piece) : -1;
         if (got == 0 && copy >= 0)
             return copy;
         sum += got > 0 ? (size_t)got : 0;

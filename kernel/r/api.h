@@ -59,6 +59,7 @@ struct r_method {
     V(int, R_SignalHandlers)                                                                       \
     V(int, R_Interactive)                                                                          \
     V(int, R_interrupts_pending)                                                                   \
+    V(int, R_wait_usec)                                                                            \
     V(void *, R_Outputfile)                                                                        \
     V(void *, R_Consolefile)                                                                       \
     V(r_value, R_BaseEnv)                                                                          \

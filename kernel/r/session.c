@@ -18,7 +18,7 @@
 #include "kernel/r/place.h"
 
 #define VERBS_FILE "driver.R"
-#define TEXTS_MOST 3
+#define LOOK_US    100000 /* a signal that slips in before R waits is seen after that */
 
 struct session {
     struct r_api r;
@@ -59,20 +59,37 @@ static void on_message(const char *text)
     on_text("\n", 1, 1);
 }
 
-/* The client's next line, with its newline. An interrupt jumps away. */
-static void await_line(const char *prompt)
+/* An interrupt jumps away. It is held back but while we wait, so that none comes unseen between the
+ * look and the wait. */
+static char *await_answer(size_t *len)
 {
     struct session *s = living;
-    size_t len;
+    sigset_t interrupt, before;
     char *text;
-    driver_ask(s->driver, prompt, false);
-    while (!(text = driver_take_answer(s->driver, &len))) {
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &before);
+    while (!(text = driver_take_answer(s->driver, len))) {
         struct pollfd fd = {driver_answer_fd(s->driver), POLLIN, 0};
-        poll(&fd, 1, -1);
+        ppoll(&fd, 1, NULL, &before);
+        if (!*s->r.R_interrupts_pending)
+            continue;
+        sigprocmask(SIG_SETMASK, &before, NULL);
         s->r.R_CheckUserInterrupt();
+        sigprocmask(SIG_BLOCK, &interrupt, NULL);
     }
-    s->line = xasprintf("%s\n", text);
-    s->line_at = 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return text;
+}
+
+/* The client's next line, with its newline. */
+static void await_line(const char *prompt)
+{
+    size_t len;
+    driver_ask(living->driver, prompt, false);
+    char *text = await_answer(&len);
+    living->line = xasprintf("%s\n", text);
+    living->line_at = 0;
     free(text);
 }
 
@@ -381,6 +398,7 @@ static void start_r(struct session *s)
     *r->R_SignalHandlers = 0;
     r->Rf_initialize_R(countof(words), words);
     *r->R_Interactive = 1;
+    *r->R_wait_usec = LOOK_US;
     *r->R_Outputfile = *r->R_Consolefile = NULL;
     *r->ptr_R_WriteConsole = NULL;
     *r->ptr_R_WriteConsoleEx = (r_routine)on_text;
