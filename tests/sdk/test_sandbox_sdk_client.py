@@ -427,3 +427,20 @@ def test_patience_is_not_a_deadline(sdk: SandboxSDK, box: str) -> None:
         sdk.run_code(box, code, {"request_timeout_ms": 300})
     sdk.write_file(box, "/workspace/on", "")
     assert sdk.run_code(box, "went_on")["execution"].text == "True"
+
+
+def test_javascript_beside_python(sdk: SandboxSDK, box: str) -> None:
+    with pytest.raises(SandboxError, match="no context of javascript"):
+        sdk.run_code(box, "1", {"language": "javascript"})
+    context = sdk.create_code_context(box, language="node")
+    assert context["language"] == "javascript"
+    javascript = {"language": "javascript"}
+    sdk.run_code(box, "var z = [1, 2]", javascript)
+    ran = sdk.run_code(box, "console.log('js'); z.length", javascript)["execution"]
+    assert (ran.logs.stdout, ran.text) == (["js"], "2")
+    assert sdk.run_code(box, "6 / 4", {"language": "python"})["execution"].text == "1.5"
+    sdk.delete_code_context(context["id"])
+    made = sdk.create_sandbox({"template_id": "node"})["sandbox"]
+    assert made["template_config"]["language"] == "javascript"
+    assert sdk.run_code(made["id"], "typeof z")["execution"].text == "'undefined'"
+    sdk.delete_sandbox(made["id"])
