@@ -40,9 +40,11 @@ PROGRAMS = {
     "warmcell-0.1.0.data/data/share/warmcell/sandbox/warmcell-pasta",
     "warmcell-0.1.0.data/data/share/warmcell/sandbox/warmcell-proxy",
 }
+# without a pool: the gateway is ended as soon as it was used, and nothing is to be starting then
 FIRST = """
 import warmcell
-with warmcell.local() as w, w.sandboxes.create() as sandbox:
+own = warmcell.LocalGateway(options=["--pool-min", "0", "--pool-max", "0"])
+with warmcell.local(own) as w, w.sandboxes.create() as sandbox:
     print(sandbox.run("import sys; print(sys.executable)\\n6 * 7").stdout, end="")
     print(sandbox.run("6 * 7").text, sandbox.commands.run("pwd").stdout, end="")
 """
