@@ -45,10 +45,31 @@ def test_cells_share_an_interpreter() -> None:
     result = ran.names["result"]
     assert (result.stdout, result.stderr, result.exit_code) == ("The answer is 42\n", "", 0)
 
-    ran = document.run(LLM, 5, ran.names)
-    assert "loop" in ran.names["result"].stdout  # %%timeit, the last one
-    result = document.run(LLM, 6).names["result"]
-    assert result.stdout == "Hello with custom settings!\n"
+    told: list[llm_sandbox.ConsoleOutput] = []
+
+    class Hurried(llm_sandbox.InteractiveSandboxSession):
+        """Its %%timeit takes milliseconds for seconds, and so has enough of them soon."""
+
+        def open(self) -> None:
+            super().open()
+            super().run("import time, timeit; timeit.default_timer = lambda: time.time() * 1000")
+
+        def run(self, *args: Any, **kwargs: Any) -> Any:
+            told.append(super().run(*args, **kwargs))
+            return told[-1]
+
+    ran = document.run(LLM, 5, {"InteractiveSandboxSession": Hurried})
+    assert [one.exit_code for one in told] == [0, 0, 0]
+    who, listing, timed = (one.stdout for one in told)
+    assert {"time", "timeit"} <= set(who.split())
+    assert listing.startswith("total ")
+    assert " per loop " in timed and "loops each" in timed
+
+    ran = document.run(LLM, 6)
+    assert ran.names["result"].stdout == "Hello with custom settings!\n"
+    session = ran.names["session"]
+    assert (session.settings.history_size, session.settings.timeout) == (500, 600)
+    assert session.sandbox_settings.limits["memory_bytes"] == 2 << 30
 
 
 @block("llm-sandbox", 7)
@@ -66,9 +87,11 @@ def test_the_protocol_of_containers() -> None:
 def test_the_complete_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it up to the backend that is not there."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
+    said: list[str] = []
+    names: dict[str, Any] = {"print": said.append}
     with pytest.raises(exceptions.UnsupportedBackendError, match="kubernetes: this gateway"):
-        document.run(LLM, 8, names)
+        document.run(LLM, 8, names, {"time.sleep(5)": "time.sleep(0.05)"})
+    assert said == ["Hello, World!\n", "Code failed security check"]  # nothing timed out
     assert names["is_safe"] is False
     assert [one.description.split(":")[0] for one in names["violations"]] == ["requests"]
     assert [path.name for path in tmp_path.iterdir()] == ["plot_0.png"]

@@ -70,7 +70,7 @@ def test_output_is_told_as_it_comes_and_the_exit_code_stays(session: BaseSession
 def test_what_passes_its_time_is_ended_with_all_that_it_started(session: BaseSession) -> None:
     code = (
         "import subprocess, time\n"
-        "child = subprocess.Popen(['sleep', '4321'])\n"
+        "child = subprocess.Popen(['sleep', '4321.25'])\n"
         "print(child.pid)\n"
         "time.sleep(3600)"
     )
@@ -80,7 +80,7 @@ def test_what_passes_its_time_is_ended_with_all_that_it_started(session: BaseSes
     assert ended.value.output is not None
 
     def is_gone() -> bool:
-        return "4321" not in session.execute_command("cat /proc/*/cmdline 2>/dev/null").stdout
+        return "4321.25" not in session.execute_command("cat /proc/*/cmdline 2>/dev/null").stdout
 
     processes.until(is_gone, "the child has ended, too")
     assert session.run("print('on')").stdout == "on\n"

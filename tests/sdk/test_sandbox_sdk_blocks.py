@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sandbox_sdk
+import warmcell
 from sandbox_sdk import ExecutionError, RateLimitError, SandboxError, SandboxSDK
 from support.document import block, run
 
@@ -139,6 +140,8 @@ def test_templates(place: Place) -> None:
     sandbox = place.sdk.create_sandbox({"template_id": made["id"]})["sandbox"]
     assert sandbox["template_config"]["docker_image"] == "python:3.11-slim"
     place.sdk.delete_sandbox(sandbox["id"])
+    with warmcell.Client(place.url) as client:  # others count what is in this gateway
+        client.templates.delete(made["id"])
 
 
 @block("sandbox-sdk", 20)

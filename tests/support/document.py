@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import functools
 import inspect
 import io
 import re
@@ -168,10 +169,11 @@ def _numbers(said: ast.expr, document: str, known: Mapping[str, Any]) -> list[in
     return [int(value) for value in values[1:]] if values[0] == document else []
 
 
-def functions_of(path: Path) -> set[str]:
+@functools.cache
+def functions_of(path: Path) -> frozenset[str]:
     """The names of a file's functions."""
-    return {
+    return frozenset(
         node.name
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    }
+    )
