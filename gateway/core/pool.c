@@ -325,16 +325,12 @@ struct sandbox *pool_take_sandbox(struct core *c, struct pool *p)
     return best->sandbox;
 }
 
-/* STOP is in the host's socket when this returns, and is read from there though we are gone. One
- * that is still starting says things that nobody will acknowledge any more, and would wait for
- * that. */
+/* It is asked for nothing: a host that is told to stop sees to it first that its last words are
+ * acknowledged, and there will be nobody for the length of a lease. Nothing is lost with one that
+ * nobody has used. */
 void pool_end(struct kernel *k)
 {
-    if (uplink_attached(k->uplink) && k->state == KERNEL_IDLE)
-        kernel_command(k, LINK_STOP, bytes_of("{\"reason\":\"the gateway ended\"}"), INT32_MAX,
-                       NULL, NULL);
-    else
-        kernel_kill_host(k);
+    kernel_kill_host(k);
     kernel_forget(k, 1000, "the gateway ended", false);
 }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import uuid
@@ -258,6 +260,12 @@ def test_the_pool_is_seen_by_nobody_and_refilled() -> None:
         assert len(hosts()) >= 3
         assert [m["id"] for m in gateway.get("/api/kernels").json()] == [kernel]
         client.close()
+        python = int(ids.split()[0])
+        pool = [host for host in hosts() if not processes.is_below(python, host)]
+        assert len(pool) >= 2
+        for host in pool:  # such a host can do nothing for its end, and must not have to
+            os.kill(host, signal.SIGSTOP)
+    assert not processes.wait_gone(pool)
     shutil.rmtree(gateway.home)
 
 
