@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Iterator
@@ -515,9 +514,3 @@ def test_answers_of_either_protocol() -> None:
     assert (done.stdout, done.stderr, done.exit_code, done.command) == ("a", "b", 2, "c")
     done = CommandExecution(output_data={"stdout": "x", "stderr": "y", "timeout": True})
     assert (done.stdout, done.has_error()) == ("x", True)
-
-
-def test_the_page_for_those_who_come_from_it(own_gateway: str) -> None:
-    page = (ROOT / "docs" / "coming-from-sandbox.md").read_text()
-    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    exec(compile(example, "docs/coming-from-sandbox.md", "exec"), {})

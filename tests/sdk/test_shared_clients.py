@@ -1,13 +1,16 @@
-"""What the surfaces share: which gateway, and one client for each."""
+"""What the surfaces share: which gateway, one client for each, and pages for who comes to them."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
+import re
 import warnings
 
+import pytest
 import warmcell
+from support.programs import ROOT
 from warmcell.compat import _gateway
 
 
@@ -56,3 +59,22 @@ def test_another_gateway_by_its_url(own_gateway: str, client: warmcell.Client) -
     except warmcell.UnauthorizedError:
         return
     raise AssertionError("a token of nobody's was taken")
+
+
+@pytest.mark.parametrize(
+    ("package", "printed"),
+    [("llm_sandbox", "Hello, World!\n\n"), ("sandbox", ""), ("sandbox_sdk", "Hello\n")],
+)
+def test_the_page_for_those_who_come_from_it(
+    package: str,
+    printed: str,
+    own_gateway: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WARMCELL_TOKEN", "any")  # on a Unix socket nobody looks at it
+    name = f"docs/coming-from-{package}.md"
+    page = (ROOT / name).read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    exec(compile(example, name, "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out == printed

@@ -33,6 +33,10 @@ class SandboxExecutionError(SandboxError):
     """Code ended otherwise than well. error_type: the name of its exception, or how it ended
     (`killed`, `oom`, `output_limit` …); traceback: as text; execution: all that came of it."""
 
+    error_type: str | None
+    traceback: str
+    execution: Execution | None
+
     def __init__(
         self,
         message: str,
@@ -49,6 +53,9 @@ class SandboxExecutionError(SandboxError):
 class SandboxTimeoutError(SandboxError, TimeoutError):
     """Code took longer than its timeout, in seconds, and was ended; the session goes on.
     execution: what came until then."""
+
+    timeout: float | None
+    execution: Execution | None
 
     def __init__(
         self, message: str, timeout: float | None = None, execution: Execution | None = None

@@ -28,6 +28,11 @@ class ExecutionError(SandboxSDKError):
 
     `execution` is the whole run, with what it had put out until then, where it is known."""
 
+    name: str
+    value: str
+    traceback: str
+    execution: Any
+
     def __init__(self, name: str, value: str, traceback: str, execution: Any = None) -> None:
         super().__init__(value)
         self.name = name
@@ -69,6 +74,8 @@ class AuthenticationError(SandboxError):
 
 class RateLimitError(SandboxSDKError):
     """Too many requests: come again after `retry_after` milliseconds."""
+
+    retry_after: int
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"Rate limit exceeded. Retry after {retry_after}ms")

@@ -83,28 +83,38 @@ class RateLimiter:
         self._sent: deque[float] = deque()
         self._lock = threading.Lock()
 
-    def _forget(self) -> None:
-        while self._sent and self._sent[0] <= time.monotonic() - MINUTE_S:
-            self._sent.popleft()
+    def take(self) -> int:
+        """Counts a request, if one may be made now: 0, else milliseconds until one may. Of threads
+        that come at once no more get one than there are."""
+        with self._lock:
+            wait_ms = self._wait_ms()
+            if wait_ms == 0:
+                self._count()
+            return wait_ms
 
     def can_make_request(self) -> bool:
         """Whether one may be made now."""
-        with self._lock:
-            self._forget()
-            most = self.max_requests_per_minute
-            return most is None or len(self._sent) < most
+        return self.get_retry_after() == 0
 
     def record_request(self) -> None:
         """One was made."""
-        if self.max_requests_per_minute is not None:
-            with self._lock:
-                self._sent.append(time.monotonic())
+        with self._lock:
+            self._count()
 
     def get_retry_after(self) -> int:
         """Milliseconds until one may be made again."""
         with self._lock:
-            self._forget()
-            most = self.max_requests_per_minute
-            if most is None or len(self._sent) < most or not self._sent:
-                return 0
-            return max(int((self._sent[0] + MINUTE_S - time.monotonic()) * 1000) + 1, 1)
+            return self._wait_ms()
+
+    def _count(self) -> None:
+        if self.max_requests_per_minute is not None:
+            self._sent.append(time.monotonic())
+
+    def _wait_ms(self) -> int:
+        now = time.monotonic()
+        while self._sent and self._sent[0] <= now - MINUTE_S:
+            self._sent.popleft()
+        most = self.max_requests_per_minute
+        if most is None or len(self._sent) < most or not self._sent:
+            return 0
+        return max(int((self._sent[0] + MINUTE_S - now) * 1000) + 1, 1)

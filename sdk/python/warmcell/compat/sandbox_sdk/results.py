@@ -94,6 +94,11 @@ class Result:
 class Execution:
     """A run that has ended: its results, its output, its error, and its number in the context."""
 
+    results: list[Result]
+    logs: Logs
+    error: ExecutionError | None
+    execution_count: int | None
+
     def __init__(
         self,
         results: list[Result] | None = None,

@@ -338,9 +338,9 @@ class SandboxSDK:
             self.logger.log(LOG_LEVELS[level], message)
 
     def _check_rate_limit(self) -> None:
-        if not self.rate_limiter.can_make_request():
-            raise RateLimitError(self.rate_limiter.get_retry_after())
-        self.rate_limiter.record_request()
+        retry_after = self.rate_limiter.take()
+        if retry_after:
+            raise RateLimitError(retry_after)
 
     def _path(self, sandbox_id: str, *parts: str) -> str:
         return "/".join(["/api/sandboxes", segment(sandbox_id), *map(segment, parts)])

@@ -15,6 +15,12 @@ class CommandExecution:
     such program. output_data: what a server of microsandbox's protocol, or the original's, answers,
     in place of the others."""
 
+    stdout: str
+    stderr: str
+    exit_code: int
+    command: str
+    timeout: bool
+
     def __init__(
         self,
         stdout: str = "",

@@ -14,6 +14,13 @@ class Execution:
 
     output_data: what a server of microsandbox's protocol answers, in place of the others."""
 
+    stdout: str
+    stderr: str
+    return_value: Any
+    exception: BaseException | None
+    status: str
+    language: str
+
     def __init__(
         self,
         stdout: str = "",
