@@ -186,7 +186,7 @@ import asyncio
 import gc
 import os
 import sys
-from sandbox import LocalSandbox
+from sandbox import LocalSandbox, PersistentExecutionContext
 
 async def main():
     global lost
@@ -204,6 +204,7 @@ if os.fork() == 0:
     sys.exit()  # nothing of it is the child's to end
 os.wait()
 asyncio.run(lost.run("1"))
+PersistentExecutionContext().execute_code("1")  # its connection ends in silence, too
 """
 
 

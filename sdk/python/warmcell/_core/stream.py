@@ -312,7 +312,8 @@ class Stream:
 
     async def _read(self, socket: ClientConnection) -> None:
         with suppress(ConnectionClosed):
-            async for text in socket:
+            while True:  # no generator of the library's: a loop that ends would close it under us
+                text = await socket.recv()
                 self._take(json.loads(text), len(text))
         self._socket = None  # and nothing is awaited until what was on it is taken care of
         if not self._closed:
