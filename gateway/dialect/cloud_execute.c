@@ -122,24 +122,30 @@ static bool gather(void *user, const struct execution_event *event)
     return true;
 }
 
+/* A text may have a NUL in it. */
+static void add_line(struct buffer *out, json_t *text)
+{
+    buffer_add(out, json_string_value(text), json_string_length(text));
+    buffer_add_text(out, "\n");
+}
+
 /* As a program's end: what sys.exit() says, or 1 with the traceback where a program has it. */
 static int64_t exit_code_of(json_t *error, struct buffer *err)
 {
     const char *name = json_string_value(json_object_get(error, "name"));
-    const char *value = json_string_value(json_object_get(error, "value"));
-    json_t *line;
+    json_t *said = json_object_get(error, "value"), *line;
+    const char *value = json_string_value(said);
     size_t i;
     if (name && value && strcmp(name, "SystemExit") == 0) {
-        size_t digits = strspn(value, "0123456789");
-        if (!*value || strcmp(value, "None") == 0)
+        size_t digits = strspn(value, "0123456789"), len = json_string_length(said);
+        if (!len || strcmp(value, "None") == 0)
             return 0;
-        if (digits <= 9 && !value[digits])
+        if (digits <= 9 && digits == len)
             return strtoll(value, NULL, 10) & 0xff;
-        buffer_printf(err, "%s\n", value);
+        add_line(err, said);
         return 1;
     }
-    json_array_foreach(json_object_get(error, "traceback"), i, line)
-        buffer_printf(err, "%s\n", json_string_value(line));
+    json_array_foreach(json_object_get(error, "traceback"), i, line) add_line(err, line);
     return 1;
 }
 
@@ -159,7 +165,7 @@ static void on_ended(void *user, const struct err *e)
     }
     scoped(buffer) struct buffer text = {0};
     execution_write_ended(r->execution, false, &text);
-    scoped(json) json_t *record = json_loadb(text.data, text.len, 0, NULL);
+    scoped(json) json_t *record = json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
     const char *status = execution_status(r->execution);
     const char *reason = json_string_value(json_object_get(record, "reason"));
     result.timed_out = strcmp(status, "timeout") == 0;

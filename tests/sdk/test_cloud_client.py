@@ -134,6 +134,9 @@ def test_code(box: Sandbox) -> None:
     failed = box.run_code("1 / 0")
     assert (failed.exit_code, failed.success) == (1, False)
     assert "ZeroDivisionError" in failed.stderr
+    nul = box.run_code(r"raise ValueError('a\0b')")  # which JSON has, and many readers refuse
+    assert nul.exit_code == 1 and "ValueError: a\0b" in nul.stderr
+    assert box.run_code(r"raise SystemExit('3\0')").exit_code == 1
     assert box.run_code("raise SystemExit(3)").exit_code == 3
     assert box.run_code("import sys; sys.exit()").exit_code == 0
     late = box.run_code("while True: pass", timeout=1)
