@@ -87,7 +87,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"name": "a b"}, 400, "name"),
     ({"shared": 1}, 400, "shared"),
     ({"description": "a" * 1025}, 400, "description"),
-    ({"language": "r"}, 400, "language"),
+    ({"language": "cobol"}, 400, "language"),
     ({"preload": "numpy"}, 400, "preload"),
     ({"preload": ["a"] * 33}, 400, "preload"),
     ({"preload": ["a,b"]}, 400, "preload"),
@@ -177,7 +177,7 @@ def test_a_request_that_is_its_own_template(gateway: Gateway) -> None:
         ({"template": "none"}, 400, "template"),
         ({"packages": ["a", "../b"]}, 400, "packages[1]"),
         ({"packages": ["a"]}, 403, "--wheels"),
-        ({"language": "r"}, 400, "language"),
+        ({"language": "cobol"}, 400, "language"),
         ({"network": {"deny": []}}, 400, "network"),
         ({"files": {"..": ""}}, 400, ".."),
     ):
