@@ -66,7 +66,7 @@ def test_the_page(browser: Browser, gateway: Gateway, scheme: str, width: int) -
     )
     page.locator("#find").fill("idle get snapshots nothing like it")
     expect(page.locator("details.route:visible")).to_have_count(0)
-    page.locator("#find").fill("/pause")
+    page.locator("#find").fill("post /v1/sandboxes/{id}/pause")
     expect(page.locator("details.route:visible")).to_have_count(1)
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     page.locator("#find").fill("")
