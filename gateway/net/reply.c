@@ -208,12 +208,6 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, st
     connection_reply_done(x->connection);
 }
 
-static int append(const char *text, size_t len, void *out)
-{
-    buffer_add(out, text, len);
-    return 0;
-}
-
 /* API replies are data: a browser shall run nothing of them, nor frame them. */
 static void add_api_headers(struct exchange *x)
 {
@@ -224,7 +218,7 @@ static void add_api_headers(struct exchange *x)
 void exchange_reply_json(struct exchange *x, int status, json_t *body)
 {
     scoped(buffer) struct buffer text = {0};
-    json_dump_callback(body, append, &text, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_write(&text, body);
     json_decref(body);
     add_api_headers(x);
     exchange_reply(x, status, "application/json", buffer_view(&text));

@@ -172,6 +172,35 @@ static void integers_have_a_range(void **state)
     }
 }
 
+static void values_are_written_as_jansson_reads_them(void **state)
+{
+    (void)state;
+    static const struct bytes cases[] = {
+        LITERAL("{}"),
+        LITERAL("[]"),
+        LITERAL("[{},[],null,true,false,0,-9223372036854775808,0.5]"),
+        LITERAL("{\"b\":[1,{\"a\":\"\"}],\"a\":{\"\":null}}"),
+        LITERAL("[\"\\u0000\\u001f\\b\\f\\n\\r\\t\\\"\\\\/\x7f\xc3\xa4\xf0\x9f\x98\x80\"]"),
+        LITERAL("{\"\\n\\\"\xc3\xa4\":1}"),
+        LITERAL("\"a text alone\""),
+    };
+    for (size_t i = 0; i < countof(cases); i++) {
+        scoped(json) json_t *value =
+            json_loadb(cases[i].data, cases[i].len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        scoped(buffer) struct buffer text = {0};
+        assert_non_null(value);
+        json_write(&text, value);
+        scoped(json) json_t *again =
+            json_loadb(text.data, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        assert_true(json_equal(value, again));
+        if (i < 4)
+            assert_string_equal(buffer_text(&text), cases[i].data);
+    }
+    scoped(buffer) struct buffer nothing = {0};
+    json_write(&nothing, NULL);
+    assert_int_equal(nothing.len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +208,7 @@ int main(void)
         cmocka_unit_test(nesting_has_an_end),
         cmocka_unit_test(members_are_read_by_type),
         cmocka_unit_test(integers_have_a_range),
+        cmocka_unit_test(values_are_written_as_jansson_reads_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
