@@ -21,7 +21,7 @@ RUN = Path(__file__).resolve().parent / "run.py"
         pytest.param(
             ["followers", "--followers", "20", "--followed-lines", "50000"], id="followers"
         ),
-        pytest.param(["sequence", "--steps", "120", "--seed", "11"], id="sequence"),
+        pytest.param(["sequence", "--steps", "60", "--seed", "11"], id="sequence"),
         pytest.param(["readers", "--readers", "30", "--lines", "50000"], id="readers"),
     ],
 )
