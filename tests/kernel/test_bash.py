@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.driver_case import (
+    good,
+    interrupted,
+    interrupted_before_the_code_runs,
+    interrupted_while_input_is_awaited,
+)
 from kernel.host_process import Host
 from kernel.link_peer import Interpreter
 from support import processes
@@ -32,11 +38,6 @@ def shared() -> Iterator[Host]:
 @pytest.fixture(scope="module")
 def client(shared: Host) -> DirectClient:
     return shared.client()
-
-
-def good(run: Run) -> Run:
-    assert run.status == "ok", run.content
-    return run
 
 
 def failed(client: DirectClient, code: str, name: str = "CommandFailed") -> Run:
@@ -283,33 +284,19 @@ def test_is_complete(client: DirectClient, code: str, status: str) -> None:
     ],
 )
 def test_interrupts(client: DirectClient, code: str) -> None:
-    msg_id = client.execute(f"x=41; {code}")
-    client.await_output(msg_id, "begun")
-    client.ask("interrupt_request", channel="control")
-    run = client.collect(msg_id)
-    assert (run.status, run.content["ename"]) == ("error", "Interrupted")
-    assert run.reply is not None
-    assert run.reply.metadata["warmcell"]["outcome"] == "interrupted"
+    run = interrupted(client, f"x=41; {code}")
     assert "no" not in run.stdout
     assert good(client.run("echo $((x + 1))")).stdout == "42\n"
 
 
 def test_an_interrupt_while_input_is_awaited(client: DirectClient) -> None:
-    msg_id = client.execute("read never; echo no", allow_stdin=True)
-    client.take(lambda m: m.msg_type == "input_request")
-    client.ask("interrupt_request", channel="control")
-    assert client.collect(msg_id, answers=["unused"]).content["ename"] == "Interrupted"
+    interrupted_while_input_is_awaited(client, "read never; echo no")
     assert good(client.run("echo on")).stdout == "on\n"
 
 
 def test_an_interrupt_that_comes_before_the_code_runs() -> None:
     interpreter = Interpreter(COMMAND)
-    interpreter.wait_ready()
-    interpreter.interrupt(interpreter.number + 2)
-    interpreter.ask("complete_request", code="x", cursor_pos=1)  # the signal has come
-    assert interpreter.run("while :; do :; done").reply["ename"] == "Interrupted"
-    interpreter.interrupt()
-    interpreter.ask("complete_request", code="x", cursor_pos=1)
+    interrupted_before_the_code_runs(interpreter, "while :; do :; done")
     assert interpreter.run("echo on").stdout == "on\n"
     interpreter.close()
 

@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.driver_case import (
+    good,
+    interrupted,
+    interrupted_before_the_code_runs,
+    interrupted_while_input_is_awaited,
+)
 from kernel.host_process import Host
 from kernel.link_peer import Interpreter
 from support import processes
@@ -31,11 +37,6 @@ def shared() -> Iterator[Host]:
 @pytest.fixture(scope="module")
 def client(shared: Host) -> DirectClient:
     return shared.client()
-
-
-def good(run: Run) -> Run:
-    assert run.status == "ok", run.content
-    return run
 
 
 @pytest.mark.parametrize(
@@ -248,14 +249,8 @@ def test_is_complete(client: DirectClient, code: str, status: str) -> None:
     assert client.ask("is_complete_request", {"code": code}).content["status"] == status
 
 
-def interrupted(client: DirectClient, code: str) -> None:
-    msg_id = client.execute(f"x = 41; {code}")
-    client.await_output(msg_id, "begun")
-    client.ask("interrupt_request", channel="control")
-    run = client.collect(msg_id)
-    assert (run.status, run.content["ename"]) == ("error", "Interrupted")
-    assert run.reply is not None
-    assert run.reply.metadata["warmcell"]["outcome"] == "interrupted"
+def goes_on_after_an_interrupt(client: DirectClient, code: str) -> None:
+    interrupted(client, f"x = 41; {code}")
     assert good(client.run("x + 1")).result["text/plain"] == "42"
 
 
@@ -271,22 +266,14 @@ def interrupted(client: DirectClient, code: str) -> None:
 )
 def test_interrupts(client: DirectClient, code: str) -> None:
     if code.startswith("prompt"):
-        msg_id = client.execute(code, allow_stdin=True)
-        client.take(lambda m: m.msg_type == "input_request")
-        client.ask("interrupt_request", channel="control")
-        assert client.collect(msg_id, answers=["unused"]).content["ename"] == "Interrupted"
+        interrupted_while_input_is_awaited(client, code)
         return
-    interrupted(client, code)
+    goes_on_after_an_interrupt(client, code)
 
 
 def test_an_interrupt_that_comes_before_the_code_runs() -> None:
     interpreter = Interpreter(COMMAND)
-    interpreter.wait_ready()
-    interpreter.interrupt(interpreter.number + 2)
-    interpreter.ask("complete_request", code="x", cursor_pos=1)  # the signal has come
-    assert interpreter.run("while (true);").reply["ename"] == "Interrupted"
-    interpreter.interrupt()
-    interpreter.ask("complete_request", code="x", cursor_pos=1)
+    interrupted_before_the_code_runs(interpreter, "while (true);")
     assert interpreter.run("1 + 1").result == "2"
     interpreter.close()
 

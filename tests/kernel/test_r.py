@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.driver_case import (
+    good,
+    interrupted,
+    interrupted_before_the_code_runs,
+    interrupted_while_input_is_awaited,
+)
 from kernel.host_process import Host
 from kernel.link_peer import Interpreter
 from support import processes
@@ -32,11 +38,6 @@ def shared() -> Iterator[Host]:
 @pytest.fixture(scope="module")
 def client(shared: Host) -> DirectClient:
     return shared.client()
-
-
-def good(run: Run) -> Run:
-    assert run.status == "ok", run.content
-    return run
 
 
 def plots(run: Run) -> int:
@@ -248,31 +249,17 @@ def test_tools(client: DirectClient) -> None:
     ],
 )
 def test_interrupts(client: DirectClient, code: str) -> None:
-    msg_id = client.execute(f"x <- 41; cat('begun'); {code}")
-    client.await_output(msg_id, "begun")
-    client.ask("interrupt_request", channel="control")
-    run = client.collect(msg_id)
-    assert (run.status, run.content["ename"]) == ("error", "Interrupted")
-    assert run.reply is not None
-    assert run.reply.metadata["warmcell"]["outcome"] == "interrupted"
+    interrupted(client, f"x <- 41; cat('begun'); {code}")
     assert good(client.run("x + 1")).result["text/plain"] == "[1] 42"
 
 
 def test_an_interrupt_while_input_is_awaited(client: DirectClient) -> None:
-    msg_id = client.execute("readline('never')", allow_stdin=True)
-    client.take(lambda m: m.msg_type == "input_request")
-    client.ask("interrupt_request", channel="control")
-    assert client.collect(msg_id, answers=["unused"]).content["ename"] == "Interrupted"
+    interrupted_while_input_is_awaited(client, "readline('never')")
 
 
 def test_an_interrupt_that_comes_before_the_code_runs() -> None:
     interpreter = Interpreter(COMMAND)
-    interpreter.wait_ready()
-    interpreter.interrupt(interpreter.number + 2)
-    interpreter.ask("complete_request", code="x", cursor_pos=1)  # the signal has come
-    assert interpreter.run("repeat {}").reply["ename"] == "Interrupted"
-    interpreter.interrupt()
-    interpreter.ask("complete_request", code="x", cursor_pos=1)
+    interrupted_before_the_code_runs(interpreter, "repeat {}")
     assert interpreter.run("1 + 1").result == "[1] 2"
     assert interpreter.run(".Last <- function() cat('bye')").reply["status"] == "ok"
     run = interpreter.run("tryCatch(q(status = 3), finally = cat('so ')); cat('no')")
