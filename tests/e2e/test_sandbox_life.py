@@ -3,7 +3,6 @@ death leaves, and that nothing stays."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -156,20 +155,13 @@ def test_its_history_is_its_own(gateway: Gateway, sandbox: dict[str, Any]) -> No
     it."""
     kernel = kernel_of(sandbox)
     folder = gateway.runtime / "kernels" / kernel
-    state = Path(gateway.env.get("XDG_STATE_HOME") or Path.home() / ".local/state")
-    elsewhere = [state / "warmcell/history", Path("/home/user/.local/state/warmcell/history")]
-
-    def journals(of: Path) -> set[Path]:
-        return {path for path in of.glob("*.journal") if str(folder).encode() in path.read_bytes()}
-
     with closing(gateway.client(kernel)) as client:
         client.run("a = 'said first'")
-        assert [path for place in elsewhere for path in journals(place)] == []
-    host = json.loads((folder / "kernel.json").read_text())["pid"]
+    host = gateway.host_of(kernel)
+    (journal,) = (one for one in processes.open_files(host) if one.suffix == ".journal")
+    assert journal.parent == folder  # it has it open for as long as it lives
     os.kill(host, signal.SIGKILL)
-    processes.until(
-        lambda: json.loads((folder / "kernel.json").read_text())["pid"] != host, "started again"
-    )
+    processes.until(lambda: gateway.host_of(kernel) != host, "started again")
     with closing(gateway.client(kernel)) as client:
         assert client.run("b = 'said then'").status == "ok"
         found = client.ask("history_request", {"hist_access_type": "tail", "n": 9}).content

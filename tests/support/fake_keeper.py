@@ -198,7 +198,9 @@ class FakeKeeper:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a gateway: its keeper is this one, its host ours with the driver of tests/kernel."""
+        """Of a gateway: its keeper is this one, its host ours with the driver of tests/kernel. As
+        no sandbox is named to that host, its journals would lie in the home of its environment,
+        which is a sandbox's: a folder that others of this machine may have, too."""
         self.folder.mkdir(parents=True, exist_ok=True)
         keeper = self._program("keeper", f'exec "$PY" {Path(__file__).resolve()} "$@"')
         host = self._program(
@@ -213,6 +215,7 @@ class FakeKeeper:
                 [ -n "$skip" ] && skip= && continue
                 set -- "$@" "$word"
             done
+            export XDG_STATE_HOME={self.folder / "state"}
             exec {programs().host} "$@" --driver -- "$PY" {DRIVER}""",
         )
         return {"WARMCELL_KEEPER": str(keeper), "WARMCELL_KERNEL": str(host),
