@@ -114,6 +114,10 @@ static const struct option rows[] = {
      .help = "seconds between pings of a WebSocket; 0 for none",
      .also_env = "KG_WS_PING_INTERVAL_SECS",
      .also = {"KernelGatewayApp.ws_ping_interval_secs", "KernelGatewayApp.ws_ping_interval"}},
+    {"client-lost", OPTION_INT, NET(client_lost_s), "60", .low = 0, .high = DAY_S,
+     .help = "seconds for which a client's machine may answer nothing to what was sent to it, not "
+             "even that it arrived; then its connection ends. One that reads slowly, or not at "
+             "all, answers. 0: until the operating system gives up, after some 15 minutes"},
     {"ws-message-limit", OPTION_INT, NET(ws_message_limit_bytes), "104857600", .low = 1024,
      .high = 1024LL * MIB, .help = "the longest WebSocket message taken from a client, in bytes"},
     {"body-limit", OPTION_INT, NET(body_limit_bytes), "67108864", .low = 1024, .high = 1024LL * MIB,

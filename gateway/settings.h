@@ -64,6 +64,7 @@ struct settings_net {
     char *expose_headers;
     char *max_age;
     int64_t ws_ping_interval_s; /* 0: no pings */
+    int64_t client_lost_s;      /* without an answer to what was sent, until it is gone; 0: never */
     int64_t ws_message_limit_bytes;
     int64_t body_limit_bytes;
     int64_t connections_limit;

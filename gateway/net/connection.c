@@ -540,7 +540,13 @@ void connection_close(struct connection *c)
 
 void connection_tick(struct connection *c, int64_t now_ms)
 {
-    if (!c->deadline_ms || now_ms < c->deadline_ms || c->state == CONNECTION_CLOSED)
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    if (server_lost(c->server, c->stream, now_ms)) {
+        connection_close(c);
+        return;
+    }
+    if (!c->deadline_ms || now_ms < c->deadline_ms)
         return;
     int64_t taken = stream_taken_bytes(c->stream);
     if (stream_pending(c->stream) && taken != c->taken_bytes) { /* slow, but it reads */

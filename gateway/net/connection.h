@@ -251,6 +251,7 @@ void relays_cut(struct server *s);
  * when both sides are closed. */
 void tunnel_begin(struct exchange *x, struct bytes lines, struct stream *inside, struct bytes early,
                   void (*done)(void *user), void *user);
+void tunnels_tick(struct server *s, int64_t now_ms); /* closes those whose client is lost */
 void tunnels_recheck(struct server *s); /* closes those of who is not let in any more */
 void tunnels_cut(struct server *s);
 
@@ -258,5 +259,8 @@ void tunnels_cut(struct server *s);
 void server_orphan(struct server *s, struct list *link); /* a connection has lost its stream */
 void server_hurry(struct server *s);                     /* something is in `unsent` or `later` */
 void server_check_drained(struct server *s);
+/* Has this client's machine answered nothing for as long as the settings allow? Then the caller
+ * closes the stream, which is open. */
+bool server_lost(const struct server *s, struct stream *stream, int64_t now_ms);
 
 #endif

@@ -94,12 +94,25 @@ static bool is_late(struct server *s, int64_t now)
     return late && s->late_ticks <= LATE_TICKS_MOST;
 }
 
+bool server_lost(const struct server *s, struct stream *stream, int64_t now_ms)
+{
+    char address[STREAM_PEER_TEXT];
+    const char *remote = address;
+    if (!s->settings->client_lost_s ||
+        !stream_is_lost(stream, now_ms, s->settings->client_lost_s * 1000))
+        return false;
+    stream_peer_text(stream, address);
+    log_info("client lost", F_STR("remote", remote));
+    return true;
+}
+
 static void end_what_is_due(struct server *s, int64_t now)
 {
     list_each(&s->connections, link)
         connection_tick(list_owner(link, struct connection, link), now);
     list_each(&s->websockets, link) websocket_tick(websocket_of_link(link), now);
     relays_tick(s, now);
+    tunnels_tick(s, now);
     if (s->draining && s->on_drained && now >= s->drain_deadline_ms)
         cut(s);
 }

@@ -32,6 +32,10 @@ struct stream {
     struct buffer cipher; /* TLS: what is being sent */
     size_t cipher_sent;
     int64_t given_bytes; /* to libuv, ever */
+    struct {
+        int64_t given_bytes, taken_bytes; /* when stream_is_lost last found news of the peer */
+        int64_t since_ms;                 /* and when that was; 0: nothing was on its way */
+    } heard;
     uv_buf_t
         rest[WEBSOCKET_BUFFERS]; /* TLS: plain text not yet encrypted; borrowed from the user */
     unsigned rest_count;
@@ -49,8 +53,10 @@ static void end(struct stream *s, bool broken)
     s->events->on_end(s->user, broken);
 }
 
-/* TCP_USER_TIMEOUT is not for us: Linux 6.18 ends by it a connection whose peer takes a little now
- * and then, because its window never has room for a whole segment. */
+/* Keepalive asks a peer that was sent nothing; what was sent and is not acknowledged TCP repeats
+ * for some 15 minutes, and stream_is_lost is for that. TCP_USER_TIMEOUT is not for us: Linux 6.18
+ * ends by it a connection whose peer takes a little now and then, because its window never has room
+ * for a whole segment. */
 static void set_tcp_options(uv_tcp_t *tcp)
 {
     uv_os_fd_t fd;
@@ -319,6 +325,35 @@ int64_t stream_taken_bytes(const struct stream *s)
     if (uv_fileno(&s->uv.handle, &fd) != 0 || ioctl(fd, SIOCOUTQ, &held) != 0)
         held = 0;
     return s->given_bytes - (int64_t)uv_stream_get_write_queue_size(&s->uv.stream) - held;
+}
+
+/* A segment that nobody acknowledges, or the questions to one whose window was full: these come as
+ * far as two minutes apart, and the first may be on its way. */
+static bool answers_nothing(const struct stream *s, int64_t limit_ms)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    uv_os_fd_t fd;
+    if (uv_fileno(&s->uv.handle, &fd) != 0 ||
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return false;
+    return (info.tcpi_unacked || info.tcpi_probes >= 2) && info.tcpi_last_ack_recv >= limit_ms &&
+           info.tcpi_last_data_recv >= limit_ms;
+}
+
+bool stream_is_lost(struct stream *s, int64_t now_ms, int64_t limit_ms)
+{
+    bool idle = !s->heard.since_ms && s->heard.given_bytes == s->given_bytes;
+    if (idle || stream_is_unix(s) || uv_is_closing(&s->uv.handle))
+        return false;
+    int64_t taken = stream_taken_bytes(s);
+    if (!s->heard.since_ms || taken != s->heard.taken_bytes) {
+        s->heard.given_bytes = s->given_bytes;
+        s->heard.taken_bytes = taken;
+        s->heard.since_ms = taken == s->given_bytes ? 0 : now_ms;
+    }
+    return s->heard.since_ms && now_ms - s->heard.since_ms >= limit_ms &&
+           answers_nothing(s, limit_ms);
 }
 
 static void on_uv_shutdown(uv_shutdown_t *request, int status)

@@ -50,6 +50,12 @@ bool stream_pending(const struct stream *s);
  * to the operating system, without what it still holds. */
 int64_t stream_taken_bytes(const struct stream *s);
 
+/* Is the peer's machine gone? For limit_ms nothing has come from it, no acknowledgement either,
+ * though something is on its way to it. One that reads nothing, or next to nothing, is there: its
+ * system answers. To be asked now and then: what two questions that far apart have not seen does
+ * not count. Never true of a Unix socket. */
+bool stream_is_lost(struct stream *s, int64_t now_ms, int64_t limit_ms);
+
 /* How many bytes the operating system will surely take in one write now; 0 when that is not known.
  */
 size_t stream_room(const struct stream *s);

@@ -172,6 +172,16 @@ void tunnels_recheck(struct server *s)
         close_both(tunnel_of(link));
 }
 
+void tunnels_tick(struct server *s, int64_t now_ms)
+{
+    list_each(&s->tunnels, link)
+    {
+        struct tunnel *t = tunnel_of(link);
+        if (t->client.stream && !t->client.closing && server_lost(s, t->client.stream, now_ms))
+            close_both(t);
+    }
+}
+
 void tunnels_cut(struct server *s)
 {
     list_each(&s->tunnels, link) close_both(tunnel_of(link));

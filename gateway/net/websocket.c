@@ -607,7 +607,9 @@ static bool stalls(struct websocket *w, int64_t now_ms)
 
 void websocket_tick(struct websocket *w, int64_t now_ms)
 {
-    if ((w->deadline_ms && now_ms >= w->deadline_ms) || stalls(w, now_ms)) {
+    bool open = w->stream && w->closing != CLOSING_STREAM;
+    if ((w->deadline_ms && now_ms >= w->deadline_ms) || stalls(w, now_ms) ||
+        (open && server_lost(w->server, w->stream, now_ms))) {
         websocket_abort(w);
     } else if (w->next_ping_ms && now_ms >= w->next_ping_ms) {
         const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
