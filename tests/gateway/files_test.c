@@ -1,6 +1,8 @@
 /* Paths, tags and conditions of files, before anything is looked up. */
 #include "tests/unit.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,6 +302,103 @@ static void a_copy_for_which_descriptors_are_short(void **state)
     rmdir(place);
 }
 
+/* --- folders of which no more can be read */
+
+static int names_left = -1; /* before readdir() fails; -1: it never does */
+static int why_no_more;     /* its errno then */
+
+struct dirent *__real_readdir64(DIR *folder);
+struct dirent *__wrap_readdir64(DIR *folder);
+
+struct dirent *__wrap_readdir64(DIR *folder)
+{
+    if (names_left > 0)
+        names_left--;
+    if (names_left != 0)
+        return __real_readdir64(folder);
+    errno = why_no_more;
+    return NULL;
+}
+
+/* A folder with two files in it, and one that is empty. */
+struct two_folders {
+    char place[32];
+    int root, from, to;
+};
+
+static void make_folders(struct two_folders *f)
+{
+    strcpy(f->place, "/tmp/files_test-XXXXXX");
+    assert_non_null(mkdtemp(f->place));
+    f->root = open(f->place, O_RDONLY | O_DIRECTORY);
+    assert_true(mkdirat(f->root, "from", 0700) == 0 && mkdirat(f->root, "to", 0700) == 0);
+    f->from = openat(f->root, "from", O_RDONLY | O_DIRECTORY);
+    f->to = openat(f->root, "to", O_RDONLY | O_DIRECTORY);
+    close(openat(f->from, "one", O_WRONLY | O_CREAT, 0600));
+    close(openat(f->from, "two", O_WRONLY | O_CREAT, 0600));
+}
+
+static void remove_folders(struct two_folders *f)
+{
+    close(f->from);
+    close(f->to);
+    close(f->root);
+    scoped(string) char *clear = xasprintf("rm -r %s", f->place);
+    assert_int_equal(system(clear), 0);
+}
+
+/* What is there of it is copied, and the rest is told of; if it is us who cannot, there is none. */
+static void a_copy_of_a_folder_that_cannot_be_read(void **state)
+{
+    (void)state;
+    static const struct {
+        int why;
+        int64_t names; /* read before, those of itself and above it among them */
+        int status;
+        size_t told;
+    } cases[] = {{EIO, 0, 0, 1}, {EIO, 3, 0, 1}, {EMFILE, 3, 503, 0}, {ENOMEM, 0, 503, 0}};
+    for (size_t i = 0; i < countof(cases); i++) {
+        struct two_folders f;
+        struct err e = {0};
+        struct clone_result copied = {0};
+        struct room room = {.bytes = INT64_MAX, .names = INT64_MAX};
+        make_folders(&f);
+        why_no_more = cases[i].why;
+        names_left = (int)cases[i].names + 1;
+        bool good = clone_workspace(f.from, f.to, -1, &room, &copied, &e);
+        names_left = -1;
+        assert_int_equal(good, cases[i].status == 0);
+        assert_int_equal(e.status, cases[i].status);
+        assert_int_equal(copied.not_copied.count, cases[i].told);
+        if (cases[i].told)
+            assert_text(copied.not_copied.list[0].reason, "it cannot be read");
+        assert_true(copied.files + 2 >= cases[i].names);
+        clone_result_clear(&copied);
+        remove_folders(&f);
+    }
+}
+
+/* A tar that lacks some of it is never taken for a whole one. */
+static void a_tar_of_a_folder_that_cannot_be_read(void **state)
+{
+    (void)state;
+    struct two_folders f;
+    struct err e = {0};
+    bool last = false;
+    scoped(buffer) struct buffer tar = {0};
+    make_folders(&f);
+    struct pack *p = pack_open(f.from, "", false, &e);
+    assert_non_null(p);
+    why_no_more = EIO;
+    names_left = 3;
+    assert_false(pack_read(p, &tar, 1024 * 1024, &last, &e));
+    names_left = -1;
+    assert_false(last);
+    assert_true(e.status >= 500);
+    pack_free(p);
+    remove_folders(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +412,8 @@ int main(void)
         cmocka_unit_test(holes_are_packed_step_by_step),
         cmocka_unit_test(an_upload_whose_folder_is_moved),
         cmocka_unit_test(a_copy_for_which_descriptors_are_short),
+        cmocka_unit_test(a_copy_of_a_folder_that_cannot_be_read),
+        cmocka_unit_test(a_tar_of_a_folder_that_cannot_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

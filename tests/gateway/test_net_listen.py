@@ -228,9 +228,11 @@ def test_port_file(tmp_path: Path) -> None:
     with Service("--port-file", str(file)) as service:
         assert file.read_text() == f"{service.port}\n"
     assert not file.exists()
-    service = Service("--port-file", str(tmp_path / "absent" / "port"))
-    found = service.fail_to_start()
-    assert found.returncode == 1 and "port-file: cannot write" in found.stderr
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    for place in (tmp_path / "absent" / "port", tmp_path / "folder"):
+        found = Service("--port-file", str(place)).fail_to_start()
+        assert found.returncode == 1 and "port-file: cannot write" in found.stderr
+    assert [one.name for one in tmp_path.iterdir()] == ["folder"]  # and nothing half written
 
 
 class TestUnixSocket:

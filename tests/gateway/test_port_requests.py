@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gateway.test_sandboxes import NOBODY, Place, create, end, remove, start
-from support import processes
+from support import ports, processes
 from support.gateway import Answer, Gateway
 from support.inside import Inside, Request, serving, text
 
@@ -29,11 +29,6 @@ def path(sandbox: dict[str, Any], inside: Inside | int, rest: str = "/") -> str:
 def detail(answer: Answer) -> str:
     assert answer.headers["content-type"] == "application/problem+json"
     return str(answer.json()["detail"])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_a_page_and_what_it_was_asked(gateway: Gateway, sandbox: dict[str, Any]) -> None:
@@ -269,8 +264,9 @@ def test_one_that_never_replies() -> None:
 
 
 def test_nothing_listens(gateway: Gateway, sandbox: dict[str, Any]) -> None:
-    port = free_port()
-    answer = gateway.get(path(sandbox, port))
+    with ports.reserve("127.0.0.1") as kept:  # nobody else gets it, and nobody listens
+        port = ports.number(kept)
+        answer = gateway.get(path(sandbox, port))
     assert answer.status == 502
     assert str(port) in detail(answer)
 

@@ -142,6 +142,22 @@ def test_a_change_retires_it_at_once(place: Place, gateway: Gateway) -> None:
     assert gateway.get(f"/v1/sandboxes/{made['id']}").status == 200
 
 
+def test_one_whose_end_comes_before_it_is_made(place: Place, gateway: Gateway) -> None:
+    """Its keeper had not answered yet as the pool went: it is closed there all the same."""
+    _, keeper = place
+    keeper.order("hold-OPEN")
+    template = make(gateway, name="early", network=way("early.org"), pool={"min": 1, "max": 1})
+    processes.until(lambda: bool(opened(keeper, way("early.org"))), "it is asked for")
+    drop(gateway, template)
+    for _ in range(3):  # what ends at once, as it must not, has the time to
+        gateway.delete_kernel(gateway.start_kernel())
+    keeper.forget("hold-OPEN")
+    (made,) = opened(keeper, way("early.org"))
+    processes.until(lambda: made in closed(keeper), "its end at its keeper")
+    folder = gateway.state / "sandboxes" / made
+    processes.until(lambda: not folder.exists(), "the end of its folder")
+
+
 def test_one_for_which_there_is_a_demand(place: Place, gateway: Gateway) -> None:
     name = make(gateway, name="asked", network="full")["id"]
     stir(gateway, gateway, name, {"template": "asked"})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
-import socket
 
 import pytest
 import warmcell
+from support import ports
 from support.gateway import Gateway
 from support.scripted_http import DROP, Scripted, ScriptedHttp
 from warmcell.errors import BY_STATUS, ProblemError
@@ -151,11 +151,11 @@ def test_tries_are_counted() -> None:
         with warmcell.Client(server.url, tries=2) as client:
             with pytest.raises(warmcell.ConnectionLostError):
                 client.sandboxes.get("some")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with warmcell.Client(f"http://127.0.0.1:{port}", tries=2, reconnect=0.0) as client:
-        with pytest.raises(warmcell.UnreachableError, match=str(port)):
-            client.sandboxes.create()
+    with ports.reserve("127.0.0.1") as kept:  # nobody else gets it, and nobody listens
+        url = f"http://127.0.0.1:{ports.number(kept)}"
+        with warmcell.Client(url, tries=2, reconnect=0.0) as client:
+            with pytest.raises(warmcell.UnreachableError, match=url):
+                client.sandboxes.create()
 
 
 def test_installing_packages() -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 import warmcell
-from support import processes
+from support import ports, processes
 from support.cutting_proxy import UNANSWERED, CuttingProxy
 from support.gateway import Gateway
 from warmcell import events
@@ -102,15 +102,16 @@ def test_a_gateway_that_comes_back(place: Gateway) -> None:
 def test_one_that_does_not_come_back(place: Gateway, sandbox: warmcell.Sandbox) -> None:
     """The execution goes on; what was asked of the client fails, and says why."""
     execution = sandbox.start("input('go? ')", allow_input=True)
-    with CuttingProxy(place.port, []) as proxy:
-        client = warmcell.Client(proxy.url, place.token, reconnect=0.05, tries=1)
-        elsewhere = client.sandboxes.get(sandbox.id).attach(execution.id)
-        next(event for event in elsewhere if isinstance(event, events.InputRequest))
-    with pytest.raises(warmcell.UnreachableError, match=proxy.url):
-        elsewhere.wait()
-    with pytest.raises(warmcell.UnreachableError):
-        client.sandboxes.get(sandbox.id)
-    client.close()
+    with ports.reserve("127.0.0.1") as kept:  # nobody else comes to listen there
+        with CuttingProxy(place.port, [], ports.number(kept)) as proxy:
+            client = warmcell.Client(proxy.url, place.token, reconnect=0.05, tries=1)
+            elsewhere = client.sandboxes.get(sandbox.id).attach(execution.id)
+            next(event for event in elsewhere if isinstance(event, events.InputRequest))
+        with pytest.raises(warmcell.UnreachableError, match=proxy.url):
+            elsewhere.wait()
+        with pytest.raises(warmcell.UnreachableError):
+            client.sandboxes.get(sandbox.id)
+        client.close()
     with pytest.raises(warmcell.TransportError, match="closed"):
         client.sandboxes.get(sandbox.id)
     execution.send_input("on")

@@ -15,13 +15,14 @@ UNANSWERED = -1  # cut where the first answer behind the WebSocket's greeting wo
 
 class CuttingProxy:
     """plan: for each connection in turn how many bytes of the server's pass before it is cut, or
-    UNANSWERED; connections beyond the plan are left alone. cuts: how many were cut so far."""
+    UNANSWERED; connections beyond the plan are left alone. cuts: how many were cut so far. at:
+    where it listens, a port that is reserved; 0: any."""
 
-    def __init__(self, port: int, plan: Iterable[int]) -> None:
+    def __init__(self, port: int, plan: Iterable[int], at: int = 0) -> None:
         self.target = port
         self.plan = deque(plan)
         self.cuts = 0
-        self.port = 0
+        self.port = at
         self.connections = 0
         self._armed = asyncio.Event()  # the next answer on any connection cuts it
         self._loop = asyncio.new_event_loop()
@@ -40,7 +41,7 @@ class CuttingProxy:
         asyncio.run_coroutine_threadsafe(arm(), self._loop).result()
 
     async def _serve(self) -> None:
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connection, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,9 +3,9 @@
 Run as the program (WARMCELL_KEEPER), it listens, leaves its starter, and answers. FAKE_KEEPER names
 a folder: each request is written to `requests` in it, a line of JSON, its pid to `pids`, and a file
 there orders what to do: `lacks` (end with 3 and its text), `refuse-KIND` (answer FAILED with
-its JSON), `hang-KIND` (give no answer). Ports of a sandbox are those of this machine's loopback;
-what listens there stands in the files `tcp` and `tcp6`; `late` says of connections that they are
-not there yet.
+its JSON), `hang-KIND` (give no answer), `hold-KIND` (do nothing until it is gone). Ports of a
+sandbox are those of this machine's loopback; what listens there stands in the files `tcp` and
+`tcp6`; `late` says of connections that they are not there yet.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,8 @@ class Keeper:
         refusal = self.folder / f"refuse-{name}"
         refused = refusal.read_text() if refusal.exists() else None
         self.log.write(json.dumps({"kind": name, **body}) + "\n")
+        while (self.folder / f"hold-{name}").exists():
+            time.sleep(0.005)
         if name == "START":
             self.run(connection, number, given)
             return True
