@@ -66,21 +66,23 @@ const char *confine_rights(uid_t uid, gid_t gid)
     return failed ? failed : confine_identity(uid, gid);
 }
 
-/* Limits that may not be lowered by us stay: a hard limit of the host's below ours is the tighter
- * one. */
+bool confine_rlimit(int resource, struct rlimit wanted)
+{
+    struct rlimit now;
+    if (getrlimit((__rlimit_resource_t)resource, &now) != 0)
+        return false;
+    if (wanted.rlim_max > now.rlim_max)
+        wanted.rlim_max = now.rlim_max;
+    if (wanted.rlim_cur > wanted.rlim_max)
+        wanted.rlim_cur = wanted.rlim_max;
+    return setrlimit((__rlimit_resource_t)resource, &wanted) == 0;
+}
+
 static const char *limit(const struct confine *plan)
 {
-    for (size_t i = 0; i < plan->rlimit_count && i < CONFINE_RLIMITS_MOST; i++) {
-        struct rlimit now, wanted = plan->rlimits[i].limit;
-        if (getrlimit((__rlimit_resource_t)plan->rlimits[i].resource, &now) < 0)
+    for (size_t i = 0; i < plan->rlimit_count && i < CONFINE_RLIMITS_MOST; i++)
+        if (!confine_rlimit(plan->rlimits[i].resource, plan->rlimits[i].limit))
             return "rlimits";
-        if (wanted.rlim_max > now.rlim_max)
-            wanted.rlim_max = now.rlim_max;
-        if (wanted.rlim_cur > wanted.rlim_max)
-            wanted.rlim_cur = wanted.rlim_max;
-        if (setrlimit((__rlimit_resource_t)plan->rlimits[i].resource, &wanted) < 0)
-            return "rlimits";
-    }
     /* 1, not 0: see the filter */
     struct rlimit core = {1, 1};
     return setrlimit(RLIMIT_CORE, &core) < 0 ? "core limit" : NULL;

@@ -37,6 +37,9 @@ bool confine_join(const int *namespaces, size_t count);
  * of the step that failed ("seccomp"), with errno. After a failure the process must end. */
 const char *confine_self(const struct confine *plan);
 
+/* Sets a limit, or what of it is below the hard limit that the process has: nothing is raised. */
+bool confine_rlimit(int resource, struct rlimit wanted);
+
 /* The part of confine_self that gives up rights: uid and gid, capabilities, no_new_privs; and the
  * same without the bounding set and securebits, for a process that never execs. */
 const char *confine_rights(uid_t uid, gid_t gid);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "protocol/memory.h"
+#include "sandbox/confine.h"
 #include "sandbox/join.h"
 #include "sandbox/priority.h"
 
@@ -64,7 +65,8 @@ static const char *become(const struct exec_plan *plan, int *control)
     if (!arrange_fds(plan, control))
         return "its descriptors";
     wait_for_go(*control);
-    if (plan->nofile && setrlimit(RLIMIT_NOFILE, plan->nofile) != 0)
+    /* the sandbox's own limits may have been changed while it waited, and hold for it then */
+    if (plan->nofile && !confine_rlimit(RLIMIT_NOFILE, *plan->nofile))
         return "the limit of open files";
     const char *step = plan->confine ? plan->confine(plan->data) : NULL;
     if (step)

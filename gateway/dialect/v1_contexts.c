@@ -148,11 +148,31 @@ void v1_contexts_list(struct exchange *x, void *core)
     reply_page(x, &page, models);
 }
 
+/* Of one that has no process the record; borrowed. NULL: there is none. */
+static json_t *paused_record(const struct sandbox *s, const char *id)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach(sandbox_paused_contexts(s), i,
+                       one) if (strcmp(json_string_value(json_object_get(one, "id")), id) ==
+                                0) return one;
+    return NULL;
+}
+
 void v1_context_show(struct exchange *x, void *core)
 {
-    struct kernel *k = find(x, core);
+    struct err e = {0};
+    const char *id = exchange_param(x, "context");
+    struct sandbox *s =
+        sandboxes_find_any(core, exchange_principal(x), exchange_param(x, "id"), &e);
+    struct kernel *k = s ? contexts_find(s, id, &e) : NULL;
+    json_t *record = s && !k ? paused_record(s, id) : NULL;
     if (k)
         exchange_reply_json(x, 200, context_model(k));
+    else if (record)
+        exchange_reply_json(x, 200, paused_model(s, record));
+    else
+        exchange_fail(x, &e);
 }
 
 void v1_context_delete(struct exchange *x, void *core)

@@ -84,4 +84,5 @@ const struct doc v1_context_delete_doc = {
     .tag = "Contexts",
     .path = one,
     .replies = {REPLY(204, "It is gone; with the last one the sandbox ends, too.")},
+    .errors = {{409, "The sandbox is paused, or just being saved."}},
 };

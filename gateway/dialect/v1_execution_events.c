@@ -175,11 +175,16 @@ void v1_event_write_settled(const struct execution *x, struct buffer *out)
     buffer_add_text(out, "}");
 }
 
+bool v1_wanted(const struct exchange *x, const char *name, bool *out, struct err *e)
+{
+    const char *text = exchange_query(x, name);
+    *out = text && strcmp(text, "1") == 0;
+    return !text || *out || strcmp(text, "0") == 0 || fail(e, 400, "%s: must be 1 or 0", name);
+}
+
 bool v1_settled_wanted(const struct exchange *x, bool *out, struct err *e)
 {
-    const char *text = exchange_query(x, "settled");
-    *out = text && strcmp(text, "1") == 0;
-    return !text || *out || strcmp(text, "0") == 0 || fail(e, 400, "settled: must be 1 or 0");
+    return v1_wanted(x, "settled", out, e);
 }
 
 /* --- outputs, gathered */

@@ -201,12 +201,13 @@ void v1_executions_list(struct exchange *x, void *core)
 static void on_show(void *user, struct execution *execution, const struct err *e)
 {
     struct exchange *x = user;
-    const char *outputs = exchange_query(x, "outputs");
-    if (!execution) {
-        exchange_fail(x, e);
+    struct err bad = {0};
+    bool outputs;
+    if (!execution || !v1_wanted(x, "outputs", &outputs, &bad)) {
+        exchange_fail(x, execution ? &bad : e);
         return;
     }
-    if (!outputs || strcmp(outputs, "1") != 0) {
+    if (!outputs) {
         reply_record(x, 200, execution);
         return;
     }

@@ -21,6 +21,8 @@ void v1_event_write_settled(const struct execution *x, struct buffer *out);
 
 /* ?settled=1: what is awaited goes on until that event; 400. */
 bool v1_settled_wanted(const struct exchange *x, bool *out, struct err *e);
+/* The same of any such word of the query: absent or 0 is false; 400 names it. */
+bool v1_wanted(const struct exchange *x, const char *name, bool *out, struct err *e);
 
 /* The record and what came out, gathered, about limit_bytes of it: {..., "outputs": {...}}.
  * settled: with what was found since its end, if that is there. */

@@ -282,7 +282,7 @@ static const struct route rows[] = {
         .pattern = "/v1/sandboxes/{id}/files/{path*}",
         .handler = v1_files_patch,
         .summary = "Change the permissions of a file or folder",
-        .errors = {400, 403, 404, 412, 413, 503},
+        .errors = {400, 403, 404, 409, 412, 413, 503},
         .error_form = ERRORS_PROBLEM,
         .doc = &v1_file_patch_doc,
     },

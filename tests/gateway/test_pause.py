@@ -188,7 +188,6 @@ def test_while_paused_all_else_is_refused(gateway: Gateway, sandbox: dict[str, A
     for method, path, body in (
         ("GET", url(sandbox, "/files/"), None), ("PUT", url(sandbox, "/files/a"), None),
         ("POST", url(sandbox, "/contexts"), {}),
-        ("GET", url(sandbox, f"/contexts/{kernel}"), None),
         ("POST", url(sandbox, "/snapshots"), {}),
         ("DELETE", url(sandbox, f"/contexts/{kernel}"), None),
         ("POST", url(sandbox, "/executions"), {"code": "print x"}),
@@ -200,6 +199,10 @@ def test_while_paused_all_else_is_refused(gateway: Gateway, sandbox: dict[str, A
         assert b"is paused: resume it" in answer.body
     with pytest.raises(websocket.WebSocketBadStatusException, match="409"):
         gateway.client(kernel)
+    (context,) = gateway.get(url(sandbox, "/contexts")).json()["contexts"]
+    assert gateway.get(url(sandbox, f"/contexts/{kernel}")).json() == context
+    assert context["state"] == "paused"
+    assert gateway.get(url(sandbox, "/contexts/none")).status == 404
     assert kernel not in [one["id"] for one in gateway.get("/api/kernels").json()]
     assert sandbox["id"] in [one["id"] for one in gateway.get("/v1/sandboxes").json()["sandboxes"]]
 

@@ -2,7 +2,12 @@
  * agree. */
 #include "tests/unit.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "protocol/json.h"
+#include "sandbox/confine.h"
 #include "sandbox/limits.h"
 
 static bool read_text(const char *text, struct limits *out, struct err *e)
@@ -106,6 +111,31 @@ static void test_writes_what_it_reads(void **state)
     assert_int_equal(json_object_size(object), 11);
 }
 
+/* In a process of its own: 0 when what it has afterwards is cur and max. */
+static int lowered(struct rlimit has, struct rlimit wanted, rlim_t cur, rlim_t max)
+{
+    pid_t pid = fork();
+    int status = -1;
+    if (pid == 0) {
+        struct rlimit now;
+        bool good = setrlimit(RLIMIT_NOFILE, &has) == 0 && confine_rlimit(RLIMIT_NOFILE, wanted) &&
+                    getrlimit(RLIMIT_NOFILE, &now) == 0;
+        _exit(good && now.rlim_cur == cur && now.rlim_max == max ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+/* Of a process that waited to become a program, whoever it is, limits that came meanwhile stay. */
+static void test_a_process_raises_no_limit(void **state)
+{
+    (void)state;
+    struct rlimit small = {32, 64};
+    assert_int_equal(lowered(small, (struct rlimit){128, 256}, 64, 64), 0);
+    assert_int_equal(lowered(small, (struct rlimit){40, 256}, 40, 64), 0);
+    assert_int_equal(lowered(small, (struct rlimit){16, 48}, 16, 48), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +144,7 @@ int main(void)
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_one_wrong_changes_nothing),
         cmocka_unit_test(test_writes_what_it_reads),
+        cmocka_unit_test(test_a_process_raises_no_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
