@@ -1,7 +1,10 @@
 /* Keepsakes are written by a thread of libuv's pool, one of a sandbox at a time.
  *
- * Invariant: a sandbox that goes while its keepsake is written has it removed behind that. */
+ * Invariant: nothing is written of a sandbox that ends, and what is being written as it ends is
+ * awaited (sandbox_write_began) before anybody is told that it is gone. */
 #include "gateway/core/keepsake.h"
+
+#include <string.h>
 
 #include "gateway/core/state.h"
 #include "gateway/log.h"
@@ -9,25 +12,37 @@
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
+#define VERSION 2
+
+/* Someone who waits until it is written. */
+struct keepsake_waiter {
+    void (*done)(void *user, const struct err *e);
+    void *user;
+    struct keepsake_waiter *next;
+};
+
 struct writing {
     uv_work_t work;
     struct sandbox *s;
     char *id;
     json_t *record;
+    struct keepsake_waiter *waiters; /* for this one; who comes later waits for the next */
     struct err why;
 };
 
-/* One that somebody has, and that has nothing better. */
+/* One that somebody has. */
 static bool is_wanted(const struct sandbox *s)
 {
-    return sandbox_is_made(s) && !s->halted && !s->pooled && !sandbox_last_snapshot(s);
+    return sandbox_is_made(s) && !s->pooled && !s->gone;
 }
 
-static json_t *record_of(const struct sandbox *s)
+static json_t *contexts_of(const struct sandbox *s)
 {
-    char created[TIME_TEXT];
+    if (sandbox_last_snapshot(s))
+        return json_array();
+    if (s->paused)
+        return json_deep_copy(sandbox_paused_contexts(s));
     json_t *contexts = json_array();
-    time_now_text(created);
     for (const struct kernel *k = s->kernel; k; k = k->sibling) {
         if (k->ending || k->gone || k->pooled || k->handing)
             continue;
@@ -36,24 +51,49 @@ static json_t *record_of(const struct sandbox *s)
                             json_string("there is no snapshot of it: it begins anew"));
         json_array_append_new(contexts, context);
     }
-    return json_pack("{s:i, s:n, s:s, s:o, s:o}", "version", 1, "id", "created", created, "sandbox",
-                     sandbox_save(s), "contexts", contexts);
+    return contexts;
 }
 
-/* What of it is not another each time that it is made. */
+static json_t *record_of(const struct sandbox *s)
+{
+    char created[TIME_TEXT];
+    time_now_text(created);
+    return json_pack("{s:i, s:n, s:s, s:o, s:o}", "version", VERSION, "id", "created", created,
+                     "sandbox", sandbox_save(s), "contexts", contexts_of(s));
+}
+
+/* What of it makes it worth writing: not what is another each time that it is made, nor what is of
+ * its processes alone. */
 static json_t *essence_of(const struct sandbox *s, json_t *record)
 {
+    static const char *const passing[] = {"uid", "keeper", "lives_from_ms"};
     json_t *essence = json_deep_copy(record), *saved = json_object_get(essence, "sandbox");
     json_object_del(essence, "created");
+    for (size_t i = 0; i < countof(passing); i++)
+        json_object_del(saved, passing[i]);
     json_object_set_new(saved, "env",
                         json_deep_copy(s->env)); /* it is sealed otherwise each time */
     return essence;
 }
 
+static void tell(struct keepsake_waiter *waiters, const struct err *e)
+{
+    while (waiters) {
+        struct keepsake_waiter *next = waiters->next;
+        waiters->done(waiters->user, e);
+        free(waiters);
+        waiters = next;
+    }
+}
+
+static void write_it(struct sandbox *s);
+
 static void on_work(uv_work_t *work)
 {
     struct writing *w = work->data;
-    vault_put(w->s->core->vault, KEEPSAKES, w->id, w->record, &w->why);
+    struct err why;
+    if (!vault_put(w->s->core->vault, KEEPSAKES, w->id, w->record, &why))
+        w->why = why;
 }
 
 static void on_work_done(uv_work_t *work, int status)
@@ -63,42 +103,61 @@ static void on_work_done(uv_work_t *work, int status)
     struct core *c = s->core;
     (void)status;
     s->keepsake_busy = false;
-    if (s->ending || s->gone) {
+    if (s->ending) {
         vault_drop(c->vault, KEEPSAKES, w->id);
+        fail(&w->why, 409, "sandbox %s was deleted meanwhile", w->id);
     } else if (w->why.status) {
         log_warn("a sandbox would not outlive its machine", F_STR("sandbox", w->id),
                  F_STR("why", w->why.text));
         json_decref(take(&s->keepsake));
     }
-    if (sandbox_last_snapshot(s))
-        keepsake_outlived(s);
-    if (s->keepsake_due && !c->draining)
+    tell(w->waiters, w->why.status ? &w->why : NULL);
+    if (s->keepsake_waiters && !s->keepsake_busy)
+        write_it(s);
+    else if (s->keepsake_due)
         keepsake_due(s);
     json_decref(w->record);
     free(w->id);
     free(w);
+    sandbox_write_ended(s);
     sandbox_let_go(s);
     core_handle_closed(c);
 }
 
+/* Nothing is written now; e: why not, NULL: nothing needs to be. */
+static void pass_over(struct sandbox *s, const struct err *e)
+{
+    tell(take(&s->keepsake_waiters), e);
+}
+
 static void write_it(struct sandbox *s)
 {
+    struct err e = {0};
     s->keepsake_due = false;
-    if (!is_wanted(s))
+    if (s->ending)
+        fail(&e, 409, "sandbox %s was deleted meanwhile", s->id);
+    else if (s->gone)
+        fail(&e, 503, "the gateway is ending");
+    if (e.status || !is_wanted(s)) {
+        pass_over(s, e.status ? &e : NULL);
         return;
+    }
     json_t *record = record_of(s), *essence = essence_of(s, record);
     if (json_equal(essence, s->keepsake)) {
         json_decref(record);
         json_decref(essence);
+        pass_over(s, NULL);
         return;
     }
     json_decref(s->keepsake);
     s->keepsake = essence;
     s->keepsake_busy = true;
     struct writing *w = xcalloc(1, sizeof *w);
-    *w = (struct writing){.s = s, .id = xstrdup(s->id), .record = record};
+    *w = (struct writing){
+        .s = s, .id = xstrdup(s->id), .record = record, .waiters = take(&s->keepsake_waiters)};
     w->work.data = w;
     sandbox_hold(s);
+    sandbox_write_began(s);
     s->core->open_handles++;
     uv_queue_work(s->core->loop, &w->work, on_work, on_work_done);
 }
@@ -119,12 +178,20 @@ void keepsake_due(struct sandbox *s)
         uv_timer_start(timer, on_timer, KEEPSAKE_DELAY_MS, 0);
 }
 
-void keepsake_outlived(struct sandbox *s)
+void keepsake_settle(struct sandbox *s, void (*done)(void *user, const struct err *e), void *user)
 {
-    if (s->keepsake_busy || !s->keepsake)
-        return;
-    vault_drop(s->core->vault, KEEPSAKES, s->id);
-    json_decref(take(&s->keepsake));
+    struct keepsake_waiter *waiter = xmalloc(sizeof(*waiter));
+    *waiter = (struct keepsake_waiter){done, user, s->keepsake_waiters};
+    s->keepsake_waiters = waiter;
+    if (!s->keepsake_busy)
+        write_it(s);
+}
+
+void keepsake_is_known(struct sandbox *s)
+{
+    scoped(json) json_t *record = record_of(s);
+    json_decref(s->keepsake);
+    s->keepsake = essence_of(s, record);
 }
 
 void keepsakes_due(struct core *c)
@@ -133,22 +200,48 @@ void keepsakes_due(struct core *c)
         keepsake_due(c->sandboxes[i]);
 }
 
+/* Or it cannot be said whether it has. */
+static bool has_snapshot(const struct core *c, const char *sandbox_id)
+{
+    struct err e;
+    scoped(json) json_t *state = vault_get(c->vault, sandbox_id, "state", &e);
+    return state ? !json_is_true(json_object_get(state, "making")) : e.status != 404;
+}
+
 void keepsake_drop(struct core *c, const char *sandbox_id)
 {
-    if (!c->machine_restarted && id_valid(sandbox_id))
+    if (!c->machine_restarted && id_valid(sandbox_id) && !has_snapshot(c, sandbox_id))
         vault_drop(c->vault, KEEPSAKES, sandbox_id);
+}
+
+static json_t *load(struct core *c, const char *sandbox_id)
+{
+    struct err e;
+    json_t *record = vault_get(c->vault, KEEPSAKES, sandbox_id, &e);
+    if (record && json_is_object(json_object_get(record, "sandbox")))
+        return record;
+    if (!record && e.status != 404)
+        log_error("what a sandbox was last cannot be read", F_STR("sandbox", sandbox_id),
+                  F_STR("why", e.text));
+    json_decref(record);
+    return NULL;
 }
 
 json_t *keepsake_load(struct core *c, const char *sandbox_id)
 {
-    struct err e;
-    json_t *record = vault_get(c->vault, KEEPSAKES, sandbox_id, &e);
-    if (record && json_is_object(json_object_get(record, "sandbox")) &&
-        json_array_size(json_object_get(record, "contexts")) > 0)
+    json_t *record = load(c, sandbox_id);
+    if (json_array_size(json_object_get(record, "contexts")) > 0)
         return record;
-    if (!record && e.status != 404)
-        log_error("a sandbox cannot be made again", F_STR("sandbox", sandbox_id),
-                  F_STR("why", e.text));
+    if (record) /* of one that had a snapshot: its removal was under way */
+        vault_drop(c->vault, KEEPSAKES, sandbox_id);
     json_decref(record);
     return NULL;
+}
+
+json_t *keepsake_load_words(struct core *c, const char *sandbox_id)
+{
+    scoped(json) json_t *record = load(c, sandbox_id);
+    if (json_integer_value(json_object_get(record, "version")) < VERSION)
+        return NULL;
+    return json_incref(json_object_get(record, "sandbox"));
 }

@@ -122,14 +122,19 @@ static void take_up(struct core *c, const char *id, json_t *state, json_t *recor
     bool asked = json_is_true(json_object_get(state, "paused"));
     struct sandbox *s = sandbox_known(c, id);
     bool lives = s && has_taker(s);
-    if (!s)
-        s = sandbox_revive(c, id, json_object_get(record, "sandbox"));
+    bool revived = !s;
+    if (revived) {
+        scoped(json) json_t *newest = keepsake_load_words(c, id);
+        s = sandbox_revive(c, id, newest ? newest : json_object_get(record, "sandbox"));
+    }
     s->seeding = false; /* it was a fork, and is whole */
     json_decref(s->snapshots);
     s->snapshots = json_incref(summaries);
     if (lives && !asked)
         return;
     be_paused(s, record, asked);
+    if (revived)
+        keepsake_is_known(s);
     if (lives) /* its gateway was killed between the record and the end of its processes */
         sandbox_end_contexts(s, CODE_PAUSED, "the sandbox is paused");
 }
@@ -170,8 +175,11 @@ static void take_up_anew(void *user, const char *id)
         return;
     if (!s)
         s = sandbox_revive(c, id, json_object_get(record, "sandbox"));
+    bool is_ours = json_integer_value(json_object_get(record, "version")) > 1;
     s->paused = json_incref(record);
     s->halted = true;
+    if (is_ours)
+        keepsake_is_known(s);
     s->paused_reason = xstrdup("its processes ended with the machine, and it has no snapshot: its "
                                "workspace is as it was, its contexts begin anew");
     log_warn("a sandbox has its workspace alone", F_STR("sandbox", id));

@@ -180,12 +180,31 @@ static void on_folder_removed(void *user)
     free_if_unused(s);
 }
 
+static void remove_folder(struct sandbox *s)
+{
+    s->folder_awaits = s->writes > 0; /* what is written behind it would come back */
+    if (!s->folder_awaits)
+        sandbox_folder_remove(s->core, s->id, on_folder_removed, s);
+}
+
+void sandbox_write_began(struct sandbox *s)
+{
+    s->writes++;
+}
+
+void sandbox_write_ended(struct sandbox *s)
+{
+    s->writes--;
+    if (s->folder_awaits)
+        remove_folder(s);
+}
+
 static void on_closed(void *user, json_t *answer, const struct err *e)
 {
     struct sandbox *s = user; /* also when it failed: what is not there needs no closing */
     (void)answer;
     (void)e;
-    sandbox_folder_remove(s->core, s->id, on_folder_removed, s);
+    remove_folder(s);
 }
 
 static void clear_away(struct sandbox *s)

@@ -51,6 +51,8 @@ struct sandbox_change {
     json_t *env;      /* {"NAME": "value" or null}: of contexts and commands to come */
     const char *name; /* unique */
     bool no_name;     /* it shall have none */
+    bool soon; /* without limits, of one that is not paused: it is done before this returns, and on
+                  the disk 100 ms later */
 };
 
 /* Makes one, or hands out one of the pool, that belongs to who. done is called once, at once or
@@ -107,9 +109,10 @@ struct sandbox *kernel_sandbox(const struct kernel *k); /* NULL: the owner's */
 void sandbox_measure(struct sandbox *s, void (*done)(void *user), void *user);
 
 /* All or nothing: 400, 403 the request; 409 the name is taken, more is in use than a limit allows,
- * or it is being changed, paused, resumed or forked. Of a paused one the limits hold from its
- * resume on, and all of it is on the disk before done; 502, 503: it is as it was (but hosts that
- * were told keep what they heard). */
+ * or it is being changed, paused, resumed or forked, or was deleted meanwhile. Of a paused one the
+ * limits hold from its resume on. All of it is on the disk before done: it is so after an end of
+ * the machine, too. 502, 503: it is as it was (but hosts that were told keep what they heard), or
+ * the sentence says that it is changed and not written down. */
 void sandbox_change(struct sandbox *s, const struct sandbox_change *change,
                     void (*done)(void *user, const struct err *e), void *user);
 

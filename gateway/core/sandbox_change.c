@@ -1,12 +1,14 @@
 /* What of a sandbox can be changed while it lives: its name, labels, environment and limits.
  *
  * All is checked first; then its keeper is told the limits, and only if it takes them everything is
- * changed at once, saved, and the hosts are told. Of one that is paused, the record that it is
- * resumed from is written first. So a change that is refused has changed nothing.
+ * changed at once, saved, and the hosts are told. So a change that is refused has changed nothing.
+ * Whoever asked is answered when the machine may end, too (keepsake.h).
  *
- * Invariant: s->change is set while one is under way, and nobody else takes the name it claims. */
+ * Invariant: s->changing is set while one is under way that may be refused, and nobody else takes
+ * the name it claims. */
 #include <string.h>
 
+#include "gateway/core/keepsake.h"
 #include "gateway/core/naming.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/environment.h"
@@ -20,8 +22,9 @@ struct change {
     struct limits limits;
     char *name; /* owned, as the rest; NULL with renames: none any more */
     bool renames;
-    json_t *labels, *env; /* as they shall be; NULL: as they are */
-    int awaited;          /* hosts */
+    json_t *labels, *env;  /* as they shall be; NULL: as they are */
+    int awaited;           /* hosts */
+    struct moving *moving; /* of one that is paused: it is not resumed meanwhile */
     struct err why;
     void (*done)(void *user, const struct err *e);
     void *user;
@@ -35,15 +38,42 @@ static void change_free(struct change *change)
     free(change);
 }
 
-static void end_change(struct change *change, const struct err *e)
+static void let_others(struct sandbox *s)
 {
-    struct sandbox *s = change->s;
     s->changing = false;
     s->claimed_name = NULL;
     s->wanted = NULL;
+}
+
+static void answer_change(struct change *change, const struct err *e)
+{
+    struct sandbox *s = change->s;
     change->done(change->user, e);
     change_free(change);
     sandbox_let_go(s);
+}
+
+static void end_change(struct change *change, const struct err *e)
+{
+    let_others(change->s);
+    answer_change(change, e);
+}
+
+static void on_written(void *user, const struct err *e)
+{
+    struct change *change = user;
+    struct err why = {0};
+    if (e)
+        fail(&why, e->status, "the sandbox was changed, but that is not written down: %.200s",
+             e->text);
+    answer_change(change, e ? &why : NULL);
+}
+
+/* It is made, and others may come. */
+static void settle_change(struct change *change)
+{
+    let_others(change->s);
+    keepsake_settle(change->s, on_written, change);
 }
 
 static void replace(json_t **place, json_t **with)
@@ -73,8 +103,12 @@ static void on_host_told(void *user, const struct err *e)
     struct change *change = user;
     if (e)
         change->why = *e;
-    if (--change->awaited == 0)
-        end_change(change, change->why.status ? &change->why : NULL);
+    if (--change->awaited > 0)
+        return;
+    if (change->why.status)
+        end_change(change, &change->why);
+    else
+        settle_change(change);
 }
 
 static void on_keeper_told(void *user, json_t *answer, const struct err *e)
@@ -192,26 +226,38 @@ static void exchange_all(struct change *change)
     }
 }
 
-static void on_rewritten(void *user, const struct err *e)
+static void on_moved(void *user, struct sandbox *s, json_t *answer, const struct err *e)
+{
+    (void)user; /* who waits was told already */
+    (void)s;
+    (void)answer;
+    (void)e;
+}
+
+static void on_paused_written(void *user, const struct err *e)
 {
     struct change *change = user;
-    if (!e)
+    struct moving *moving = change->moving;
+    if (e)
         exchange_all(change);
     end_change(change, e);
+    moving_end(moving, NULL, e);
 }
 
 static void change_paused(struct change *change)
 {
     struct sandbox *s = change->s;
     struct err e;
-    exchange_all(change);
-    scoped(json) json_t *saved = sandbox_save(s);
-    exchange_all(change);
-    s->changing = true;
-    s->claimed_name = change->name;
-    s->wanted = &change->limits;
-    if (!paused_rewrite(s, saved, on_rewritten, change, &e))
+    change->moving = moving_begin(s, false, on_moved, NULL, &e);
+    if (!change->moving) {
         end_change(change, &e);
+        return;
+    }
+    s->changing = true;
+    exchange_all(change);
+    s->claimed_name = change->name; /* that it had: until it is written it may have it again */
+    s->wanted = &change->limits;
+    keepsake_settle(s, on_paused_written, change);
 }
 
 void sandbox_change(struct sandbox *s, const struct sandbox_change *asked,
@@ -232,7 +278,10 @@ void sandbox_change(struct sandbox *s, const struct sandbox_change *asked,
     }
     if (!asked->limits) {
         apply(change);
-        end_change(change, NULL);
+        if (asked->soon)
+            end_change(change, NULL);
+        else
+            settle_change(change);
         return;
     }
     s->changing = true;

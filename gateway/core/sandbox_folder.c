@@ -79,6 +79,9 @@ static void remove_entry(int top, int dir, const char *name, int depth, int *fai
 static void on_work(uv_work_t *work)
 {
     struct folder_job *job = work->data;
+    /* it is gone with the first step: the rest of a snapshot, and its keepsake, are nothing alone
+     */
+    vault_drop(job->core->vault, job->id, "state");
     vault_remove(job->core->vault, job->id);
     vault_drop(job->core->vault, KEEPSAKES, job->id);
     int parent = open(job->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -156,7 +156,7 @@ static void on_work_done(uv_work_t *work, int status)
         json_array_append_new(s->snapshots, snapshot_summary(commit->record));
         while (json_array_size(s->snapshots) > KEPT_MOST)
             json_array_remove(s->snapshots, 0);
-        keepsake_outlived(s);
+        keepsake_due(s);
     }
     commit->next(commit->moving, commit->why.status ? &commit->why : NULL);
     json_decref(commit->record);
@@ -165,6 +165,8 @@ static void on_work_done(uv_work_t *work, int status)
     json_decref(commit->files);
     free(commit->sandbox);
     free(commit);
+    sandbox_write_ended(s);
+    sandbox_let_go(s);
     core_handle_closed(c);
 }
 
@@ -199,6 +201,8 @@ void moving_commit(struct moving *m, bool paused,
     commit->next = next;
     if (m->record)
         choose(commit, s);
+    sandbox_hold(s);
+    sandbox_write_began(s);
     s->core->open_handles++;
     uv_queue_work(s->core->loop, &commit->work, on_work, on_work_done);
 }

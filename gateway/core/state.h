@@ -31,6 +31,7 @@
 #define PACKAGES_IDENTITY "warmcell-packages" /* likewise; see package_refresh.h */
 
 struct branching;
+struct keepsake_waiter;
 struct moving;
 struct package_job;
 struct package_refresh;
@@ -186,8 +187,11 @@ struct sandbox {
     struct moving *moving; /* a save, pause or resume that is under way; NULL */
     struct resuming *resuming;
     json_t *keepsake; /* owned: what of it was written down last; NULL: nothing */
+    struct keepsake_waiter *keepsake_waiters; /* owned: for what is written next */
     bool keepsake_due, keepsake_busy;
-    bool halted; /* takes nothing on: is being paused, is paused, or being resumed */
+    int writes;         /* of it into the vault, under way on other threads */
+    bool folder_awaits; /* it goes when the last of them has ended */
+    bool halted;        /* takes nothing on: is being paused, is paused, or being resumed */
 };
 
 struct kernel {
@@ -394,6 +398,9 @@ struct sandbox *sandbox_known(const struct core *c, const char *id); /* whatever
 struct sandbox *sandbox_revive(struct core *c, const char *id, json_t *saved);
 void sandbox_hold(struct sandbox *s); /* an answer is awaited for it */
 void sandbox_let_go(struct sandbox *s);
+/* Another thread writes a record of it: nothing is said to be gone before that has ended. */
+void sandbox_write_began(struct sandbox *s);
+void sandbox_write_ended(struct sandbox *s);
 void sandbox_end_contexts(struct sandbox *s, int code, const char *reason);
 void sandbox_open_again(struct sandbox *s,
                         void (*done)(void *user, json_t *answer, const struct err *e), void *user);
@@ -466,10 +473,6 @@ void resuming_lost(struct kernel *k, const char *reason); /* it is being freed *
 void pausing_emptied(struct sandbox *s);                  /* its last kernel is gone */
 void paused_load(struct core *c);                         /* at the start, after the kernels */
 struct sandbox *paused_holding(const struct core *c, const char *kernel); /* NULL: none */
-/* Writes saved (as of sandbox_save) into the record that a paused one is resumed from, on another
- * thread. False: 409, 503; done was not called. */
-bool paused_rewrite(struct sandbox *s, const json_t *saved,
-                    void (*done)(void *user, const struct err *e), void *user, struct err *e);
 void paused_forget(struct core *c); /* at the end: frees those paused */
 void paused_remove_logs(const struct sandbox *s);
 bool sandbox_refuses(const struct sandbox *s, struct err *e); /* halted: true and 409 */

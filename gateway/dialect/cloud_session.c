@@ -150,7 +150,7 @@ void cloud_session_change(const struct cloud_session *session, const struct clou
     }
     if (change->renewed || change->paused)
         limits = json_pack("{s:f}", "life_s", (double)(life_ms > 1 ? life_ms : 1) / 1000);
-    const struct sandbox_change asked = {.limits = limits, .labels = labels};
+    const struct sandbox_change asked = {.limits = limits, .labels = labels, .soon = true};
     sandbox_change(session->sandbox, &asked, done, user);
 }
 

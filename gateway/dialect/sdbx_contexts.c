@@ -70,8 +70,8 @@ static void on_created(void *user, struct kernel *k, const struct err *e)
     scoped(json) json_t *labels = json_pack("{s:s}", label, c->cwd);
     fail(&c->why, 409, "the sandbox is paused");
     if (!sandbox_is_paused(kernel_sandbox(k)))
-        sandbox_change(kernel_sandbox(k), &(struct sandbox_change){.labels = labels}, on_labelled,
-                       c);
+        sandbox_change(kernel_sandbox(k), &(struct sandbox_change){.labels = labels, .soon = true},
+                       on_labelled, c);
     if (c->why.status)
         kernel_stop(k, "its folder could not be noted", on_undone, c);
     else
@@ -157,7 +157,8 @@ void sdbx_context_delete(struct exchange *x, void *core)
         char label[LABEL_NAME_LIMIT + 1];
         sdbx_cwd_label(kernel_id(k), label);
         scoped(json) json_t *labels = json_pack("{s:n}", label);
-        sandbox_change(s, &(struct sandbox_change){.labels = labels}, forget_nothing, NULL);
+        sandbox_change(s, &(struct sandbox_change){.labels = labels, .soon = true}, forget_nothing,
+                       NULL);
     }
     kernel_stop(k, "the context was deleted", sdbx_removed, x);
 }

@@ -251,10 +251,11 @@ def test_a_change_of_a_paused_one_that_is_refused(
     ):
         answer = change(gateway, sandbox, **body)
         assert (answer.status, text in detail(answer)) == (status, True), answer
-    (record,) = (p for p in vault(gateway, sandbox).glob("*-*.sealed"))
-    record.rename(tmp_path / "record")
-    assert change(gateway, sandbox, name="lost").status == 404, "what it stands in has gone"
-    (tmp_path / "record").rename(record)
+    place = gateway.state / "snapshots" / "keepsakes" / f"{sandbox['id']}.sealed.new"
+    place.mkdir()
+    answer = change(gateway, sandbox, name="lost")
+    assert (answer.status, "cannot be made" in detail(answer)) == (503, True), answer
+    place.rmdir()
     assert show(gateway, sandbox) == paused, "nothing has changed"
     gate, sign = tmp_path / "gate", tmp_path / "sign"
     resume(gateway, sandbox)
