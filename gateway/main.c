@@ -31,7 +31,7 @@ static void *service_open(const struct settings *settings, uv_loop_t *loop, stru
     server_sites(server, &sites);
     scoped(json) json_t *secrets = tokens_jwt_secrets(core);
     server_own_jwts(server, CLOUD_ISSUER, secrets, e);
-    server_trust(server, &(struct trust){tokens_lookup, tokens_still, core});
+    server_trust(server, &(struct trust){tokens_lookup, tokens_still, tokens_allowance, core});
     return core;
 }
 

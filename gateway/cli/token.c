@@ -1,6 +1,8 @@
 /* `warmcell token create|ls|revoke`: who else may use the gateway. A secret is written once, to
  * stdout, and is in no word of a command line. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/cli/call.h"
@@ -16,7 +18,7 @@
 struct create_options {
     struct cli_options common;
     char *principal, *name, *role;
-    struct string_list scopes;
+    struct string_list scopes, quotas;
     int64_t expires_s;
 };
 
@@ -31,10 +33,32 @@ static const struct option create_rows[] = {
     {"role", OPTION_TEXT, CREATE(role), NULL, .help = "user (default) or admin", .flag_only = true},
     {"scopes", OPTION_LIST, CREATE(scopes), NULL,
      .help = "of read, write, tokens and metrics (default: read,write)", .flag_only = true},
+    {"quotas", OPTION_LIST, CREATE(quotas), NULL,
+     .help = "for what is made with it, as WORD=N: of sandboxes, kernels, memory_bytes, disk_bytes "
+             "and requests (a second)",
+     .flag_only = true},
     {"expires-s", OPTION_INT, CREATE(expires_s), "0", .low = 0, .high = EXPIRES_MOST_S,
      .help = "seconds until it is good for nothing; 0: as long as the one that it is minted with",
      .flag_only = true},
 };
+
+/* What is no WORD=N goes as it is, and the gateway says so. */
+static json_t *quotas_of(const struct string_list *words)
+{
+    json_t *quotas = json_object();
+    for (size_t i = 0; i < words->count; i++) {
+        const char *equals = strchr(words->item[i], '=');
+        size_t len = equals ? (size_t)(equals - words->item[i]) : strlen(words->item[i]);
+        scoped(string) char *word = xstrndup(words->item[i], len);
+        char *end = NULL;
+        errno = 0;
+        long long number = equals ? strtoll(equals + 1, &end, 10) : 0;
+        bool whole = equals && equals[1] && !*end && errno == 0;
+        json_object_set_new(quotas, word,
+                            whole ? json_integer(number) : json_string(equals ? equals + 1 : ""));
+    }
+    return quotas;
+}
 
 static json_t *create_body(const struct create_options *o)
 {
@@ -46,6 +70,8 @@ static json_t *create_body(const struct create_options *o)
             json_array_append_new(scopes, json_string(o->scopes.item[i]));
         json_object_set_new(body, "scopes", scopes);
     }
+    if (body && o->quotas.count)
+        json_object_set_new(body, "quotas", quotas_of(&o->quotas));
     if (body && o->expires_s)
         json_object_set_new(body, "expires_in_s", json_integer(o->expires_s));
     return body;

@@ -296,7 +296,7 @@ static bool check(struct sandbox *s, const struct context_request *request, stru
                     "Resource Limit: the sandbox has %lld contexts, which is the most "
                     "allowed",
                     (long long)most);
-    if (s->bounded && !usage_allows(s->core, s->owner, &(struct usage){.kernels = 1}, e))
+    if (!usage_allows_sandbox(s, &(struct usage){.kernels = 1}, e))
         return false;
     return kernels_allowed(s->core, 1, e);
 }

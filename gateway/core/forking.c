@@ -284,8 +284,11 @@ static size_t contexts_of(const struct sandbox *s)
 static bool check(const struct sandbox *from, const struct fork_request *r, struct err *e)
 {
     struct core *c = from->core;
+    struct allowance allowance;
+    struct usage_payer payer = {.account = tokens_account(c, r->who, &allowance)};
     size_t contexts = contexts_of(from);
     struct usage more = {.sandboxes = 1, .kernels = (int64_t)contexts};
+    payer.principal = from->bounded ? from->owner : NULL;
     usage_add_limits(&more, &from->limits, true);
     if (c->draining)
         return fail(e, 503, "the gateway is ending");
@@ -293,8 +296,7 @@ static bool check(const struct sandbox *from, const struct fork_request *r, stru
         (!name_check(r->name, e) || !sandbox_name_free(c, from->owner, r->name, NULL, e)))
         return false;
     if ((r->labels && !labels_check(r->labels, false, e)) || !sandboxes_allowed(c, e) ||
-        !kernels_allowed(c, contexts, e) ||
-        (from->bounded && !usage_allows(c, from->owner, &more, e)))
+        !kernels_allowed(c, contexts, e) || !usage_allows(c, payer, &more, e))
         return false;
     return c->forks < FORKS_MOST ||
            fail(e, 503, "%d sandboxes are being copied just now: ask again", FORKS_MOST);
@@ -308,6 +310,7 @@ static struct sandbox *make(const struct sandbox *from, const struct fork_reques
     sandbox_set_owner(to, from->owner);
     to->seeding = true;
     to->bounded = from->bounded;
+    sandbox_set_account(to, r->who);
     to->limits = from->limits;
     to->cold = from->cold;
     to->language = from->language;

@@ -13,7 +13,8 @@ struct fork_request {
     const char *name; /* as in sandbox_request, as the next two */
     json_t *labels;   /* NULL: those of the first */
     json_t *once;
-    bool force; /* a context that cannot be saved or restored begins empty */
+    const struct principal *who; /* whose token's quotas hold for the copy, if it has some */
+    bool force;                  /* a context that cannot be saved or restored begins empty */
 };
 
 /* All borrowed. */

@@ -328,8 +328,7 @@ static bool check_room(const struct sandbox *s, struct err *e)
     struct usage more = {.kernels = (int64_t)contexts};
     usage_add_limits(&more, &s->limits, true);
     more.disk_bytes = 0;
-    return (!s->bounded || usage_allows(s->core, s->owner, &more, e)) &&
-           kernels_allowed(s->core, contexts, e);
+    return usage_allows_sandbox(s, &more, e) && kernels_allowed(s->core, contexts, e);
 }
 
 void sandbox_resume(struct sandbox *s, bool force, snapshot_done *done, void *user)

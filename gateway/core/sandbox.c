@@ -630,12 +630,14 @@ static bool check_who(struct core *c, const struct principal *who,
                       struct err *e)
 {
     struct usage more = {.sandboxes = 1, .kernels = 1};
+    struct allowance allowance;
     if (principal_is_admin(who))
         return true;
     if (request->policy && strcmp(request->policy, "best-effort") == 0)
         return fail(e, 403, "policy: only administrators may do without what the machine lacks");
     usage_add_limits(&more, limits, true);
-    return usage_allows(c, who->name, &more, e);
+    struct usage_payer payer = {who->name, tokens_account(c, who, &allowance)};
+    return usage_allows(c, payer, &more, e);
 }
 
 bool sandboxes_allowed(const struct core *c, struct err *e)
@@ -688,6 +690,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
     if (s) {
         sandbox_set_owner(s, who->name);
         s->bounded = !principal_is_admin(who);
+        sandbox_set_account(s, who);
         sandbox_take_words(s, request);
         hand_out(s, &limits, request->env, done, user);
         return;
@@ -696,6 +699,7 @@ void sandboxes_create(struct core *c, const struct principal *who,
     s = sandbox_new(c, id);
     sandbox_set_owner(s, who->name);
     s->bounded = !principal_is_admin(who);
+    sandbox_set_account(s, who);
     sandbox_take_words(s, request);
     sandbox_take_preload(s, request);
     s->limits = limits;

@@ -179,13 +179,11 @@ static bool check_limits(const struct change *change, struct err *e)
 {
     const struct sandbox *s = change->s;
     struct usage now = {0}, more = {0};
-    if (!s->bounded)
-        return true;
     usage_add_limits(&now, &s->limits, !s->paused);
     usage_add_limits(&more, &change->limits, !s->paused);
     more.memory_bytes -= now.memory_bytes;
     more.disk_bytes -= now.disk_bytes;
-    return usage_allows(s->core, s->owner, &more, e);
+    return usage_allows_sandbox(s, &more, e);
 }
 
 static bool read_change(struct change *change, const struct sandbox_change *asked, struct err *e)

@@ -29,6 +29,13 @@ void sandbox_set_owner(struct sandbox *s, const char *owner)
     s->owner = copy;
 }
 
+void sandbox_set_account(struct sandbox *s, const struct principal *who)
+{
+    struct allowance allowance;
+    const char *account = tokens_account(s->core, who, &allowance);
+    snprintf(s->account, sizeof(s->account), "%s", account ? account : "");
+}
+
 const char *sandbox_state_text(const struct sandbox *s)
 {
     if (s->halted)
@@ -190,6 +197,8 @@ json_t *sandbox_save(const struct sandbox *s)
                   "lives_from_ms", (json_int_t)s->lives_from_ms);
     sandbox_save_words(s, saved);
     json_object_set_new(saved, "bounded", json_boolean(s->bounded));
+    if (*s->account)
+        json_object_set_new(saved, "account", json_string(s->account));
     if (s->keeper)
         json_object_set_new(saved, "keeper", json_string(s->keeper));
     if (s->enforced)
@@ -216,6 +225,8 @@ static struct sandbox *restore(struct core *c, const char *id, json_t *saved)
     scoped(string) char *mark = sandbox_cold_mark(c, id);
     s->cold = json_is_true(json_object_get(saved, "cold")) || access(mark, F_OK) == 0;
     s->bounded = json_is_true(json_object_get(saved, "bounded"));
+    const char *account = json_string_value(json_object_get(saved, "account"));
+    snprintf(s->account, sizeof(s->account), "%s", account ? account : "");
     s->best_effort = json_is_true(json_object_get(saved, "best_effort"));
     s->uid = json_integer_value(json_object_get(saved, "uid"));
     s->keeper = keeper ? xstrdup(keeper) : NULL;

@@ -157,6 +157,7 @@ struct sandbox {
     bool seeding;               /* files are yet to be written: nobody was told of it */
     struct timespec created;
     bool bounded;                /* its maker was a user: quotas hold (usage.h) */
+    char account[UUID_TEXT];     /* id of the token whose quotas it was made with; "": of none */
     const struct limits *wanted; /* borrowed: of a change under way; NULL */
     bool pooled;       /* no kernel yet, for the pool; afterwards the kernel's pooled says it */
     struct pool *pool; /* borrowed; NULL: it is in none, or its pool has ended */
@@ -353,6 +354,8 @@ bool kernel_env_is_cold(const struct environment *env); /* WARMCELL_COLD is set 
 
 /* sandbox_model.c, sandbox_folder.c */
 void sandbox_set_owner(struct sandbox *s, const char *owner);
+/* It is made by who, with the token that they show. */
+void sandbox_set_account(struct sandbox *s, const struct principal *who);
 void sandbox_take_opening(struct sandbox *s, json_t *answer); /* of OPEN */
 /* Removes a sandbox's folder with everything in it, on another thread; done on the loop's. */
 void sandbox_folder_remove(struct core *c, const char *id, void (*done)(void *user), void *user);

@@ -86,7 +86,8 @@ void seed_upload_free(struct seed_upload *u)
 static bool fits(const struct seed_upload *u, const struct template *t, struct err *e)
 {
     struct usage more = {.disk_bytes = u->got_bytes - seed_bytes(t)};
-    return principal_is_admin(&u->who) || usage_allows(u->core, t->owner, &more, e);
+    return principal_is_admin(&u->who) ||
+           usage_allows(u->core, (struct usage_payer){.principal = t->owner}, &more, e);
 }
 
 static void take_it(uv_work_t *work)

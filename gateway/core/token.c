@@ -20,6 +20,7 @@
 #include "gateway/store/token_table.h"
 #include "gateway/store/vault.h"
 #include "protocol/bytes.h"
+#include "protocol/json.h"
 
 #define PLACES       1024
 #define SECRET_BYTES 32
@@ -31,7 +32,9 @@ struct token {
     char created[TIME_TEXT];
     char minted_by[UUID_TEXT]; /* "": by none */
     char *name;
-    json_t *once; /* owned: of the request that minted it; NULL: it had no key */
+    json_t *once;               /* owned: of the request that minted it; NULL: it had no key */
+    char account[UUID_TEXT];    /* id of the token that its quotas are counted for; "": none */
+    struct allowance allowance; /* these */
     bool ended;
     struct token *next;  /* in the order of making */
     struct token *other; /* at the same place */
@@ -41,6 +44,7 @@ struct tokens {
     struct core *core;
     struct token *first;
     struct token *places[PLACES];
+    bool limited;         /* one has quotas, or had */
     struct token *coming; /* minted, and not in the database yet; owned by their minting */
 };
 
@@ -78,6 +82,11 @@ const char *token_created(const struct token *t)
     return t->created;
 }
 
+const struct allowance *token_quotas(const struct token *t)
+{
+    return *t->account ? &t->allowance : NULL;
+}
+
 const char *token_minted_by(const struct token *t)
 {
     return *t->minted_by ? t->minted_by : NULL;
@@ -96,6 +105,7 @@ static void add(struct tokens *all, struct token *t)
     while (*end)
         end = &(*end)->next;
     *end = t;
+    all->limited = all->limited || *t->account;
     t->other = *place;
     *place = t;
 }
@@ -189,6 +199,30 @@ bool tokens_lookup(void *core, const unsigned char sha256[32], struct principal 
     return false;
 }
 
+const char *tokens_account(const struct core *c, const struct principal *who, struct allowance *out)
+{
+    const struct tokens *all = c->tokens;
+    const struct token *t = all->limited && *who->token ? find(all, who->token) : NULL;
+    if (!t || !*t->account)
+        return NULL;
+    *out = t->allowance;
+    return t->account;
+}
+
+const char *tokens_allowance(void *core, const struct principal *who, struct allowance *out)
+{
+    return tokens_account(core, who, out);
+}
+
+bool tokens_allowance_of(const struct core *c, const char *id, struct allowance *out)
+{
+    const struct token *t = find(c->tokens, id);
+    if (!t || t->ended || has_expired(&t->principal) || !*t->account)
+        return false;
+    *out = t->allowance;
+    return true;
+}
+
 bool tokens_still(void *core, const struct principal *who)
 {
     if (!*who->token)
@@ -253,6 +287,48 @@ static bool read_expiry(const struct principal *who, int64_t in_s, struct princi
            fail(e, 403, "expires_in_s: no token outlives the one that it is minted with");
 }
 
+/* None is more than its principal has. */
+static bool check_quotas(const struct core *c, const struct allowance *asked,
+                         const struct principal *p, struct err *e)
+{
+    struct allowance most;
+    allowance_of(&c->settings->net.quota, p->name, &most);
+    for (size_t i = 0; i < allowance_word_count; i++) {
+        const struct allowance_word *word = &allowance_words[i];
+        int64_t limit = allowance_number(&most, word);
+        if (limit && allowance_number(asked, word) > limit)
+            return fail(e, 403, "quotas.%s: %s has %lld, and no token has more", word->name,
+                        p->name, (long long)limit);
+    }
+    return true;
+}
+
+/* One that is minted with a token that has quotas shares them, and has none besides. */
+static bool read_quotas(struct core *c, const struct principal *who, json_t *quotas,
+                        const struct principal *p, struct token *out, struct err *e)
+{
+    static const struct allowance none;
+    const char *account = tokens_account(c, who, &out->allowance);
+    if (account && quotas)
+        return fail(e, 403,
+                    "quotas: the token that it is minted with has its own, which hold for both "
+                    "together");
+    if (account) {
+        memcpy(out->account, account, UUID_TEXT);
+        return true;
+    }
+    if (!allowance_read(quotas, &out->allowance, e))
+        return false;
+    if (memcmp(&out->allowance, &none, sizeof(none)) == 0)
+        return true;
+    if (p->role != ROLE_USER)
+        return fail(e, 400,
+                    "quotas: hold for the role user: an administrator's kernels are not "
+                    "counted");
+    memcpy(out->account, p->token, UUID_TEXT);
+    return check_quotas(c, &out->allowance, p, e);
+}
+
 static bool check_name(const char *name, struct err *e)
 {
     if (strlen(name) > TOKEN_NAME_LIMIT)
@@ -267,13 +343,15 @@ static struct token *token_new(struct core *c, const struct principal *who,
                                const struct token_request *r, struct err *e)
 {
     struct principal p = {.role = ROLE_USER};
+    struct token made = {0};
     drop_expired(c->tokens);
+    uuid_make(p.token);
     if (!read_whose(who, r, &p, e) || !read_scopes(who, r->scopes, &p.scopes, e) ||
         !read_expiry(who, r->expires_in_s, &p, e) || (r->name && !check_name(r->name, e)) ||
-        !check_room(c->tokens, who, e))
+        !read_quotas(c, who, r->quotas, &p, &made, e) || !check_room(c->tokens, who, e))
         return NULL;
-    struct token *t = xcalloc(1, sizeof(*t));
-    uuid_make(p.token);
+    struct token *t = xmalloc(sizeof(*t));
+    *t = made;
     t->principal = p;
     t->name = xstrdup(r->name ? r->name : "");
     t->once = json_incref(r->once);
@@ -358,6 +436,9 @@ static void store_token(const struct token *t, struct minting *m)
         snprintf(digest + 2 * i, 3, "%02x", t->sha256[i]);
     join_scopes(t->principal.scopes, &scopes);
     scoped(string) char *once = t->once ? json_dumps(t->once, JSON_COMPACT) : NULL;
+    bool own = strcmp(t->account, token_id(t)) == 0; /* else its parent's say it */
+    scoped(json) json_t *allowance = own ? allowance_json(&t->allowance) : NULL;
+    scoped(string) char *quotas = allowance ? json_dumps(allowance, JSON_COMPACT) : NULL;
     const struct token_row row = {
         .id = token_id(t),
         .name = t->name,
@@ -368,6 +449,7 @@ static void store_token(const struct token *t, struct minting *m)
         .created = t->created,
         .minted_by = token_minted_by(t),
         .once = once,
+        .quotas = quotas,
         .expires_s = t->principal.expires_s,
     };
     token_table_add(m->core->store, &row, on_added, m);
@@ -506,6 +588,21 @@ static bool read_digest(const char *text, unsigned char out[SHA256_DIGEST_LENGTH
     return true;
 }
 
+static bool restore_quotas(const struct tokens *all, const struct token_row *row, struct token *t)
+{
+    struct err e;
+    const struct token *parent = row->minted_by ? find(all, row->minted_by) : NULL;
+    if (parent && *parent->account) {
+        memcpy(t->account, parent->account, UUID_TEXT);
+        t->allowance = parent->allowance;
+    } else if (row->quotas) {
+        scoped(json) json_t *quotas = json_loads(row->quotas, JSON_REJECT_DUPLICATES, NULL);
+        memcpy(t->account, row->id, UUID_TEXT);
+        return json_is_object(quotas) && allowance_read(quotas, &t->allowance, &e);
+    }
+    return true;
+}
+
 /* One that cannot be understood lets nobody in; nor does one whose parent is not there any more: it
  * would have been revoked in the same moment, or has expired as well. */
 static void on_row(void *user, const struct token_row *row)
@@ -518,7 +615,8 @@ static void on_row(void *user, const struct token_row *row)
     t->once = row->once ? json_loads(row->once, 0, NULL) : NULL;
     if (strlen(row->id) != UUID_TEXT - 1 || !principal_name_good(row->principal) ||
         !role_read(row->role, &t->principal.role) || !read_digest(row->sha256, t->sha256) ||
-        has_expired(&t->principal) || (row->minted_by && !find(all, row->minted_by))) {
+        has_expired(&t->principal) || (row->minted_by && !find(all, row->minted_by)) ||
+        !restore_quotas(all, row, t)) {
         token_free(t);
         return;
     }

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "gateway/net/allowance.h"
 #include "gateway/net/principal.h"
 #include "protocol/err.h"
 
@@ -23,6 +24,7 @@ struct token_request {
     const char *principal; /* whose it will be: the caller's; an admin may name any other */
     const char *role;      /* "user" or "admin"; not said: user */
     json_t *scopes; /* array of names; not said: read and write, as far as the caller has them */
+    json_t *quotas; /* of its own: an object, as of allowance_read */
     json_t *once;   /* of its Idempotency-Key (once.h) */
     int64_t expires_in_s; /* 1 to TOKEN_EXPIRES_MOST_S; 0: when the caller's does */
 };
@@ -51,6 +53,17 @@ bool tokens_lookup(void *core, const unsigned char sha256[32], struct principal 
 /* Is who still what they were when they were let in? Likewise. */
 bool tokens_still(void *core, const struct principal *who);
 
+/* The quotas that hold for what is made with the token that who showed, besides their principal's,
+ * and the id of the token that they are counted for: that one, or the one of its own that it was
+ * minted with, whose they are in common. NULL: none. The id is borrowed until control returns to
+ * the loop. */
+const char *tokens_account(const struct core *c, const struct principal *who,
+                           struct allowance *out);
+/* The same, for server_trust. */
+const char *tokens_allowance(void *core, const struct principal *who, struct allowance *out);
+/* Of the token with this id; false: it has none, or is good for nothing any more. */
+bool tokens_allowance_of(const struct core *c, const char *id, struct allowance *out);
+
 /* What JWTs of this gateway's own are signed with: derived from the keys of the vault, the newest
  * first; an array of strings, given. */
 json_t *tokens_jwt_secrets(const struct core *c);
@@ -60,7 +73,8 @@ const char *token_name(const struct token *t);
 const struct principal *token_principal(const struct token *t);
 const char *token_created(const struct token *t);
 const char *token_minted_by(const struct token *t); /* id of a token; NULL: the gateway's own */
-json_t *scopes_json(unsigned scopes);               /* an array of names; given */
+const struct allowance *token_quotas(const struct token *t); /* NULL: none of its own */
+json_t *scopes_json(unsigned scopes);                        /* an array of names; given */
 
 struct tokens *tokens_new(struct core *c, struct err *e); /* NULL: 503 */
 void tokens_free(struct tokens *all);

@@ -38,14 +38,21 @@ static int64_t kernels_of(const struct sandbox *s)
     return count > coming ? count : coming;
 }
 
-void usage_of(const struct core *c, const char *principal, struct usage *out)
+static bool pays(const struct sandbox *s, struct usage_payer payer)
+{
+    return payer.principal ? strcmp(s->owner, payer.principal) == 0
+                           : strcmp(s->account, payer.account) == 0;
+}
+
+/* Of one of the two. */
+static void add_up(const struct core *c, struct usage_payer payer, struct usage *out)
 {
     *out = (struct usage){0};
     for (size_t i = 0; i < c->sandbox_count; i++) {
         const struct sandbox *s = c->sandboxes[i];
         struct limits limits = s->limits;
         bool runs = !s->paused || s->resuming;
-        if (strcmp(s->owner, principal) != 0 || s->pooled || (s->kernel && s->kernel->pooled))
+        if (!pays(s, payer) || s->pooled || (s->kernel && s->kernel->pooled))
             continue;
         if (s->wanted) { /* a change under way may still come about */
             limits.memory_bytes = larger(limits.memory_bytes, s->wanted->memory_bytes);
@@ -55,6 +62,11 @@ void usage_of(const struct core *c, const char *principal, struct usage *out)
         out->kernels += runs ? kernels_of(s) : 0;
         usage_add_limits(out, &limits, runs);
     }
+}
+
+void usage_of(const struct core *c, const char *principal, struct usage *out)
+{
+    add_up(c, (struct usage_payer){.principal = principal}, out);
     out->disk_bytes = sum(out->disk_bytes, templates_seed_bytes(c, principal));
 }
 
@@ -63,8 +75,8 @@ static int64_t at(const void *base, size_t offset)
     return *(const int64_t *)(const void *)((const char *)base + offset);
 }
 
-bool usage_allows(const struct core *c, const char *principal, const struct usage *more,
-                  struct err *e)
+static bool fits(const char *who, const struct allowance *allowance, const struct usage *used,
+                 const struct usage *more, struct err *e)
 {
     static const struct {
         const char *name, *has;
@@ -79,17 +91,37 @@ bool usage_allows(const struct core *c, const char *principal, const struct usag
         {"disk_bytes", "bytes for workspaces", offsetof(struct usage, disk_bytes),
          offsetof(struct allowance, disk_bytes)},
     };
-    struct usage used;
-    struct allowance allowance;
-    usage_of(c, principal, &used);
-    allowance_of(&c->settings->net.quota, principal, &allowance);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        int64_t limit = at(&allowance, rows[i].limit), has = at(&used, rows[i].used);
+        int64_t limit = at(allowance, rows[i].limit), has = at(used, rows[i].used);
         int64_t wants = at(more, rows[i].used);
         if (limit > 0 && wants > 0 && sum(has, wants) > limit)
             return fail_quota(e, 403, &(struct err_quota){rows[i].name, limit, has},
-                              "Resource Limit: %s has %lld %s, and %lld is the most allowed",
-                              principal, (long long)has, rows[i].has, (long long)limit);
+                              "Resource Limit: %s has %lld %s, and %lld is the most allowed", who,
+                              (long long)has, rows[i].has, (long long)limit);
     }
     return true;
+}
+
+bool usage_allows(const struct core *c, struct usage_payer payer, const struct usage *more,
+                  struct err *e)
+{
+    struct usage used;
+    struct allowance allowance;
+    if (payer.principal) {
+        usage_of(c, payer.principal, &used);
+        allowance_of(&c->settings->net.quota, payer.principal, &allowance);
+        if (!fits(payer.principal, &allowance, &used, more, e))
+            return false;
+    }
+    if (!payer.account || !*payer.account || !tokens_allowance_of(c, payer.account, &allowance))
+        return true;
+    scoped(string) char *who = xasprintf("token %s", payer.account);
+    add_up(c, (struct usage_payer){.account = payer.account}, &used);
+    return fits(who, &allowance, &used, more, e);
+}
+
+bool usage_allows_sandbox(const struct sandbox *s, const struct usage *more, struct err *e)
+{
+    struct usage_payer payer = {s->bounded ? s->owner : NULL, s->account};
+    return usage_allows(s->core, payer, more, e);
 }

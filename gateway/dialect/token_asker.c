@@ -42,13 +42,12 @@ bool token_asker_read(const struct exchange *x, const struct core *c, const char
     if (who && (!open || (who->scopes & SCOPE_TOKENS)))
         return read_known(who, user_id, out, e);
     *out = (struct token_asker){.by = {.role = ROLE_USER, .scopes = SCOPE_READ | SCOPE_WRITE}};
-    snprintf(out->name, sizeof(out->name), OPEN_PRINCIPAL "%s", user_id);
+    snprintf(out->name, sizeof(out->name), PRINCIPAL_OPEN "%s", user_id);
     memcpy(out->by.name, out->name, sizeof(out->name));
     return true;
 }
 
 const char *token_asker_user(const char *principal)
 {
-    bool open = strncmp(principal, OPEN_PRINCIPAL, strlen(OPEN_PRINCIPAL)) == 0;
-    return open ? principal + strlen(OPEN_PRINCIPAL) : principal;
+    return principal_is_open(principal) ? principal + strlen(PRINCIPAL_OPEN) : principal;
 }

@@ -85,7 +85,7 @@ static bool read_once(struct exchange *x, const struct core *c, const struct san
 void v1_sandbox_fork(struct exchange *x, void *core)
 {
     struct err e = {0};
-    struct fork_request r = {0};
+    struct fork_request r = {.who = exchange_principal(x)};
     struct sandbox *s =
         sandboxes_find_any(core, exchange_principal(x), exchange_param(x, "id"), &e);
     scoped(json) json_t *body = s ? v1_body(x) : NULL, *once = NULL;

@@ -1,7 +1,7 @@
 /* /v1/tokens: mint, list, revoke.
  *
- * A token is {"id", "name", "principal", "role", "scopes", "created", "expires", "minted_by"}; the
- * answer to its minting alone has "token", the secret. */
+ * A token is {"id", "name", "principal", "role", "scopes", "quotas", "created", "expires",
+ * "minted_by"}; the answer to its minting alone has "token", the secret. */
 #include "gateway/core/token.h"
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_docs.h"
@@ -22,10 +22,12 @@ static json_t *token_model(const struct token *t)
     char expires[TIME_TEXT] = "";
     if (p->expires_s)
         time_text((struct timespec){.tv_sec = (time_t)p->expires_s}, expires);
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o}", "id", token_id(t), "name",
-                     token_name(t), "principal", p->name, "role", role_name(p->role), "scopes",
-                     scopes_json(p->scopes), "created", token_created(t), "expires",
-                     text_or_null(expires), "minted_by", text_or_null(token_minted_by(t)));
+    const struct allowance *quotas = token_quotas(t);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o}", "id", token_id(t), "name", token_name(t),
+        "principal", p->name, "role", role_name(p->role), "scopes", scopes_json(p->scopes),
+        "quotas", quotas ? allowance_json(quotas) : json_null(), "created", token_created(t),
+        "expires", text_or_null(expires), "minted_by", text_or_null(token_minted_by(t)));
 }
 
 static void on_minted(void *user, const struct token *t, const char *secret, const struct err *e)
@@ -53,6 +55,7 @@ static bool read_body(json_t *body, struct token_request *r, struct err *e)
     return field_str(body, "name", OPTIONAL, &r->name, e) &&
            field_str(body, "principal", OPTIONAL, &r->principal, e) &&
            field_str(body, "role", OPTIONAL, &r->role, e) &&
+           field_object(body, "quotas", OPTIONAL, &r->quotas, e) &&
            field_int(body, "expires_in_s", OPTIONAL, 1, TOKEN_EXPIRES_MOST_S, &r->expires_in_s, e);
 }
 
@@ -102,6 +105,18 @@ static void end_token(struct exchange *x, void *core)
 
 /* --- what the rows say of themselves */
 
+#define QUOTA(name_, about_)                                                                       \
+    INTEGER(name_, about_, .least = 1, .most = ALLOWANCE_MOST, .null = true)
+
+static const struct doc_schema quotas_schema = {
+    .name = "TokenQuotas",
+    .fields = FIELDS(QUOTA("sandboxes", "Paused ones count."),
+                     QUOTA("kernels", "Of sandboxes that are not paused, one each at least."),
+                     QUOTA("memory_bytes", "The limits of memory of the same, added up."),
+                     QUOTA("disk_bytes", "The limits of all workspaces, added up."),
+                     QUOTA("requests", "A second; as many may come at once.")),
+};
+
 #define TOKEN_FIELDS                                                                               \
     TEXT("id", "Of the token.", .format = "uuid"), TEXT("name", "For people; may be empty."),      \
         TEXT("principal", "Whose it is: what is made with it belongs to them."),                   \
@@ -109,6 +124,10 @@ static void end_token(struct exchange *x, void *core)
              .words = "user admin"),                                                               \
         LIST("scopes", NULL, "What it is good for: `read`, `write`, `tokens`, `metrics`.",         \
              .items = DOC_TEXT),                                                                   \
+        OBJECT("quotas", &quotas_schema,                                                           \
+               "For what is made with it, and with what was minted with it, besides those of its " \
+               "principal.",                                                                       \
+               .null = true),                                                                      \
         TEXT("created", "When.", .format = "date-time"),                                           \
         TEXT("expires", "From when on it is good for nothing.", .format = "date-time",             \
              .null = true),                                                                        \
@@ -148,6 +167,9 @@ static const struct doc_schema request_schema = {
         TEXT("role", "No more than the caller's.", .words = "user admin", .initial = "\"user\""),
         LIST("scopes", NULL, "No more than the caller's.", .items = DOC_TEXT,
              .initial = "[\"read\", \"write\"]"),
+        OBJECT("quotas", &quotas_schema,
+               "For what is made with it: no more than its principal has. A token that was minted "
+               "with one that has them shares them."),
         INTEGER("expires_in_s", "Seconds; no later than the caller's.", .least = 1,
                 .most = TOKEN_EXPIRES_MOST_S)),
 };

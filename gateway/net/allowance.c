@@ -53,6 +53,51 @@ static bool is_good(const char *text)
            strspn(parts.number.data, "0123456789") == parts.number.len;
 }
 
+int64_t allowance_number(const struct allowance *allowance, const struct allowance_word *word)
+{
+    return *(const int64_t *)(const void *)((const char *)allowance + word->offset);
+}
+
+static int64_t *number_in(struct allowance *allowance, const struct allowance_word *word)
+{
+    return (int64_t *)(void *)((char *)allowance + word->offset);
+}
+
+bool allowance_read(json_t *object, struct allowance *out, struct err *e)
+{
+    const char *name;
+    json_t *value;
+    *out = (struct allowance){0};
+    json_object_foreach(object, name, value)
+    {
+        const struct allowance_word *word = word_of(bytes_of(name));
+        if (!word)
+            return fail(e, 400,
+                        "quotas.%.40s: is none of sandboxes, kernels, memory_bytes, disk_bytes "
+                        "and requests",
+                        name);
+        if (json_is_null(value))
+            continue;
+        if (!json_is_integer(value) || json_integer_value(value) < 1 ||
+            json_integer_value(value) > ALLOWANCE_MOST)
+            return fail(e, 400, "quotas.%s: must be a whole number from 1 to %lld, or null", name,
+                        (long long)ALLOWANCE_MOST);
+        *number_in(out, word) = json_integer_value(value);
+    }
+    return true;
+}
+
+json_t *allowance_json(const struct allowance *allowance)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < allowance_word_count; i++) {
+        int64_t number = allowance_number(allowance, &allowance_words[i]);
+        json_object_set_new(object, allowance_words[i].name,
+                            number ? json_integer(number) : json_null());
+    }
+    return object;
+}
+
 bool allowances_check(const struct settings_quota *settings, struct err *e)
 {
     if (settings->single.count > ALLOWANCES_LIMIT)
@@ -74,7 +119,6 @@ void allowance_of(const struct settings_quota *settings, const char *principal,
     for (size_t i = 0; i < settings->single.count; i++) {
         struct parts parts;
         if (split(settings->single.item[i], &parts) && bytes_is(parts.name, principal))
-            *(int64_t *)(void *)((char *)out + word_of(parts.word)->offset) =
-                strtoll(parts.number.data, NULL, 10);
+            *number_in(out, word_of(parts.word)) = strtoll(parts.number.data, NULL, 10);
     }
 }

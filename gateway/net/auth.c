@@ -66,6 +66,11 @@ static const char *after_scheme(const char *header, const char *scheme)
     return header + len + strspn(header + len, " \t");
 }
 
+const char *auth_allowance(const struct auth *a, const struct principal *who, struct allowance *out)
+{
+    return a->trust.allowance ? a->trust.allowance(a->trust.user, who, out) : NULL;
+}
+
 void auth_trust(struct auth *a, const struct trust *trust)
 {
     a->trust = *trust;

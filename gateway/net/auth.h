@@ -41,6 +41,9 @@ enum credential auth_check(const struct auth *a, const struct credentials *c,
 
 /* Further tokens than the gateway's own. Copied. */
 void auth_trust(struct auth *a, const struct trust *trust);
+/* As trust's; NULL also where nobody is trusted. */
+const char *auth_allowance(const struct auth *a, const struct principal *who,
+                           struct allowance *out);
 /* What looks like a JWT is one of these, wherever a token may stand. Borrowed; NULL: none is. */
 void auth_jwt(struct auth *a, struct jwt *jwt);
 /* The same of those that we sign ourselves; what a token was asked for with must be good, too.

@@ -460,12 +460,30 @@ static bool check_rights(struct exchange *x, struct err *e)
            fail(e, 403, "this token has not the scope \"%s\"", scope_name(needed));
 }
 
+/* One bucket for a token that has quotas, with those that were minted with it. */
+static bool check_rate_of_token(struct exchange *x, struct err *e)
+{
+    const struct server *s = x->connection->server;
+    struct allowance allowance;
+    const char *id = auth_allowance(s->auth, &x->principal, &allowance);
+    if (!id || !allowance.requests)
+        return true;
+    scoped(string) char *key = xasprintf("token:%s", id); /* no principal's name has a colon */
+    return rate_take(s->rate, key, allowance.requests, monotonic_ms()) ||
+           fail_quota(e, 429,
+                      &(struct err_quota){"requests", allowance.requests, allowance.requests},
+                      "token %s makes more than %lld requests a second, the most allowed", id,
+                      (long long)allowance.requests);
+}
+
 static bool check_rate(struct exchange *x, struct err *e)
 {
     const struct server *s = x->connection->server;
     struct allowance allowance;
     if (!x->known || principal_is_admin(&x->principal))
         return true;
+    if (!check_rate_of_token(x, e))
+        return false;
     allowance_of(&s->settings->quota, x->principal.name, &allowance);
     if (!allowance.requests ||
         rate_take(s->rate, x->principal.name, allowance.requests, monotonic_ms()))

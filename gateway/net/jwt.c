@@ -354,6 +354,11 @@ static bool read_who(const struct jwt *j, json_t *claims, struct principal *out,
     if (!text || strlen(text) != json_string_length(name) || !principal_name_good(text) ||
         strcmp(text, PRINCIPAL_OWNER) == 0)
         return fail(why, 401, "its %.40s names no principal", s->principal_claim);
+    if (j->settings != &j->own && principal_is_open(text))
+        return fail(why, 401,
+                    "its %.40s begins with " PRINCIPAL_OPEN
+                    ", as nobody's does but theirs who have an open token",
+                    s->principal_claim);
     if (j->settings == &j->own && !read_by(json_object_get(claims, "by"), out))
         return fail(why, 401, "its by names no token");
     memcpy(out->name, text, strlen(text) + 1);

@@ -76,6 +76,11 @@ bool principal_sees(const struct principal *who, const char *owner)
     return who->role == ROLE_ADMIN || strcmp(who->name, owner) == 0;
 }
 
+bool principal_is_open(const char *name)
+{
+    return strncmp(name, PRINCIPAL_OPEN, strlen(PRINCIPAL_OPEN)) == 0;
+}
+
 bool principal_name_good(const char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";

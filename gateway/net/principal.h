@@ -11,7 +11,10 @@
 
 #define PRINCIPAL_OWNER "owner" /* who started the gateway */
 #define PRINCIPAL_LIMIT 64      /* bytes of a name */
-#define JTI_LIMIT       64 /* bytes of a JWT's `jti` that are kept; those of a longer one are not */
+/* What the names of those begin with who said them (--open-tokens), and nobody's whom an identity
+ * provider names. */
+#define PRINCIPAL_OPEN "open."
+#define JTI_LIMIT      64 /* bytes of a JWT's `jti` that are kept; those of a longer one are not */
 
 /* A user sees what belongs to their principal, and only sandboxes. An admin sees everything and may
  * start kernels that are not confined, which is all that the gateway's own user may do. */
@@ -36,11 +39,16 @@ struct principal {
     int64_t expires_s; /* since 1970; 0: never */
 };
 
-/* Who is let in besides who has the gateway's own token: both are asked on the loop's thread,
- * lookup for each request, and so may not take long. */
+struct allowance;
+
+/* Who is let in besides who has the gateway's own token: all are asked on the loop's thread, lookup
+ * and allowance for each request, and so may not take long. */
 struct trust {
     bool (*lookup)(void *user, const unsigned char sha256[32], struct principal *out);
     bool (*still)(void *user, const struct principal *who); /* nothing was revoked, or expired */
+    /* The quotas of the token that was shown, and the id of that which they are counted for; NULL:
+     * it has none of its own. */
+    const char *(*allowance)(void *user, const struct principal *who, struct allowance *out);
     void *user;
 };
 
@@ -54,6 +62,7 @@ bool principal_is_own(const struct principal *who);
 bool principal_is_admin(const struct principal *who);
 /* Is what belongs to the principal `owner` there for them at all? */
 bool principal_sees(const struct principal *who, const char *owner);
+bool principal_is_open(const char *name); /* it begins with PRINCIPAL_OPEN */
 /* 1 to PRINCIPAL_LIMIT letters, digits and ._@-, the first a letter or digit. */
 bool principal_name_good(const char *name);
 

@@ -88,6 +88,7 @@ static const char *const steps[] = {
     "CREATE TRIGGER executions_forgotten AFTER DELETE ON executions BEGIN"
     " DELETE FROM file_changes WHERE run_id = OLD.id; END;",
     "ALTER TABLE templates ADD COLUMN seed TEXT;",
+    "ALTER TABLE tokens ADD COLUMN quotas TEXT;",
 };
 
 bool schema_migrate(struct database *db, struct err *e)

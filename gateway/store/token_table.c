@@ -7,7 +7,7 @@
 
 #define KEPT_S (90 * 24 * 3600) /* the record of tokens that were revoked or have expired */
 
-enum { ID, NAME, SHA256, PRINCIPAL, ROLE, SCOPES, CREATED, MINTED_BY, ONCE, TEXTS };
+enum { ID, NAME, SHA256, PRINCIPAL, ROLE, SCOPES, CREATED, MINTED_BY, ONCE, QUOTAS, TEXTS };
 
 struct change {
     struct store_job job;
@@ -25,7 +25,8 @@ static void run_change(struct store_job *job, struct database *db)
     if (change->text[SHA256]) {
         statement = database_statement(
             db, "INSERT INTO tokens (id, name, sha256, principal, role, scopes, created, minted_by,"
-                " once, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+                " once, quotas, expires)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
         for (int i = 0; i < TEXTS; i++)
             database_bind_text(statement, i + 1, change->text[i]);
         sqlite3_bind_int64(statement, TEXTS + 1, change->expires_s);
@@ -62,9 +63,9 @@ void token_table_add(struct store *s, const struct token_row *row,
                      void (*done)(void *user, const struct err *e), void *user)
 {
     struct change *change = change_new(done, user);
-    const char *const texts[TEXTS] = {row->id,        row->name,      row->sha256,
-                                      row->principal, row->role,      row->scopes,
-                                      row->created,   row->minted_by, row->once};
+    const char *const texts[TEXTS] = {row->id,   row->name,   row->sha256,  row->principal,
+                                      row->role, row->scopes, row->created, row->minted_by,
+                                      row->once, row->quotas};
     for (int i = 0; i < TEXTS; i++)
         change->text[i] = texts[i] ? xstrdup(texts[i]) : NULL;
     change->expires_s = row->expires_s;
@@ -103,7 +104,7 @@ static void run_load(struct store_job *job, struct database *db)
     drop_old(db, &job->error);
     sqlite3_stmt *statement =
         database_statement(db, "SELECT id, name, sha256, principal, role, scopes, created,"
-                               " minted_by, once, expires FROM tokens WHERE revoked IS NULL"
+                               " minted_by, once, quotas, expires FROM tokens WHERE revoked IS NULL"
                                " ORDER BY rowid");
     while (!job->error.status && database_row(db, statement, &job->error)) {
         const char *text[TEXTS];
@@ -119,6 +120,7 @@ static void run_load(struct store_job *job, struct database *db)
             .created = text[CREATED],
             .minted_by = text[MINTED_BY],
             .once = text[ONCE],
+            .quotas = text[QUOTAS],
             .expires_s = sqlite3_column_int64(statement, TEXTS),
         };
         load->each(load->user, &row);

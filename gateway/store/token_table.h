@@ -10,6 +10,7 @@ struct token_row {
     const char *created;   /* as time_text */
     const char *minted_by; /* id of a token; NULL: the gateway's own, or a peer */
     const char *once;      /* of its Idempotency-Key, in JSON; NULL: none */
+    const char *quotas;    /* of its own, in JSON; NULL: none */
     int64_t expires_s;     /* since 1970; 0: never */
 };
 

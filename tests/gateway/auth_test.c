@@ -92,7 +92,7 @@ static void further_tokens(void **state)
     struct principal who = {0};
     struct credentials c = {.authorization = "Bearer wc_known"};
     assert_int_equal(auth_check(a, &c, &who), CREDENTIAL_NONE);
-    auth_trust(a, &(struct trust){knows_one, NULL, NULL});
+    auth_trust(a, &(struct trust){knows_one, NULL, NULL, NULL});
     assert_int_equal(auth_check(a, &c, &who), CREDENTIAL_HEADER);
     assert_string_equal(who.name, "ada");
     c = (struct credentials){.query_token = "wc_known", .same_uid = true};

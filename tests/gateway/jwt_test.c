@@ -128,6 +128,8 @@ static const struct {
     {HEAD, CLAIMS("\"exp\":1000060,\"sub\":\"a b\""), "its sub names no principal"},
     {HEAD, CLAIMS("\"exp\":1000060,\"sub\":\"ada\\u0000x\""), "its sub names no principal"},
     {HEAD, CLAIMS("\"exp\":1000060,\"sub\":\"owner\""), "its sub names no principal"},
+    {HEAD, CLAIMS("\"exp\":1000060,\"sub\":\"open.ada\""),
+     "its sub begins with open., as nobody's does but theirs who have an open token"},
 };
 
 static void headers_and_claims(void **state)

@@ -37,6 +37,9 @@ def test_create_list_revoke(gateway: Gateway) -> None:
     assert run.ok("token", "revoke", model["id"]) == ""
     assert dataclasses.replace(gateway, token=secret).get("/v1/sandboxes").status == 401
     assert json.loads(run.ok("token", "ls", "--json")) == []
+    made = json.loads(run.ok("token", "create", "--quotas", "sandboxes=2,requests=5", "--json"))
+    assert (made["quotas"]["sandboxes"], made["quotas"]["requests"]) == (2, 5)
+    assert run.ok("token", "revoke", made["id"]) == ""
     made = json.loads(run.ok("token", "create", "--json"))
     assert (made["principal"], made["scopes"]) == ("owner", ["read", "write"])
     assert json.loads(run.ok("token", "revoke", made["id"], "--json")) == [made["id"]]
@@ -56,6 +59,8 @@ def test_what_is_refused(gateway: Gateway) -> None:
     user = run.ok("token", "create", "--principal", "ada", "--scopes", "tokens").strip()
     other = Tool(dataclasses.replace(gateway, token=user))
     refused(other("token", "create", "--role", "admin"), 1, "role: no token has more than the one")
+    for words in ("kernels", "kernels=", "kernels=1x", "kernels=0"):
+        refused(run("token", "create", "--quotas", words), 1, "quotas.kernels: must be a whole")
     refused(other("token", "revoke", NOBODY), 1, f"there is no token {NOBODY}")
     refused(other("token", "revoke"), 2, "ID")
     refused(other("token", "create", "--expires-s", "soon"), 2, "expires-s")

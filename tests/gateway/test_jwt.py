@@ -156,6 +156,8 @@ def test_scopes_and_the_name(secret: Path) -> None:
         reply = service.ask("/api/echo/x", "POST", token=token)
         assert (reply.status, "write" in reply.json()["message"]) == (403, True)
         assert asked(service, hs256(SECRET, claims())) == (401, None)
+        theirs = claims(email="open.ada")  # who asked for an open token has it
+        assert asked(service, hs256(SECRET, theirs)) == (401, None)
 
 
 def opened(service: Service, token: str) -> Wire:

@@ -47,7 +47,12 @@ def test_templates(client: warmcell.Client) -> None:
 
 
 def test_tokens(place: Gateway, client: warmcell.Client) -> None:
-    minted = client.tokens.create("ci", principal="ci", scopes=["read"], expires_in=600)
+    quotas = {"sandboxes": 2}
+    minted = client.tokens.create(
+        "ci", principal="ci", scopes=["read"], quotas=quotas, expires_in=600
+    )
+    assert minted.quotas is not None
+    assert {name: most for name, most in minted.quotas.items() if most} == quotas
     assert (minted.principal, minted.role, minted.scopes) == ("ci", "user", ("read",))
     assert minted.token
     assert minted.token not in repr(minted)

@@ -215,13 +215,15 @@ class Template:
 @dataclass(frozen=True)
 class Token:
     """token: the secret, which only who minted it is told, once; minted_by: the token that it was
-    minted with, and is revoked with."""
+    minted with, and is revoked with; quotas: of what is made with it, by name, None where there is
+    none."""
 
     id: str
     principal: str
     role: str
     name: str = ""
     scopes: tuple[str, ...] = ()
+    quotas: Mapping[str, int | None] | None = None
     created: str = ""
     expires: str | None = None
     minted_by: str | None = None

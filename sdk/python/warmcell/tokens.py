@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from warmcell._core.facade import Facade, words_of
 from warmcell.aio.tokens import AsyncTokens
@@ -18,11 +18,18 @@ class Tokens(Facade[AsyncTokens]):
         principal: str | None = None,
         role: str | None = None,
         scopes: Sequence[str] | None = None,
+        quotas: Mapping[str, int] | None = None,
         expires_in: float | None = None,
         key: str | None = None,
     ) -> Token:
         made = self._inner.create(
-            name, principal=principal, role=role, scopes=scopes, expires_in=expires_in, key=key
+            name,
+            principal=principal,
+            role=role,
+            scopes=scopes,
+            quotas=quotas,
+            expires_in=expires_in,
+            key=key,
         )
         return self._portal.call(made)
 

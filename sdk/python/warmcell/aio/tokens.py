@@ -23,17 +23,21 @@ class AsyncTokens:
         principal: str | None = None,
         role: str | None = None,
         scopes: Sequence[str] | None = None,
+        quotas: Mapping[str, int] | None = None,
         expires_in: float | None = None,
         key: str | None = None,
     ) -> Token:
         """Mints one; its `token` is the secret, which is told this once. It has no more rights, and
         no longer a life, than the one that it is minted with. role: user or admin; scopes: read,
-        write, tokens, metrics; expires_in: seconds."""
+        write, tokens, metrics; quotas: of what is made with it and with what is minted with it
+        (sandboxes, kernels, memory_bytes, disk_bytes, requests a second), besides those of its
+        principal; expires_in: seconds."""
         asked = {
             "name": name or None,
             "principal": principal,
             "role": role,
             "scopes": scopes,
+            "quotas": quotas,
             "expires_in_s": None if expires_in is None else round(expires_in),
         }
         body = {word: value for word, value in asked.items() if value is not None}
