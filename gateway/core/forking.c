@@ -92,11 +92,11 @@ static bool is_over(struct forking *f)
 
 static bool copy_variables(struct forking *f)
 {
-    json_t *hash;
+    json_t *name;
     size_t i;
-    json_array_foreach(f->files, i, hash)
+    json_array_foreach(f->files, i, name)
     {
-        if (!vault_file_copy(f->core->vault, f->from_id, f->to_id, json_string_value(hash),
+        if (!vault_file_copy(f->core->vault, f->from_id, f->to_id, json_string_value(name),
                              &f->why))
             return false;
     }

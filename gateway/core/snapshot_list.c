@@ -4,6 +4,7 @@
 #include "gateway/core/snapshot.h"
 #include "gateway/core/state.h"
 #include "gateway/store/vault.h"
+#include "gateway/store/vault_stream.h"
 #include "protocol/json.h"
 
 #define GIVE_BACK_MS 1000
@@ -19,7 +20,7 @@ static json_int_t add_files(json_t *head, json_t *files, json_t *buffers)
     json_array_foreach(json_object_get(head, "buffers"), i, one)
     {
         bytes += json_integer_value(json_object_get(one, "bytes"));
-        json_array_append(files, json_object_get(one, "blake2b"));
+        json_array_append(files, vault_buffer_file(one));
         json_array_append(buffers, one);
     }
     return bytes;

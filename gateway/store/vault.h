@@ -4,9 +4,9 @@
  * too.
  *
  * All is sealed (store/seal.h): nobody without the keys reads or changes it. A record is JSON, of
- * one sandbox and name: none can stand for another. Big bytes are files named by their BLAKE2b-512,
- * which a record names. All is synced before a record names it. Every function that takes a struct
- * vault may be called on any thread.
+ * one sandbox and name: none can stand for another. Big bytes are files, each
+ * of one sandbox and name likewise, which a record names. All is synced before a record names it.
+ * Every function that takes a struct vault may be called on any thread.
  *
  * The file of keys holds 1 to SEAL_KEYS_LIMIT of 32 bytes, one behind the other: the first seals,
  * all of them open. A new one in front is a change of the key (vault_rotate); an old one may go
@@ -20,7 +20,8 @@
 #include "protocol/bytes.h"
 #include "protocol/err.h"
 
-#define VAULT_HASH_TEXT 129 /* 128 hexadecimal digits and a NUL */
+#define VAULT_NAME_TEXT   129           /* of a big file, at most, and a NUL */
+#define VAULT_LARGE_BYTES (1024 * 1024) /* so many are not looked for among what is kept */
 
 struct vault;
 
@@ -61,26 +62,29 @@ json_t *vault_reveal(const struct vault *v, const char *context, const json_t *h
  * common as long as a key of the time of both is kept. Given. */
 json_t *vault_digests(const struct vault *v, const char *context, struct bytes text);
 
-/* Removes big files that kept, an array of their hashes, does not hold. */
+/* Removes big files that kept, an array of their names, does not hold. */
 void vault_sweep(const struct vault *v, const char *sandbox, const json_t *kept);
 /* Removes everything of a sandbox. */
 void vault_remove(const struct vault *v, const char *sandbox);
 
-/* A big file on its way in. It has a name when it is finished; abandoned it leaves nothing. */
+/* A big file on its way in. It has a name when it is finished; abandoned it leaves nothing. bytes:
+ * how many will be added. One of fewer than VAULT_LARGE_BYTES that is kept already is not kept
+ * twice: it has the name of the other. */
 struct vault_file;
-struct vault_file *vault_file_new(const struct vault *v, const char *sandbox, struct err *e);
+struct vault_file *vault_file_new(const struct vault *v, const char *sandbox, int64_t bytes,
+                                  struct err *e);
 bool vault_file_add(struct vault_file *f, struct bytes data, struct err *e);
 /* Frees f, also when it fails. */
-bool vault_file_finish(struct vault_file *f, char hash[VAULT_HASH_TEXT], struct err *e);
+bool vault_file_finish(struct vault_file *f, char name[VAULT_NAME_TEXT], struct err *e);
 void vault_file_abandon(struct vault_file *f); /* NULL is legal */
 
-/* Puts a big file of one sandbox among those of another one. 503. */
-bool vault_file_copy(const struct vault *v, const char *from, const char *to, const char *hash,
+/* Puts a big file of one sandbox among those of another one, under the same name. 503. */
+bool vault_file_copy(const struct vault *v, const char *from, const char *to, const char *name,
                      struct err *e);
 
 /* Passes the bytes of a big file on, a piece after the other; false from pass ends it, with what it
  * put into e. 503: it is not there, or not what was sealed, from that piece on. */
-bool vault_file_read(const struct vault *v, const char *sandbox, const char *hash,
+bool vault_file_read(const struct vault *v, const char *sandbox, const char *name,
                      bool (*pass)(void *user, struct bytes piece, struct err *e), void *user,
                      struct err *e);
 

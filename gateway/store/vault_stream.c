@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/store/mark.h"
 #include "protocol/byte_order.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -126,6 +127,12 @@ static bool write_block(struct peer *p, const json_t *block, struct err *e)
     return write_all(p, (struct bytes){raw, sizeof raw}, e) && write_all(p, bytes_of(text), e);
 }
 
+json_t *vault_buffer_file(const json_t *buffer)
+{
+    json_t *file = json_object_get(buffer, "file");
+    return file ? file : json_object_get(buffer, "blake2b"); /* as it was called once */
+}
+
 /* --- what a peer may say */
 
 static bool bad(struct err *e, const char *what)
@@ -157,18 +164,19 @@ static json_t *pairs_of(json_t *list, const char *first, const char *second, jso
     return out;
 }
 
-static bool is_known(const json_t *known, json_int_t size, const char *hash)
+/* The buffer that is kept and has this mark; borrowed, or NULL. */
+static json_t *known_as(const json_t *known, json_int_t size, const char *mark)
 {
     size_t i;
     json_t *one;
     json_array_foreach((json_t *)known, i, one)
     {
-        const char *own = json_string_value(json_object_get(one, "blake2b"));
-        if (own && strcmp(own, hash) == 0 &&
+        const char *own = json_string_value(json_object_get(one, "mark"));
+        if (own && strcmp(own, mark) == 0 &&
             json_integer_value(json_object_get(one, "bytes")) == size)
-            return true;
+            return one;
     }
-    return false;
+    return NULL;
 }
 
 /* The sizes add up within the limit, and what is not sent is known. */
@@ -179,17 +187,18 @@ static json_t *buffers_of(json_t *head, const json_t *known, int64_t left, struc
     bool good = json_array_size(list) <= BUFFERS_MOST || bad(e, "buffers");
     json_array_foreach(list, i, one)
     {
-        json_t *size = json_object_get(one, "bytes"), *hash = json_object_get(one, "blake2b");
+        json_t *size = json_object_get(one, "bytes");
         json_int_t bytes = json_is_integer(size) ? json_integer_value(size) : -1;
-        const char *name = json_string_value(hash);
-        if (good && (bytes < 0 || (name && !is_known(known, bytes, name))))
+        const char *mark = json_string_value(json_object_get(one, "same"));
+        json_t *kept = mark ? known_as(known, bytes, mark) : NULL;
+        if (good && (bytes < 0 || (mark && !kept)))
             good = bad(e, "buffers");
         if (good && bytes > left)
             good = fail(e, 413, "the variables are larger than --snapshot-limit allows");
         if (!good)
             break;
         left -= bytes;
-        json_array_append_new(out, json_pack("{s:I, s:s?}", "bytes", bytes, "blake2b", name));
+        json_array_append_new(out, kept ? json_copy(kept) : json_pack("{s:I}", "bytes", bytes));
     }
     if (good)
         return out;
@@ -233,40 +242,72 @@ static json_t *head_of(json_t *said, const json_t *known, int64_t limit, struct 
 
 /* --- saving */
 
-static bool take_bytes(struct peer *p, uint64_t len, char hash[VAULT_HASH_TEXT], struct err *e)
+/* As a file; mark: of what passes, or NULL. */
+static bool take_bytes(struct peer *p, json_int_t len, struct mark *mark,
+                       char name[VAULT_NAME_TEXT], struct err *e)
 {
     const struct vault_stream *s = p->stream;
-    struct vault_file *f = vault_file_new(s->vault, s->sandbox, e);
+    struct vault_file *f = vault_file_new(s->vault, s->sandbox, len, e);
     scoped(string) char *piece = xmalloc(PIECE_BYTES);
     bool good = f != NULL;
     while (good && len > 0) {
         size_t got = 0, most = len < PIECE_BYTES ? (size_t)len : PIECE_BYTES;
-        good =
-            read_some(p, piece, most, &got, e) && vault_file_add(f, (struct bytes){piece, got}, e);
-        len -= got;
+        good = read_some(p, piece, most, &got, e);
+        if (good && mark)
+            mark_add(mark, (struct bytes){piece, got});
+        good = good && vault_file_add(f, (struct bytes){piece, got}, e);
+        len -= (json_int_t)got;
     }
     if (good)
-        return vault_file_finish(f, hash, e);
+        return vault_file_finish(f, name, e);
     vault_file_abandon(f);
     return false;
 }
 
-static bool take_files(struct peer *p, json_t *head, struct err *e)
+/* What makes its marks: the key of those that are known, so that one is made of each buffer. */
+static void choose_key(const json_t *known, char key[MARK_KEY_TEXT])
 {
-    char hash[VAULT_HASH_TEXT];
     size_t i;
     json_t *one;
-    if (!take_bytes(p, (uint64_t)json_integer_value(json_object_get(head, "pickle_bytes")), hash,
-                    e))
+    json_array_foreach((json_t *)known, i, one)
+    {
+        if (mark_key_of(json_string_value(json_object_get(one, "mark")), key))
+            return;
+    }
+    mark_key_make(key);
+}
+
+/* One that is too small to be named when it is unchanged has no mark. */
+static bool take_buffer(struct peer *p, json_t *buffer, const char key[MARK_KEY_TEXT],
+                        struct err *e)
+{
+    char name[VAULT_NAME_TEXT], text[MARK_TEXT];
+    json_int_t bytes = json_integer_value(json_object_get(buffer, "bytes"));
+    struct mark *mark = bytes >= VAULT_LARGE_BYTES ? mark_new(key) : NULL;
+    bool good = take_bytes(p, bytes, mark, name, e);
+    if (good)
+        json_object_set_new(buffer, "file", json_string(name));
+    if (good && mark) {
+        mark_end(mark, text);
+        json_object_set_new(buffer, "mark", json_string(text));
+    }
+    mark_free(mark);
+    return good;
+}
+
+static bool take_files(struct peer *p, json_t *head, const json_t *known, struct err *e)
+{
+    char name[VAULT_NAME_TEXT], key[MARK_KEY_TEXT];
+    size_t i;
+    json_t *one;
+    if (!take_bytes(p, json_integer_value(json_object_get(head, "pickle_bytes")), NULL, name, e))
         return false;
-    json_object_set_new(head, "pickle", json_string(hash));
+    json_object_set_new(head, "pickle", json_string(name));
+    choose_key(known, key);
     json_array_foreach(json_object_get(head, "buffers"), i, one)
     {
-        if (json_is_string(json_object_get(one, "blake2b")))
-            continue;
-        if (!take_bytes(p, (uint64_t)json_integer_value(json_object_get(one, "bytes")), hash, e))
+        if (!json_object_get(one, "file") && !take_buffer(p, one, key, e))
             return false;
-        json_object_set_new(one, "blake2b", json_string(hash));
     }
     return true;
 }
@@ -277,8 +318,9 @@ static json_t *known_block(const json_t *known)
     size_t i;
     json_array_foreach((json_t *)known, i, one)
     {
-        json_array_append_new(list, json_pack("[O, O]", json_object_get(one, "bytes"),
-                                              json_object_get(one, "blake2b")));
+        json_t *mark = json_object_get(one, "mark");
+        if (mark)
+            json_array_append_new(list, json_pack("[O, O]", json_object_get(one, "bytes"), mark));
     }
     return json_pack("{s:o}", "known", list);
 }
@@ -291,7 +333,7 @@ bool vault_take(const struct vault_stream *s, const json_t *known, json_t **save
     scoped(json) json_t *block = known_block(known);
     scoped(json) json_t *said = write_block(&p, block, e) ? read_block(&p, e) : NULL;
     scoped(json) json_t *head = said ? head_of(said, known, s->limit_bytes, e) : NULL;
-    bool good = head && take_files(&p, head, e);
+    bool good = head && take_files(&p, head, known, e);
     close(p.fd);
     if (good)
         *saved = take(&head);
@@ -310,8 +352,8 @@ static bool give_files(struct peer *p, json_t *saved, struct err *e)
         return false;
     json_array_foreach(json_object_get(saved, "buffers"), i, one)
     {
-        const char *hash = json_string_value(json_object_get(one, "blake2b"));
-        if (!hash || !vault_file_read(s->vault, s->sandbox, hash, write_all, p, e))
+        const char *name = json_string_value(vault_buffer_file(one));
+        if (!name || !vault_file_read(s->vault, s->sandbox, name, write_all, p, e))
             return false;
     }
     return true;

@@ -21,14 +21,18 @@ struct vault_stream {
 };
 
 /* Saves. known: the "buffers" of an earlier save of this sandbox, whose files are there still;
- * NULL: none. *saved (given) is the head with the hash of each buffer, and "pickle", the hash of
- * the pickle. 413 it is larger than the limit; 502 the peer said what is no snapshot, or went away;
- * 503 cancelled, the deadline, the disk. */
+ * NULL: none. *saved (given) is the head with "pickle", the name of its file, and "buffers":
+ * [{"bytes", "file": name, "mark": of one of VAULT_LARGE_BYTES or more}]. 413 it is larger than the
+ * limit; 502 the peer said what is no snapshot, or went away; 503 cancelled, the deadline, the
+ * disk. */
 bool vault_take(const struct vault_stream *s, const json_t *known, json_t **saved, struct err *e);
 
 /* Restores what vault_take gave. *answer (given) is {"restored": [name], "not_restored": [{"name",
  * "reason"}]}. 502, 503: as above, or a file is not what was saved; the peer then has restored
  * nothing. */
 bool vault_give(const struct vault_stream *s, json_t *saved, json_t **answer, struct err *e);
+
+/* The name of the file of one of its buffers; borrowed. */
+json_t *vault_buffer_file(const json_t *buffer);
 
 #endif

@@ -43,6 +43,9 @@ PyObject *core_py_wait(PyObject *module, PyObject *args);
 PyObject *core_py_input(PyObject *module, PyObject *content);
 PyObject *core_py_interruptible(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
+/* mark.c: mark(key, data) -> tag; OSError: libcrypto is not there */
+PyObject *core_py_mark(PyObject *module, PyObject *args);
+
 /* crash.c: sends what was written before a deadly signal takes its course. Call after faulthandler.
  */
 void crash_install(void);

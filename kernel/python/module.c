@@ -482,6 +482,8 @@ static PyMethodDef methods[] = {
     {"unraisable", py_unraisable, METH_O,
      "unraisable(what): for sys.unraisablehook; an interrupt is not lost"},
     {"murmur2", py_murmur2, METH_VARARGS, "murmur2(data, seed) -> int"},
+    {"mark", core_py_mark, METH_VARARGS,
+     "mark(key, data) -> bytes: the same for the same data and key, and for no other"},
     {"json", py_json, METH_O, "json(value) -> bytes, as messages have it"},
     {NULL, NULL, 0, NULL},
 };

@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,6 +158,43 @@ def test_a_snapshot_that_was_changed_is_not_restored(gateway: Gateway) -> None:
     pickle.write_bytes(whole)
     assert resume(gateway, made)["contexts"][0]["problem"] is None
     assert run(gateway, kernel_of(made), LOOK) == SEEN
+
+
+def large_files(gateway: Gateway, model: dict[str, Any]) -> set[Path]:
+    return set((gateway.state / "snapshots" / model["id"]).glob("large-*"))
+
+
+ALONE = """
+child = os.fork()
+if child == 0:
+    big[0] = 99
+    os._exit(0)
+os.waitpid(child, 0)
+print(big[0], big[5], big.sum(), big is pair[0])
+"""
+
+
+def test_a_large_array_is_kept_once_and_comes_back(gateway: Gateway) -> None:
+    made = create(gateway)
+    kernel = kernel_of(made)
+    run(gateway, kernel, "import os, numpy; big = numpy.arange(2e6); pair = [big, big]")
+    for _ in range(2):
+        assert post(gateway, made, "snapshots").status == 201
+    before = large_files(gateway, made)
+    assert len(before) == 1, "it was unchanged"
+    run(gateway, kernel, "big[5] = 7")
+    assert post(gateway, made, "pause").status == 200
+    (changed,) = large_files(gateway, made) - before
+    whole = changed.read_bytes()
+    changed.write_bytes(before.pop().read_bytes())
+    refused = post(gateway, made, "resume")
+    assert (refused.status, show(gateway, made)["state"]) == (503, "paused")
+    assert "is not what was saved" in refused.json()["detail"]
+    changed.write_bytes(whole)
+    assert resume(gateway, made)["contexts"][0]["not_restored"] == []
+    assert run(gateway, kernel, ALONE) == "0.0 7.0 1999999000002.0 True\n"
+    assert post(gateway, made, "snapshots").status == 201
+    assert len(large_files(gateway, made)) == 2, "it was unchanged"
 
 
 FORKED = """

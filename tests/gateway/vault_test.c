@@ -8,6 +8,7 @@
 
 #include "gateway/store/seal.h"
 #include "gateway/store/vault.h"
+#include "gateway/store/vault_stream.h"
 #include "protocol/memory.h"
 #include "tests/unit.h"
 
@@ -145,11 +146,11 @@ static void test_big_files(void **state)
     struct at *at = *state;
     for (size_t i = 0; i < countof(sizes); i++) {
         struct err e = {0};
-        char hash[VAULT_HASH_TEXT];
+        char hash[VAULT_NAME_TEXT];
         scoped(string) char *text = xmalloc(sizes[i] + 1);
         struct got got = {0};
         memset(text, 's', sizes[i]);
-        struct vault_file *f = vault_file_new(at->vault, SANDBOX, &e);
+        struct vault_file *f = vault_file_new(at->vault, SANDBOX, (int64_t)sizes[i], &e);
         for (size_t from = 0, step = 700001; from < sizes[i]; from += step)
             assert_true(vault_file_add(
                 f, (struct bytes){text + from, sizes[i] - from < step ? sizes[i] - from : step},
@@ -166,6 +167,89 @@ static void test_big_files(void **state)
         assert_true(sizes[i] <= 1 || got.all.len < sizes[i]);
         buffer_free(&got.all);
     }
+}
+
+/* Written as one piece; its name. */
+static void keep_file(struct at *at, const char *sandbox, struct bytes text,
+                      char name[VAULT_NAME_TEXT])
+{
+    struct err e;
+    struct vault_file *f = vault_file_new(at->vault, sandbox, (int64_t)text.len, &e);
+    assert_true(f && vault_file_add(f, text, &e) && vault_file_finish(f, name, &e));
+}
+
+static bool reads(struct at *at, const char *sandbox, const char *name, struct bytes text)
+{
+    struct err e;
+    struct got got = {0};
+    bool same = vault_file_read(at->vault, sandbox, name, take_piece, &got, &e) &&
+                got.all.len == text.len && memcmp(got.all.data, text.data, text.len) == 0;
+    buffer_free(&got.all);
+    return same;
+}
+
+/* Below the bound the bytes name a file, from there on chance does: either way none stands for
+ * another one, here or in another sandbox. */
+static void test_a_big_file_stays_in_its_place(void **state)
+{
+    static const size_t sizes[] = {VAULT_LARGE_BYTES - 1, VAULT_LARGE_BYTES};
+    struct at *at = *state;
+    struct err e;
+    for (size_t i = 0; i < countof(sizes); i++) {
+        char a[VAULT_NAME_TEXT], b[VAULT_NAME_TEXT], again[VAULT_NAME_TEXT];
+        scoped(string) char *text = xmalloc(sizes[i]);
+        struct bytes bytes = {text, sizes[i]};
+        memset(text, 'a', sizes[i]);
+        keep_file(at, SANDBOX, bytes, a);
+        keep_file(at, SANDBOX, bytes, again);
+        assert_int_equal(strcmp(a, again) == 0, sizes[i] < VAULT_LARGE_BYTES);
+        assert_true(vault_file_copy(at->vault, SANDBOX, OTHER, a, &e));
+        assert_true(reads(at, OTHER, a, bytes));
+        text[0] = 'b';
+        keep_file(at, SANDBOX, bytes, b);
+        assert_true(reads(at, SANDBOX, b, bytes));
+        scoped(string) char *path_a = place(at, SANDBOX, a);
+        scoped(string) char *path_b = place(at, SANDBOX, b);
+        scoped(string) char *path_other = place(at, OTHER, a);
+        scoped(buffer) struct buffer file = {0};
+        read_whole(path_b, &file);
+        write_whole(path_a, buffer_view(&file));
+        write_whole(path_other, buffer_view(&file));
+        assert_false(reads(at, SANDBOX, a, bytes));
+        assert_false(reads(at, OTHER, a, bytes));
+        file.data[file.len / 2] ^= 1;
+        write_whole(path_b, buffer_view(&file));
+        assert_false(reads(at, SANDBOX, b, bytes));
+        json_t *kept = json_pack("[s]", a);
+        vault_sweep(at->vault, SANDBOX, kept);
+        assert_int_equal(access(path_a, F_OK), 0);
+        assert_int_not_equal(access(path_b, F_OK), 0);
+        json_decref(kept);
+    }
+}
+
+/* Records of gateways before this one name files of every size by their hash. */
+static void test_files_are_found_that_were_named_by_their_hash(void **state)
+{
+    struct at *at = *state;
+    struct err e;
+    char name[VAULT_NAME_TEXT];
+    const size_t len = 2 * SEAL_PIECE_BYTES + 5;
+    scoped(string) char *text = xmalloc(len);
+    struct bytes bytes = {text, len};
+    memset(text, 'o', len);
+    struct vault_file *f = vault_file_new(at->vault, SANDBOX, 0, &e);
+    assert_true(f && vault_file_add(f, bytes, &e) && vault_file_finish(f, name, &e));
+    assert_int_equal(strlen(name), 128);
+    json_t *old = json_pack("{s:I, s:s}", "bytes", (json_int_t)len, "blake2b", name);
+    json_t *now = json_pack("{s:I, s:s}", "bytes", (json_int_t)len, "file", name);
+    assert_string_equal(json_string_value(vault_buffer_file(old)), name);
+    assert_string_equal(json_string_value(vault_buffer_file(now)), name);
+    assert_true(reads(at, SANDBOX, name, bytes));
+    assert_true(vault_file_copy(at->vault, SANDBOX, OTHER, name, &e));
+    assert_true(reads(at, OTHER, name, bytes));
+    json_decref(old);
+    json_decref(now);
 }
 
 static void test_what_is_hidden_elsewhere(void **state)
@@ -261,6 +345,8 @@ int main(void)
         WITH_VAULT(test_what_cannot_be_got_is_not_put),
         WITH_VAULT(test_a_record_tells_nothing_and_stays_in_its_place),
         WITH_VAULT(test_big_files),
+        WITH_VAULT(test_a_big_file_stays_in_its_place),
+        WITH_VAULT(test_files_are_found_that_were_named_by_their_hash),
         WITH_VAULT(test_what_is_hidden_elsewhere),
         WITH_VAULT(test_a_new_key_in_front),
         WITH_VAULT(test_what_is_no_key),

@@ -345,20 +345,20 @@ class Driver:
         peer.sendall(struct.pack("<Q", 1 << 60))
 
     def wrong_size(self, peer: socket.socket, head: dict[str, Any]) -> None:
-        send_block(peer, head | {"buffers": [{"bytes": 1 << 50, "blake2b": None}]})
+        send_block(peer, head | {"buffers": [{"bytes": 1 << 50, "same": None}]})
 
     def wrong_sum(self, peer: socket.socket, head: dict[str, Any]) -> None:
-        buffers = [{"bytes": 1 << 62, "blake2b": None}] * 4
+        buffers = [{"bytes": 1 << 62, "same": None}] * 4
         send_block(peer, head | {"buffers": buffers})
 
     def wrong_sign(self, peer: socket.socket, head: dict[str, Any]) -> None:
-        send_block(peer, head | {"buffers": [{"bytes": -1, "blake2b": None}]})
+        send_block(peer, head | {"buffers": [{"bytes": -1, "same": None}]})
 
     def wrong_names(self, peer: socket.socket, head: dict[str, Any]) -> None:
         send_block(peer, head | {"variables": [{"name": ["x"], "type": "int"}]})
 
     def wrong_file(self, peer: socket.socket, head: dict[str, Any]) -> None:
-        send_block(peer, head | {"buffers": [{"bytes": 5, "blake2b": "../../../../etc/passwd"}]})
+        send_block(peer, head | {"buffers": [{"bytes": 5, "same": "../../../../etc/passwd"}]})
 
     def wrong_end(self, peer: socket.socket, head: dict[str, Any]) -> None:
         send_block(peer, head | {"pickle_bytes": 100})
@@ -391,7 +391,7 @@ class Driver:
         head: dict[str, Any] = {
             "version": 1, "python": None, "cwd": None, "not_saved": [{"name": "n", "reason": "r"}],
             "variables": [{"name": name, "type": "str"} for name in self.variables],
-            "pickle_bytes": len(pickle), "buffers": [{"bytes": 6, "blake2b": None}],
+            "pickle_bytes": len(pickle), "buffers": [{"bytes": 6, "same": None}],
         }  # fmt: skip
         wrong, self.wrong = self.wrong, ""
         if wrong:

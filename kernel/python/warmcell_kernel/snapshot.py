@@ -7,7 +7,6 @@ names the variables, and those that could not be saved with the reason.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -20,7 +19,6 @@ from warmcell_kernel.snapshot_pickler import Live, SnapshotPickler, SnapshotUnpi
 
 VERSION = 1
 REASON_CHARACTERS = 300
-HASHED_BYTES = 1024 * 1024  # a smaller buffer is sent each time
 # what IPython keeps of cells and outputs, and what every module has
 HIDDEN = re.compile(r"In|Out|exit|quit|get_ipython|_+|_[io]h|_dh|_i*|_i?\d+|_exit_code|__.*__")
 
@@ -32,6 +30,31 @@ class Snapshot:
 
     def __init__(self, head: dict[str, Any], pickle: memoryview, buffers: list[memoryview]) -> None:
         self.head, self.pickle, self.buffers = head, pickle, buffers
+
+
+class Marks:
+    """What is known of buffers: their sizes and marks, each KEY:TAG; others are passed over."""
+
+    def __init__(
+        self, known: Iterable[tuple[int, str]], make: Callable[[bytes, Any], bytes]
+    ) -> None:
+        self.make = make  # the tag of bytes under a key; OSError: there can be none
+        self.of_size: dict[int, set[str]] = {}
+        for size, mark in known:
+            if ":" in mark:
+                self.of_size.setdefault(size, set()).add(mark)
+
+    def find(self, buffer: memoryview) -> str | None:
+        """Its mark, if that is known."""
+        marks = self.of_size.get(buffer.nbytes, set())
+        for key in {mark.partition(":")[0] for mark in marks}:
+            try:
+                mark = f"{key}:{self.make(key.encode(), buffer).hex()}"
+            except OSError:
+                return None
+            if mark in marks:
+                return mark
+        return None
 
 
 class Nowhere:
@@ -67,10 +90,10 @@ def variables_of(namespace: dict[str, Any], hidden: Mapping[str, Any]) -> dict[s
 
 
 def save(
-    namespace: dict[str, Any], hidden: Mapping[str, Any], known: Iterable[tuple[int, str]] = ()
+    namespace: dict[str, Any], hidden: Mapping[str, Any], marks: Marks | None = None
 ) -> Snapshot:
-    """Saves all variables that can be saved. known: sizes and BLAKE2b of buffers that whoever asks
-    has already: one that is the same stands in the head alone."""
+    """Saves all variables that can be saved. marks: of buffers that whoever asks has already: one
+    that is the same stands in the head alone."""
     values = variables_of(namespace, hidden)
     problems: Problems = []
     try:
@@ -78,7 +101,7 @@ def save(
     except Exception:
         problems = take_out_what_fails(namespace, values)
         pickle, buffers = pickle_all(namespace, values)
-    sent, described = choose(buffers, set(known))
+    sent, described = choose(buffers, marks)
     head = {
         "version": VERSION,
         "python": sys.version.split()[0],
@@ -116,20 +139,15 @@ def take_out_what_fails(namespace: dict[str, Any], values: dict[str, Any]) -> Pr
 
 
 def choose(
-    buffers: list[memoryview], known: set[tuple[int, str]]
+    buffers: list[memoryview], marks: Marks | None
 ) -> tuple[list[memoryview], list[dict[str, Any]]]:
     """The buffers that are sent, and what the head says of all."""
-    sizes = {size for size, _ in known}
     sent, described = [], []
     for buffer in buffers:
-        digest = None
-        if buffer.nbytes >= HASHED_BYTES and buffer.nbytes in sizes:
-            digest = hashlib.blake2b(buffer).hexdigest()
-            if (buffer.nbytes, digest) not in known:
-                digest = None
-        if digest is None:
+        same = marks.find(buffer) if marks else None
+        if same is None:
             sent.append(buffer)
-        described.append({"bytes": buffer.nbytes, "blake2b": digest})
+        described.append({"bytes": buffer.nbytes, "same": same})
     return sent, described
 
 

@@ -6,7 +6,9 @@ back only what it has kept.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import mmap
 import socket
 import struct
 import traceback
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 LENGTH = struct.Struct("<Q")
 SEND_BUFFER_BYTES = 1024 * 1024
+MAPPED_BYTES = 1024 * 1024  # a smaller buffer is a bytearray
 VERIFIED = b"\1"
 
 
@@ -41,8 +44,9 @@ def answer(shell: ZMQInteractiveShell, kind: int, number: int) -> None:
 
 def save(shell: ZMQInteractiveShell, peer: socket.socket) -> None:
     asked = json.loads(receive(peer))
-    known = [(int(size), str(digest)) for size, digest in asked["known"]]
-    saved = snapshot.save(shell.user_ns, shell.user_ns_hidden, known)
+    known = [(int(size), str(mark)) for size, mark in asked["known"]]
+    marks = snapshot.Marks(known, _warmcell.mark)
+    saved = snapshot.save(shell.user_ns, shell.user_ns_hidden, marks)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     send(peer, json.dumps(saved.head).encode())
     for part in (saved.pickle, *saved.buffers):
@@ -52,7 +56,7 @@ def save(shell: ZMQInteractiveShell, peer: socket.socket) -> None:
 def restore(shell: ZMQInteractiveShell, peer: socket.socket) -> None:
     head = json.loads(receive(peer))
     pickle = receive_exactly(peer, int(head["pickle_bytes"]))
-    buffers = [receive_exactly(peer, int(one["bytes"])) for one in head["buffers"]]
+    buffers = [receive_buffer(peer, int(one["bytes"])) for one in head["buffers"]]
     if receive_exactly(peer, 1) != VERIFIED:
         raise ValueError("the snapshot was not verified")
     send(peer, json.dumps(snapshot.restore(shell.user_ns, head, pickle, buffers)).encode())
@@ -68,10 +72,25 @@ def receive(peer: socket.socket) -> bytearray:
 
 def receive_exactly(peer: socket.socket, size: int) -> bytearray:
     data = bytearray(size)
-    rest = memoryview(data)
+    fill(peer, memoryview(data))
+    return data
+
+
+def receive_buffer(peer: socket.socket, size: int) -> bytearray | mmap.mmap:
+    """Where an array will live. Fresh memory of this process alone, in large pages: that nothing
+    is written to it before what arrives, and few pages are asked for, is half of a restore."""
+    if size < MAPPED_BYTES:
+        return receive_exactly(peer, size)
+    data = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without them
+        data.madvise(mmap.MADV_HUGEPAGE)
+    fill(peer, memoryview(data))
+    return data
+
+
+def fill(peer: socket.socket, rest: memoryview) -> None:
     while rest:
         count = peer.recv_into(rest)
         if count == 0:
             raise ConnectionResetError("the other end has gone")
         rest = rest[count:]
-    return data
