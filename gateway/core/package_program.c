@@ -181,12 +181,14 @@ static bool outcome(const struct package_program *p, struct err *e)
         return fail(e, (int)refused, "%s", reason ? reason : "the installer was not started");
     if (json_is_integer(code) && json_integer_value(code) == 0)
         return true;
-    if (p->reason)
-        return fail(e, status_of(p->reason), "%s", p->reason);
+    /* these first: of a tree that is killed pip may go before the installer, which then tells that
+     */
     if (status && strcmp(status, "timeout") == 0)
         return fail(e, 504, "the time for the installation is over; nothing has changed");
     if (status && strcmp(status, "oom") == 0)
         return fail(e, 507, "the installer ran out of memory; nothing has changed");
+    if (p->reason)
+        return fail(e, status_of(p->reason), "%s", p->reason);
     if (reason && strstr(reason, "workspace"))
         return fail(e, 507, "the packages do not fit: %s", reason);
     return fail(e, 502, "the installer ended as it should not (%s%s%s)", status ? status : "lost",

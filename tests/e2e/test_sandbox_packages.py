@@ -9,7 +9,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -146,14 +146,22 @@ def test_from_wheels(place: Place, sandbox: dict[str, Any]) -> None:
     assert place.run(sandbox, "import needs; print(x, needs.tiny.v)") == "5 1.0\n"
     assert place.own(sandbox) == {"needs": "1.0", "tiny": "1.0"}
 
-    again = place.install(sandbox, "tiny == 1.0")
-    assert (again["installed"], again["contexts"]) == ([], [])
+    body = json.dumps({"packages": ["tiny == 1.0"]}).encode()
+    again = place.gateway.request("POST", place.packages(sandbox), body,
+                                  headers=headers | {"Accept": "text/event-stream"})  # fmt: skip
+    assert again.headers["content-type"] == "text/event-stream"
+    blocks = [block.split("\n") for block in again.body.decode().split("\n\n")[:-1]]
+    told = [json.loads(data.removeprefix("data: ")) for _, _, data in blocks]
+    assert [block[0] for block in blocks] == [f"id: {n}" for n in range(1, len(blocks) + 1)]
+    assert [block[1] for block in blocks] == [f"event: {one['event']}" for one in told]
+    assert [told[0]["event"], told[1]["event"]] == ["started", "progress"]
+    assert (told[-1]["event"], told[-1]["installed"], told[-1]["contexts"]) == ("end", [], [])
     assert place.run(sandbox, "print(x)") == "5\n"
 
-    told = place.install(sandbox, "tiny>=2", restart=False)
-    assert told["installed"] == [{"name": "tiny", "version": "2.0", "replaces": "1.0"}]
-    assert told["contexts"][0]["modules"] == ["tiny"] and not told["restarted"]
-    assert "restart it" in told["contexts"][0]["reason"]
+    left = place.install(sandbox, "tiny>=2", restart=False)
+    assert left["installed"] == [{"name": "tiny", "version": "2.0", "replaces": "1.0"}]
+    assert left["contexts"][0]["modules"] == ["tiny"] and not left["restarted"]
+    assert "restart it" in left["contexts"][0]["reason"]
     assert place.run(sandbox, "print(x, needs.tiny.v)") == "5 1.0\n"
 
     gone = place.gateway.request("DELETE", f"{place.packages(sandbox)}/Tiny").json()
@@ -296,6 +304,39 @@ def test_the_sandbox_ends_meanwhile(place: Place, how: str) -> None:
         assert place.gateway.request("POST", f"{path}/resume").status == 200
         assert place.own(made) == {}
         remove(place.gateway, made)
+    place.leaves_nothing()
+
+
+def test_more_than_wait_and_a_time_that_is_over(place: Place) -> None:
+    """The first waits for the index, which answers nobody; the others for the first."""
+    write_wheel(place.index.folder, "late", "1.0", {"late.py": b""})
+    place.index.hold("late")
+    made = create(place.gateway)
+    where, gateway = place.packages(made), place.gateway
+    with ThreadPoolExecutor() as pool, ExitStack() as waiting:
+        asked = pool.submit(place.ask, made, "late")
+        assert place.index.asked.wait(60)
+        for position in range(1, 16):
+            connection = waiting.enter_context(closing(gateway.connection()))
+            connection.request("POST", where, json.dumps({"packages": ["tiny"]}),
+                               LINES | gateway.authorization)  # fmt: skip
+            line = connection.getresponse().readline()
+            assert json.loads(line) == {"event": "queued", "position": position}
+        for method, more, body in (
+            ("GET", "", None), ("DELETE", "/tiny", None), ("POST", "", {"packages": ["tiny"]})
+        ):  # fmt: skip
+            answer = gateway.request(method, where + more, body, headers=LINES)
+            assert (answer.status, answer.json()["detail"]) == (
+                429, "16 changes of this sandbox's packages wait already")  # fmt: skip
+        other = create(gateway)
+        answer = place.ask(other, "late", deadline_s=1)
+        assert (answer.status, answer.json()["detail"]) == (
+            504, "the time for the installation is over; nothing has changed")  # fmt: skip
+        assert place.own(other) == {}
+        remove(gateway, made)
+        assert asked.result().status == 409
+        place.index.release()
+    remove(gateway, other)
     place.leaves_nothing()
 
 

@@ -3,7 +3,9 @@ What is installed is in tests/e2e/test_sandbox_packages.py."""
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,29 @@ def test_without_a_source_nothing_can_be_installed() -> None:
         assert answer.status == 403
         assert "--package-index URL" in detail(answer) and "--wheels DIR" in detail(answer)
         remove(gateway, made)
+    finally:
+        end(gateway, keeper)
+
+
+def test_a_python_without_pip(tmp_path: Path) -> None:
+    """The fake keeper runs what the installer runs, which asks for pip before anything else."""
+    venv = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    options = ["--wheels", str(tmp_path), "--python", str(venv / "bin" / "python")]
+    gateway, keeper = start("--pool-max", "0", *options)
+    try:
+        where = f"/v1/sandboxes/{create(gateway)['id']}/packages"
+        for pid in keeper.pids():
+            processes.own(pid)
+        answer = gateway.request("POST", where, {"packages": ["a"]})
+        assert answer.status == 501 and detail(answer).startswith("No module named pip")
+        streamed = gateway.request("POST", where, {"packages": ["a"]},
+                                   headers={"Accept": "text/event-stream"})  # fmt: skip
+        assert streamed.headers["content-type"] == "text/event-stream"
+        last = streamed.body.decode().split("\n\n")[-2]
+        number, kind, data = last.split("\n")
+        assert (number, kind) == ("id: 2", "event: failed")
+        assert json.loads(data.removeprefix("data: "))["status"] == 501
     finally:
         end(gateway, keeper)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import struct
 import threading
 from contextlib import closing
 from typing import Any
@@ -595,3 +596,39 @@ def test_paused(gateway: Gateway) -> None:
                    gateway.get(f"/v1/sandboxes/{made['id']}/ports")):  # fmt: skip
         assert (answer.status, "resume" in detail(answer)) == (409, True)
     remove(gateway, made)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b"HTTP/1.1 101 Now\r\nConnection: Upgrade\r\nUpgrade: any\r\n\r\n", 502),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 403),
+    ],
+    ids=["switches", "refuses"],
+)
+def test_a_server_that_answers_and_resets_before_it_is_asked(
+    place: Place, sandbox: dict[str, Any], said: bytes, status: int
+) -> None:
+    """What it said is read although nothing can be written to it; of a connection that is broken
+    no other protocol is made."""
+    gateway, keeper = place
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            connection.sendall(said)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        server = threading.Thread(target=answer)
+        server.start()
+        keeper.order("reset")
+        found = gateway.get(
+            path(sandbox, listener.getsockname()[1]),
+            headers={"Connection": "Upgrade", "Upgrade": "any"},
+        )
+        keeper.forget("reset")
+        server.join()
+    assert found.status == status
+    if status == 502:
+        assert "switched protocols before it had read the request" in detail(found)

@@ -5,7 +5,8 @@ a folder: each request is written to `requests` in it, a line of JSON, its pid t
 there orders what to do: `lacks` (end with 3 and its text), `refuse-KIND` (answer FAILED with
 its JSON), `hang-KIND` (give no answer), `hold-KIND` (do nothing until it is gone). Ports of a
 sandbox are those of this machine's loopback; what listens there stands in the files `tcp` and
-`tcp6`; `late` says of connections that they are not there yet.
+`tcp6`; `late` says of connections that they are not there yet, `reset` to hand them over when the
+server has reset them.
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ class Keeper:
         except OSError:
             connection.close()
             return FAILED, {"status": 502, "message": f"nothing listens at port {port}"}, []
+        if (self.folder / "reset").exists():
+            end = select.poll()
+            end.register(connection, 0)  # an error alone
+            end.poll()
         connection.setblocking(False)
         return OK, {"connected": not (self.folder / "late").exists()}, [connection.detach()]
 
