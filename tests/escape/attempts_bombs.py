@@ -73,23 +73,35 @@ def bomb_memory(a: dict[str, Any]) -> Result:
 
 @attempt
 def bomb_memory_of_many(a: dict[str, Any]) -> Result:
-    """Spread over children, each with little."""
+    """Spread over children, each with little: it got all of it when each says that it has its
+    part, and all of them live a while later."""
     children = []
+    said, saying = os.pipe()
     try:
         for _ in range(8):
             child = os.fork()
             if child == 0:
                 try:
                     held = bytearray(b"x") * (a["bytes"] // 8)
+                    os.write(saying, b".")
+                    os.close(saying)
                     signal.pause()
                     del held
                 finally:
                     os._exit(1)
             children.append(child)
-        time.sleep(a["settle_s"])
-        living = [c for c in children if os.waitpid(c, os.WNOHANG) == (0, 0)]
-        return len(living) == len(children), f"{len(living)} children live"
+        os.close(saying)
+        got = len(b"".join(iter(lambda: os.read(said, 8), b"")))  # to the end: no child has more
+        end = time.monotonic() + a.get("linger_s", 0)
+        living = list(children)
+        while got == len(living) == len(children):
+            living = [c for c in children if os.waitpid(c, os.WNOHANG) == (0, 0)]
+            if time.monotonic() >= end:
+                break
+            time.sleep(0.05)
+        return len(living) == got == len(children), f"{got} parts, {len(living)} children live"
     finally:
+        os.close(said)
         for child in children:
             try:
                 os.kill(child, signal.SIGKILL)

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,9 @@ def first(paths: Iterator[str], marker: str) -> Result:
     return False, why
 
 
-def processes() -> list[str]:
-    return [entry for entry in os.listdir("/proc") if entry.isdigit()]
+def processes(a: dict[str, Any]) -> list[str]:
+    """Those that are seen, unless it is told which: outside there are others' without end."""
+    return a.get("processes") or [entry for entry in os.listdir("/proc") if entry.isdigit()]
 
 
 @attempt
@@ -76,35 +77,34 @@ def read_hard_link(a: dict[str, Any]) -> Result:
 
 @attempt
 def read_through_proc_root(a: dict[str, Any]) -> Result:
-    return first((f"/proc/{p}/root{a['file']}" for p in processes()), a["marker"])
+    return first((f"/proc/{p}/root{a['file']}" for p in processes(a)), a["marker"])
 
 
 @attempt
 def read_through_proc_cwd(a: dict[str, Any]) -> Result:
     name = os.path.basename(a["file"])
-    return first((f"/proc/{p}/cwd/{name}" for p in processes()), a["marker"])
+    return first((f"/proc/{p}/cwd/{name}" for p in processes(a)), a["marker"])
 
 
-def descriptors() -> Iterator[str]:
-    for process in processes():
-        try:
+def descriptors(a: dict[str, Any]) -> Iterator[str]:
+    for process in processes(a):
+        with suppress(OSError):
             for number in os.listdir(f"/proc/{process}/fd"):
                 path = f"/proc/{process}/fd/{number}"
-                if stat.S_ISREG(os.stat(path).st_mode):
-                    yield path
-        except OSError:
-            continue
+                with suppress(OSError):  # it may be closed meanwhile
+                    if stat.S_ISREG(os.stat(path).st_mode):
+                        yield path
 
 
 @attempt
 def read_through_proc_fd(a: dict[str, Any]) -> Result:
-    return first(descriptors(), a["marker"])
+    return first(descriptors(a), a["marker"])
 
 
 @attempt
 def read_through_map_files(a: dict[str, Any]) -> Result:
     def mapped() -> Iterator[str]:
-        for process in processes():
+        for process in processes(a):
             try:
                 yield from (
                     f"/proc/{process}/map_files/{n}"
@@ -118,7 +118,7 @@ def read_through_map_files(a: dict[str, Any]) -> Result:
 
 @attempt
 def read_environ(a: dict[str, Any]) -> Result:
-    return first((f"/proc/{p}/environ" for p in processes()), a["marker"])
+    return first((f"/proc/{p}/environ" for p in processes(a)), a["marker"])
 
 
 @attempt

@@ -18,7 +18,7 @@ NETLINK_KOBJECT_UEVENT = 15
 def greeted(a: dict[str, Any], family: int, address: Any) -> Result:
     """The listener says the marker to whoever comes."""
     with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.settimeout(20)
+        s.settimeout(60)
         s.connect(address)
         text = s.recv(100)
     return text == a["marker"].encode(), repr(text)
@@ -41,7 +41,7 @@ def connect_unix(a: dict[str, Any]) -> Result:
 
 @attempt
 def connect_port(a: dict[str, Any]) -> Result:
-    socket.create_connection((a["host"], a["port"]), 20).close()
+    socket.create_connection((a["host"], a["port"]), 60).close()
     return True, "connected"
 
 
@@ -94,7 +94,7 @@ def greet_zeromq(a: dict[str, Any]) -> Result:
     """The greeting of a ZeroMQ socket, as the one of another kernel gives it."""
     family = socket.AF_UNIX if "path" in a else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.settimeout(20)
+        s.settimeout(60)
         s.connect(a["path"] if "path" in a else (a["host"], a["port"]))
         greeting = s.recv(10)
     return greeting[:1] == b"\xff", repr(greeting)
@@ -104,7 +104,7 @@ def greet_zeromq(a: dict[str, Any]) -> Result:
 def ask_udp(a: dict[str, Any]) -> Result:
     """The listener answers what it gets with the marker; a refusal comes at once, over loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(20)
+        s.settimeout(60)
         s.connect((a["host"], a["port"]))
         s.send(b"hello")
         return s.recv(100) == a["marker"].encode(), "answered"
@@ -119,7 +119,7 @@ def look_up(a: dict[str, Any]) -> Result:
         + struct.pack(">2H", 1, 1)
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(20)
+        s.settimeout(60)
         s.connect((a["host"], a["port"]))
         s.send(query)
         answer = s.recv(512)

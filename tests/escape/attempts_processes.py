@@ -22,13 +22,13 @@ KCMP_FILE = 0
 
 @attempt
 def see_process(a: dict[str, Any]) -> Result:
-    for process in processes():
+    for process in processes(a):
         try:
             if a["marker"].encode() in Path(f"/proc/{process}/cmdline").read_bytes():
                 return True, process
         except OSError:
             continue
-    return False, f"{len(processes())} processes"
+    return False, f"{len(processes(a))} processes"
 
 
 @attempt
@@ -116,7 +116,7 @@ def read_memory(a: dict[str, Any]) -> Result:
 @attempt
 def read_memory_file(a: dict[str, Any]) -> Result:
     """/proc/*/mem of every process but this one."""
-    for process in {*processes(), str(a["pid"])} - {str(os.getpid())}:
+    for process in {*processes(a), str(a["pid"])} - {str(os.getpid())}:
         try:
             with open(f"/proc/{process}/mem", "rb", buffering=0) as memory:
                 memory.seek(a["address"])
@@ -182,7 +182,7 @@ def join_namespaces(a: dict[str, Any]) -> Result:
 
 
 def living(marker: str) -> bool:
-    for process in processes():
+    for process in processes({}):
         try:
             if marker.encode() in Path(f"/proc/{process}/cmdline").read_bytes():
                 return True

@@ -132,7 +132,7 @@ class Outside:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=280,
         )
         assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
         return Answer(**json.loads(done.stdout.splitlines()[-1]))

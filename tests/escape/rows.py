@@ -47,6 +47,11 @@ def victim(place: Outside) -> dict[str, Any]:
     return place.found | {"marker": place.marker, "host": "127.0.0.1"}
 
 
+def only_victim(place: Outside) -> dict[str, Any]:
+    """Which of the processes that it sees a control looks at: what else runs here is others'."""
+    return {"processes": [str(place.found["pid"])]}
+
+
 def port(name: str, host: str = "127.0.0.1") -> Arguments:
     return lambda p: {"host": host, "port": p.found[name], "marker": p.marker}
 
@@ -80,11 +85,11 @@ FILES = [
     Row("read_symlink", other_secret, "to-another-sandbox"),
     Row("read_symlink_of_folder", secret),
     Row("read_hard_link", secret, outside_of=place_folder),
-    Row("read_through_proc_root", secret),
-    Row("read_through_proc_cwd", secret),
-    Row("read_through_proc_fd", secret),
-    Row("read_through_map_files", secret, control="root"),
-    Row("read_environ", secret),
+    Row("read_through_proc_root", secret, outside_of=only_victim),
+    Row("read_through_proc_cwd", secret, outside_of=only_victim),
+    Row("read_through_proc_fd", secret, outside_of=only_victim),
+    Row("read_through_map_files", secret, control="root", outside_of=only_victim),
+    Row("read_environ", secret, outside_of=only_victim),
     Row("read_mountinfo_sources", other_secret),
     Row("read_inherited_descriptor", secret),
     Row("walk_from_inherited_folder", secret),
@@ -116,7 +121,7 @@ FILES = [
 ]  # fmt: skip
 
 PROCESSES = [
-    Row("see_process", victim),
+    Row("see_process", victim, outside_of=only_victim),
     Row("signal_process", victim),
     Row("signal_by_thread", victim),
     Row("signal_group", victim),
@@ -128,7 +133,7 @@ PROCESSES = [
     Row("trace_process", victim),
     Row("trace_child", nothing),
     Row("read_memory", victim),
-    Row("read_memory_file", victim),
+    Row("read_memory_file", victim, outside_of=only_victim),
     Row("write_init_memory", just(init=1), outside_of=lambda p: {"init": p.found["pid"]}),
     Row("kill_init", just(init=1), outside={"init": 0}),
     Row("compare_processes", nothing, optional=("ENOSYS",)),

@@ -184,7 +184,7 @@ def test_the_log_is_limited_and_holds_no_secret(shared: Host) -> None:
         client.sockets["shell"].send_multipart([DELIMITER, b"bad", *good(client)])
     client.drain()
     lines = shared.log.read_text()
-    assert len(lines.splitlines()) - before < 50
+    assert len(lines.splitlines()) - before < 500
     assert "secret" not in lines and "print never" not in lines
 
 

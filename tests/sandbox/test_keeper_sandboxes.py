@@ -267,7 +267,9 @@ def test_a_network_is_a_proxy_and_nothing_else(asker: Asker) -> None:
 def test_ten_sandboxes_come_and_go_and_leave_nothing(keeper: Keeper, asker: Asker) -> None:
     opened(asker, "first")
     asker.ask(wire.CLOSE, {"sandbox": "first"})
-    before = len(os.listdir(f"/proc/{keeper.first}/fd"))
+    folder = f"/proc/{keeper.first}/fd"
+    asker.status()  # it has done with what came before when it answers this
+    before = len(os.listdir(folder))
     for _ in range(2):
         for n in range(10):
             opened(asker, f"s{n}")
@@ -276,7 +278,8 @@ def test_ten_sandboxes_come_and_go_and_leave_nothing(keeper: Keeper, asker: Aske
         for n in range(10):
             assert asker.ask(wire.CLOSE, {"sandbox": f"s{n}"}).kind == wire.OK
         assert inits(keeper) == []
-    assert len(os.listdir(f"/proc/{keeper.first}/fd")) == before
+    asker.status()
+    assert len(os.listdir(folder)) == before
 
 
 def test_the_end_of_the_keeper_is_the_end_of_all(keeper: Keeper, asker: Asker) -> None:

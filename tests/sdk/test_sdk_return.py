@@ -3,6 +3,8 @@ twice."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +14,9 @@ from support import ports, processes
 from support.cutting_proxy import UNANSWERED, CuttingProxy
 from support.gateway import Gateway
 from warmcell import events
+from warmcell._core.address import Address
+from warmcell._core.stream import Stream
+from websockets.exceptions import ConnectionClosedError
 
 LINES = 6000
 SAID = "".join(f"{i}: äöü {i * i}\n" for i in range(LINES))
@@ -132,3 +137,49 @@ def test_a_token_that_is_revoked(place: Gateway, sandbox: warmcell.Sandbox) -> N
     elsewhere = sandbox.attach(execution.id)
     elsewhere.send_input("on")
     assert elsewhere.wait().text == "'on'"
+
+
+class Silent:
+    """A connection that takes so many frames, says nothing, and breaks with the last: what sends
+    that goes on when its client has noticed, and closes it."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.broken, self.closed = asyncio.Event(), asyncio.Event()
+
+    async def send(self, _: str) -> None:
+        self.most -= 1
+        if self.most == 0:
+            self.broken.set()
+            await self.closed.wait()
+
+    async def recv(self) -> str:
+        await self.broken.wait()
+        raise ConnectionClosedError(None, None)
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.mark.asyncio
+async def test_closing_ends_what_comes_back_from_two_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second came before all was asked again that the first had broken off."""
+    third = asyncio.Event()
+    there = Stream(Address("http://nowhere.test"))
+    silent = deque([Silent(2), Silent(1)])
+
+    async def connect(_: Stream) -> Silent:
+        if not silent:
+            third.set()
+            await asyncio.Event().wait()
+        return silent.popleft()
+
+    monkeypatch.setattr(Stream, "_connect", connect)
+    asked = [asyncio.ensure_future(there.act(op, safe=True)) for op in ("one", "two")]
+    await third.wait()
+    await there.close()
+    for one in asked:
+        with pytest.raises(warmcell.TransportError, match="closed"):
+            await asyncio.wait_for(one, 60)

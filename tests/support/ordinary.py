@@ -10,6 +10,7 @@ import ctypes
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 NEW_MOUNTS = 0x20000
@@ -63,7 +64,8 @@ def open_view(needed: list[Path]) -> None:
         (view / folder.relative_to("/")).mkdir(exist_ok=True)
         for entry in folder.iterdir():
             if entry not in opened and entry != view:
-                show(view, entry)
+                with suppress(FileNotFoundError):  # somebody else's, that is removed just now
+                    show(view, entry)
     (view / "mnt").mkdir(exist_ok=True)
     os.chdir(view)
     call(libc.syscall(PIVOT_ROOT[os.uname().machine], b".", b"."), "pivot_root")
