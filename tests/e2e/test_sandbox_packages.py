@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -360,7 +361,8 @@ TOO_MUCH = {f"much/{n}.py": b"#" * (4 * MIB) for n in range(5)}
 
 HOSTILE: dict[str, tuple[dict[str, bytes], int, str]] = {
     "upward": ({"../../escaped.py": b"x"}, 422, "outside"),
-    "bomb": (BOMB, 507, "File too large"),
+    # which of two limits ends it first is chance: one of files, or of all that the folder holds
+    "bomb": (BOMB, 507, "File too large|the packages do not fit"),
     "much": (TOO_MUCH, 507, "workspace_bytes"),
     "sources": ({}, 422, "No matching distribution"),
 }
@@ -374,7 +376,7 @@ def test_hostile_packages(place: Place, sandbox: dict[str, Any], name: str) -> N
     else:
         write_wheel(place.wheels, name, "1.0", files)
     answer = place.ask(sandbox, name)
-    assert answer.status == status and says in answer.json()["detail"], answer
+    assert answer.status == status and re.search(says, answer.json()["detail"]), answer
     assert place.own(sandbox) == {}
     place.leaves_nothing()
 

@@ -41,10 +41,11 @@ signal.pause()
 ONE_FILE = """
 with open("/workspace/one", "wb", 0) as file:
     try:
-        while True:
-            file.write(bytes(1 << 20))
+        while True:  # nearly all of it holes, so that what the folder holds is no limit
+            file.seek((1 << 20) - 1, os.SEEK_CUR)
+            file.write(b"x")
     except OSError as error:
-        print(os.strerror(error.errno), file.tell(), flush=True)
+        print(os.strerror(error.errno), os.fstat(file.fileno()).st_size, flush=True)
 """
 INODES = """
 for n in range(int(sys.argv[1])):
