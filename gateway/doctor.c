@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/options.h"
+#include "gateway/place.h"
+#include "gateway/probe.h"
 #include "protocol/json.h"
 #include "protocol/memory.h"
 #include "sandbox/limits.h"
@@ -79,6 +82,29 @@ static json_t *check_pasta(void)
     return check(name, found ? "ok" : "degraded", why, remedy);
 }
 
+/* Whether warmcell-python can be the Python that kernels are to run. Its answer is one line. */
+static json_t *check_python(void)
+{
+    static const char name[] = "the Python of sandboxes";
+    scoped(string) char *python = options_find_python();
+    scoped(string) char *program = place_python();
+    scoped(buffer) struct buffer answer = {0};
+    char *argv[] = {program, "--python", python, "--check", NULL};
+    if (!*python)
+        return check(name, "missing", "there is no python3 on PATH", "install python3");
+    if (!program || !probe_run(argv, &answer, NULL) || answer.len == 0)
+        return check(name, "missing", "warmcell-python does not run",
+                     "install libpython3.11, or set WARMCELL_PYTHON to the program's path");
+    scoped(string) char *why = buffer_take(&answer, NULL);
+    why[strcspn(why, "\n")] = '\0';
+    if (strcmp(why, "ok") == 0)
+        return check(name, "ok", NULL, NULL);
+    char *remedy = strstr(why, "; ");
+    if (remedy)
+        *remedy = '\0';
+    return check(name, "missing", why, remedy ? remedy + 2 : "name another with --python");
+}
+
 static json_t *examine(void)
 {
     struct probe p;
@@ -90,6 +116,7 @@ static json_t *examine(void)
     json_array_append_new(checks, check_root(&p));
     check_groups(checks);
     json_array_append_new(checks, check_pasta());
+    json_array_append_new(checks, check_python());
     return json_pack("{s:b, s:b, s:i, s:o}", "required", probe_holds(&p), "root", p.privileged,
                      "landlock", p.landlock_abi, "checks", checks);
 }
@@ -112,6 +139,14 @@ static void print_lines(const json_t *report)
              : "sandboxes cannot be had with the policy \"required\" on this machine");
 }
 
+/* The last row says it. */
+static bool python_fits(const json_t *report)
+{
+    const json_t *checks = json_object_get(report, "checks");
+    const json_t *last = json_array_get(checks, json_array_size(checks) - 1);
+    return strcmp(json_string_value(json_object_get(last, "status")), "ok") == 0;
+}
+
 int doctor_main(char *const *args, size_t count)
 {
     bool as_json = count == 1 && strcmp(args[0], "--json") == 0;
@@ -128,5 +163,5 @@ int doctor_main(char *const *args, size_t count)
         putchar('\n');
     if (fflush(stdout) != 0)
         return 1;
-    return json_is_true(json_object_get(report, "required")) ? 0 : 1;
+    return json_is_true(json_object_get(report, "required")) && python_fits(report) ? 0 : 1;
 }

@@ -13,6 +13,7 @@ static void on_look(uv_timer_t *timer)
     if (uses != i->uses || i->words->in_use(i->user)) {
         i->uses = uses;
         i->last_use_ms = now;
+        return;
     }
     if (now - i->last_use_ms >= i->idle_ms)
         i->words->on_idle(i->user);

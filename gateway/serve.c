@@ -1,5 +1,5 @@
 /* Starts the server, says where it is, and ends it in order: on the first SIGTERM or SIGINT clients
- * get their replies, on the second everything is closed at once. */
+ * get their replies, on the second everything is closed at once; on SIGUSR1 when nothing runs. */
 #include "gateway/serve.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 struct gateway {
     struct settings settings;
     uv_loop_t loop;
-    uv_signal_t signals[3];
+    uv_signal_t signals[4];
     struct server *server;
     const struct service *service;
     void *served; /* what service->open returned */
@@ -161,12 +161,32 @@ static void on_reload(uv_signal_t *handle, int number)
     server_reload(g->server);
 }
 
+static const struct idle_words idle_words = {in_use, uses, on_idle};
+
+/* SIGUSR1: what it runs was installed anew, and another one waits for its place. Clients that have
+ * nothing running come back to that. */
+static void on_retire(uv_signal_t *handle, int number)
+{
+    struct gateway *g = handle->data;
+    (void)number;
+    if (g->ending)
+        return;
+    log_info("ending as soon as nothing runs");
+    if (!g->service->in_use || !g->service->in_use(g->served))
+        begin_ending(g);
+    else if (g->idle.timer.data)
+        g->idle.idle_ms = 0;
+    else
+        idle_watch(&g->idle, &g->loop, 0, &idle_words, g);
+}
+
 static void watch_signals(struct gateway *g)
 {
     static const struct {
         int number;
         uv_signal_cb callback;
-    } rows[countof(g->signals)] = {{SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_reload}};
+    } rows[countof(g->signals)] = {
+        {SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_reload}, {SIGUSR1, on_retire}};
     for (size_t i = 0; i < countof(rows); i++) {
         if (rows[i].number == SIGHUP && !server_reloads(g->server))
             continue; /* the end of a terminal ends the gateway, as that of any program */
@@ -175,8 +195,6 @@ static void watch_signals(struct gateway *g)
         uv_signal_start(&g->signals[i], rows[i].callback, rows[i].number);
     }
 }
-
-static const struct idle_words idle_words = {in_use, uses, on_idle};
 
 static bool start(struct gateway *g, struct err *e)
 {

@@ -83,8 +83,8 @@ static char *find_python(const char *given)
     return *WARMCELL_DEFAULT_PYTHON ? xstrdup(WARMCELL_DEFAULT_PYTHON) : search_path("python3");
 }
 
-/* "version = 3.11.7" of the pyvenv.cfg above the executable's directory. */
-static char *venv_version(const char *python)
+/* The pyvenv.cfg above the executable's directory; NULL: it is no environment. */
+static FILE *open_configuration(const char *python)
 {
     scoped(string) char *path = xstrdup(python);
     for (int up = 0; up < 2; up++) {
@@ -94,13 +94,22 @@ static char *venv_version(const char *python)
         *slash = '\0';
     }
     scoped(string) char *file_name = xasprintf("%s/pyvenv.cfg", path);
-    FILE *file = fopen(file_name, "re");
-    char line[512], version[32] = "";
-    while (file && !*version && fgets(line, sizeof line, file))
-        if (sscanf(line, "version = %31[0-9.]", version) != 1)
+    return fopen(file_name, "re");
+}
+
+/* Its "version = 3.11.7", and the folder "home = /usr/bin" of the Python that it is made with. */
+static char *read_configuration(const char *python, char **home)
+{
+    FILE *file = open_configuration(python);
+    char line[PATH_MAX + 32], version[32] = "", folder[PATH_MAX] = "";
+    while (file && fgets(line, sizeof line, file)) {
+        sscanf(line, "home = %4095[^\n]", folder);
+        if (!*version && sscanf(line, "version = %31[0-9.]", version) != 1)
             sscanf(line, "version_info = %31[0-9.]", version);
+    }
     if (file)
         fclose(file);
+    *home = *folder ? xstrdup(folder) : NULL;
     return *version ? xstrdup(version) : NULL;
 }
 
@@ -124,6 +133,24 @@ static bool same_minor(const char *a, const char *b)
     return sscanf(a, "%d.%d", &major[0], &minor[0]) == 2 &&
            sscanf(b, "%d.%d", &major[1], &minor[1]) == 2 && major[0] == major[1] &&
            minor[0] == minor[1];
+}
+
+/* Is that the folder of the python whose libpython warmcell-python embeds? */
+static bool is_own_home(const char *home)
+{
+    char theirs[PATH_MAX], ours[PATH_MAX];
+    return realpath(home, theirs) && realpath(WARMCELL_PYTHON_PREFIX "/bin", ours) &&
+           strcmp(theirs, ours) == 0;
+}
+
+/* Whether warmcell-python is to be that Python. One of the same minor version that is another
+ * installation's serves itself, with its own modules; but in a sandbox it is for warmcell-python to
+ * refuse it where it does not fit, because only that forks. */
+static bool is_embedded(const struct options *options, const char *version, const char *home)
+{
+    if (version && !same_minor(version, WARMCELL_PYTHON_VERSION))
+        return false;
+    return options->sandbox || !home || is_own_home(home);
 }
 
 static char **make_argv(const char *const *words)
@@ -159,13 +186,13 @@ bool command_find(const struct options *options, struct command *out, struct err
     scoped(string) char *python = find_python(options->python);
     if (!python)
         return fail(e, 503, "no Python was found: name one with --python");
-    out->python_version = venv_version(python);
+    scoped(string) char *home = NULL;
+    out->python_version = read_configuration(python, &home);
     if (!out->python_version)
         out->python_version = name_version(python);
     scoped(string) char *program = sibling("WARMCELL_PYTHON", "../python/warmcell-python",
                                            WARMCELL_LIBEXECDIR "/warmcell-python", X_OK);
-    const char *version = out->python_version ? out->python_version : WARMCELL_PYTHON_VERSION;
-    if (program && same_minor(version, WARMCELL_PYTHON_VERSION)) {
+    if (program && is_embedded(options, out->python_version, home)) {
         out->argv = make_argv((const char *[]){program, "--python", python, NULL});
         out->embedded = xstrdup(python);
     } else {

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kernel/python/base_python.h"
 #include "kernel/python/core.h"
 #include "kernel/python/fork_server.h"
 #include "protocol/memory.h"
@@ -20,11 +21,13 @@
 #define USAGE                                                                                      \
     "usage: warmcell-python [--python EXE] --link-fd N [--pipes-fd N]\n"                           \
     "       warmcell-python [--python EXE] --fork-server [--preload A,B] [--warm-up FILE]\n"       \
+    "       warmcell-python [--python EXE] --check\n"                                              \
     "Runs Python behind the link of a warmcell-kernel, which starts it; or, started by a\n"        \
     "warmcell-keeper with a socket as descriptor 3, forks ready interpreters when asked.\n"        \
     "  --python EXE  the Python executable to be (default: " WARMCELL_DEFAULT_PYTHON ")\n"         \
     "  --link-fd N   the descriptor of the link, a connected Unix socket\n"                        \
     "  --pipes-fd N  the descriptor of the memory that tells how far the host read the pipes\n"    \
+    "  --check       only print whether it can be that Python: ok, or why not and what to do\n"    \
     "  --preload A,B modules to import ahead (default: numpy, pandas and matplotlib.pyplot,\n"     \
     "                those that are installed)\n"                                                  \
     "  --warm-up FILE  a cell to run ahead, without its output; none: nothing (default: a short\n" \
@@ -35,6 +38,7 @@ struct options {
     int link_fd;
     int pipes_fd;
     bool fork_server;
+    bool check;
     const char *preload; /* NULL: the usual ones */
     const char *warm_up; /* NULL: the usual one */
 };
@@ -83,6 +87,8 @@ static int read_options(int argc, char **argv, struct options *o)
         } else if (strcmp(argv[i], "--fork-server") == 0) {
             o->fork_server = true;
             o->link_fd = FORK_SERVER_FD;
+        } else if (strcmp(argv[i], "--check") == 0) {
+            o->check = true;
         } else if (strcmp(argv[i], "--preload") == 0 && more) {
             o->preload = argv[++i];
         } else if (strcmp(argv[i], "--warm-up") == 0 && more) {
@@ -91,7 +97,7 @@ static int read_options(int argc, char **argv, struct options *o)
             return complain("'%s' is not an option, or needs a value; see --help", argv[i]);
         }
     }
-    if (o->link_fd < 0)
+    if (o->link_fd < 0 && !o->check)
         return complain("%s is required; see --help", "--link-fd N");
     return -1;
 }
@@ -191,12 +197,18 @@ int main(int argc, char **argv)
         return status;
     int type;
     socklen_t len = sizeof type;
-    if (getsockopt(options.link_fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+    if (!options.check && getsockopt(options.link_fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
         return complain("%s: the descriptor is not a socket (%s)",
                         options.fork_server ? "--fork-server" : "--link-fd", strerror(errno));
     scoped(string) char *executable = find_executable(options.python);
     if (!executable)
         return complain("%s is not an executable file; give --python another", options.python);
+    struct err e = {0};
+    bool fits = base_python_check(executable, &e);
+    if (options.check)
+        return puts(fits ? "ok" : e.text) < 0 || !fits;
+    if (!fits)
+        return complain("%s", e.text);
     PyImport_AppendInittab("_warmcell", PyInit__warmcell);
     PyImport_AppendInittab("_warmcell_forks", PyInit__warmcell_forks);
     if (!start_python(executable))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -69,3 +70,32 @@ def test_one_that_nobody_came_to_ends_with_its_pool(place: tuple[Gateway, FakeKe
     gateway.options = ["--idle-exit", "1", "--pool-min", "1"]
     gateway.launch()
     ends(gateway)
+
+
+def test_told_to_make_way_it_ends_when_nothing_runs(place: tuple[Gateway, FakeKeeper]) -> None:
+    """SIGUSR1; without --idle-exit, too."""
+    gateway, _keeper = place
+    gateway.options = ["--pool-max", "0"]
+    gateway.start()
+    made = gateway.request("POST", "/v1/sandboxes", {}).json()
+    assert gateway.process
+    gateway.process.send_signal(signal.SIGUSR1)
+    processes.until(lambda: "as soon as nothing runs" in gateway.log.read_text(), "it was told")
+    with closing(gateway.client(made["contexts"][0]["id"])) as client:
+        assert client.run("print still").stdout == "still\n"
+    gateway.request("DELETE", f"/v1/sandboxes/{made['id']}")
+    ends(gateway)
+
+
+def test_told_to_make_way_it_ends_at_once_when_nothing_runs(
+    place: tuple[Gateway, FakeKeeper],
+) -> None:
+    gateway, _keeper = place
+    gateway.options = ["--pool-min", "1"]
+    gateway.start()
+    assert gateway.process
+    gateway.process.send_signal(signal.SIGUSR1)
+    assert gateway.process.wait(processes.LONG_S) == 0
+    processes.disown(gateway.process.pid)
+    gateway.process = None
+    assert not (gateway.home / "socket").exists()

@@ -16,10 +16,10 @@ from support.direct import DirectClient, endpoint
 from support.programs import programs
 
 
-def environment(folder: Path, version: str) -> Path:
+def environment(folder: Path, version: str, home: Path | str = "/usr/bin") -> Path:
     """A virtual environment of that version, whose Python writes down how it was called."""
     (folder / "bin").mkdir(parents=True)
-    (folder / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
+    (folder / "pyvenv.cfg").write_text(f"home = {home}\nversion = {version}\n")
     python = folder / "bin" / "python"
     python.write_text(
         f'#!/bin/sh\necho "$0 $*" >{folder}/called\necho "$PYTHONPATH" >>{folder}/called\n'
@@ -55,12 +55,25 @@ def test_a_python_of_another_version_serves_itself(tmp_path: Path) -> None:
     assert path.split(":")[0] == "/the/package"
 
 
+def embedded(what: str) -> str:
+    """Of the Python that is embedded: its --modversion, or --variable=prefix."""
+    asked = ["pkg-config", what, "python3-embed"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_python_of_another_installation_serves_itself(tmp_path: Path) -> None:
+    """Also of our version: the modules of one are not made for the libpython of another."""
+    version = embedded("--modversion")
+    python = environment(tmp_path / "venv", version + ".99", home=tmp_path)
+    serve(python, tmp_path)
+    called = (tmp_path / "venv" / "called").read_text().splitlines()[0]
+    assert called == f"{python} -m warmcell_kernel --link-fd 3 --pipes-fd 4"
+
+
 def test_a_python_of_our_version_is_given_to_our_program(tmp_path: Path) -> None:
     ours = environment(tmp_path / "ours", "0")
-    version = subprocess.run(
-        ["pkg-config", "--modversion", "python3-embed"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    python = environment(tmp_path / "venv", version + ".99")
+    home = embedded("--variable=prefix") + "/bin"
+    python = environment(tmp_path / "venv", embedded("--modversion") + ".99", home)
     serve(python, tmp_path, WARMCELL_PYTHON=str(ours))
     called = (tmp_path / "ours" / "called").read_text().splitlines()[0]
     assert called == f"{ours} --python {python} --link-fd 3 --pipes-fd 4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -151,6 +152,44 @@ def test_starts_that_cannot_be(programs: Programs, tmp_path: Path) -> None:
     run = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
     assert run.returncode == 0
     assert "--python EXE" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        # the installation that our libpython is of; its environment is older than an update of it
+        ("home = /usr/bin\nversion = 3.11.99\n", "ok"),
+        ("home = {place}\nversion = {ours}\n", "ok"),
+        ("home = {place}\nversion_info = {ours}.final.0\n", "ok"),
+        ("home = {place}\n", "ok"),
+        ("home = {place}\nversion = 3.11.99\n", "is Python 3.11.99, and this program embeds"),
+        ("version = 3.99.1\nhome = {place}\n", "is Python 3.99.1, and this program embeds"),
+        ("home = {place}\nversion_info = 3.11.99.final.0\n", "is Python 3.11.99, and"),
+    ],
+)
+def test_an_environment_of_another_python(
+    programs: Programs, tmp_path: Path, lines: str, said: str
+) -> None:
+    """Its modules would not load: it is refused before anything runs, with what to do."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.symlink_to("/usr/bin/python3")
+    run = subprocess.run(
+        [str(programs.interpreter), "--version"], check=True, capture_output=True, text=True
+    )
+    ours = run.stdout.rpartition(" ")[2].strip()
+    (tmp_path / "pyvenv.cfg").write_text(lines.format(place=tmp_path, ours=ours))
+    command = [str(programs.interpreter), "--python", str(python)]
+    check = subprocess.run([*command, "--check"], check=False, capture_output=True, text=True)
+    if said == "ok":
+        assert (check.returncode, check.stdout) == (0, "ok\n")
+        return
+    assert check.returncode == 1
+    assert check.stdout.startswith(f"{python} {said}")
+    assert f"Python {ours}" in check.stdout
+    assert re.search("; make the environment with /.*/bin/python3.* -m venv$", check.stdout)
+    status, complaint = start_failing(command)
+    assert (status, complaint) == (1, f"warmcell-python: {check.stdout}")
 
 
 def test_a_host_of_another_version(entry: str, programs: Programs) -> None:

@@ -116,6 +116,84 @@ def test_a_program_that_ends_leaves_it(own: Path) -> None:
         assert w.version()["version"]
 
 
+@pytest.fixture
+def installed(own: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The program at a place where it can be installed again."""
+    program = own / "warmcell-program"
+    shutil.copy(programs().gateway, program)
+    monkeypatch.setenv("WARMCELL_PROGRAM", str(program))
+    for name, sibling in {
+        "WARMCELL_KERNEL": programs().host,
+        "WARMCELL_KEEPER": programs().keeper,
+        "WARMCELL_COMMAND": programs().keeper.with_name("warmcell-command"),
+        "WARMCELL_PYTHON": programs().interpreter,
+        "WARMCELL_PYTHONPATH": programs().interpreter.parent,
+    }.items():
+        monkeypatch.setenv(name, str(sibling))
+    return program
+
+
+def install_again(program: Path) -> None:
+    new = program.with_suffix(".new")
+    shutil.copy(program, new)
+    new.rename(program)
+
+
+def test_one_that_was_installed_anew_takes_the_place(own: Path, installed: Path) -> None:
+    """Of one that only has clients without anything that runs: they come back to the new one."""
+    folder = own / "warmcell" / "local"
+    with warmcell.local(gateway()) as w:
+        (first,) = serving(folder)
+        processes.own(first)
+        assert w.version()["version"]
+        install_again(installed)
+        with warmcell.local(gateway()) as another:
+            (second,) = serving(folder)
+            processes.own(second)
+            assert second != first
+            assert not processes.wait_gone([first])
+            with another.sandboxes.create() as sandbox:
+                assert sandbox.run("1+1").text == "2"
+        assert w.version()["version"]
+
+
+def test_what_runs_there_keeps_one_that_was_installed_anew(own: Path, installed: Path) -> None:
+    folder = own / "warmcell" / "local"
+    with warmcell.local(gateway()) as w:
+        (first,) = serving(folder)
+        processes.own(first)
+        with w.sandboxes.create() as sandbox:
+            sandbox.run("x = 6")
+            install_again(installed)
+            with warmcell.local(gateway()) as another:
+                assert another.sandboxes.get(sandbox.id).run("x * 7").text == "42"
+            assert serving(folder) == [first]
+    assert not processes.wait_gone([first])
+
+
+def test_an_environment_of_another_python_is_told_at_once(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a wheel has put the programs: by its first client, and with what to do."""
+    prefix = own / "env"
+    for at, program in (
+        ("kernel/host", programs().host),
+        ("kernel/python", programs().interpreter),
+    ):
+        (prefix / "share" / "warmcell" / at).mkdir(parents=True)
+        (prefix / "share" / "warmcell" / at / program.name).symlink_to(program)
+    (prefix / "bin").mkdir()
+    (prefix / "bin" / "python").symlink_to("/usr/bin/python3")
+    (prefix / "pyvenv.cfg").write_text(f"home = {own}\nversion = 3.11.99\n")
+    monkeypatch.delenv("WARMCELL_PROGRAM")
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    with pytest.raises(
+        warmcell.LocalGatewayError, match=r"is Python 3\.11\.99, .*; make the environment with /"
+    ):
+        warmcell.local(warmcell.LocalGateway(program=str(programs().gateway)))
+    assert not list((own / "warmcell").rglob("gateway.sock"))
+
+
 def test_why_it_does_not_start(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(warmcell.LocalGatewayError, match="no-such-option"):
         warmcell.local(warmcell.LocalGateway(options=["--no-such-option"]))

@@ -3,7 +3,8 @@
 It listens on a Unix socket at a fixed place of the user's, in $XDG_RUNTIME_DIR/warmcell/local (or
 below /tmp where there is none; own_name says when it is another), a folder that nobody else
 enters. The gateway lets in the same uid without a token. Clients that come at once take turns at a
-lock: one of them starts it.
+lock: one of them starts it. One whose program has been installed anew since makes way for that, as
+soon as nothing runs in it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ import hashlib
 import os
 import select
 import shutil
+import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import httpx
 
 from warmcell.errors import LocalGatewayError
 
@@ -72,6 +77,26 @@ def find_program() -> str:
     return found
 
 
+def check_python() -> None:
+    """What a wheel has put here runs the Python of this environment. One that it cannot be is told
+    now, and not by the first sandbox."""
+    prefix = Path(sys.prefix)
+    program = prefix / "share" / "warmcell" / "kernel" / "python" / "warmcell-python"
+    words = [str(program), "--python", str(prefix / "bin" / "python"), "--check"]
+    with suppress(OSError):  # the gateway says what is missing
+        said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+        if said and said != "ok":
+            raise LocalGatewayError(said)
+
+
+def _is_replaced(pid: int) -> bool:
+    """Is the program that this process runs no longer at its place?"""
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink()).endswith(" (deleted)")
+    except OSError:
+        return False
+
+
 def _own_folder(path: Path) -> Path:
     """A folder that this user alone enters."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,24 +135,48 @@ class LocalGateway:
         await asyncio.to_thread(self.ensure_now)
 
     def ensure_now(self) -> None:
-        if self._answers():
+        pid = self._serving()
+        if pid is not None and not _is_replaced(pid):
             return
         _own_folder(self.folder.parent)
         _own_folder(self.folder)
         end = time.monotonic() + self.start_timeout
         with _locked(self.folder / "start.lock", end):
-            if not self._answers():
+            if self._is_gone(end):
                 with _locked(self.folder / "lock", end):
                     pass  # one that is ending has let go of its folder
                 self._start(end)
 
-    def _answers(self) -> bool:
+    def _serving(self) -> int | None:
+        """The process that listens, 0 where its number cannot be seen from here; None: none."""
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(self.socket_path))
             except OSError:
+                return None
+            who = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", who)[0])
+
+    def _is_gone(self, end: float) -> bool:
+        """None listens; one whose program was replaced ends for that, unless something runs in
+        it."""
+        pid = self._serving()
+        if pid is not None and _is_replaced(pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR1)
+            while self._serving() == pid and time.monotonic() < end and not self._runs():
+                time.sleep(0.01)
+        return self._serving() is None
+
+    def _runs(self) -> bool:
+        """Is there a sandbox or a kernel that runs? False of one that is ending."""
+        transport = httpx.HTTPTransport(uds=str(self.socket_path))
+        with httpx.Client(transport=transport, base_url="http://local", timeout=10) as client:
+            try:
+                running = client.get("/v1/sandboxes?state=running").json()["sandboxes"]
+                return bool(running or client.get("/api/kernels").json())
+            except (httpx.HTTPError, ValueError, LookupError, TypeError):
                 return False
-        return True
 
     def _command(self) -> list[str]:
         return [
@@ -139,6 +188,8 @@ class LocalGateway:
         ]
 
     def _start(self, end: float) -> None:
+        if "--python" not in self.options and own_name() != "local":
+            check_python()
         _started[:] = [process for process in _started if process.poll() is None]
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         log_path = self.folder / "gateway.log"
