@@ -17,17 +17,25 @@
 #define TIMEOUT_MOST_S   (7.0 * 24 * 3600)
 #define PYTHON           "python"
 
-/* How code of a language is run by a program: as its last word, or as its standard input. */
+#define NOT_FOUND 127 /* what a program is said to end with that is not there */
+
+/* How code of a language is run by a program: as its last word, or as its standard input. The names
+ * are those of cloud_sandbox. */
 static const struct program {
     const char *name;
+    const char *package; /* Debian's that has it */
     const char *argv[4];
     bool by_input;
 } programs[] = {
-    {"bash", {"bash", "-c"}, false},
-    {"node", {"node", "-e"}, false},
-    {"ruby", {"ruby", "-e"}, false},
+    {"bash", "bash", {"bash", "-c"}, false},
+    {"node", "nodejs", {"node", "-e"}, false},
+    {"ruby", "ruby", {"ruby", "-e"}, false},
     {"go",
-     {"sh", "-c", "d=$(mktemp -d) && cat >\"$d/main.go\" && exec go run \"$d/main.go\""},
+     "golang-go",
+     {"sh", "-c",
+      "command -v go >/dev/null || exit 127; "
+      "d=$(mktemp -d) && cat >\"$d/main.go\" && go run \"$d/main.go\"; s=$?; rm -rf \"$d\"; "
+      "exit $s"},
      true},
 };
 
@@ -42,8 +50,9 @@ struct running {
     struct exchange *x;
     struct core *core;
     int64_t timeout_ms;
-    struct execution *execution; /* owned; NULL: a command */
-    struct command_run *command; /* borrowed, while watch is there */
+    struct execution *execution;   /* owned; NULL: a command */
+    const struct program *program; /* NULL: not that of a language */
+    struct command_run *command;   /* borrowed, while watch is there */
     struct command_watch *watch;
     struct v1_command_outputs outputs;
 };
@@ -202,6 +211,16 @@ static void run_python(struct running *r, struct sandbox *s, const struct asked 
 
 /* --- programs */
 
+/* Why nothing has run: given to the caller; NULL: it has. */
+static char *missing_program(const struct running *r, const struct result *result)
+{
+    const struct program *p = r->program;
+    if (!p || result->exit_code != NOT_FOUND || r->outputs.text[0].len || r->outputs.text[1].len)
+        return NULL;
+    return xasprintf("%s is not installed where sandboxes look for it; install %s", p->name,
+                     p->package);
+}
+
 static void tell_command(void *user)
 {
     struct running *r = user;
@@ -225,6 +244,10 @@ static void tell_command(void *user)
         result.exit_code = -1;
         result.error = result.error ? result.error : status;
     }
+    /* code may end so, too, but it then says so itself */
+    scoped(string) char *missing = missing_program(r, &result);
+    if (missing)
+        result.error = missing;
     for (size_t i = 0; i < 2; i++) {
         *(i ? &result.err : &result.out) = r->outputs.text[i];
         r->outputs.text[i] = (struct buffer){0};
@@ -269,6 +292,7 @@ static void run_program(struct running *r, struct sandbox *s, const struct asked
     scoped(json) json_t *argv = program ? json_array() : json_incref(a->command);
     struct command_request request = {
         .argv = argv, .cwd = a->work_dir, .env = a->env, .deadline_ms = a->timeout_ms};
+    r->program = program;
     for (size_t i = 0; program && program->argv[i]; i++)
         json_array_append_new(argv, json_string(program->argv[i]));
     if (program && program->by_input) {

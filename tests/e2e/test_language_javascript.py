@@ -147,6 +147,10 @@ def test_jupyter_sees_a_kernel_of_javascript(gateway: Gateway, sandbox: dict[str
         assert info["language_info"]["name"] == "javascript"
         found = client.ask("complete_request", {"code": "consol", "cursor_pos": 6}).content
         assert "console" in found["matches"]
+        client.run("function rareTwice(a) { return a * 2 }")
+        found = client.ask("inspect_request", {"code": "rareTwice", "cursor_pos": 9}).content
+        assert (found["status"], found["found"]) == ("ok", True)
+        assert "function rareTwice(a)" in found["data"]["text/plain"]
 
 
 def test_both_languages_in_one_sandbox(gateway: Gateway, sandbox: dict[str, Any]) -> None:

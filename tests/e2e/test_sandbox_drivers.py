@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from e2e.test_sandbox_life import MIB, create, kernel_of, remove
 from support import processes
+from support.client import Client
 from support.files import keeper_pids
 from support.gateway import Gateway
 from support.programs import Programs
@@ -32,6 +33,17 @@ def drawn(gateway: Gateway, sandbox: dict[str, Any]) -> list[str]:
     return [artifact["mime_type"] for artifact in listed if artifact["mime_type"] != "text/plain"]
 
 
+def check_tools(client: Client, code: str, match: str, shown: str) -> None:
+    """Completion of what a cell has made, and inspection of it."""
+    ask = {"code": code, "cursor_pos": len(code)}
+    found = client.ask("complete_request", ask).content
+    assert match in found["matches"], found
+    assert (found["status"], found["cursor_end"]) == ("ok", len(code))
+    found = client.ask("inspect_request", {"code": match, "cursor_pos": len(match)}).content
+    assert (found["status"], found["found"]) == ("ok", True)
+    assert shown in found["data"]["text/plain"]
+
+
 def test_bash_in_a_sandbox(gateway: Gateway) -> None:
     sandbox = create(gateway, language="bash", limits={"memory_bytes": 256 * MIB})
     with closing(gateway.client(kernel_of(sandbox))) as client:
@@ -44,6 +56,8 @@ def test_bash_in_a_sandbox(gateway: Gateway) -> None:
         client.ask("interrupt_request", channel="control")
         assert client.collect(msg_id).content["ename"] == "Interrupted"
         assert client.run("cat kept").stdout == "5\n"
+        assert client.run("my_rare_twice() { echo $1$1; }").status == "ok"
+        check_tools(client, "my_rare_tw", "my_rare_twice", "echo $1$1")
     remove(gateway, sandbox)
 
 
@@ -62,6 +76,8 @@ def test_r_in_a_sandbox(gateway: Gateway) -> None:
         client.ask("interrupt_request", channel="control")
         assert client.collect(msg_id).content["ename"] == "Interrupted"
         assert client.run("x").result == {"text/plain": "[1] 5"}
+        assert client.run("my_rare_twice <- function(a) a * 2").status == "ok"
+        check_tools(client, "my_rare_tw", "my_rare_twice", "a * 2")
     remove(gateway, sandbox)
 
 

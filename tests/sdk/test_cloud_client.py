@@ -152,6 +152,32 @@ def test_code(box: Sandbox) -> None:
         box.run_code("x", language="cobol")
 
 
+def test_a_language_without_its_program_says_what_to_install(
+    box: Sandbox,
+) -> None:
+    """And one that is found in the PATH of the run is run: here a Go that shows its source."""
+    made = box.run_command(
+        "mkdir -p few && cd few && ln -sf /bin/sh /bin/cat /usr/bin/mktemp /bin/rm . &&"
+        " mkdir -p ../go && printf '#!/bin/sh\\necho $1; cat $2; exit 3' >../go/go &&"
+        " chmod +x ../go/go && pwd"
+    )
+    assert made.success, made
+    few = made.stdout.strip()
+    for language, package in (("go", "golang-go"), ("ruby", "ruby"), ("node", "nodejs")):
+        result = run_with_path(box, language, few)
+        assert result.exit_code == 127 and not result.success
+        assert f"{language} is not installed" in str(result.error)
+        assert str(result.error).endswith(f"; install {package}")
+    result = run_with_path(box, "go", f"{few}/../go:{few}")
+    assert (result.exit_code, result.stdout, result.error) == (3, "run\npackage main", None)
+    ended = run_with_path(box, "bash", "/usr/bin:/bin", "echo said >&2; exit 127")
+    assert (ended.exit_code, ended.stderr, ended.error) == (127, "said\n", None)
+
+
+def run_with_path(box: Sandbox, language: str, path: str, code: str = "package main") -> ExecResult:
+    return box.client.execute(str(box.sandbox_id), code, language, env={"PATH": path})
+
+
 def test_commands(box: Sandbox) -> None:
     result = box.run_command("echo out; echo err >&2; exit 4")
     assert (result.exit_code, result.stdout, result.stderr) == (4, "out\n", "err\n")
