@@ -42,8 +42,9 @@ void framing_v1_encode(const struct message *m, struct buffer *out);
 bool framing_json_decode(struct bytes frame, bool binary, struct framed *out, struct err *e);
 
 /* Appends m in the JSON framing; *binary tells which kind of WebSocket message it must be. The raw
- * JSON texts are concatenated, never parsed and printed again; msg_id and msg_type come from the
- * header. 400: the header lacks them; 413: beyond 4 GiB. out is then as it was. */
+ * JSON texts are concatenated, never parsed and printed again; of what is no JSON object {} stands
+ * there, as the members beside it must be ours. msg_id and msg_type come from the header. 400: the
+ * header lacks them; 413: beyond 4 GiB. out is then as it was. */
 bool framing_json_encode(const struct message *m, struct buffer *out, bool *binary, struct err *e);
 
 #endif

@@ -197,6 +197,29 @@ static void numbers_must_agree(void **state)
     }
 }
 
+/* What code in a cell has said of itself must not become members of the message. */
+static void what_is_no_object_is_an_empty_one(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "nonsense",         "[]",          "{\"a\":1}},\"channel\":\"shell\",\"x\":{\"y\":{}",
+        "{\"a\":\"\xFF\"}", "{\"a\":NaN}", "{",
+    };
+    for (size_t i = 0; i < countof(cases); i++) {
+        struct message m = example(NULL, 0);
+        m.metadata = m.content = bytes_of(cases[i]);
+        scoped(buffer) struct buffer out = {0};
+        scoped(framed) struct framed f = {0};
+        bool binary;
+        assert_true(framing_json_encode(&m, &out, &binary, NULL));
+        assert_true(framing_json_decode(buffer_view(&out), binary, &f, NULL));
+        assert_int_equal(f.message.channel, CHANNEL_IOPUB);
+        assert_bytes(f.message.metadata, bytes_of("{}"));
+        assert_bytes(f.message.content, bytes_of("{}"));
+        assert_bytes(f.message.parent, m.parent);
+    }
+}
+
 static void big_content_is_the_same_bytes(void **state)
 {
     (void)state;
@@ -225,6 +248,7 @@ int main(void)
         cmocka_unit_test(texts_of_real_clients_are_read),
         cmocka_unit_test(bad_texts_are_refused),
         cmocka_unit_test(numbers_must_agree),
+        cmocka_unit_test(what_is_no_object_is_an_empty_one),
         cmocka_unit_test(big_content_is_the_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
