@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from warmcell._core.facade import standing_for, words_of
+from warmcell._core.portal import Portal, Turn
 from warmcell.aio.execution import AsyncExecution, Handlers
 from warmcell.artifacts import Artifact
+from warmcell.errors import TransportError
 from warmcell.events import Display, Failure, Result
 from warmcell.following import Following
 from warmcell.models import FileChange
@@ -67,16 +69,7 @@ class Execution(Following[AsyncExecution]):
         handlers: Handlers | None = None,
     ) -> Execution:
         turn = self._portal.turn()
-        told = handlers or Handlers()
-        here = Handlers(
-            on_stdout=turn.here(told.on_stdout),
-            on_stderr=turn.here(told.on_stderr),
-            on_display=turn.here(told.on_display),
-            on_result=turn.here(told.on_result),
-            on_error=turn.here(told.on_error),
-            on_input=turn.here(told.on_input),  # type: ignore[arg-type]
-            on_event=turn.here(told.on_event),
-        )
+        here = told_here(turn, handlers or Handlers())
         with standing_for(self):
             turn.wait(self._inner.wait(timeout=timeout, check=check, handlers=here))
         return self
@@ -103,3 +96,41 @@ class Execution(Following[AsyncExecution]):
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         return self._inner._repr_mimebundle_(include, exclude)
+
+
+def told_here(turn: Turn, told: Handlers) -> Handlers:
+    """The same as the core calls them."""
+    return Handlers(
+        on_stdout=turn.here(told.on_stdout),
+        on_stderr=turn.here(told.on_stderr),
+        on_display=turn.here(told.on_display),
+        on_result=turn.here(told.on_result),
+        on_error=turn.here(told.on_error),
+        on_input=turn.here(told.on_input),  # type: ignore[arg-type]
+        on_event=turn.here(told.on_event),
+    )
+
+
+def ended(
+    portal: Portal,
+    started: Coroutine[Any, Any, AsyncExecution],
+    *,
+    timeout: float | None,
+    check: bool,
+    handlers: Handlers,
+) -> Execution:
+    """Starts it and waits for its end, as one call: each call is a way to the loop and back."""
+    try:
+        turn = portal.turn()
+    except TransportError:
+        started.close()
+        raise
+    here = told_here(turn, handlers)
+
+    async def to_the_end() -> Execution:
+        execution = Execution(portal, await started)
+        with standing_for(execution):
+            await execution._inner.wait(timeout=timeout, check=check, handlers=here)
+        return execution
+
+    return turn.wait(to_the_end())

@@ -9,7 +9,7 @@ from warmcell._core.facade import Facade, words_of
 from warmcell.aio.execution import Answer, Handlers
 from warmcell.aio.runner import AsyncRunner
 from warmcell.events import Display, Event, Failure, InputRequest, Result
-from warmcell.execution import Execution
+from warmcell.execution import Execution, ended
 
 Inner = TypeVar("Inner", bound=AsyncRunner)
 
@@ -41,7 +41,7 @@ class Runner(Facade[Inner]):
         handlers = Handlers(
             on_stdout, on_stderr, on_display, on_result, on_error, on_input, on_event
         )
-        execution = self.start(
+        started = self._inner.start(
             code,
             deadline=deadline,
             env=env,
@@ -53,7 +53,7 @@ class Runner(Facade[Inner]):
             allow_input=on_input is not None,
             key=key,
         )
-        return execution.wait(timeout=timeout, check=check, handlers=handlers)
+        return ended(self._portal, started, timeout=timeout, check=check, handlers=handlers)
 
     def start(
         self,

@@ -24,6 +24,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event as LineEvent
 
 from warmcell._core.address import Address
 from warmcell._core.http import new_key
@@ -39,6 +41,8 @@ from warmcell.errors import (
 HIGH_BYTES = 4 << 20  # of events of one feed that nobody has taken
 PAUSE_S = 0.05  # before the second try to connect; doubled for each further one
 LONGEST_PAUSE_S = 2.0
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 Event = dict[str, Any]  # as the gateway words it
 
@@ -186,6 +190,27 @@ class Feed:
         self._change.set()
 
 
+class Line(ClientConnection):
+    """Hands each message on as it is read. recv() would give the same by way of a task that is
+    woken for it, which costs a turn of the loop for each; it still tells when the line ends."""
+
+    taker: Callable[[str], None] | None = None  # None: recv() gives the message
+    _parts: list[bytes] | None = None  # of a message that is not whole
+
+    def process_event(self, event: LineEvent) -> None:
+        taker = self.taker
+        if taker is None or not isinstance(event, Frame) or event.opcode >= Opcode.CLOSE:
+            super().process_event(event)
+        elif event.fin and self._parts is None:
+            taker(str(event.data, "utf-8"))
+        else:
+            self._parts = self._parts or []
+            self._parts.append(bytes(event.data))
+            if event.fin:
+                whole, self._parts = b"".join(self._parts), None
+                taker(str(whole, "utf-8"))
+
+
 class Stream:
     """patience_s: how long a connection that broke is tried to be made again. revive: makes a
     gateway that is gone come again."""
@@ -261,7 +286,7 @@ class Stream:
         frame = call.frame() if isinstance(call, Feed) else call.frame
         if isinstance(call, Feed):
             call.fed_by(number)
-        text = json.dumps({"id": number, **frame}, separators=(",", ":"))
+        text = encode({"id": number, **frame})
         with suppress(ConnectionClosed):  # the reader sees it too, and takes care of the call
             await socket.send(text)
 
@@ -292,6 +317,7 @@ class Stream:
         options: dict[str, Any] = {
             "additional_headers": address.headers,
             "compression": None,
+            "create_connection": Line,
             "max_size": None,
             "open_timeout": self._connect_s,
             "proxy": None,
@@ -302,6 +328,8 @@ class Stream:
             else:
                 socket = await connect(address.websocket, ssl=address.tls(), **options)
             hello = json.loads(await socket.recv())
+            if isinstance(socket, Line):
+                socket.taker = self._take_text
         except InvalidStatus as error:
             raise _refused(error) from error
         except (OSError, InvalidHandshake, ConnectionClosed, asyncio.TimeoutError) as error:
@@ -313,12 +341,14 @@ class Stream:
     async def _read(self, socket: ClientConnection) -> None:
         with suppress(ConnectionClosed):
             while True:  # no generator of the library's: a loop that ends would close it under us
-                text = await socket.recv()
-                self._take(json.loads(text), len(text))
+                self._take_text(str(await socket.recv()))
         self._socket = None  # and nothing is awaited until what was on it is taken care of
         if not self._closed:
             self._lost()
         await socket.close()
+
+    def _take_text(self, text: str) -> None:
+        self._take(json.loads(text), len(text))
 
     def _take(self, frame: Event, size: int) -> None:
         number = frame.get("id")
