@@ -43,6 +43,7 @@ const struct verb *const cli_verbs[] = {
     &cli_token_revoke,
     &cli_gc,
     &cli_keys_rotate,
+    &cli_keys_reseal,
     &cli_backup,
     NULL,
 };

@@ -73,7 +73,7 @@ extern const struct verb cli_exec, cli_run, cli_cp, cli_logs, cli_port;
 extern const struct verb cli_files_ls, cli_files_stat, cli_files_cat, cli_files_tar;
 extern const struct verb cli_files_mkdir, cli_files_mv, cli_files_rm;
 extern const struct verb cli_packages_install, cli_packages_ls, cli_packages_rm;
-extern const struct verb cli_gc, cli_keys_rotate, cli_backup;
+extern const struct verb cli_gc, cli_keys_rotate, cli_keys_reseal, cli_backup;
 extern const struct verb cli_token_create, cli_token_ls, cli_token_revoke;
 
 /* Is word the first of a verb's name? */

@@ -1,7 +1,9 @@
-/* `warmcell keys rotate`: another key for what is sealed from now on (store/vault.h). */
+/* `warmcell keys rotate`: another key for what is sealed from now on (store/vault.h); `warmcell
+ * keys reseal`: for all that is sealed (core/reseal.h). */
 #include <stdio.h>
 
 #include "gateway/cli/cli.h"
+#include "gateway/core/reseal.h"
 #include "gateway/store/vault.h"
 #include "protocol/json.h"
 
@@ -49,4 +51,46 @@ const struct verb cli_keys_rotate = {
     .options_size = sizeof(struct rotate_options),
     .offline = true,
     .run = rotate_run,
+};
+
+struct reseal_options {
+    struct cli_options common;
+    char *state_dir, *runtime_dir;
+};
+
+static const struct option reseal_rows[] = {
+    CLI_ROWS,
+    {"state-dir", OPTION_TEXT, offsetof(struct reseal_options, state_dir), NULL,
+     .help = "the state folder of a gateway that does not run; has to be said", .flag_only = true},
+    {"runtime-dir", OPTION_TEXT, offsetof(struct reseal_options, runtime_dir), NULL,
+     .help = "its runtime folder, for kernels that live on; has to be said", .flag_only = true},
+};
+
+static bool reseal_run(struct cli *c, struct err *e)
+{
+    const struct reseal_options *o = c->options;
+    struct reseal_report r;
+    if (!o->state_dir || !o->runtime_dir)
+        return fail(e, CLI_USAGE, "--state-dir and --runtime-dir have to be said");
+    if (!reseal_state(o->state_dir, o->runtime_dir, &r, e))
+        return false;
+    printf(c->json
+               ? "{\"records\":%lld,\"files\":%lld,\"templates\":%lld,\"kernels\":%lld,"
+                 "\"keys\":%zu}\n"
+               : "sealed anew: %lld records, %lld files, %lld templates, %lld kernels; %zu older "
+                 "keys were dropped\n",
+           (long long)r.records, (long long)r.files, (long long)r.templates, (long long)r.kernels,
+           r.keys);
+    return true;
+}
+
+const struct verb cli_keys_reseal = {
+    .name = "keys reseal",
+    .words = "",
+    .help = "seal all that is kept with the newest key, and drop the older ones",
+    .options = reseal_rows,
+    .option_count = countof(reseal_rows),
+    .options_size = sizeof(struct reseal_options),
+    .offline = true,
+    .run = reseal_run,
 };

@@ -169,7 +169,7 @@ void sandbox_take_opening(struct sandbox *s, json_t *answer)
 /* Its environment may hold secrets: on the disk it is sealed. */
 static char *env_context(const char *id)
 {
-    return xasprintf("environment of sandbox %s", id);
+    return xasprintf(SANDBOX_ENV_CONTEXT, id);
 }
 
 static void restore_env(struct sandbox *s, const json_t *hidden)

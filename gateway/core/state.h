@@ -280,8 +280,10 @@ void kernel_unprepare(struct kernel *k);                 /* its host could not b
 char *kernel_branch_path(const struct kernel *k); /* where it waits to be branched into; given */
 void kernel_kill_host(struct kernel *k);
 void kernel_watch_host(struct kernel *k);
-void kernel_save(const struct kernel *k);             /* kernel.json, whole or not at all */
-#define KERNEL_ENV_CONTEXT "environment of kernel %s" /* of vault_hide; its id */
+void kernel_save(const struct kernel *k);              /* kernel.json, whole or not at all */
+#define KERNEL_ENV_CONTEXT  "environment of kernel %s" /* of vault_hide; its id */
+#define SANDBOX_ENV_CONTEXT "environment of sandbox %s"
+#define TEMPLATE_CONTEXT    "template %s"
 /* cause: a word as in DEATH (docs/link.md). Both are copied; NULL: none. */
 void kernel_set_reason(struct kernel *k, const char *cause, const char *reason);
 void kernel_add_handle(struct kernel *k);

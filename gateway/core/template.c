@@ -251,7 +251,7 @@ static void on_stored(void *user, const struct err *e)
 
 static char *template_context(const char *id)
 {
-    return xasprintf("template %s", id);
+    return xasprintf(TEMPLATE_CONTEXT, id);
 }
 
 /* Its environment and its files may hold secrets: in the database they are sealed. Given. */

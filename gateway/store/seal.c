@@ -101,6 +101,13 @@ struct seal *seal_open(const struct seal_keys *keys, const char *context,
     return NULL;
 }
 
+bool seal_is_newest(const struct seal_keys *keys, const unsigned char head[SEAL_HEAD_BYTES])
+{
+    unsigned char id[ID_BYTES];
+    id_of(keys->key[0], id);
+    return memcmp(head, MAGIC, MAGIC_BYTES) == 0 && memcmp(head + MAGIC_BYTES, id, ID_BYTES) == 0;
+}
+
 void seal_free(struct seal *s)
 {
     if (!s)

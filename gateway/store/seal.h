@@ -36,6 +36,8 @@ struct seal *seal_begin(const struct seal_keys *keys, const char *context,
 struct seal *seal_open(const struct seal_keys *keys, const char *context,
                        const unsigned char head[SEAL_HEAD_BYTES], struct err *e);
 void seal_free(struct seal *s); /* NULL is legal */
+/* Was it sealed with the first key? */
+bool seal_is_newest(const struct seal_keys *keys, const unsigned char head[SEAL_HEAD_BYTES]);
 
 /* The next piece; plain has SEAL_PIECE_BYTES, or is the last and has as many or fewer. out has room
  * for plain.len + SEAL_TAG_BYTES, and may be where plain is. */

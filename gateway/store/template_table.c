@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "gateway/store/database.h"
+#include "gateway/store/schema.h"
 #include "protocol/memory.h"
 
 enum { ID, OWNER, NAME, CREATED, CHANGED, SPEC, ONCE, SEED, FILES, TEXTS };
@@ -150,4 +151,58 @@ bool template_table_load(struct store *s, void (*each)(void *user, const struct 
     struct load load = {.job.run = run_load, .each = each, .user = user};
     store_wait(s, &load.job);
     return !load.job.error.status || fail(e, 503, "%s", load.job.error.text);
+}
+
+struct renewing {
+    struct database *db;
+    char *(*renew)(void *user, const char *id, const char *text, struct err *e);
+    void *user;
+    int64_t count;
+};
+
+/* A step of it is one row behind the last: what is changed is not read again. */
+static bool renew_next(struct renewing *r, int64_t *at, struct err *e)
+{
+    sqlite3_stmt *statement = database_statement(
+        r->db, "SELECT rowid, id, spec, files FROM templates WHERE rowid > ?1 ORDER BY rowid"
+               " LIMIT 1");
+    sqlite3_bind_int64(statement, 1, *at);
+    if (!database_row(r->db, statement, e))
+        return false;
+    *at = sqlite3_column_int64(statement, 0);
+    scoped(string) char *id = database_text(statement, 1), *spec = database_text(statement, 2),
+                        *files = database_text(statement, 3);
+    sqlite3_reset(statement);
+    scoped(string) char *new_spec = r->renew(r->user, id, spec, e);
+    scoped(string) char *new_files = e->status ? NULL : r->renew(r->user, id, files, e);
+    if (e->status || (!new_spec && !new_files))
+        return !e->status;
+    statement = database_statement(r->db, "UPDATE templates SET spec = COALESCE(?2, spec),"
+                                          " files = COALESCE(?3, files) WHERE id = ?1");
+    database_bind_text(statement, 1, id);
+    database_bind_text(statement, 2, new_spec);
+    database_bind_text(statement, 3, new_files);
+    r->count++;
+    return database_run(r->db, statement, e);
+}
+
+bool template_table_renew(const char *state_dir,
+                          char *(*renew)(void *user, const char *id, const char *text,
+                                         struct err *e),
+                          void *user, int64_t *count, struct err *e)
+{
+    struct err why = {0};
+    int64_t at = 0;
+    scoped(string) char *path = xasprintf("%s/warmcell.db", state_dir);
+    struct renewing r = {.db = database_open(path, true, e), .renew = renew, .user = user};
+    if (!r.db)
+        return false;
+    if (schema_migrate(r.db, &why) && database_exec(r.db, "BEGIN IMMEDIATE", &why)) {
+        while (renew_next(&r, &at, &why))
+            continue;
+        database_exec(r.db, why.status ? "ROLLBACK" : "COMMIT", why.status ? NULL : &why);
+    }
+    database_close(r.db);
+    *count = r.count;
+    return !why.status || fail(e, 503, "%s", why.text);
 }

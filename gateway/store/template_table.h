@@ -28,6 +28,14 @@ void template_table_files(struct store *s, const char *id,
                           void (*done)(void *user, const char *files, const struct err *e),
                           void *user);
 
+/* What rows of the state folder of a gateway that does not run hold sealed: renew gives what takes
+ * its place (given); NULL: it stays, or why it cannot be made anew is in e, and no row changes.
+ * *count: of rows that changed. 503. */
+bool template_table_renew(const char *state_dir,
+                          char *(*renew)(void *user, const char *id, const char *text,
+                                         struct err *e),
+                          void *user, int64_t *count, struct err *e);
+
 /* Calls each, in the order in which they were made, before it returns: only while the gateway
  * starts. 503. */
 bool template_table_load(struct store *s, void (*each)(void *user, const struct template_row *row),

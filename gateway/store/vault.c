@@ -164,18 +164,40 @@ static bool put_in_front(const char *path, bool drop_oldest, size_t *count, stru
     return good;
 }
 
+int vault_lock(const char *state_dir, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/state.lock", state_dir);
+    int lock = open(path, O_RDWR | O_CLOEXEC);
+    if (lock < 0) {
+        fail_errno(e, errno == ENOENT ? 404 : 503, "%.200s is no state folder", state_dir);
+    } else if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        close(lock);
+        lock = -1;
+        fail(e, 409, "a gateway uses %.200s: end it first", state_dir);
+    }
+    return lock;
+}
+
 bool vault_rotate(const char *state_dir, bool drop_oldest, size_t *count, struct err *e)
 {
     scoped(string) char *path = xasprintf("%s/snapshot.key", state_dir);
-    scoped(string) char *lock_path = xasprintf("%s/state.lock", state_dir);
-    int lock = open(lock_path, O_RDWR | O_CLOEXEC);
+    int lock = vault_lock(state_dir, e);
     if (lock < 0)
-        return fail_errno(e, errno == ENOENT ? 404 : 503, "%.200s is no state folder", state_dir);
-    bool good = flock(lock, LOCK_EX | LOCK_NB) == 0
-                    ? put_in_front(path, drop_oldest, count, e) && vault_sync_folder(state_dir, e)
-                    : fail(e, 409, "a gateway uses %.200s: end it first", state_dir);
+        return false;
+    bool good = put_in_front(path, drop_oldest, count, e) && vault_sync_folder(state_dir, e);
     close(lock);
     return good;
+}
+
+bool vault_drop_keys(struct vault *v, const char *state_dir, size_t *dropped, struct err *e)
+{
+    scoped(string) char *path = xasprintf("%s/snapshot.key", state_dir);
+    const struct bytes first = {(char *)v->keys.key[0], SEAL_KEY_BYTES};
+    *dropped = v->keys.count - 1;
+    if (*dropped && !(put_file(path, first, e) && vault_sync_folder(state_dir, e)))
+        return false;
+    v->keys.count = 1;
+    return true;
 }
 
 struct vault *vault_open(const char *state_dir, struct err *e)
@@ -233,6 +255,25 @@ void vault_records(const struct vault *v, const char *sandbox,
 {
     scoped(string) char *path = vault_path(v, sandbox, NULL);
     each_name(path, RECORD_SUFFIX, each, user);
+}
+
+struct passing {
+    void (*each)(void *user, const char *name);
+    void *user;
+};
+
+static void pass_file(void *user, const char *name)
+{
+    const struct passing *p = user;
+    if (vault_is_file(name))
+        p->each(p->user, name);
+}
+
+void vault_files(const struct vault *v, const char *sandbox,
+                 void (*each)(void *user, const char *name), void *user)
+{
+    scoped(string) char *path = vault_path(v, sandbox, NULL);
+    each_name(path, "", pass_file, &(struct passing){each, user});
 }
 
 static char *record_path(const struct vault *v, const char *sandbox, const char *name)

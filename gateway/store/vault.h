@@ -36,6 +36,13 @@ void vault_close(struct vault *v); /* NULL is legal */
  * a gateway uses it, or there are as many already; 503. */
 bool vault_rotate(const char *state_dir, bool drop_oldest, size_t *count, struct err *e);
 
+/* Locks the state folder of a gateway that does not run: a descriptor to be closed; -1: 404 it is
+ * none, 409 a gateway uses it, 503. */
+int vault_lock(const char *state_dir, struct err *e);
+/* Drops all keys but the first, of a folder that is locked: nothing that is wanted may be sealed
+ * with another one any more. The file is replaced whole or not at all. *dropped: how many. 503. */
+bool vault_drop_keys(struct vault *v, const char *state_dir, size_t *dropped, struct err *e);
+
 /* Calls each with the id of every sandbox that has a folder. */
 void vault_each(const struct vault *v, void (*each)(void *user, const char *sandbox), void *user);
 bool vault_holds(const struct vault *v, const char *sandbox); /* anything of it */
@@ -62,6 +69,10 @@ json_t *vault_reveal(const struct vault *v, const char *context, const json_t *h
  * common as long as a key of the time of both is kept. Given. */
 json_t *vault_digests(const struct vault *v, const char *context, struct bytes text);
 
+/* Calls each with the name of every big file of a sandbox, in no order. */
+void vault_files(const struct vault *v, const char *sandbox,
+                 void (*each)(void *user, const char *name), void *user);
+
 /* Removes big files that kept, an array of their names, does not hold. */
 void vault_sweep(const struct vault *v, const char *sandbox, const json_t *kept);
 /* Removes everything of a sandbox. */
@@ -81,6 +92,11 @@ void vault_file_abandon(struct vault_file *f); /* NULL is legal */
 /* Puts a big file of one sandbox among those of another one, under the same name. 503. */
 bool vault_file_copy(const struct vault *v, const char *from, const char *to, const char *name,
                      struct err *e);
+
+/* Seals a big file with the first key, in its own place, whole or not at all. *sealed: it was not
+ * yet. 503. */
+bool vault_file_renew(const struct vault *v, const char *sandbox, const char *name, bool *sealed,
+                      struct err *e);
 
 /* Passes the bytes of a big file on, a piece after the other; false from pass ends it, with what it
  * put into e. 503: it is not there, or not what was sealed, from that piece on. */

@@ -142,14 +142,15 @@ void vault_file_abandon(struct vault_file *f)
     free(f);
 }
 
-bool vault_file_finish(struct vault_file *f, char name[VAULT_NAME_TEXT], struct err *e)
+static bool finish(struct vault_file *f, char name[VAULT_NAME_TEXT], bool replaces, struct err *e)
 {
     if (f->name)
         snprintf(name, VAULT_NAME_TEXT, "%s", f->name);
     else
         digest_text(f->digest, name);
     scoped(string) char *path = xasprintf("%s/%s", f->folder, name);
-    bool good = !f->name && access(path, F_OK) == 0; /* kept already; the new one goes */
+    /* kept already: the new one goes */
+    bool good = !replaces && !f->name && access(path, F_OK) == 0;
     if (!good)
         good = write_piece(f, true, e) &&
                (fdatasync(f->fd) == 0 || fail_errno(e, 503, "a snapshot cannot be synced")) &&
@@ -157,6 +158,11 @@ bool vault_file_finish(struct vault_file *f, char name[VAULT_NAME_TEXT], struct 
                 fail_errno(e, 503, "a snapshot cannot be given its name"));
     vault_file_abandon(f);
     return good;
+}
+
+bool vault_file_finish(struct vault_file *f, char name[VAULT_NAME_TEXT], struct err *e)
+{
+    return finish(f, name, false, e);
 }
 
 /* So many bytes of it; 503: there are fewer. */
@@ -263,6 +269,33 @@ bool vault_file_copy(const struct vault *v, const char *from, const char *to, co
     return false;
 }
 
+static bool is_newest(const struct vault *v, const char *sandbox, const char *name)
+{
+    unsigned char head[SEAL_HEAD_BYTES];
+    scoped(string) char *path = vault_path(v, sandbox, name);
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    bool newest = fd >= 0 && read(fd, head, sizeof(head)) == (ssize_t)sizeof(head) &&
+                  seal_is_newest(vault_keys(v), head);
+    if (fd >= 0)
+        close(fd);
+    return newest;
+}
+
+bool vault_file_renew(const struct vault *v, const char *sandbox, const char *name, bool *sealed,
+                      struct err *e)
+{
+    char found[VAULT_NAME_TEXT];
+    scoped(string) char *folder = vault_path(v, sandbox, NULL);
+    *sealed = !is_newest(v, sandbox, name);
+    if (!*sealed)
+        return true;
+    struct vault_file *f = begin(v, sandbox, is_large(name) ? name : NULL, e);
+    if (f && vault_file_read(v, sandbox, name, add_piece, f, e))
+        return finish(f, found, true, e) && vault_sync_folder(folder, e);
+    vault_file_abandon(f);
+    return false;
+}
+
 static bool is_kept(const json_t *kept, const char *name)
 {
     size_t i;
@@ -275,10 +308,14 @@ static bool is_kept(const json_t *kept, const char *name)
     return false;
 }
 
+bool vault_is_file(const char *name)
+{
+    return strlen(name) == VAULT_NAME_TEXT - 1 || is_large(name);
+}
+
 static bool is_big(const char *name)
 {
-    return strlen(name) == VAULT_NAME_TEXT - 1 || is_large(name) ||
-           strncmp(name, FRESH, strlen(FRESH)) == 0;
+    return vault_is_file(name) || strncmp(name, FRESH, strlen(FRESH)) == 0;
 }
 
 /* kept NULL: everything goes. */

@@ -316,6 +316,49 @@ static void test_a_new_key_in_front(void **state)
     json_decref(record);
 }
 
+static void count_file(void *user, const char *name)
+{
+    (void)name;
+    ++*(int *)user;
+}
+
+/* One that its hash names and one of a name of chance: each in its place, under the first key. */
+static void test_files_that_are_sealed_anew(void **state)
+{
+    static const size_t sizes[] = {3, 2 * SEAL_PIECE_BYTES + 1};
+    struct at *at = *state;
+    struct err e = {0};
+    char names[countof(sizes)][VAULT_NAME_TEXT];
+    size_t dropped = 0;
+    int files = 0;
+    scoped(string) char *path = xasprintf("%s/snapshot.key", at->folder);
+    scoped(string) char *text = xmalloc(sizes[1]);
+    scoped(buffer) struct buffer keys = {0};
+    memset(text, 's', sizes[1]);
+    for (size_t i = 0; i < countof(sizes); i++)
+        keep_file(at, SANDBOX, (struct bytes){text, sizes[i]}, names[i]);
+    buffer_add_text(&keys, "0123456789abcdef0123456789abcdef");
+    read_whole(path, &keys);
+    write_whole(path, buffer_view(&keys));
+    vault_close(at->vault);
+    at->vault = vault_open(at->folder, &e);
+    for (size_t i = 0; i < countof(sizes); i++) {
+        bool first = false, again = true;
+        assert_true(vault_file_renew(at->vault, SANDBOX, names[i], &first, &e));
+        assert_true(vault_file_renew(at->vault, SANDBOX, names[i], &again, &e));
+        assert_true(first && !again);
+    }
+    assert_true(vault_drop_keys(at->vault, at->folder, &dropped, &e));
+    assert_int_equal(dropped, 1);
+    vault_close(at->vault);
+    at->vault = vault_open(at->folder, &e);
+    vault_files(at->vault, SANDBOX, count_file, &files);
+    assert_int_equal(files, countof(sizes));
+    for (size_t i = 0; i < countof(sizes); i++)
+        assert_true(reads(at, SANDBOX, names[i], (struct bytes){text, sizes[i]}));
+    assert_false(vault_file_renew(at->vault, OTHER, names[0], &(bool){false}, &e));
+}
+
 static void test_what_is_no_key(void **state)
 {
     struct at *at = *state;
@@ -349,6 +392,7 @@ int main(void)
         WITH_VAULT(test_files_are_found_that_were_named_by_their_hash),
         WITH_VAULT(test_what_is_hidden_elsewhere),
         WITH_VAULT(test_a_new_key_in_front),
+        WITH_VAULT(test_files_that_are_sealed_anew),
         WITH_VAULT(test_what_is_no_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
