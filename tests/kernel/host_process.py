@@ -103,7 +103,7 @@ class Host:
         self.gateways.append(gateway)
         return gateway
 
-    def wait(self, timeout: float = 30) -> int:
+    def wait(self, timeout: float = 60) -> int:
         status = self.process.wait(timeout)
         processes.disown(self.pid)
         return status
@@ -185,9 +185,9 @@ class Gateway:
     def __init__(self, path: Path, stored: int = 0, version: int = 1) -> None:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(path))
-        connection.settimeout(30)
+        connection.settimeout(60)
         self.link = Link(connection.detach())
-        self.link.socket.settimeout(30)
+        self.link.socket.settimeout(60)
         self.number = 0
         self.commands: list[int] = []
         self.last = stored

@@ -22,12 +22,14 @@ from support.keeper.stage import (
     ABSTRACT,
     HERE,
     LINK_LOCAL,
+    LONG_S,
     MODES,
     OWN,
     PRIVATE,
     PUBLIC,
     PUBLIC6,
     PYTHON,
+    SHORT_S,
     USER,
     Stage,
 )
@@ -94,9 +96,12 @@ def opened(asker: Asker, sandbox: str = "box", network: object = "full") -> Data
     return answer
 
 
-def inside(asker: Asker, *attempts: dict[str, Any], sandbox: str = "box") -> list[str]:
+def inside(
+    asker: Asker, *attempts: dict[str, Any], sandbox: str = "box", patience_s: float = SHORT_S
+) -> list[str]:
+    told = json.dumps([{**one, "patience_s": patience_s} for one in attempts])
     process = asker.start(
-        *(PYTHON, "-I", "-c", CODE, json.dumps(attempts)),
+        *(PYTHON, "-I", "-c", CODE, told),
         sandbox=sandbox,
         env={"PATH": "/usr/bin:/bin"},
     )
@@ -139,7 +144,8 @@ REACHED = [
 
 def test_the_outside_is_reached(asker: Asker) -> None:
     opened(asker)
-    assert inside(asker, *(a for a, _ in REACHED)) == [answer for _, answer in REACHED]
+    found = inside(asker, *(a for a, _ in REACHED), patience_s=LONG_S)
+    assert found == [answer for _, answer in REACHED]
 
 
 def test_nothing_is_reached_by_default(asker: Asker) -> None:
@@ -178,7 +184,7 @@ def test_the_machine_is_not_reached(scene: Scene, asker: Asker, what: str) -> No
     for attempt, answer in zip(attempts, scene.stage.reach(scene.mode, *attempts), strict=True):
         assert answer in ("machine", "internet"), f"the control {attempt}: {answer}"
     opened(asker)
-    assert inside(asker, tcp(PUBLIC)) == ["internet"]
+    assert inside(asker, tcp(PUBLIC), patience_s=LONG_S) == ["internet"]
     renamed = json.loads(json.dumps(attempts).replace("up0", "eth0"))
     for attempt, answer in zip(attempts, inside(asker, *renamed), strict=True):
         assert re.match("[A-Za-z]+(Error)?: ", answer), f"{attempt}: {answer}"
@@ -249,7 +255,7 @@ def test_nobody_comes_in(scene: Scene, asker: Asker) -> None:
     process = asker.start(*(PYTHON, "-I", "-c", LISTEN), sandbox="box", env={})
     assert process.line() == "listens"
     attempts = [tcp(a, port=9000) for a in ("198.51.100.2", "127.0.0.1", "192.0.0.2")]
-    for answer in scene.stage.reach(scene.mode, *attempts):
+    for answer in scene.stage.reach(scene.mode, *attempts, patience_s=SHORT_S):
         assert re.match("(ConnectionRefused|Timeout|OS)Error", answer), answer
 
 
@@ -346,7 +352,7 @@ def test_a_sandbox_whose_init_is_killed(keeper: Keeper, asker: Asker) -> None:
     assert processes.wait_gone([*left, init.pid]) == []
     processes.until(lambda: not asker.status()["sandboxes"], "it has ended")
     opened(asker)
-    assert inside(asker, tcp(PUBLIC)) == ["internet"]
+    assert inside(asker, tcp(PUBLIC), patience_s=LONG_S) == ["internet"]
 
 
 def test_without_its_starter_the_sandbox_ends_and_says_why(keeper: Keeper, asker: Asker) -> None:
@@ -417,7 +423,7 @@ def test_a_way_that_opens_slowly_delays_nobody_else(keeper: Keeper, asker: Asker
     assert names == {"first", "quick", "slow"}
     answers = asker.answer_to(slow), joining.answer_to(joined)
     assert [(one.kind, one.body["created"]) for one in answers] == [(OK, True), (OK, False)]
-    assert inside(asker, tcp(PUBLIC), sandbox="slow") == ["internet"]
+    assert inside(asker, tcp(PUBLIC), sandbox="slow", patience_s=LONG_S) == ["internet"]
 
 
 def test_a_sandbox_that_is_closed_before_its_way_is_open(keeper: Keeper, asker: Asker) -> None:
@@ -435,4 +441,4 @@ def test_a_sandbox_that_is_closed_before_its_way_is_open(keeper: Keeper, asker: 
         helper.send_signal(signal.SIGCONT)
     processes.until(lambda: len(pastas(keeper)) == 1, "no way is left over")
     opened(asker)
-    assert inside(asker, tcp(PUBLIC)) == ["internet"]
+    assert inside(asker, tcp(PUBLIC), patience_s=LONG_S) == ["internet"]

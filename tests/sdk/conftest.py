@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import warmcell
 from support import processes
 from support.files import keeper_pids
 from support.gateway import Gateway
+from support.programs import programs
 
 running: list[Gateway] = []
 
@@ -61,12 +63,21 @@ def sandbox(client: warmcell.Client) -> Iterator[warmcell.Sandbox]:
         yield sandbox
 
 
+def patient_host(folder: Path) -> str:
+    """One that leaves what it has interrupted more time to end than a slow machine takes."""
+    place = folder / "host"
+    place.write_text(f'#!/bin/sh\nexec {programs().host} --interrupt-grace 20 "$@"\n')
+    place.chmod(0o755)
+    return str(place)
+
+
 @pytest.fixture(scope="package")
 def own_place(kernelspec: str) -> Iterator[str]:
     """The URL of a gateway with what plots need loaded, one for all tests of the four surfaces:
     nobody ends it, and sandboxes are deleted by who made them."""
     gateway = Gateway(options=["--pool-max", "2", "--preload", "json,matplotlib.pyplot"], warm=True)
     gateway.unix = str(gateway.home / "socket")
+    gateway.env = {"WARMCELL_KERNEL": patient_host(gateway.home)}
     with gateway:
         running.append(gateway)
         yield f"unix:{gateway.unix}"

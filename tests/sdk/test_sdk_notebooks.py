@@ -22,7 +22,7 @@ def execute(path: Path, kernel: str, folder: Path) -> list[str]:
     """Runs it whole; the plain text of what each cell of code shows."""
     notebook: Any = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, kernel_name=kernel, timeout=120, resources=resources).execute()
+    NotebookClient(notebook, kernel_name=kernel, timeout=280, resources=resources).execute()
     return [
         "".join(
             output.get("text") or output.get("data", {}).get("text/plain", "")

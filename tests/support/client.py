@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 Content = dict[str, Any]

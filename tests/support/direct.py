@@ -115,7 +115,7 @@ class DirectClient(Client):
         self.take(lambda m: m.msg_type == "iopub_welcome", "iopub_welcome", timeout)
         self.drain()
 
-    def heartbeat(self, payload: bytes = b"ping", timeout: float = 10.0) -> bytes:
+    def heartbeat(self, payload: bytes = b"ping", timeout: float = TIMEOUT_S) -> bytes:
         with self.context.socket(zmq.REQ) as socket:
             socket.linger = 0
             socket.connect(endpoint(self.info, "hb"))

@@ -137,7 +137,7 @@ class Gateway:
             return False
         return True
 
-    def stop(self, timeout: float = 30.0) -> int:
+    def stop(self, timeout: float = 60.0) -> int:
         """Ends it as an operator does, its kernels first, and returns its exit status."""
         if self.process is None:
             return 0

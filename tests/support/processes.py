@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
-LONG_S = 30.0
+LONG_S = 60.0
 
 _roots: set[int] = set()
 

@@ -25,7 +25,7 @@ from support import processes
 from support.programs import programs
 
 TOKEN = "correct-horse"
-LONG_S = 30.0
+LONG_S = 60.0
 
 
 class Service:

@@ -111,7 +111,7 @@ class Process:
             found += chunk
         return found.decode().rstrip("\n")
 
-    def wait_gone(self, timeout: float = 30) -> None:
+    def wait_gone(self, timeout: float = 60) -> None:
         ready, _, _ = select.select([self.pidfd], [], [], timeout)
         assert ready, f"process {self.pid} has not ended"
 
@@ -134,7 +134,7 @@ class Asker:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(30)
+        self.socket.settimeout(60)
         self.socket.connect(str(path))
         self.number = 0
         self.processes: list[Process] = []
@@ -252,7 +252,7 @@ class Keeper:
         self.askers.append(asker)
         return asker
 
-    def wait(self, timeout: float = 30) -> int:
+    def wait(self, timeout: float = 60) -> int:
         status = self.process.wait(timeout)
         processes.disown(self.pid)
         return status

@@ -27,6 +27,8 @@ ROOT = os.geteuid() == 0
 MODES = ["root", "user"] if ROOT else ["user"]
 USER = 64125  # an ordinary user whom nobody else is
 PORT = 8000
+SHORT_S = 3.0  # for what is lost on its way: nobody answers it
+LONG_S = 60.0  # for what is to be answered
 
 OWN = ("198.51.100.2", "198.51.100.9", "172.31.0.1", "2001:db8:1::2")
 PUBLIC, PRIVATE, PUBLIC6 = "203.0.113.7", "10.1.2.3", "2001:db8:2::7"
@@ -148,10 +150,11 @@ class Stage:
         own = (f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}")
         return [*words, "unshare", "-U", *own, "--"]
 
-    def reach(self, mode: str, *attempts: dict[str, Any]) -> list[str]:
+    def reach(self, mode: str, *attempts: dict[str, Any], patience_s: float = LONG_S) -> list[str]:
         """What the attempts of stage_reach.py get on the machine itself."""
+        told = json.dumps([{**one, "patience_s": patience_s} for one in attempts])
         done = subprocess.run(
-            [*self.prefix(mode), PYTHON, "-I", str(HERE / "stage_reach.py"), json.dumps(attempts)],
+            [*self.prefix(mode), PYTHON, "-I", str(HERE / "stage_reach.py"), told],
             capture_output=True,
             text=True,
             check=False,

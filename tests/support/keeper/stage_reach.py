@@ -1,5 +1,6 @@
 """Attempts to reach something, from wherever this is run: told as a JSON list in
-its argument, it prints a JSON list of what each got: the word of who answered, or the error.
+its argument, it prints a JSON list of what each got: the word of who answered, or the error. Each
+waits for "patience_s".
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 SO_BINDTODEVICE, IP_UNICAST_IF, IPV6_UNICAST_IF = 25, 50, 76
-PATIENCE_S = 3
 
 
 def opened(a: dict[str, Any], kind: socket.SocketKind) -> tuple[socket.socket, Any]:
     family, _, _, _, place = socket.getaddrinfo(a["to"], a.get("port", 8000), type=kind)[0]
     made = socket.socket(family, kind)
-    made.settimeout(PATIENCE_S)
+    made.settimeout(a["patience_s"])
     if "device" in a:
         made.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, a["device"].encode())
     if "through" in a:
@@ -53,7 +53,7 @@ def name(a: dict[str, Any]) -> str:
 
 def abstract(a: dict[str, Any]) -> str:
     with socket.socket(socket.AF_UNIX) as made:
-        made.settimeout(PATIENCE_S)
+        made.settimeout(a["patience_s"])
         made.connect("\0" + a["to"])
         return made.recv(100).decode()
 
