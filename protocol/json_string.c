@@ -6,6 +6,8 @@
 #include "protocol/json.h"
 #include "protocol/utf8.h"
 
+#define ESCAPED_AT_ONCE 256
+
 static bool byte_is_plain(unsigned char c)
 {
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
@@ -62,16 +64,35 @@ static const struct {
 } escapes[] = {{'"', '"'},  {'\\', '\\'}, {'/', '/'},  {'b', '\b'},
                {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'}};
 
-static void add_escaped(struct buffer *out, char c)
+static size_t escape(char c, char out[6])
 {
-    for (size_t i = 0; i < countof(escapes); i++)
-        if (escapes[i].means == c) {
-            buffer_add(out, (char[]){'\\', escapes[i].letter}, 2);
-            return;
-        }
     static const char digits[] = "0123456789abcdef"; /* printf takes ten times as long */
-    const char text[6] = {'\\', 'u', '0', '0', digits[(unsigned char)c >> 4], digits[c & 15]};
-    buffer_add(out, text, sizeof text);
+    static const char letters[0x20] = {
+        ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    unsigned char byte = (unsigned char)c;
+    char letter = byte >= 0x20 ? c : letters[byte];
+    if (letter) {
+        memcpy(out, (char[]){'\\', letter}, 2);
+        return 2;
+    }
+    memcpy(out, (char[]){'\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15]}, 6);
+    return 6;
+}
+
+/* Escapes the characters at the start of text that need it, some of them at once, and returns how
+ * many: binary data as text is full of them. */
+static size_t add_escaped(struct buffer *out, struct bytes text)
+{
+    char made[6 * ESCAPED_AT_ONCE];
+    size_t len = 0, at = 0;
+    for (; at < text.len && at < ESCAPED_AT_ONCE; at++) {
+        unsigned char c = (unsigned char)text.data[at];
+        if (c >= 0x80 || byte_is_plain(c))
+            break;
+        len += escape((char)c, made + len);
+    }
+    buffer_add(out, made, len);
+    return at;
 }
 
 /* Appends what text starts with, up to a whole run of what needs no escape, and returns its length.
@@ -86,9 +107,8 @@ static size_t quote_next(struct buffer *out, struct bytes text)
         return run;
     }
     if ((unsigned char)*text.data < 0x80)
-        add_escaped(out, *text.data);
-    else
-        buffer_add_text(out, UTF8_REPLACEMENT);
+        return add_escaped(out, text);
+    buffer_add_text(out, UTF8_REPLACEMENT);
     return 1;
 }
 
