@@ -81,6 +81,16 @@ def test_r_in_a_sandbox(gateway: Gateway) -> None:
     remove(gateway, sandbox)
 
 
+def test_the_bound_of_the_heap_is_that_of_the_environment(gateway: Gateway) -> None:
+    """Of V8, as docs/javascript.md says."""
+    env = {"NODE_OPTIONS": "--max-old-space-size=192"}
+    sandbox = create(gateway, language="javascript", env=env)
+    with closing(gateway.client(kernel_of(sandbox))) as client:
+        run = client.run("require('v8').getHeapStatistics().heap_size_limit")
+        assert 192 * MIB <= int(run.result["text/plain"]) < 384 * MIB
+    remove(gateway, sandbox)
+
+
 @pytest.mark.parametrize(("language", "program"), [("bash", "bash"), ("r", "r-base-core")])
 def test_what_is_installed(programs: Programs, tmp_path: Path, language: str, program: str) -> None:
     def install(*options: str | Path) -> subprocess.CompletedProcess[str]:
