@@ -102,14 +102,17 @@ def test_what_was_deleted_as_it_was_written_does_not_come_back(
     with ThreadPoolExecutor() as pool:
         changing = pool.submit(change, gateway, box, labels={"c": "d"})
         held = os.open(fifo, os.O_WRONLY)  # waits until its new keepsake waits for its name
-        fifo.unlink()
-        deleting = pool.submit(gateway.request, "DELETE", f"/v1/sandboxes/{box['id']}")
-        processes.until(
-            lambda: gateway.get(f"/v1/sandboxes/{box['id']}").status == 404, "it is being deleted"
-        )
-        remove(gateway, other)
-        assert not deleting.done(), "what is still written would be there after it"
-        os.close(held)
+        try:
+            fifo.unlink()
+            deleting = pool.submit(gateway.request, "DELETE", f"/v1/sandboxes/{box['id']}")
+            processes.until(
+                lambda: gateway.get(f"/v1/sandboxes/{box['id']}").status == 404,
+                "it is being deleted",
+            )
+            remove(gateway, other)
+            assert not deleting.done(), "what is still written would be there after it"
+        finally:
+            os.close(held)
         assert deleting.result().status == 204
         assert changing.result().status == 409
     end_machine(gateway, clear=True)
