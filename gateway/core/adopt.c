@@ -84,10 +84,13 @@ static void on_attach_deadline(uv_timer_t *timer)
 }
 
 /* It was being handed out: nobody was told of it, and it may be half somebody's. A sandbox's folder
- * has another name from the first step on. Or it was of a pool that is no longer there. */
+ * has another name from the first step on. Or it was of a pool that is no longer there, or the
+ * keeper had not yet said what it has opened: whose uid it is, and who holds its limits. */
 static bool was_on_its_way(const struct kernel *k)
 {
     if (k->sandbox && (k->sandbox->seeding || (k->pooled && !k->sandbox->pool)))
+        return true;
+    if (k->pooled && k->sandbox && !k->sandbox->keeper)
         return true;
     if (k->handing || !k->pooled || !k->sandbox)
         return k->handing;

@@ -9,7 +9,7 @@
 struct sending {
     struct exchange *exchange;
     struct artifact_tar *tar;
-    bool last;
+    bool begun, last;
 };
 
 static void on_piece(void *user, struct bytes piece, bool last, const struct err *e);
@@ -37,10 +37,28 @@ static void on_gone(void *user)
     finish(user);
 }
 
+/* With the first piece, so that what cannot be read at all is told. False: it was answered. */
+static bool begin(struct sending *s, const struct err *e)
+{
+    static const struct pieces_events events = {on_ready, on_gone};
+    struct exchange *x = s->exchange;
+    s->begun = true;
+    if (!e) {
+        v1_files_add_disposition(x, "artifacts", ".tar");
+        if (exchange_begin(x, 200, "application/x-tar", &events, s))
+            return true;
+    } else
+        exchange_fail(x, e);
+    finish(s);
+    return false;
+}
+
 static void on_piece(void *user, struct bytes piece, bool last, const struct err *e)
 {
     struct sending *s = user;
     struct exchange *x = s->exchange;
+    if (!s->begun && !begin(s, e))
+        return;
     if (e) { /* what came is no whole tar */
         finish(s);
         exchange_cut(x);
@@ -53,13 +71,8 @@ static void on_piece(void *user, struct bytes piece, bool last, const struct err
 
 void v1_artifacts_send_tar(struct exchange *x, struct core *c, const struct artifact_query *query)
 {
-    static const struct pieces_events events = {on_ready, on_gone};
     struct sending *s = xcalloc(1, sizeof(*s));
     s->exchange = x;
     s->tar = artifact_tar_open(c, exchange_principal(x), query);
-    v1_files_add_disposition(x, "artifacts", ".tar");
-    if (exchange_begin(x, 200, "application/x-tar", &events, s))
-        artifact_tar_next(s->tar, on_piece, s);
-    else
-        finish(s);
+    artifact_tar_next(s->tar, on_piece, s);
 }

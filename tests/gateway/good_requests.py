@@ -8,9 +8,8 @@ import tarfile
 from dataclasses import dataclass
 from typing import Any
 
-from support.contract import Contract, Operation
+from support.contract import Operation
 
-NATIVE = re.compile(r"/(v1/.*|metrics|healthz|readyz|openapi\.json|docs)$")
 OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
 UPGRADE = {
     "Connection": "Upgrade",
@@ -47,7 +46,7 @@ GOOD: dict[str, Good] = {
     f"POST {BOX}/packages": Good({"packages": ["a"]}),
     f"POST {BOX}/ports": Good({"port": 8000}),
     "POST /v1/templates": Good({"name": "of-good-requests"}),
-    "PUT /v1/templates/{id}": Good({"name": "of-good-requests"}),
+    "PUT /v1/templates/{id}": Good({"name": "of-a-good-change"}),
     "PATCH /v1/templates/{id}": Good({"description": "x"}),
     "PUT /v1/templates/{id}/seed": Good(empty_tar()),
 }
@@ -56,10 +55,6 @@ JSON_BODIES = (
     f"POST {BOX}/fork", "POST /v1/sandboxes", "POST /v1/tokens", "POST /v1/gc",
 )  # fmt: skip
 GOOD |= dict.fromkeys(JSON_BODIES, Good({}))
-
-
-def native(contract: Contract) -> list[Operation]:
-    return [one for one in contract.operations() if NATIVE.match(one.path)]
 
 
 def good(operation: Operation) -> Good:

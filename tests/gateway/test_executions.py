@@ -356,6 +356,7 @@ def test_a_context_that_is_deleted(box: Box) -> None:
     assert box.show(execution)["status"] in ("killed", "interrupted")
     assert box.show(waiting)["status"] in ("killed", "aborted")
     assert box.get(f"/{execution}/events").status == 410
+    assert box.get(f"/{execution}/output").status == 410
     assert box.get("?status=running").json()["executions"] == []
 
 

@@ -8,11 +8,12 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from gateway.good_requests import NATIVE, filled, good, native
+from gateway.good_requests import filled, good
 from gateway.test_route_rights import told
 from gateway.test_sandboxes import create, remove
 from support.contract import Contract, Operation
 from support.gateway import Gateway
+from support.route_list import native
 
 NO_JSON = (b"{", b"[]", b"1", b'{"a": 1, "a": 2}', b"\xff")
 WRONG: list[list[str]] = [[]]  # of no member the value
@@ -118,10 +119,3 @@ def test_a_body_that_is_too_long_is_not_awaited(
             client.endheaders()
             assert client.getresponse().status == 413, operation
             assert "413" in operation.responses, operation
-
-
-def test_the_routes_are_the_native_ones(contract: Contract) -> None:
-    assert {one.path.split("/")[1] for one in native(contract)} == {
-        "v1", "metrics", "healthz", "readyz", "openapi.json", "docs",
-    }  # fmt: skip
-    assert NATIVE.match("/v1/sandboxes")

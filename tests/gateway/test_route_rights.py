@@ -1,18 +1,24 @@
-"""Every route of the native API: who is let in, what is foreign or not there, and what a paused
-sandbox takes. The routes are those of /openapi.json, so that a new one is among them."""
+"""Every route of the native API: who is let in, what is foreign or not there, what a paused sandbox
+takes, and what is told while the database cannot be used. The routes are those of /openapi.json, so
+that a new one is among them."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
-from gateway.good_requests import BOX, OPEN, UPGRADE, empty_tar, filled, good, native
+from gateway.good_requests import BOX, OPEN, UPGRADE, empty_tar, filled, good
 from gateway.test_sandboxes import NOBODY, Place, context_of, create, end, start
 from gateway.test_tokens import mint
-from support import processes
+from support import ports, processes
 from support.contract import Contract, Operation
 from support.gateway import Answer, Gateway
+from support.inside import serving, text
+from support.route_list import OF_PROGRAMS, name, native
 
 FOR_ADMINS = {"GET /metrics", "GET /v1/backup", "POST /v1/gc"}
 OTHER_NOUNS = {"sandboxes": NOBODY, "artifacts": NOBODY, "templates": NOBODY, "tokens": NOBODY}
@@ -42,23 +48,51 @@ AT_REST = {
     f"GET {BOX}/commands/{{command}}/changes": 200,
     f"DELETE {BOX}/commands/{{command}}": 204,
 }
+# what asks the database before it answers
+STORED = {
+    f"GET {BOX}/executions",
+    f"POST {BOX}/executions",
+    f"GET {BOX}/executions/{{execution}}",
+    f"GET {BOX}/executions/{{execution}}/events",
+    f"GET {BOX}/executions/{{execution}}/output",
+    f"POST {BOX}/executions/{{execution}}/cancel",
+    f"POST {BOX}/executions/{{execution}}/input",
+    f"GET {BOX}/artifacts",
+    f"GET {BOX}/artifacts.tar",
+    f"GET {BOX}/executions/{{execution}}/artifacts",
+    f"GET {BOX}/executions/{{execution}}/artifacts.tar",
+    f"GET {BOX}/executions/{{execution}}/changes",
+    f"GET {BOX}/commands/{{command}}/artifacts",
+    f"GET {BOX}/commands/{{command}}/artifacts.tar",
+    f"GET {BOX}/commands/{{command}}/changes",
+    "GET /v1/artifacts",
+    "GET /v1/artifacts/{id}",
+    "DELETE /v1/artifacts/{id}",
+    "GET /v1/artifacts/{id}/content",
+    "POST /v1/tokens",
+    "DELETE /v1/tokens/{id}",
+    "POST /v1/templates",
+    "PUT /v1/templates/{id}",
+    "PATCH /v1/templates/{id}",
+    "DELETE /v1/templates/{id}",
+    "PUT /v1/templates/{id}/seed",
+    "DELETE /v1/templates/{id}/seed",
+    "POST /v1/gc",
+}
 END_THE_PAUSE = {f"DELETE {BOX}", f"POST {BOX}/resume", f"POST {BOX}/fork"}
 
 
 def ask(gateway: Gateway, operation: Operation, names: dict[str, str], **options: Any) -> Answer:
     request = good(operation)
     path = filled(operation.path, names) + request.query
-    headers = UPGRADE if "x-websocket" in operation.described else None
-    return gateway.request(operation.method, path, request.body, headers, **options)
+    if "x-websocket" in operation.described:
+        options["headers"] = UPGRADE
+    return gateway.request(operation.method, path, request.body, **options)
 
 
 def told(answer: Answer) -> str:
     assert answer.headers["content-type"] == "application/problem+json", answer
     return str(answer.json()["detail"])
-
-
-def name(operation: Operation) -> str:
-    return f"{operation.method} {operation.path}"
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +236,101 @@ def test_a_paused_sandbox_is_not_at_work(
     for one in asked:
         assert str(seen[name(one)]) in one.responses, one
     assert gateway.request("DELETE", box).status == 204
+
+
+def own(
+    gateway: Gateway, operation: Operation, names: dict[str, str], number: int
+) -> dict[str, str]:
+    """Changes of one template or token do not meet those of another."""
+    if operation.path == "/v1/tokens/{id}":
+        return names | {"tokens": mint(gateway)[0]["id"]}
+    if "/templates/" not in operation.path:
+        return names
+    made = gateway.request("POST", "/v1/templates", {"name": f"of-{number}"}).json()["id"]
+    assert gateway.request("PUT", f"/v1/templates/{made}/seed", empty_tar()).status == 200
+    return names | {"templates": made}
+
+
+def test_a_database_that_cannot_be_used(
+    gateway: Gateway, contract: Contract, names: dict[str, str]
+) -> None:
+    """503, and nothing of what was to be changed has changed; afterwards it goes on."""
+    asked = [one for one in native(contract) if name(one) in STORED]
+    assert len(asked) == len(STORED)
+    given = [own(gateway, one, names, number) for number, one in enumerate(asked)]
+    kept = gateway.get("/v1/templates").body
+    path = gateway.state / "warmcell.db"
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as other:
+        other.execute("BEGIN IMMEDIATE")  # as long as another one writes, nobody else does
+        with ThreadPoolExecutor(len(asked)) as pool:  # at once: each waits for the lock
+            answers = list(
+                pool.map(
+                    lambda one: ask(gateway, *one, timeout=120), zip(asked, given, strict=True)
+                )
+            )
+        other.execute("ROLLBACK")
+    for operation, answer in zip(asked, answers, strict=True):
+        assert (answer.status, "database" in told(answer)) == (503, True), (operation, answer)
+        assert answer.headers["retry-after"] == "1"
+        assert "503" in operation.responses, operation
+    assert gateway.get("/v1/templates").body == kept
+    assert gateway.get(f"/v1/artifacts/{names['artifacts']}").status == 200
+
+
+def test_the_same_twice(gateway: Gateway, contract: Contract, names: dict[str, str]) -> None:
+    """What is deleted is not there, to be deleted; what is put is there, as it was put."""
+    model = create(gateway)
+    box = f"/v1/sandboxes/{model['id']}"
+    shown = {"code": 'publish display_data {"data": {"text/html": "<i>"}, "metadata": {}}'}
+    execution = gateway.request("POST", f"{box}/executions", shown).json()["id"]
+    listed = gateway.get(f"{box}/executions/{execution}/artifacts?settled=1&kind=display")
+    context = gateway.request("POST", f"{box}/contexts", {}).json()["id"]
+    command = gateway.request("POST", f"{box}/commands", {"argv": ["true"]}).json()["id"]
+    template = gateway.request("POST", "/v1/templates", {"name": "of-the-twice"}).json()["id"]
+    own = names | {
+        "sandboxes": model["id"], "context": context, "command": command, "templates": template,
+        "artifacts": listed.json()["artifacts"][0]["id"], "tokens": mint(gateway)[0]["id"],
+    }  # fmt: skip
+    asked = [one for one in native(contract) if one.method in ("PUT", "DELETE") and
+             not OF_PROGRAMS & {*one.path.split("/")}]  # fmt: skip
+    # what is put first, and what is in something before that
+    for operation in sorted(asked, key=lambda one: (one.method == "DELETE", -one.path.count("/"))):
+        first, again = (ask(gateway, operation, own) for _ in range(2))
+        assert first.status in (200, 201, 204), (operation, first)
+        expected = (404,) if operation.method == "DELETE" else (200, 204)
+        assert again.status in expected, (operation, again)
+
+
+def test_ranges_that_are_not_there(gateway: Gateway, names: dict[str, str]) -> None:
+    for path in ("/v1/artifacts/{id}/content", "/v1/templates/{id}/seed", f"{BOX}/files/{{path}}"):
+        url = filled(path, names)
+        some = gateway.get(url, headers={"Range": "bytes=1-2"})
+        assert (some.status, some.body) == (206, gateway.get(url).body[1:3]), path
+        assert gateway.get(url, headers={"Range": "bytes=999999-"}).status == 416, path
+
+
+def test_a_name_that_is_taken(gateway: Gateway, names: dict[str, str]) -> None:
+    made = gateway.request("POST", "/v1/templates", {"name": "of-another"}).json()["id"]
+    taken = {"name": "of-the-owner"}
+    for method in ("PUT", "PATCH"):
+        answer = gateway.request(method, f"/v1/templates/{made}", taken)
+        assert (answer.status, told(answer).startswith("name: ")) == (409, True), method
+    assert gateway.request("DELETE", f"/v1/templates/{made}").status == 204
+
+
+def test_all_methods_reach_a_server(
+    gateway: Gateway, contract: Contract, names: dict[str, str]
+) -> None:
+    passed = [one for one in native(contract) if "/ports/{n}" in one.path]
+    with serving(text(b"said")) as inside:
+        for operation in passed:
+            answer = ask(gateway, operation, names | {"n": str(inside.port)})
+            assert (answer.status, answer.body) == (200, b"said"), operation
+            assert inside.next().first == f"{operation.method} /file HTTP/1.1"
+    with closing(ports.reserve("127.0.0.1")) as nobody:
+        for operation in passed:
+            there = names | {"n": str(ports.number(nobody))}
+            answer = ask(gateway, operation, there)
+            assert (answer.status, told(answer) != "") == (502, True), operation
+            shown = ask(gateway, operation, there, headers={"Sec-Fetch-Mode": "navigate"})
+            assert shown.status == 302, (operation, shown)

@@ -73,7 +73,7 @@ def pytest_configure() -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     yield
     time.sleep(LAST_LINES_S)
-    test = item.nodeid.rpartition("/")[2].partition("[")[0]
+    test = item.nodeid.partition("[")[0].rpartition("/")[2]
     with Path(os.environ["WARMCELL_OBSERVED"]).open("a") as lines:
         lines.writelines("\t".join((*one, test)) + "\n" for one in sorted(fresh() | ended))
     ended.clear()
