@@ -46,10 +46,11 @@ static bool listen_at(const struct sockaddr_un *address, struct door *out)
     struct stat found;
     mode_t old = umask(0177);
     out->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool good = out->fd >= 0 &&
-                bind(out->fd, (const struct sockaddr *)address, sizeof *address) == 0 &&
-                listen(out->fd, BACKLOG) == 0 &&
-                fstatat(out->folder_fd, out->name, &found, AT_SYMLINK_NOFOLLOW) == 0;
+    bool good =
+        out->fd >= 0 && bind(out->fd, (const struct sockaddr *)address, sizeof *address) == 0 &&
+        listen(out->fd, BACKLOG) == 0 &&
+        (out->file_fd = openat(out->folder_fd, out->name, O_PATH | O_NOFOLLOW | O_CLOEXEC)) >= 0 &&
+        fstat(out->file_fd, &found) == 0;
     umask(old);
     if (!good)
         return false;
@@ -69,13 +70,15 @@ static enum door_state open_locked(const struct sockaddr_un *address, struct doo
     fail_errno(e, 503, "cannot listen on %s", address->sun_path);
     if (out->fd >= 0)
         close(out->fd);
+    if (out->file_fd >= 0)
+        close(out->file_fd);
     return DOOR_FAILED;
 }
 
 enum door_state door_open(const char *path, struct door *out, struct err *e)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    *out = (struct door){.fd = -1, .folder_fd = -1};
+    *out = (struct door){.fd = -1, .folder_fd = -1, .file_fd = -1};
     if (strlen(path) >= sizeof address.sun_path) {
         fail(e, 400, "%s: longer than %zu bytes", path, sizeof address.sun_path - 1);
         return DOOR_FAILED;
@@ -100,5 +103,6 @@ void door_close(struct door *d)
     if (fstatat(d->folder_fd, d->name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
         found.st_dev == d->device && found.st_ino == d->inode)
         unlinkat(d->folder_fd, d->name, 0);
+    close(d->file_fd);
     close(d->folder_fd);
 }

@@ -10,6 +10,7 @@
 struct door {
     int fd;
     int folder_fd; /* of the file, so that it is found from another root too */
+    int file_fd;   /* of the file: while it is open, no other one has its number */
     char name[108];
     dev_t device;
     ino_t inode;
@@ -22,7 +23,7 @@ enum door_state { DOOR_OPEN, DOOR_TAKEN, DOOR_FAILED };
  * the path is too long, 503. Two that come at once are told apart by a lock on the folder. */
 enum door_state door_open(const char *path, struct door *out, struct err *e);
 
-/* Removes the file, if it is still this door's, and closes the folder; fd is the listener's. */
+/* Removes the file, if it is still this door's, and closes both; fd is the listener's. */
 void door_close(struct door *d);
 
 #endif
