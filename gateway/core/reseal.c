@@ -6,6 +6,7 @@
 #include "gateway/core/reseal.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,8 +21,19 @@
 
 struct resealing {
     struct vault *vault;
+    const char *state_dir;
     struct reseal_report *report;
 };
+
+/* One that cannot be listed is not an empty one. pardoned: an errno that is none; 0: no errno. */
+static bool can_be_listed(const char *path, int pardoned, struct err *e)
+{
+    DIR *handle = opendir(path);
+    if (!handle)
+        return errno == pardoned || fail_errno(e, 503, "the folder %.200s cannot be read", path);
+    closedir(handle);
+    return true;
+}
 
 /* What is gone through is listed first: a folder that is being read is not changed. */
 static void add_name(void *user, const char *name)
@@ -68,8 +80,11 @@ static bool renew_file(struct resealing *r, const char *folder, const char *name
 static bool renew_folder(struct resealing *r, const char *folder, struct err *e)
 {
     scoped(json) json_t *records = json_array(), *files = json_array();
+    scoped(string) char *path = xasprintf("%s/snapshots/%s", r->state_dir, folder);
     json_t *name;
     size_t i;
+    if (!can_be_listed(path, ENOTDIR, e)) /* what is no folder is nobody's */
+        return false;
     vault_records(r->vault, folder, add_name, records);
     vault_files(r->vault, folder, add_name, files);
     json_array_foreach(files, i, name)
@@ -88,8 +103,11 @@ static bool renew_folder(struct resealing *r, const char *folder, struct err *e)
 static bool renew_vault(struct resealing *r, struct err *e)
 {
     scoped(json) json_t *folders = json_array();
+    scoped(string) char *path = xasprintf("%s/snapshots", r->state_dir);
     json_t *name;
     size_t i;
+    if (!can_be_listed(path, 0, e))
+        return false;
     vault_each(r->vault, add_name, folders);
     json_array_foreach(folders, i, name)
     {
@@ -117,7 +135,8 @@ static bool renew_kernel(struct resealing *r, const char *dir, const char *id, s
     scoped(string) char *path = xasprintf("%s/%s/kernel.json", dir, id);
     scoped(string) char *context = xasprintf(KERNEL_ENV_CONTEXT, id);
     if (access(path, F_OK) != 0)
-        return true;
+        return errno == ENOENT || errno == ENOTDIR ||
+               fail_errno(e, 503, "%.200s cannot be read", path);
     scoped(json) json_t *saved =
         json_load_file(path, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     r->report->kernels++;
@@ -131,6 +150,8 @@ static bool renew_kernels(struct resealing *r, const char *runtime_dir, struct e
 {
     scoped(string) char *dir = xasprintf("%s/kernels", runtime_dir);
     scoped(json) json_t *ids = json_array();
+    if (!can_be_listed(dir, ENOENT, e))
+        return false;
     DIR *handle = opendir(dir);
     struct dirent *entry;
     json_t *id;
@@ -162,7 +183,7 @@ static bool is_ours(const char *state_dir, struct err *e)
 bool reseal_state(const char *state_dir, const char *runtime_dir, struct reseal_report *out,
                   struct err *e)
 {
-    struct resealing r = {.report = out};
+    struct resealing r = {.state_dir = state_dir, .report = out};
     *out = (struct reseal_report){0};
     int lock = is_ours(state_dir, e) ? vault_lock(state_dir, e) : -1;
     if (lock < 0)

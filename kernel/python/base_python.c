@@ -41,14 +41,27 @@ static FILE *open_configuration(const char *executable)
     return NULL;
 }
 
+/* The folder of the python in an environment's home, which may be a link to another folder's. */
+static void follow_home(const char *home, char bin[PATH_MAX])
+{
+    scoped(string) char *versioned =
+        xasprintf("%s/python%d.%d", home, PY_MAJOR_VERSION, PY_MINOR_VERSION);
+    scoped(string) char *major = xasprintf("%s/python%d", home, PY_MAJOR_VERSION);
+    scoped(string) char *plain = xasprintf("%s/python", home);
+    if (realpath(versioned, bin) || realpath(major, bin) || realpath(plain, bin))
+        to_parent(bin);
+    else if (!realpath(home, bin))
+        snprintf(bin, PATH_MAX, "%s", home);
+}
+
 /* "home = /usr/bin", and "version = 3.11.2" (venv) or "version_info = 3.11.2.final.0". */
 static void read_configuration(FILE *file, struct base *out)
 {
     char line[PATH_MAX + 32];
     while (fgets(line, sizeof line, file)) {
         char home[PATH_MAX];
-        if (sscanf(line, " home = %4095[^\r\n]", home) == 1 && !realpath(home, out->bin))
-            snprintf(out->bin, sizeof out->bin, "%s", home);
+        if (sscanf(line, " home = %4095[^\r\n]", home) == 1)
+            follow_home(home, out->bin);
         if (sscanf(line, " version = %31[0-9.]", out->version) != 1)
             sscanf(line, " version_info = %31[0-9.]", out->version);
     }

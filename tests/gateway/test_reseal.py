@@ -102,3 +102,26 @@ def test_what_cannot_be_opened_keeps_the_older_keys(begin: Begin, tmp_path: Path
     assert json.loads(tool(*words(gateway, "reseal")).stdout)["keys"] == 1
     gateway.start()
     resume(gateway, box)
+
+
+def test_what_cannot_be_listed_is_not_taken_for_empty(begin: Begin) -> None:
+    """A volume that is not there just now: the older keys stay until it is."""
+    gateway, _ = begin("--pool-max", "0")
+    box = create(gateway)
+    run(gateway, box, "set x 1")
+    assert gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause").status == 200
+    gateway.kill()
+    assert tool(*words(gateway, "rotate")).returncode == 0
+    both = key_of(gateway)
+    for name in ("snapshots", f"snapshots/{box['id']}"):
+        folder, away = gateway.state / name, gateway.state / "away"
+        folder.rename(away)
+        folder.symlink_to(gateway.state / "not-there")
+        refused(tool(*words(gateway, "reseal")), 1, "cannot be read")
+        assert key_of(gateway) == both
+        folder.unlink()
+        away.rename(folder)
+    assert json.loads(tool(*words(gateway, "reseal")).stdout)["keys"] == 1
+    gateway.start()
+    resume(gateway, box)
+    assert run_in(gateway, context_of(box), "get x") == "1\n"

@@ -159,6 +159,7 @@ def test_starts_that_cannot_be(programs: Programs, tmp_path: Path) -> None:
     [
         # the installation that our libpython is of; its environment is older than an update of it
         ("home = /usr/bin\nversion = 3.11.99\n", "ok"),
+        ("home = {place}/bin\nversion = 3.11.99\n", "ok"),  # of which python is a link
         ("home = {place}\nversion = {ours}\n", "ok"),
         ("home = {place}\nversion_info = {ours}.final.0\n", "ok"),
         ("home = {place}\n", "ok"),

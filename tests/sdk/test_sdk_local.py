@@ -148,10 +148,9 @@ def test_one_that_was_installed_anew_takes_the_place(own: Path, installed: Path)
         assert w.version()["version"]
         install_again(installed)
         with warmcell.local(gateway()) as another:
+            assert not processes.wait_gone([first]), "it has left its folder, and is yet to end"
             (second,) = serving(folder)
             processes.own(second)
-            assert second != first
-            assert not processes.wait_gone([first])
             with another.sandboxes.create() as sandbox:
                 assert sandbox.run("1+1").text == "2"
         assert w.version()["version"]
@@ -169,6 +168,31 @@ def test_what_runs_there_keeps_one_that_was_installed_anew(own: Path, installed:
                 assert another.sandboxes.get(sandbox.id).run("x * 7").text == "42"
             assert serving(folder) == [first]
     assert not processes.wait_gone([first])
+
+
+OLDER = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("listens", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_that_would_die_of_the_signal_is_not_sent_it(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a gateway of an earlier version, in which something may run."""
+    place = warmcell.LocalGateway()
+    place.folder.mkdir(mode=0o700, parents=True)
+    words = [sys.executable, "-c", OLDER, str(place.socket_path)]
+    monkeypatch.setattr(sys.modules["warmcell.local"], "_is_replaced", lambda _pid: True)
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as older:
+        assert older.stdout and older.stdout.readline() == b"listens\n"
+        place.ensure_now()
+        older.communicate()
+    assert older.returncode == 0
 
 
 def test_an_environment_of_another_python_is_told_at_once(

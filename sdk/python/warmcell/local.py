@@ -97,6 +97,16 @@ def _is_replaced(pid: int) -> bool:
         return False
 
 
+def _makes_way(pid: int) -> bool:
+    """Does it take the signal for that? One of a version that did not would die of it."""
+    try:
+        rows = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    caught = [row.split()[1] for row in rows if row.startswith("SigCgt:")]
+    return bool(caught) and bool(int(caught[0], 16) >> (signal.SIGUSR1 - 1) & 1)
+
+
 def _own_folder(path: Path) -> Path:
     """A folder that this user alone enters."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -159,9 +169,9 @@ class LocalGateway:
 
     def _is_gone(self, end: float) -> bool:
         """None listens; one whose program was replaced ends for that, unless something runs in
-        it."""
+        it, or it does not know how to."""
         pid = self._serving()
-        if pid is not None and _is_replaced(pid):
+        if pid is not None and _is_replaced(pid) and _makes_way(pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
             while self._serving() == pid and time.monotonic() < end and not self._runs():
