@@ -1,6 +1,5 @@
 """What routes of the native API tell when what is around them fails: a body that does not arrive,
-no descriptor left, a host that ends as it is asked, one that cannot be started, ports that are
-none, a gateway that ends. The routes are those of /openapi.json."""
+no descriptor left. The routes are those of /openapi.json."""
 
 from __future__ import annotations
 
@@ -8,21 +7,16 @@ import http.client
 import json
 import os
 import resource
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import pytest
 from gateway.good_requests import BOX, filled, good
 from gateway.test_sandboxes import Place, context_of, create, end, start
 from support import processes
 from support.contract import Contract, Operation
-from support.fake_keeper import FakeKeeper
 from support.gateway import Answer, Gateway
-from support.inside import Request, serving
 from support.route_list import name, native
 
 
@@ -50,7 +44,7 @@ def names(place: Place) -> dict[str, str]:
     await_idle(gateway, box["id"])
     assert gateway.request("POST", f"{path}/snapshots", {}).status == 201
     template = gateway.request("POST", "/v1/templates", {"name": "of-the-owner"}).json()["id"]
-    return {"sandboxes": box["id"], "path": "file", "templates": template, "n": "8000",
+    return {"sandboxes": box["id"], "path": "file", "templates": template,
             "context": context_of(box)}  # fmt: skip
 
 
@@ -62,9 +56,6 @@ def await_idle(gateway: Gateway, sandbox: str) -> None:
 def told(answer: Answer) -> str:
     assert answer.headers["content-type"] == "application/problem+json", answer
     return str(answer.json()["detail"])
-
-
-OWN_BODIES = {f"PATCH {BOX}": {"limits": {"memory_bytes": 1 << 28}}}
 
 
 class Asking:
@@ -89,14 +80,9 @@ class Asking:
         self.connection.close()
 
 
-def ask(gateway: Gateway, operation: Operation, names: dict[str, str]) -> Asking:
-    return Asking(gateway, *words_of(operation, names))
-
-
 def words_of(operation: Operation, names: dict[str, str]) -> tuple[str, str, Any]:
     request = good(operation)
-    body = OWN_BODIES.get(name(operation), request.body)
-    return operation.method, filled(operation.path, names) + request.query, body
+    return operation.method, filled(operation.path, names) + request.query, request.body
 
 
 def that_list(contract: Contract, status: int) -> list[Operation]:
@@ -182,169 +168,3 @@ def test_no_file_can_be_opened(gateway: Gateway, contract: Contract, names: dict
         assert answer.status == 503, (operation, answer)
         assert str(answer.status) in operation.responses and told(answer), operation
         client.close()
-
-
-COMMAND = f"{BOX}/commands/{{command}}"
-PORT = f"{BOX}/ports/{{n}}/{{path}}"
-OF_HOSTS = [
-    f"POST {BOX}/executions/{{execution}}/cancel",
-    f"POST {BOX}/restart",
-    f"POST {BOX}/snapshots",
-    f"POST {BOX}/pause",
-    f"POST {BOX}/fork",
-    f"POST {BOX}/interrupt",
-]
-OF_SUPERVISORS = [f"POST {COMMAND}/stdin", f"POST {COMMAND}/signal", f"DELETE {COMMAND}"]
-PASSES = [f"{method} {PORT}" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
-OF_KEEPERS = [f"PATCH {BOX}", f"GET {BOX}/ports", *PASSES]
-
-
-@dataclass(frozen=True)
-class Waits:
-    operation: Operation
-    client: Asking
-
-    def gets(self, status: int, words: str = "") -> None:
-        answer = self.client.answer()
-        self.client.close()
-        assert (answer.status, words in told(answer)) == (status, True), (self.operation, answer)
-        assert str(status) in self.operation.responses, self.operation
-
-
-@contextmanager
-def with_own_socket() -> Iterator[Place]:
-    """A gateway to which what is sent is there at once."""
-    gateway = Gateway(options=["--pool-max", "0"])
-    gateway.unix = str(gateway.home / "socket")
-    keeper = FakeKeeper(gateway.home / "keeper")
-    gateway.env = keeper.environment
-    gateway.start()
-    try:
-        yield gateway, keeper
-    finally:
-        end(gateway, keeper)
-
-
-def is_read(gateway: Gateway) -> None:
-    """What was sent before has been taken by the gateway: each of these came in behind it."""
-    for _ in range(2):
-        assert gateway.get("/healthz").status == 200
-
-
-def hosts(gateway: Gateway) -> set[int]:
-    return {*processes.named_below(gateway.pid, "warmcell-kernel")}
-
-
-def at_rest(gateway: Gateway) -> tuple[dict[str, str], int]:
-    """A sandbox and its host, which waits for what it is asked."""
-    before = hosts(gateway)
-    sandbox = create(gateway)["id"]
-    await_idle(gateway, sandbox)  # its driver is another program by now
-    (host,) = hosts(gateway) - before
-    processes.own(host)
-    return {"sandboxes": sandbox, "path": "file", "n": "8000"}, host
-
-
-def stop(pid: int) -> None:
-    os.kill(pid, signal.SIGSTOP)
-    stopped = psutil.Process(pid)
-    processes.until(lambda: stopped.status() == psutil.STATUS_STOPPED, "it is stopped")
-
-
-def at_work(gateway: Gateway) -> tuple[dict[str, tuple[dict[str, str], int]], Asking]:
-    """For each route a sandbox that is to be asked, and its host; and who waits for what runs."""
-    given = {route: at_rest(gateway) for route in OF_HOSTS}
-    cancel, _ = given[OF_HOSTS[0]]
-    path = f"/v1/sandboxes/{cancel['sandboxes']}/executions"
-    runs = Asking(gateway, "POST", path, {"code": "wait"})
-    processes.until(lambda: bool(gateway.get(path).json()["executions"]), "it is known")
-    cancel["execution"] = gateway.get(path).json()["executions"][0]["id"]
-    return given, runs
-
-
-def of(contract: Contract, routes: list[str]) -> list[Operation]:
-    found = {name(one): one for one in native(contract)}
-    return [found[route] for route in routes]
-
-
-def test_a_host_that_ends_as_it_is_asked(contract: Contract) -> None:
-    with with_own_socket() as (gateway, keeper):
-        given, runs = at_work(gateway)
-        for pid in keeper.pids():
-            processes.own(pid)
-        for _, host in given.values():
-            stop(host)
-        waiting = [
-            Waits(one, ask(gateway, one, given[name(one)][0])) for one in of(contract, OF_HOSTS)
-        ]
-        is_read(gateway)
-        for _, host in given.values():
-            os.kill(host, signal.SIGKILL)
-        for one in waiting:
-            one.gets(502, "SIGKILL")
-        runs.close()
-
-
-def test_a_gateway_that_ends_meanwhile(contract: Contract) -> None:
-    """Who waits for a host, for the supervisor of a command or for the keeper is told."""
-    with with_own_socket() as (gateway, keeper):
-        names, host = at_rest(gateway)
-        given, runs = at_work(gateway)
-        for pid in keeper.pids():
-            processes.own(pid)
-        path = f"/v1/sandboxes/{names['sandboxes']}/commands"
-        body = {"argv": ["sleep", "1000"], "background": True}  # the keeper does nothing meanwhile
-        names["command"] = gateway.request("POST", path, body).json()["id"]
-        (supervisor,) = processes.named_below(gateway.pid, "warmcell-command")
-        processes.own(supervisor)
-        held = [host, supervisor, *(one for _, one in given.values())]
-        for pid in held:
-            stop(pid)
-        waiting = []
-        for operation in of(contract, [*OF_SUPERVISORS, *OF_KEEPERS, *OF_HOSTS]):
-            of_it = given[name(operation)][0] if name(operation) in given else names
-            waiting.append(Waits(operation, ask(gateway, operation, of_it)))
-            is_read(gateway)  # a command is not forgotten before it is spoken to
-        os.kill(gateway.pid, signal.SIGTERM)
-        for one in waiting:
-            one.gets(503)
-        runs.close()
-        assert gateway.process is not None and gateway.process.wait(60) == 0
-        for pid in [*held, *keeper.pids()]:
-            processes.kill_tree(pid)
-
-
-def test_hosts_that_cannot_be_started(contract: Contract) -> None:
-    gateway, keeper = start("--pool-max", "0")
-    names = {"sandboxes": create(gateway)["id"]}
-    for pid in keeper.pids():
-        processes.own(pid)
-    await_idle(gateway, names["sandboxes"])  # nobody reads the program any more
-    (keeper.folder / "host").write_text("no program")
-    for operation in of(contract, ["POST /v1/sandboxes", f"POST {BOX}/contexts"]):
-        Waits(operation, ask(gateway, operation, names)).gets(502, "could not be started")
-    end(gateway, keeper)
-
-
-def test_a_sandbox_without_ports(place: Place, contract: Contract, names: dict[str, str]) -> None:
-    gateway, keeper = place
-    for kind in ("CONNECT", "PORTS"):
-        keeper.order(f"refuse-{kind}", '{"status": 501, "message": "no network of its own"}')
-    for operation in of(contract, [f"GET {BOX}/ports", *PASSES]):
-        Waits(operation, ask(gateway, operation, names)).gets(501, "no network of its own")
-    for kind in ("CONNECT", "PORTS"):
-        keeper.forget(f"refuse-{kind}")
-
-
-def test_a_server_that_never_replies(
-    gateway: Gateway, contract: Contract, names: dict[str, str]
-) -> None:
-    def answer(request: Request) -> None:
-        while request.connection.recv(4096):
-            pass
-
-    with begun_again(gateway, "--port-timeout", "1"), serving(answer) as inside:
-        there = names | {"n": str(inside.port)}
-        waiting = [Waits(one, ask(gateway, one, there)) for one in of(contract, PASSES)]
-        for one in waiting:
-            one.gets(504, "did not reply within 1 s")
