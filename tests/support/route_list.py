@@ -21,7 +21,7 @@ TESTS = ROOT / "tests"
 LIST = TESTS / "gateway" / "routes.toml"
 NATIVE = re.compile(r"/(v1/.*|metrics|healthz|readyz|openapi\.json|docs)$")
 # what no client brings about: a system that fails, or is at its end
-MAY_BE_UNSEEN = {409, 422, 429, 501, 502, 503, 504, 507}
+MAY_BE_UNSEEN = {408, 409, 422, 429, 501, 502, 503, 504, 507}
 OF_PROGRAMS = {"ports", "packages"}  # what they do twice is told by a server, and an installer
 Rows = dict[str, str]
 
