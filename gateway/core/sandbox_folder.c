@@ -17,7 +17,7 @@
 #include "protocol/ids.h"
 
 #define DEPTH_MOST  64
-#define PASSES_MOST 20000 /* each takes DEPTH_MOST levels of what is nested */
+#define PASSES_MOST 20000 /* each takes DEPTH_MOST levels, and what came since the last */
 
 struct folder_job {
     uv_work_t work;
@@ -72,7 +72,8 @@ static void remove_entry(int top, int dir, const char *name, int depth, int *fai
     int fd = open_folder(dir, name);
     if (fd >= 0)
         empty_folder(top, fd, depth + 1, failure);
-    if (unlinkat(dir, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+    /* what somebody put there since it was read is found when the top is read again */
+    if (unlinkat(dir, name, AT_REMOVEDIR) != 0 && errno != ENOENT && (fd < 0 || errno != ENOTEMPTY))
         *failure = errno;
 }
 
@@ -96,7 +97,9 @@ static void on_work(uv_work_t *work)
         close(top);
         if (unlinkat(parent, job->id, AT_REMOVEDIR) == 0 || job->failure)
             break;
-        job->failure = errno != ENOTEMPTY ? errno : 0; /* else: what was moved up is left */
+        job->failure = errno; /* until a later pass, where only more is left */
+        if (job->failure != ENOTEMPTY)
+            break;
     }
     close(parent);
 }
