@@ -17,8 +17,8 @@ struct idle {
     uv_timer_t timer; /* data is NULL: not watching */
     const struct idle_words *words;
     void *user;
-    int64_t idle_ms,
-        last_use_ms; /* monotonic; idle_ms may change at any time, 0: at the next look */
+    int64_t idle_ms;     /* may change at any time; 0: at the next look */
+    int64_t last_use_ms; /* monotonic */
     uint64_t uses;
 };
 

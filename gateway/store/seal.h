@@ -42,8 +42,8 @@ bool seal_is_newest(const struct seal_keys *keys, const unsigned char head[SEAL_
 /* The next piece; plain has SEAL_PIECE_BYTES, or is the last and has as many or fewer. out has room
  * for plain.len + SEAL_TAG_BYTES, and may be where plain is. */
 void seal_piece(struct seal *s, struct bytes plain, bool last, char *out);
-/* The next piece with its tag; out has room for all but that, and may be where sealed
- * is. 503: it is not what was sealed. */
+/* The next piece with its tag; out has room for all but that, and may be where sealed is. 503: it
+ * is not what was sealed. */
 bool seal_open_piece(struct seal *s, struct bytes sealed, bool last, char *out, struct err *e);
 
 /* Hexadecimal HMAC-SHA256 of data under a key derived from the one of this number; the context says

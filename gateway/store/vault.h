@@ -4,9 +4,9 @@
  * too.
  *
  * All is sealed (store/seal.h): nobody without the keys reads or changes it. A record is JSON, of
- * one sandbox and name: none can stand for another. Big bytes are files, each
- * of one sandbox and name likewise, which a record names. All is synced before a record names it.
- * Every function that takes a struct vault may be called on any thread.
+ * one sandbox and name: none can stand for another. Big bytes are files, each of one sandbox and
+ * name likewise, which a record names. All is synced before a record names it. Every function that
+ * takes a struct vault may be called on any thread.
  *
  * The file of keys holds 1 to SEAL_KEYS_LIMIT of 32 bytes, one behind the other: the first seals,
  * all of them open. A new one in front is a change of the key (vault_rotate); an old one may go

@@ -85,13 +85,19 @@ def test_the_older_key_is_needed_no_more(begin: Begin) -> None:
     assert gateway.get(f"/v1/sandboxes/{made['id']}/files/f").body == b"text"
 
 
-def test_what_cannot_be_opened_keeps_the_older_keys(begin: Begin, tmp_path: Path) -> None:
+def paused_and_rotated(begin: Begin) -> tuple[Gateway, dict[str, Any]]:
+    """A gateway that does not run, with a paused sandbox that an older key sealed; x in it is 1."""
     gateway, _ = begin("--pool-max", "0")
     box = create(gateway)
     run(gateway, box, "set x 1")
     assert gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause").status == 200
     gateway.kill()
     assert tool(*words(gateway, "rotate")).returncode == 0
+    return gateway, box
+
+
+def test_what_cannot_be_opened_keeps_the_older_keys(begin: Begin, tmp_path: Path) -> None:
+    gateway, box = paused_and_rotated(begin)
     both = key_of(gateway)
     state = gateway.state / "snapshots" / box["id"] / "state.sealed"
     shutil.copy(state, tmp_path / "whole")
@@ -106,12 +112,7 @@ def test_what_cannot_be_opened_keeps_the_older_keys(begin: Begin, tmp_path: Path
 
 def test_what_cannot_be_listed_is_not_taken_for_empty(begin: Begin) -> None:
     """A volume that is not there just now: the older keys stay until it is."""
-    gateway, _ = begin("--pool-max", "0")
-    box = create(gateway)
-    run(gateway, box, "set x 1")
-    assert gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause").status == 200
-    gateway.kill()
-    assert tool(*words(gateway, "rotate")).returncode == 0
+    gateway, box = paused_and_rotated(begin)
     both = key_of(gateway)
     for name in ("snapshots", f"snapshots/{box['id']}"):
         folder, away = gateway.state / name, gateway.state / "away"

@@ -175,7 +175,7 @@ class LocalGateway:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
             while self._serving() == pid and time.monotonic() < end and not self._runs():
-                time.sleep(0.01)
+                time.sleep(0.01)  # its end is told nowhere else than by its socket
         return self._serving() is None
 
     def _runs(self) -> bool:
