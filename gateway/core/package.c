@@ -180,7 +180,7 @@ static void run(struct package_job *job, enum step step, struct package_program_
     plan->deadline_ms = left_ms;
     json_decref(take(&job->found));
     if (left_ms <= 0)
-        fail(&e, 504, "the time for the installation is over; nothing has changed");
+        fail(&e, 504, "the time for it is over; nothing has changed");
     else
         job->program = package_program_start(job->s, plan, &events, job, &e);
     if (!job->program)
@@ -376,6 +376,7 @@ static bool has_room(const struct sandbox *s, struct err *e)
 }
 
 static struct package_job *job_new(struct sandbox *s, enum kind kind,
+                                   const struct package_request *request,
                                    const struct package_events *events, void *user, struct err *e)
 {
     struct package_job **end = &s->packages;
@@ -388,8 +389,9 @@ static struct package_job *job_new(struct sandbox *s, enum kind kind,
                                 .kind = kind,
                                 .events = *events,
                                 .user = user,
-                                .restart = true,
-                                .deadline_s = PACKAGE_DEADLINE_DEFAULT_S};
+                                .restart = request->restart,
+                                .deadline_s = request->deadline_s ? request->deadline_s
+                                                                  : PACKAGE_DEADLINE_DEFAULT_S};
     return job;
 }
 
@@ -418,35 +420,31 @@ bool packages_install(struct sandbox *s, const struct package_request *request,
                       const struct package_events *events, void *user, struct err *e)
 {
     struct package_job *job =
-        packages_allowed(s, request, e) ? job_new(s, INSTALL, events, user, e) : NULL;
+        packages_allowed(s, request, e) ? job_new(s, INSTALL, request, events, user, e) : NULL;
     if (!job)
         return false;
     job->wanted = json_incref(request->packages);
-    job->restart = request->restart;
-    if (request->deadline_s > 0)
-        job->deadline_s = request->deadline_s;
     add(job);
     return true;
 }
 
-bool packages_remove(struct sandbox *s, const char *name, bool restart,
+bool packages_remove(struct sandbox *s, const struct package_request *request,
                      const struct package_events *events, void *user, struct err *e)
 {
-    if (!requirement_check_name(name, e))
+    if (!requirement_check_name(request->name, e))
         return false;
-    struct package_job *job = job_new(s, REMOVE, events, user, e);
+    struct package_job *job = job_new(s, REMOVE, request, events, user, e);
     if (!job)
         return false;
-    job->name = xstrdup(name);
-    job->restart = restart;
+    job->name = xstrdup(request->name);
     add(job);
     return true;
 }
 
-bool packages_list(struct sandbox *s, const struct package_events *events, void *user,
-                   struct err *e)
+bool packages_list(struct sandbox *s, const struct package_request *request,
+                   const struct package_events *events, void *user, struct err *e)
 {
-    struct package_job *job = job_new(s, LIST, events, user, e);
+    struct package_job *job = job_new(s, LIST, request, events, user, e);
     if (job)
         add(job);
     return job != NULL;

@@ -33,19 +33,19 @@ struct package_events {
      *   {"packages": [{"name", "version", "location": "sandbox" or "environment", "modules":
      * [name], "preloaded": bool}]} 400; 403 the administrator has allowed neither an index nor
      * wheels; 404 there is no such package; 409 the sandbox is paused, ends, or was changed
-     * meanwhile; 422 it cannot be installed: pip's reason; 429 PACKAGE_JOBS_MOST wait; 501 this
-     * Python has no pip; 502; 503; 504 its time was over; 507 it does not fit into the workspace.
-     * Nothing has changed then. */
+     * meanwhile; 422 it cannot be done with what is there: pip's reason, or that of the files; 429
+     * PACKAGE_JOBS_MOST wait; 501 there is no Python, or no pip; 502; 503; 504 its time was over;
+     * 507 it does not fit into the workspace, or into the memory. Nothing has changed then. */
     void (*on_done)(void *user, json_t *result, const struct err *e);
 };
 
-/* packages: as requirements_check takes them. deadline_s: of all of it, but for waiting for its
- * turn; 0: the default. restart: contexts that have imported what changed are restarted, else only
- * told of. False: e is filled (400, 403, 429) and on_done does not come; else it comes, at once or
- * later. A template that has packages calls this when its sandbox is there, and removes the sandbox
- * when on_done says that it failed. */
+/* deadline_s: of all of it, but for waiting for its turn; 0: the default. restart: contexts that
+ * have imported what changed are restarted, else only told of. False: e is filled (400, 403, 429)
+ * and on_done does not come; else it comes, at once or later. A template that has packages installs
+ * them when its sandbox is there, and removes the sandbox when on_done says that it failed. */
 struct package_request {
-    json_t *packages; /* borrowed */
+    json_t *packages; /* of an installation, as requirements_check takes them; borrowed */
+    const char *name; /* of a removal; borrowed */
     int64_t deadline_s;
     bool restart;
 };
@@ -54,10 +54,10 @@ bool packages_allowed(const struct sandbox *s, const struct package_request *req
                       struct err *e);
 bool packages_install(struct sandbox *s, const struct package_request *request,
                       const struct package_events *events, void *user, struct err *e);
-bool packages_remove(struct sandbox *s, const char *name, bool restart,
+bool packages_remove(struct sandbox *s, const struct package_request *request,
                      const struct package_events *events, void *user, struct err *e);
-bool packages_list(struct sandbox *s, const struct package_events *events, void *user,
-                   struct err *e);
+bool packages_list(struct sandbox *s, const struct package_request *request,
+                   const struct package_events *events, void *user, struct err *e);
 /* The one who asked with that user, and was not yet told of the end, hears nothing any more. */
 void packages_leave(struct sandbox *s, const void *user);
 

@@ -184,7 +184,7 @@ static bool outcome(const struct package_program *p, struct err *e)
     /* these first: of a tree that is killed pip may go before the installer, which then tells that
      */
     if (status && strcmp(status, "timeout") == 0)
-        return fail(e, 504, "the time for the installation is over; nothing has changed");
+        return fail(e, 504, "the time for it is over; nothing has changed");
     if (status && strcmp(status, "oom") == 0)
         return fail(e, 507, "the installer ran out of memory; nothing has changed");
     if (p->reason)

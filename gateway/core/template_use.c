@@ -106,7 +106,8 @@ static void on_installed(void *user, json_t *result, const struct err *e)
 static void install(struct making *m)
 {
     static const struct package_events events = {.on_done = on_installed};
-    struct package_request request = {json_object_get(m->words, "packages"), 0, true};
+    struct package_request request = {.packages = json_object_get(m->words, "packages"),
+                                      .restart = true};
     struct err e;
     if (json_array_size(request.packages) == 0)
         finish(m, NULL);

@@ -149,32 +149,41 @@ static void install(struct exchange *x, void *core)
 
 /* --- the others */
 
+static bool read_deadline(const struct exchange *x, struct package_request *out, struct err *e)
+{
+    return v1_query_number(x, "deadline_s", 1, PACKAGE_DEADLINE_MOST_S, &out->deadline_s, e);
+}
+
 static void list(struct exchange *x, void *core)
 {
     struct err e = {0};
+    struct package_request request = {0};
     struct sandbox *s = find(x, core);
     if (!s)
         return;
     struct asking *a = asking_new(x, s);
-    if (!packages_list(s, &events, a, &e))
+    if (!read_deadline(x, &request, &e) || !packages_list(s, &request, &events, a, &e))
         refuse(a, &e);
+}
+
+static bool read_restart(const struct exchange *x, struct package_request *out, struct err *e)
+{
+    const char *restart = exchange_query(x, "restart");
+    out->restart = !restart || strcmp(restart, "1") == 0;
+    return out->restart || strcmp(restart, "0") == 0 || fail(e, 400, "restart: must be 0 or 1");
 }
 
 static void uninstall(struct exchange *x, void *core)
 {
     struct err e = {0};
+    struct package_request request = {.name = exchange_param(x, "package")};
     struct sandbox *s = find(x, core);
-    const char *restart = exchange_query(x, "restart");
     if (!s)
         return;
     struct asking *a = asking_new(x, s);
-    if (restart && strcmp(restart, "0") != 0 && strcmp(restart, "1") != 0) {
-        fail(&e, 400, "restart: must be 0 or 1");
+    if (!read_restart(x, &request, &e) || !read_deadline(x, &request, &e) ||
+        !packages_remove(s, &request, &events, a, &e))
         refuse(a, &e);
-    } else if (!packages_remove(s, exchange_param(x, "package"), !restart || *restart == '1',
-                                &events, a, &e)) {
-        refuse(a, &e);
-    }
 }
 
 #define PACKAGES "/v1/sandboxes/{id}/packages"
@@ -185,7 +194,7 @@ static const struct route rows[] = {
      PACKAGES,
      list,
      "The packages that code in a sandbox can import",
-     {404, 409, 429, 501, 502, 503, 504},
+     {400, 404, 409, 422, 429, 501, 502, 503, 504, 507},
      THE_REST,
      &v1_packages_list_doc},
     {POST,
@@ -199,7 +208,7 @@ static const struct route rows[] = {
      PACKAGES "/{package}",
      uninstall,
      "Remove a package that was installed into a sandbox",
-     {400, 404, 409, 422, 429, 501, 502, 503, 504},
+     {400, 404, 409, 422, 429, 501, 502, 503, 504, 507},
      THE_REST,
      &v1_package_delete_doc},
 };

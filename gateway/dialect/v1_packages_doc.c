@@ -3,6 +3,10 @@
 
 #include "gateway/dialect/v1_docs.h"
 
+#define DEADLINE                                                                                   \
+    INTEGER("deadline_s", "For all of it, but for waiting for its turn.", .least = 1,              \
+            .most = 3600, .initial = "600")
+
 static const struct doc_schema package = {
     .name = "Package",
     .whole = true,
@@ -32,8 +36,7 @@ static const struct doc_schema request = {
              "1 to 64 names of packages with extras and versions, as PEP 508 has them, 256 bytes "
              "each. URLs, paths, options and markers are refused.",
              .items = DOC_TEXT, .must = true, .example = "[\"httpx==0.27.0\", \"rich>=13,<14\"]"),
-        INTEGER("deadline_s", "For all of it, but for waiting for its turn.", .least = 1,
-                .most = 3600, .initial = "600"),
+        DEADLINE,
         BOOLEAN("restart",
                 "Restart contexts that have imported what changes; else they are only "
                 "told of.",
@@ -103,8 +106,14 @@ static const struct doc_field one[] = {
 const struct doc v1_packages_list_doc = {
     .tag = "Packages",
     .path = v1_in_sandbox,
+    .query = FIELDS(DEADLINE),
     .replies = {REPLY(200, "All of them.", .schema = &packages)},
-    .errors = {{409, "The sandbox is paused, or ends."}},
+    .errors = {{409, "The sandbox is paused, or ends."},
+               {422, "What is installed in the sandbox cannot be read: why."},
+               {429, "16 changes wait already."},
+               {501, "The gateway has no Python."},
+               {504, "Its time was over."},
+               {507, "The sandbox has no memory left."}},
 };
 
 const struct doc v1_packages_install_doc = {
@@ -126,9 +135,9 @@ const struct doc v1_packages_install_doc = {
                {409, "The sandbox is paused, or ended meanwhile."},
                {422, "They cannot be installed: pip's reason."},
                {429, "16 changes wait already."},
-               {501, "The Python of the gateway has no pip."},
+               {501, "The gateway has no Python, or that has no pip."},
                {504, "Its time was over."},
-               {507, "They do not fit into the workspace."}},
+               {507, "They do not fit into the workspace, or into the memory."}},
 };
 
 const struct doc v1_package_delete_doc = {
@@ -136,8 +145,14 @@ const struct doc v1_package_delete_doc = {
     .about = "Packages of the environment stay.",
     .path = one,
     .query = FIELDS(TEXT("restart", "`0`: contexts that have imported it are only told of.",
-                         .words = "1 0", .initial = "\"1\"")),
+                         .words = "1 0", .initial = "\"1\""),
+                    DEADLINE),
     .replies = {REPLY(200, "It cannot be imported any more.", .schema = &removed)},
     .errors = {{404, "There is no such sandbox, or it was not installed into it."},
-               {409, "The sandbox is paused, or ended meanwhile."}},
+               {409, "The sandbox is paused, or ended meanwhile."},
+               {422, "What is installed in the sandbox cannot be changed: why."},
+               {429, "16 changes wait already."},
+               {501, "The gateway has no Python."},
+               {504, "Its time was over."},
+               {507, "There is no room for the change, or no memory."}},
 };

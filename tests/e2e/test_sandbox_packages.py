@@ -332,7 +332,7 @@ def test_more_than_wait_and_a_time_that_is_over(place: Place) -> None:
         other = create(gateway)
         answer = place.ask(other, "late", deadline_s=1)
         assert (answer.status, answer.json()["detail"]) == (
-            504, "the time for the installation is over; nothing has changed")  # fmt: skip
+            504, "the time for it is over; nothing has changed")  # fmt: skip
         assert place.own(other) == {}
         remove(gateway, made)
         assert asked.result().status == 409
@@ -379,6 +379,21 @@ def test_hostile_packages(place: Place, sandbox: dict[str, Any], name: str) -> N
     assert answer.status == status and re.search(says, answer.json()["detail"]), answer
     assert place.own(sandbox) == {}
     place.leaves_nothing()
+
+
+def test_what_code_has_done_to_the_folder(place: Place, sandbox: dict[str, Any]) -> None:
+    """It is the sandbox's own: what stands in the way of a change or a list there is named."""
+    place.install(sandbox, "tiny==1.0")
+    site = "/workspace/.packages/site"
+    assert place.run(sandbox, f"import os; os.mkdir('{site}.new')") == ""
+    answer = place.gateway.request("DELETE", f"{place.packages(sandbox)}/tiny")
+    assert answer.status == 422 and f"{site}.new" in answer.json()["detail"], answer
+    assert place.own(sandbox) == {"tiny": "1.0"}
+    assert place.run(sandbox, f"os.rmdir('{site}.new'); import tiny; print(tiny.v)") == "1.0\n"
+    code = f"open('{site}/tiny-1.0.dist-info/METADATA', 'wb').write(b'\\xff') and None"
+    assert place.run(sandbox, code) == ""
+    answer = place.gateway.get(place.packages(sandbox))
+    assert answer.status == 422 and f"in {site} cannot be read" in answer.json()["detail"], answer
 
 
 def test_a_wheel_that_needs_a_source_by_its_url(place: Place, sandbox: dict[str, Any]) -> None:

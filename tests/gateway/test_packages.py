@@ -75,6 +75,14 @@ def test_bad_words_of_a_removal(gateway: Gateway, path: str) -> None:
     assert (answer.status, detail(answer)) == (400, "restart: must be 0 or 1")
 
 
+def test_a_time_that_none_may_take(gateway: Gateway, path: str) -> None:
+    for method, where in (("GET", path), ("DELETE", f"{path}/x")):
+        for word, says in (("0", "out of range (1 to 3600)"), ("3601", "out of range (1 to 3600)"),
+                           ("soon", "must be a number")):  # fmt: skip
+            answer = gateway.request(method, f"{where}?deadline_s={word}")
+            assert (answer.status, detail(answer)) == (400, f"deadline_s: {says}")
+
+
 def test_those_of_others_are_not_there(gateway: Gateway, path: str) -> None:
     _, other = mint(gateway, principal="ada")
     absent = f"/v1/sandboxes/{NOBODY}/packages"

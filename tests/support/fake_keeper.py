@@ -3,7 +3,8 @@
 Run as the program (WARMCELL_KEEPER), it listens, leaves its starter, and answers. FAKE_KEEPER names
 a folder: each request is written to `requests` in it, a line of JSON, its pid to `pids`, and a file
 there orders what to do: `lacks` (end with 3 and its text), `refuse-KIND` (answer FAILED with
-its JSON), `hang-KIND` (give no answer), `hold-KIND` (do nothing until it is gone). Ports of a
+its JSON), `hang-KIND` (give no answer), `hold-KIND` (do nothing until it is gone), `oom` (say of
+commands that end that the sandbox had no memory left). Ports of a
 sandbox are those of this machine's loopback; what listens there stands in the files `tcp` and
 `tcp6`; `late` says of connections that they are not there yet, `reset` to hand them over when the
 server has reset them.
@@ -105,7 +106,8 @@ class Keeper:
         return {}
 
     def run(self, connection: socket.socket, number: int, fds: list[int]) -> None:
-        """A command, to its end: nobody else is answered meanwhile."""
+        """A command, to its end: nobody else is answered meanwhile. Who asked may have it killed,
+        and has by going."""
         words = os.pread(fds[3], 1 << 20, 0).decode().split("\0")[:-1]
         child = subprocess.Popen(words, stdin=fds[0], stdout=fds[1], stderr=fds[2])
         for fd in fds:
@@ -113,10 +115,20 @@ class Keeper:
         pidfd = os.pidfd_open(child.pid)
         with suppress(OSError):
             socket.send_fds(connection, [struct.pack("<II", STARTED, number) + b"{}"], [pidfd])
+        kill = None
+        asker = connection.fileno()
+        if asker in select.select([pidfd, asker], [], [])[0]:
+            with suppress(ConnectionResetError):
+                kill = connection.recv(65536)
+            child.kill()
         os.close(pidfd)
-        answer = {"wait_status": child.wait() << 8, "oom": False}
+        code = child.wait()
+        answer = {"wait_status": code << 8 if code >= 0 else -code,
+                  "oom": (self.folder / "oom").exists()}  # fmt: skip
         with suppress(OSError):
             connection.send(struct.pack("<II", ENDED, number) + json.dumps(answer).encode())
+            if kill:
+                connection.send(struct.pack("<I", OK) + kill[4:8] + b"{}")
 
     def take(self, connection: socket.socket) -> bool:
         try:

@@ -53,11 +53,19 @@ def normal(name: str) -> str:
 # --- what is installed
 
 
+def name_of(one: metadata.Distribution) -> str | None:
+    """Code in the sandbox may have written anything into its folder."""
+    try:
+        return one.metadata["Name"]
+    except (OSError, ValueError) as error:
+        raise Failed(f"a package in {one.locate_file('')} cannot be read: {error}") from error
+
+
 def distributions(path: list[str]) -> Iterator[metadata.Distribution]:
     """Each once, as an import finds it first; what has no name is none."""
     seen = set()
     for one in metadata.distributions(path=path):
-        name = one.metadata["Name"]
+        name = name_of(one)
         if name and NAME.fullmatch(name) and normal(name) not in seen:
             seen.add(normal(name))
             yield one
