@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/core/package.h"
 #include "gateway/core/package_source.h"
 #include "gateway/ini.h"
 #include "gateway/place.h"
@@ -272,6 +273,10 @@ static const struct option rows[] = {
     {"wheels", OPTION_TEXT, CORE(wheels), "",
      .help = "a folder of wheels that packages of sandboxes may be installed from; code in "
              "sandboxes may read it"},
+    {"package-deadline", OPTION_INT, CORE(package_deadline_s), "600", .low = 1,
+     .high = PACKAGE_DEADLINE_MOST_S,
+     .help = "seconds that changing or listing the packages of a sandbox may take, where a request "
+             "does not say its own"},
     {"cgroup", OPTION_TEXT, CORE(cgroup), "",
      .help = "a cgroup v2 folder that is delegated to this gateway, for the limits of sandboxes "
              "(default: below its own)"},

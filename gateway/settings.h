@@ -118,6 +118,7 @@ struct settings_core {
     char *package_index;                  /* a URL; "": none */
     struct string_list package_hosts;     /* where its files come from, besides its own host */
     char *wheels;                         /* a folder of wheels; "": none */
+    int64_t package_deadline_s;           /* of a request that says none */
     char *cgroup;   /* a delegated cgroup v2 folder for sandboxes; "": below our own */
     char *seed_uri; /* a notebook whose code cells run in every new kernel; "" for none */
 };

@@ -610,14 +610,8 @@ static bool is_open(const struct execution *x, struct err *e)
 void execution_cancel(struct execution *x, void (*done)(void *user, const struct err *e),
                       void *user)
 {
-    struct err e = {0};
-    if (!x->kernel) {
+    if (!x->kernel || !x->kernel->uplink) { /* it has ended, or its host has, which ends it */
         done(user, NULL);
-        return;
-    }
-    if (!x->kernel->uplink) {
-        fail(&e, 409, "context %.100s is dead", x->row.context);
-        done(user, &e);
         return;
     }
     scoped(string) char *json = xasprintf("{\"msg_id\":\"%s\"}", x->row.id);

@@ -81,10 +81,12 @@ static void end_fork(struct forking *f, const struct fork_answer *answer)
 
 static bool is_over(struct forking *f)
 {
-    if (f->from->ending || f->from->gone) /* whatever else that led to */
-        fail(&f->why, 409, "sandbox %s was deleted meanwhile", f->from->id);
-    if (!f->why.status && (f->to->ending || f->core->draining))
+    if (f->core->draining)
         fail(&f->why, 503, "the gateway is ending");
+    else if (f->from->ending || f->from->gone) /* whatever else that led to */
+        fail(&f->why, 409, "sandbox %s was deleted meanwhile", f->from->id);
+    else if (!f->why.status && f->to->ending)
+        fail(&f->why, 503, "the copy ended as it was made");
     return f->why.status != 0;
 }
 

@@ -659,7 +659,10 @@ static void leave_list(struct kernel *k)
 void kernel_forget(struct kernel *k, int code, const char *reason, bool keep_files)
 {
     struct err e;
-    fail(&e, 502, "kernel %s ended", k->id);
+    if (k->core->draining)
+        fail(&e, 503, "the gateway is ending");
+    else
+        fail(&e, 502, "kernel %s ended", k->id);
     k->gone = true;
     readers_end(k, code, reason);
     executions_kernel_gone(k, keep_files);

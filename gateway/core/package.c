@@ -390,8 +390,9 @@ static struct package_job *job_new(struct sandbox *s, enum kind kind,
                                 .events = *events,
                                 .user = user,
                                 .restart = request->restart,
-                                .deadline_s = request->deadline_s ? request->deadline_s
-                                                                  : PACKAGE_DEADLINE_DEFAULT_S};
+                                .deadline_s = request->deadline_s
+                                                  ? request->deadline_s
+                                                  : s->core->settings->core.package_deadline_s};
     return job;
 }
 

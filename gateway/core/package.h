@@ -11,7 +11,6 @@
 #include "gateway/core/sandbox.h"
 
 enum package_limits {
-    PACKAGE_DEADLINE_DEFAULT_S = 600,
     PACKAGE_DEADLINE_MOST_S = 3600,
     PACKAGE_JOBS_MOST = 16, /* of one sandbox, with those that wait */
 };
@@ -39,7 +38,7 @@ struct package_events {
     void (*on_done)(void *user, json_t *result, const struct err *e);
 };
 
-/* deadline_s: of all of it, but for waiting for its turn; 0: the default. restart: contexts that
+/* deadline_s: of all of it, but for waiting for its turn; 0: the setting. restart: contexts that
  * have imported what changed are restarted, else only told of. False: e is filled (400, 403, 429)
  * and on_done does not come; else it comes, at once or later. A template that has packages installs
  * them when its sandbox is there, and removes the sandbox when on_done says that it failed. */

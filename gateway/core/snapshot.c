@@ -284,7 +284,10 @@ static void save_next(struct moving *m)
     const char *id = json_string_value(json_object_get(context, "id"));
     struct kernel *k = id ? kernel_of(m->s, id) : NULL;
     struct err e;
-    if (m->s->ending || m->s->gone || m->s->core->draining) {
+    if (m->s->core->draining) {
+        fail(&e, 503, "the gateway is ending");
+        m->next(m, &e);
+    } else if (m->s->ending || m->s->gone) {
         fail(&e, 409, "sandbox %s ended meanwhile", m->s->id);
         m->next(m, &e);
     } else if (!context) {

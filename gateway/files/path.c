@@ -53,7 +53,9 @@ bool path_is_below(const char *path, const char *folder)
 int path_root(const char *folder, struct err *e)
 {
     int fd = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+        path_fail(e, "");
+    else if (fd < 0)
         fail(e, 404, "the sandbox has no workspace any more");
     return fd;
 }

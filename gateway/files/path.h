@@ -24,7 +24,7 @@ char *path_clean(const char *text, struct err *e);
 /* path lies somewhere in folder; both clean. */
 bool path_is_below(const char *path, const char *folder);
 
-/* The folder itself, O_PATH. -1: 404. */
+/* The folder itself, O_PATH. -1: 404 it is not there; 503. */
 int path_root(const char *folder, struct err *e);
 
 /* O_PATH descriptor of what is at path (clean). follow: also a link in the last place. -1: 403 it

@@ -317,9 +317,10 @@ def test_a_bomb_of_names(gateway: Gateway) -> None:
         kind, link = [(tarfile.REGTYPE, ""), (tarfile.DIRTYPE, ""), (tarfile.SYMTYPE, "x")][n % 3]
         return entry(f"evil{n}", kind, link, size=0)[:512]
 
-    status, why = problem(small.put("in?tar=1", bomb(one, 300)))
-    assert (status, "tar: evil" in why, "workspace_inodes" in why) == (507, True, True), why
-    assert len(small.names("in")) <= 64
+    for folder in ("in", ""):
+        status, why = problem(small.put(f"{folder}?tar=1", bomb(one, 300)))
+        assert (status, "tar: evil" in why, "workspace_inodes" in why) == (507, True, True), why
+        assert len(small.names(folder)) <= 64
     small.remove()
 
 

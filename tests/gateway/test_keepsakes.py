@@ -25,7 +25,7 @@ CHANGE = {"labels": {"a": "b"}, "env": {"A": None, "C": "d"}, "limits": {"proces
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
     gateway = Gateway(options=["--pool-max", "0"])
     keeper = FakeKeeper(gateway.home / "keeper")
-    library = programs().build / "tests" / "gateway" / "hold_rename.so"
+    library = programs().build / "tests" / "gateway" / "hold.so"
     held = {"LD_PRELOAD": str(library), "HOLD_RENAME": str(tmp_path / "held")}
     gateway.env = keeper.environment | held
     yield gateway.start()

@@ -197,3 +197,15 @@ def test_the_gateway_ends_meanwhile(place: Place, route: Route) -> None:
     assert (answer.status, detail(answer)) == (
         503, "the gateway is ending; nothing has changed")  # fmt: skip
     place.goes_on()
+
+
+def test_a_sandbox_whose_packages_take_too_long(tmp_path: Path) -> None:
+    """As --package-deadline says: there is no sandbox then."""
+    python = str(write_python(tmp_path))
+    place = begin(tmp_path, "--python", python, "--package-deadline", "1")
+    with place.ordered("hold"):
+        answer = place.gateway.request("POST", "/v1/sandboxes", {"packages": ["a"]})
+    assert answer.status == 504 and "the time for it is over" in detail(answer), answer
+    (left,) = place.gateway.get("/v1/sandboxes").json()["sandboxes"]
+    assert left["id"] == place.sandbox["id"]
+    end(place.gateway, place.keeper)

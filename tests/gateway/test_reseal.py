@@ -30,7 +30,7 @@ def key_of(gateway: Gateway) -> bytes:
 
 
 def killed_at(gateway: Gateway, number: int) -> Done:
-    library = programs().build / "tests" / "gateway" / "hold_rename.so"
+    library = programs().build / "tests" / "gateway" / "hold.so"
     return tool(*words(gateway, "reseal"), LD_PRELOAD=str(library), KILL_RENAME=str(number))
 
 

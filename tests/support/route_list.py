@@ -20,8 +20,6 @@ from support.programs import ROOT
 TESTS = ROOT / "tests"
 LIST = TESTS / "gateway" / "routes.toml"
 NATIVE = re.compile(r"/(v1/.*|metrics|healthz|readyz|openapi\.json|docs)$")
-# what no client brings about: a system that fails, or is at its end
-MAY_BE_UNSEEN = {408, 409, 422, 429, 501, 502, 503, 504, 507}
 OF_PROGRAMS = {"ports", "packages"}  # what they do twice is told by a server, and an installer
 Rows = dict[str, str]
 
@@ -58,10 +56,9 @@ def wanted(operation: Operation) -> set[str]:
 
 def rows(document: dict[str, Any], operation: Operation) -> Rows:
     """Those of a route; what it does not say itself, [every] says for all."""
-    own = document.get(name(operation), {})
-    words = wanted(operation) - {str(one) for one in own.get("unseen", [])}
-    found = {word: test for word, test in document["every"].items() if word in words}
-    return found | {word: test for word, test in own.items() if word != "unseen"}
+    words = wanted(operation)
+    own: Rows = document.get(name(operation), {})
+    return {word: test for word, test in document["every"].items() if word in words} | own
 
 
 def problems(contract: Contract) -> list[str]:
@@ -71,20 +68,12 @@ def problems(contract: Contract) -> list[str]:
     found = [
         f"{one}: there is no such route"
         for one in document
-        if one not in operations and one not in ("every", "unseen")
+        if one not in operations and one != "every"
     ]
     for route, operation in operations.items():
-        own = document.get(route, {})
-        unseen = {str(one) for one in own.get("unseen", [])}
         has, must = rows(document, operation), wanted(operation)
-        found += [f"{route}: {one} is shown by no test" for one in must - has.keys() - unseen]
-        found += [f"{route}: {one} is not described" for one in (has.keys() | unseen) - must]
-        found += [f"{route}: {one} is shown, and unseen" for one in has.keys() & unseen]
-        found += [
-            f"{route}: {one} can be shown"
-            for one in unseen
-            if int(one) not in MAY_BE_UNSEEN or one not in document["unseen"]
-        ]
+        found += [f"{route}: {one} is shown by no test" for one in must - has.keys()]
+        found += [f"{route}: {one} is not described" for one in has.keys() - must]
     known = tests()
     shown = {test for one in operations.values() for test in rows(document, one).values()}
     found += [f"{one} is no test" for one in shown - known]

@@ -3,10 +3,13 @@ and the host of a relayed kernel."""
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
@@ -24,7 +27,44 @@ from support.socket_client import decode_v1, encode_v1
 HEAD = struct.Struct("<IBBHQ")
 ATTACH, CLIENT_MESSAGE, ACK, INTERRUPT, RESTART, STOP, ADOPT_KERNEL = range(64, 71)
 STATE, RESULT, KERNEL_MESSAGE, DEATH = 80, 81, 82, 83
+ORDERS = range(INTERRUPT, INTERRUPT + 8)
 EVERYTHING = 2**62
+PIDFD_GETFD = 438  # which Python has no name for
+
+
+def asked_of(host: int) -> bool:
+    """Has a gateway told the host to do something (INTERRUPT to CANCEL) that it has not read? Of
+    one that is stopped."""
+    pidfd = os.pidfd_open(host)
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        for fd in map(int, os.listdir(f"/proc/{host}/fd")):
+            ours = libc.syscall(PIDFD_GETFD, pidfd, fd, 0)
+            if ours < 0:
+                raise OSError(ctypes.get_errno(), f"pidfd_getfd of {host}")
+            if _holds_an_order(ours):
+                return True
+    finally:
+        os.close(pidfd)
+    return False
+
+
+def _holds_an_order(fd: int) -> bool:
+    """Of a descriptor, which is closed."""
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        os.close(fd)
+        return False
+    with socket.socket(fileno=fd) as one:
+        try:
+            waiting = one.recv(1 << 20, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:  # nothing is in it, or it listens
+            return False
+    while len(waiting) >= HEAD.size:
+        length, kind, *_ = HEAD.unpack_from(waiting)
+        if kind in ORDERS:
+            return True
+        waiting = waiting[HEAD.size + length :]
+    return False
 
 
 class GoneError(AssertionError):
