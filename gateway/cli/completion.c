@@ -182,13 +182,24 @@ static void add_condition(const struct entry *one, struct buffer *out)
     buffer_add_text(out, "'");
 }
 
-static void write_fish_entry(const struct entry *one, struct buffer *out)
+/* The second word is offered behind the first, and not behind both. */
+static void add_second(const struct entries *all, const struct entry *one, struct buffer *out)
 {
     size_t len = first_word(one->name);
+    buffer_printf(out,
+                  "complete -c warmcell -f -n '__fish_seen_subcommand_from %.*s; and not "
+                  "__fish_seen_subcommand_from",
+                  (int)len, one->name);
+    for (size_t i = 0; i < all->count; i++)
+        if (strncmp(all->item[i].name, one->name, len + 1) == 0)
+            buffer_printf(out, " %s", all->item[i].name + len + 1);
+    buffer_printf(out, "' -a %s -d ", one->name + len + 1);
+}
+
+static void write_fish_entry(const struct entries *all, const struct entry *one, struct buffer *out)
+{
     if (two_words(one))
-        buffer_printf(out,
-                      "complete -c warmcell -f -n '__fish_seen_subcommand_from %.*s' -a %s -d ",
-                      (int)len, one->name, one->name + len + 1);
+        add_second(all, one, out);
     else
         buffer_printf(out, "complete -c warmcell -f -n __fish_use_subcommand -a %s -d ", one->name);
     add_quoted(one->help, out);
@@ -210,12 +221,13 @@ static void write_fish_entry(const struct entry *one, struct buffer *out)
 
 static void write_fish(const struct entries *all, struct buffer *out)
 {
+    buffer_add_text(out, "complete -c warmcell -l help -d 'how it is used'\n");
     for (size_t i = 0; i < all->count; i++) {
         const struct entry *one = &all->item[i];
         if (two_words(one) && leads(all, i))
             buffer_printf(out, "complete -c warmcell -f -n __fish_use_subcommand -a %.*s\n",
                           (int)first_word(one->name), one->name);
-        write_fish_entry(one, out);
+        write_fish_entry(all, one, out);
     }
 }
 
