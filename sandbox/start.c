@@ -21,6 +21,7 @@
 #include "sandbox/fork_server.h"
 #include "sandbox/lineage.h"
 #include "sandbox/log.h"
+#include "sandbox/process_use.h"
 #include "sandbox/proxy.h"
 #include "sandbox/sandbox.h"
 
@@ -391,19 +392,25 @@ struct start *start_of(struct keeper *k, pid_t pid)
     return NULL;
 }
 
-static json_t *end_of(const struct start *s, int status)
+static json_t *end_of(const struct start *s, int status, const struct process_use *use)
 {
     bool killed = s->sandbox && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     json_t *end = killed ? sandbox_cause(s->sandbox)
                          : json_pack("{s:b, s:i, s:i, s:n}", "oom", 0, "limit_bytes", 0,
                                      "peak_bytes", 0, "breach");
     json_object_set_new(end, "wait_status", json_integer(status));
+    if (use->known) {
+        json_object_set_new(end, "cpu_us", json_integer(use->cpu_us));
+        json_object_set_new(end, "children_cpu_us", json_integer(use->children_cpu_us));
+        json_object_set_new(end, "memory_peak_bytes", json_integer(use->memory_peak_bytes));
+    }
     return end;
 }
 
 bool start_reap(struct keeper *k, pid_t pid)
 {
     struct start *s = start_of(k, pid);
+    struct process_use use;
     int status = 0;
     if (!s)
         return false;
@@ -411,9 +418,9 @@ bool start_reap(struct keeper *k, pid_t pid)
     if (s->phase == START_COLD)
         take_result(
             s); /* it ended before we looked: it can be told of only while it is not reaped */
-    waitpid(pid, &status, 0);
+    process_reap(pid, &status, &use);
     if (s->phase == START_RUNS && s->asker)
-        asker_tell(s->asker, WIRE_ENDED, s->number, end_of(s, status));
+        asker_tell(s->asker, WIRE_ENDED, s->number, end_of(s, status, &use));
     start_free(s);
     return true;
 }

@@ -232,6 +232,7 @@ static bool attend(void *self)
 }
 
 static const struct driver_language language = {
+    .runs_apart = true,
     .info = info,
     .adopt = adopt,
     .enter = enter,

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "kernel/bash/control.h"
+#include "kernel/python/memory_peak.h"
 #include "protocol/pipe_page.h"
 
 #define LEAST_INNER_STATUS 256 /* bash's own for code that it cannot parse */
@@ -186,6 +187,7 @@ static void run_cell(const struct control *order, char *code)
     bool early = served.early;
     served.early = false;
     before = cpu_us();
+    memory_peak_forget();
     if (early && served.page && atomic_load(&served.page->interrupted) == order->number) {
         free(code);
         tell_end(CONTROL_INTERRUPTED, 128 + SIGINT, before);

@@ -199,8 +199,9 @@ static bool greet(struct driver *d, struct bytes text)
                  version == LINK_VERSION;
     adopt(d, text);
     driver_say(d, LINK_READY,
-               json_pack("{s:i, s:o, s:s}", "version", LINK_VERSION, "kernel_info",
-                         d->language->info(d->self), "interrupt_error", INTERRUPTED));
+               json_pack("{s:i, s:o, s:s, s:b}", "version", LINK_VERSION, "kernel_info",
+                         d->language->info(d->self), "interrupt_error", INTERRUPTED, "runs_apart",
+                         d->language->runs_apart));
     return known;
 }
 

@@ -40,8 +40,8 @@ struct driver_outcome {
     char *name, *value; /* owned */
     json_t *traceback;  /* owned; an array of texts; NULL: "name: value" */
     int status;
-    double cpu_s;
-    int64_t memory_peak_bytes;
+    double cpu_s, children_cpu_s; /* of the run; of child processes so far */
+    int64_t memory_peak_bytes, children_peak_bytes;
 };
 
 /* A question about code at a place of it; borrowed. */
@@ -52,6 +52,7 @@ struct driver_question {
 };
 
 struct driver_language {
+    bool runs_apart; /* code runs in another process than this one */
     /* The members of kernel_info_reply; given. */
     json_t *(*info)(void *self);
     /* Takes a place on for good. 400: why not, after the member's name. */

@@ -108,8 +108,9 @@ static void run_in_place(struct driver *d, const struct ask *a, const struct dri
 
 static json_t *usage(const struct driver_outcome *out)
 {
-    return json_pack("{s:{s:f, s:I}}", "usage", "cpu_s", out->cpu_s, "memory_peak_bytes",
-                     (json_int_t)out->memory_peak_bytes);
+    return json_pack("{s:{s:f, s:I, s:f, s:I}}", "usage", "cpu_s", out->cpu_s, "memory_peak_bytes",
+                     (json_int_t)out->memory_peak_bytes, "children_cpu_s", out->children_cpu_s,
+                     "children_peak_bytes", (json_int_t)out->children_peak_bytes);
 }
 
 void driver_execute(struct driver *d, uint64_t number, json_t *metadata, json_t *content)

@@ -32,6 +32,7 @@ void execution_begin(struct kernel *k)
     k->interrupt_asked = false;
     buffer_clear(&k->held_error);
     ladder_begin(k, k->running);
+    spent_begin(&k->spent, k->interpreter);
 }
 
 static void add_seconds(struct buffer *out, const char *name, int64_t us)
@@ -67,9 +68,11 @@ static void add_metadata(struct buffer *out, struct kernel *k, const struct requ
                     (request != k->running || k->ladder.step != STEP_KILL);
     int64_t now = monotonic_us();
     int64_t started = request->started_us ? request->started_us : now;
-    struct slice forged = {.name = "warmcell"};
-    if (!json_slices(base, &forged, 1, NULL) || forged.value.len)
+    struct slice own[] = {{.name = "warmcell"}, {.name = "usage"}};
+    if (!json_slices(base, own, countof(own), NULL) || own[0].value.len)
         base.len = 0; /* that member is the host's alone */
+    else if (request == k->running)
+        spent_hear(&k->spent, own[1].value);
     buffer_reserve(out, base.len + METADATA_ROOM);
     while (base.len && base.data[base.len - 1] != '}')
         base.len--;
@@ -248,6 +251,16 @@ static bool weigh(struct kernel *k, const struct body *body)
     return false;
 }
 
+static void add_usage_alone(struct buffer *out, struct bytes metadata)
+{
+    struct slice usage = {.name = "usage"};
+    if (!json_slices(metadata, &usage, 1, NULL) || !usage.value.len)
+        return;
+    buffer_add_text(out, "{\"usage\":");
+    buffer_add_bytes(out, usage.value);
+    buffer_add_text(out, "}");
+}
+
 void execution_reply(struct kernel *k, const struct body *body, bool abort_queue)
 {
     struct slice slices[] = {{.name = "status"}, {.name = "ename"}, {.name = "traceback"}};
@@ -258,9 +271,12 @@ void execution_reply(struct kernel *k, const struct body *body, bool abort_queue
         kernel_doom_queue(k);
     if (end.name) {
         bool was_ok = bytes_is(slices[0].value, "\"ok\"");
-        struct bytes metadata = was_ok ? (struct bytes){0} : body->metadata;
+        scoped(buffer) struct buffer usage = {0};
+        if (was_ok) /* what else it says is no longer so */
+            add_usage_alone(&usage, body->metadata);
         publish_error(k, traceback, end.name, end.text);
-        reply_error(k, k->running, metadata, traceback, end.outcome, end.name, end.text);
+        reply_error(k, k->running, was_ok ? buffer_view(&usage) : body->metadata, traceback,
+                    end.outcome, end.name, end.text);
     } else {
         if (k->held_error.len)
             publish(&k->publisher, k->running->header, "error",
@@ -288,8 +304,10 @@ void execution_lost(struct kernel *k, enum cause cause, const char *text)
     publish_error(k, (struct bytes){0}, name, whole ? whole : text);
     if (k->replied)
         return;
+    scoped(buffer) struct buffer usage = {0};
+    spent_tell(&k->spent, &k->end.last, &usage);
     if (k->running->execution)
-        reply_error(k, k->running, (struct bytes){0}, (struct bytes){0}, outcome, name,
+        reply_error(k, k->running, buffer_view(&usage), (struct bytes){0}, outcome, name,
                     whole ? whole : text);
     else
         kernel_answer_error(k, k->running, name, text);

@@ -710,11 +710,11 @@ void interpreter_kill_after(struct interpreter *i, int64_t grace_ms)
     timer_start(i->kill_timer, awaits_birth(i) ? 0 : grace_ms);
 }
 
-void interpreter_reaped(struct interpreter *i, int wait_status)
+void interpreter_reaped(struct interpreter *i, int wait_status, const struct process_use *use)
 {
     i->exited = true;
-    i->end =
-        (struct interpreter_end){.wait_status = wait_status, .limit_bytes = -1, .peak_bytes = -1};
+    i->end = (struct interpreter_end){
+        .wait_status = wait_status, .limit_bytes = -1, .peak_bytes = -1, .use = *use};
     if (i->whole_tree)
         family_kill();
     pump(i);

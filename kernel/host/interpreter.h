@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "sandbox/loop.h"
+#include "sandbox/process_use.h"
 #include "protocol/err.h"
 #include "protocol/link.h"
 
@@ -18,6 +19,7 @@ struct interpreter_end {
     bool keeper_lost; /* who held its sandbox is gone, and so is everything inside */
     bool oom;         /* memory ran out; then the next two are known, -1: not */
     int64_t limit_bytes, peak_bytes;
+    struct process_use use; /* known where who waited for it has told */
     char
         breach[240]; /* the sentence about another limit for which its keeper killed it; "": none */
 };
@@ -71,7 +73,8 @@ void interpreter_signal(struct interpreter *i, int number); /* to it alone, not 
  * left when on_end comes. */
 void interpreter_kill_tree(struct interpreter *i);
 void interpreter_kill_after(struct interpreter *i, int64_t grace_ms);
-void interpreter_reaped(struct interpreter *i, int wait_status); /* waitpid told its pid */
+/* It was waited for; what it had used is borrowed. */
+void interpreter_reaped(struct interpreter *i, int wait_status, const struct process_use *use);
 
 /* The end of what it wrote to descriptor 2, at most 2 KiB; borrowed. */
 struct bytes interpreter_last_words(const struct interpreter *i);

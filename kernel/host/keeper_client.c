@@ -164,6 +164,16 @@ static void take_cause(json_t *body, struct interpreter_end *end)
     snprintf(end->breach, sizeof end->breach, "%s", breach);
 }
 
+static void take_use(json_t *body, struct process_use *use)
+{
+    int64_t *const out[] = {&use->cpu_us, &use->children_cpu_us, &use->memory_peak_bytes};
+    static const char *const names[] = {"cpu_us", "children_cpu_us", "memory_peak_bytes"};
+    use->known = true;
+    for (size_t n = 0; n < countof(out); n++)
+        if (!field_int(body, names[n], REQUIRED, 0, INT64_MAX, out[n], NULL))
+            use->known = false; /* a keeper that was there before this host's version */
+}
+
 static void take_ended(struct keeper_client *c, struct wire_message *m)
 {
     struct interpreter_end end = no_end;
@@ -172,6 +182,7 @@ static void take_ended(struct keeper_client *c, struct wire_message *m)
         return;
     field_int(m->body, "wait_status", OPTIONAL, 0, INT32_MAX, &status, NULL);
     end.wait_status = (int)status;
+    take_use(m->body, &end.use);
     take_cause(m->body, &end);
     note_end(c, &end);
 }

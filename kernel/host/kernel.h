@@ -13,6 +13,7 @@
 #include "sandbox/loop.h"
 #include "kernel/host/publish.h"
 #include "kernel/host/queue.h"
+#include "kernel/host/spent.h"
 #include "kernel/host/transfer.h"
 #include "kernel/host/usage.h"
 #include "protocol/connection.h"
@@ -67,8 +68,9 @@ struct kernel {
     struct request_table *requests;
     struct request *running;
     bool replied;
-    bool interrupt_asked;     /* somebody interrupted it */
-    struct ladder ladder;     /* of the running execution, if it is one */
+    bool interrupt_asked; /* somebody interrupted it */
+    struct ladder ladder; /* of the running execution, if it is one */
+    struct spent spent;
     struct buffer held_error; /* its `error`, told when its reply has come; empty: none */
     struct run_limits limits;
     struct lifetime lifetime;

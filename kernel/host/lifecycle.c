@@ -145,6 +145,7 @@ static void begin(struct kernel *k)
     k->generation++;
     k->dump_signal = 0;
     k->branches = k->snapshots = false;
+    k->spent = (struct spent){0};
     free(take(&k->interrupt_error));
     publish_status(&k->publisher, (struct bytes){0}, "starting");
     start_interpreter(k);
@@ -196,6 +197,7 @@ static void note_interrupts(struct kernel *k, json_t *ready)
         k->interrupt_error = xstrdup(name);
     field_bool(ready, "branches", OPTIONAL, &k->branches, NULL);
     field_bool(ready, "snapshots", OPTIONAL, &k->snapshots, NULL);
+    field_bool(ready, "runs_apart", OPTIONAL, &k->spent.apart, NULL);
 }
 
 void kernel_ready(struct kernel *k, struct bytes json)
@@ -474,13 +476,14 @@ static void backend_state(struct backend *backend, struct backend_state *out)
 static void backend_reaped(struct backend *backend, pid_t pid)
 {
     struct kernel *k = (struct kernel *)backend;
+    struct process_use use;
     int status = 0;
     if (!k->interpreter || interpreter_pid(k->interpreter) != pid)
         return;
     interpreter_kill(
         k->interpreter); /* what is left of its group, while its number is still taken */
-    if (waitpid(pid, &status, 0) == pid)
-        interpreter_reaped(k->interpreter, status);
+    if (process_reap(pid, &status, &use))
+        interpreter_reaped(k->interpreter, status, &use);
 }
 
 const struct backend_class kernel_backend = {

@@ -1,6 +1,7 @@
 'use strict';
 /* The interpreter of JavaScript behind a host: `node driver.js --link-fd N --pipes-fd M`, as
  * `warmcell-kernel --driver -- node driver.js` starts it. It needs nothing but Node. */
+const fs = require('node:fs');
 const {createRequire} = require('node:module');
 const path = require('node:path');
 const {pathToFileURL} = require('node:url');
@@ -110,6 +111,7 @@ class Driver {
   async execute(number, content, ask) {
     const {code, silent = false, store_history: store = !silent} = content;
     const before = process.cpuUsage();
+    forgetMemoryPeak();
     this.streams.latest = number;
     this.inputAllowed = content.allow_stdin === true;
     if (typeof code === 'string' && !silent) this.begin(number, code, store);
@@ -233,6 +235,15 @@ function takeOn({env = {}, cwd = null}, restore) {
     const old = process.env[name];
     restore.push(() => setVariable(name, old));
     setVariable(name, value);
+  }
+}
+
+/* From now on maxRSS is counted anew, where the kernel can do that: see kernel/python/memory_peak.c. */
+function forgetMemoryPeak() {
+  try {
+    fs.writeFileSync('/proc/self/clear_refs', '5');
+  } catch {
+    return; // it stays that of the whole life
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "kernel/python/interrupt.h"
 #include "kernel/python/jsontext.h"
+#include "kernel/python/memory_peak.h"
 
 #define WAIT_MS 250
 #define PIECE_BYTES                                                                                \
@@ -453,6 +454,13 @@ static PyObject *py_murmur2(PyObject *module, PyObject *args)
     return PyLong_FromUnsignedLong(hash);
 }
 
+static PyObject *py_forget_memory_peak(PyObject *module, PyObject *none)
+{
+    (void)module, (void)none;
+    memory_peak_forget();
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"open", py_open, METH_VARARGS, "open(fd, fallback): take over the link's socket"},
     {"rehearse", py_rehearse, METH_O,
@@ -481,6 +489,8 @@ static PyMethodDef methods[] = {
      "put the C handler of SIGINT back after signal.signal() replaced it"},
     {"unraisable", py_unraisable, METH_O,
      "unraisable(what): for sys.unraisablehook; an interrupt is not lost"},
+    {"forget_memory_peak", py_forget_memory_peak, METH_NOARGS,
+     "count the most that this process has had in memory anew"},
     {"murmur2", py_murmur2, METH_VARARGS, "murmur2(data, seed) -> int"},
     {"mark", core_py_mark, METH_VARARGS,
      "mark(key, data) -> bytes: the same for the same data and key, and for no other"},

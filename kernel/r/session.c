@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "kernel/python/memory_peak.h"
 #include "kernel/r/api.h"
 #include "kernel/r/place.h"
 
@@ -240,17 +241,11 @@ static void describe(struct session *s, json_t *answer, struct driver_outcome *o
     }
 }
 
-static double cpu_s(struct rusage *self)
+static double cpu_s(int whose, struct rusage *used)
 {
-    struct rusage children;
-    getrusage(RUSAGE_SELF, self);
-    getrusage(RUSAGE_CHILDREN, &children);
-    const struct timeval *times[] = {&self->ru_utime, &self->ru_stime, &children.ru_utime,
-                                     &children.ru_stime};
-    double sum = 0;
-    for (size_t i = 0; i < countof(times); i++)
-        sum += (double)times[i]->tv_sec + (double)times[i]->tv_usec / 1e6;
-    return sum;
+    getrusage(whose, used);
+    return (double)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) +
+           (double)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1e6;
 }
 
 /* An interrupt that came for this very request, before its code runs. */
@@ -265,7 +260,8 @@ static void run(void *self, const struct driver_run *run, struct driver_outcome 
 {
     struct session *s = self;
     struct rusage used;
-    double before = cpu_s(&used);
+    memory_peak_forget();
+    double children_before = cpu_s(RUSAGE_CHILDREN, &used), before = cpu_s(RUSAGE_SELF, &used);
     scoped(string) char *count = xasprintf("%u", run->count);
     const char *texts[] = {run->code, count, run->silent ? "1" : "0"};
     s->may_ask = run->may_ask;
@@ -279,7 +275,9 @@ static void run(void *self, const struct driver_run *run, struct driver_outcome 
     s->hears = 0;
     s->may_ask = false;
     describe(s, answer, out);
-    out->cpu_s = cpu_s(&used) - before;
+    out->children_cpu_s = cpu_s(RUSAGE_CHILDREN, &used);
+    out->children_peak_bytes = used.ru_maxrss * INT64_C(1024);
+    out->cpu_s = cpu_s(RUSAGE_SELF, &used) - before + out->children_cpu_s - children_before;
     out->memory_peak_bytes = used.ru_maxrss * INT64_C(1024);
 }
 

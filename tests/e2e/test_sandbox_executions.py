@@ -79,6 +79,45 @@ def test_what_it_used(box: Box) -> None:
     assert box.run(child)["cpu_ms"] >= 190
     before = box.run("1")["memory_peak_bytes"]
     assert box.run("big = b'x' * (60 << 20); del big")["memory_peak_bytes"] >= before + (50 << 20)
+    after = box.run("1")["memory_peak_bytes"]
+    assert after <= before + (20 << 20)  # the peak is of the run
+
+
+BUSY = "import time; end = time.process_time() + %s\nwhile time.process_time() < end: pass\n"
+BIG = "big = b'x' * (%d << 20); del big\n"
+
+
+def test_what_a_run_used_that_its_interpreter_did_not_outlive(gateway: Gateway) -> None:
+    """Neither more nor less: what ran before it is not its own."""
+    made = create(gateway, limits={"memory_bytes": 256 * MIB})
+    box = Box(gateway, made)
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BUSY % 0.5!r}])\n"
+    for end, status in (
+        ("import os; os.kill(os.getpid(), 9)", "killed"),
+        ("import os; os._exit(3)", "killed"),
+        ("huge = b'x' * (600 << 20)", "oom"),
+    ):
+        box.run(BUSY % 0.5 + child + BIG % 150)
+        record = box.run(BUSY % 0.2 + end)
+        assert record["status"] == status
+        assert 190 <= record["cpu_ms"] < 490
+        assert (record["memory_peak_bytes"] >= 120 << 20) == (status == "oom")
+        record = box.run(BIG % 60 + child + end)
+        assert record["status"] == status
+        assert record["cpu_ms"] >= 490 and record["memory_peak_bytes"] >= 60 << 20
+    remove(gateway, made)
+
+
+def test_what_a_run_used_that_was_killed_at_its_deadline(gateway: Gateway) -> None:
+    made = create(gateway)
+    box = Box(gateway, made)
+    box.run(BUSY % 0.2)
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    record = box.run(deaf + BIG % 60 + "while True: pass", deadline_ms=500)
+    assert (record["status"], record["ended_by"]) == ("timeout", "kill")
+    assert 190 <= record["cpu_ms"] < record["run_ms"] + 100
+    assert record["memory_peak_bytes"] >= 60 << 20
+    remove(gateway, made)
 
 
 LONG = """

@@ -296,7 +296,17 @@ def test_what_a_run_used(client: DirectClient) -> None:
     reply = client.run("for (let i = 0; i < 1e6; i++); 1").reply
     assert reply is not None
     assert reply.metadata["usage"]["cpu_s"] > 0
-    assert reply.metadata["usage"]["memory_peak_bytes"] > 1 << 20
+    before = reply.metadata["usage"]["memory_peak_bytes"]
+    assert before > 1 << 20
+    reply = client.run("void Buffer.alloc(80 << 20, 'x')").reply
+    assert reply is not None
+    assert reply.metadata["usage"]["memory_peak_bytes"] > before + (60 << 20)
+    # a collection that is asked for gives the memory of the buffer back
+    client.run("(await import('node:v8')).setFlagsFromString('--expose-gc');"
+               "(await import('node:vm')).runInNewContext('gc')()")  # fmt: skip
+    reply = client.run("1").reply
+    assert reply is not None
+    assert reply.metadata["usage"]["memory_peak_bytes"] < before + (40 << 20)
 
 
 def test_comms_are_answered(client: DirectClient) -> None:

@@ -291,9 +291,16 @@ def test_history_usage_and_an_end_that_was_asked_for(tmp_path: Path) -> None:
         reply = good(client.run("kept <- sum(as.numeric(1:1e6))")).reply
         assert reply is not None
         assert reply.metadata["usage"]["cpu_s"] > 0
-        assert reply.metadata["usage"]["memory_peak_bytes"] > 1 << 20
+        before = reply.metadata["usage"]["memory_peak_bytes"]
+        assert before > 1 << 20
+        for code, least, most in (("big <- numeric(2e7); rm(big); invisible(gc())", 100, 400),
+                                  ("1", 0, 50)):  # fmt: skip
+            reply = good(client.run(code)).reply
+            assert reply is not None
+            more = reply.metadata["usage"]["memory_peak_bytes"] - before
+            assert least << 20 <= more <= most << 20, code
         ask = {"hist_access_type": "tail", "n": 5, "raw": True, "output": False}
-        (first,) = client.ask("history_request", ask).content["history"]
+        first, *_ = client.ask("history_request", ask).content["history"]
         assert first[1:] == [1, "kept <- sum(as.numeric(1:1e6))"]
         good(client.run("q()"))
         assert host.wait() == 0

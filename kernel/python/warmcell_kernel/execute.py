@@ -6,7 +6,7 @@ import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage, struct_rusage
 from typing import Any
 
 import _warmcell
@@ -127,12 +127,20 @@ def failed_result(
     return result
 
 
-def used() -> tuple[float, int]:
-    """The CPU seconds of this process so far, with those of its children that have ended, and the
-    most bytes that it has had in memory at a time."""
+def processor_s(used: struct_rusage) -> float:
+    return used.ru_utime + used.ru_stime
+
+
+def usage_since(own_before: float, children_before: float) -> dict[str, float]:
+    """What an execution used: docs/link.md, "How an execution ends"."""
     own, children = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
-    cpu_s = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    return cpu_s, own.ru_maxrss * 1024
+    cpu_s = processor_s(own) - own_before + processor_s(children) - children_before
+    return {
+        "cpu_s": round(cpu_s, 6),
+        "memory_peak_bytes": own.ru_maxrss * 1024,
+        "children_cpu_s": round(processor_s(children), 6),
+        "children_peak_bytes": children.ru_maxrss * 1024,
+    }
 
 
 def error_content(error: BaseException, traceback: list[str] | None) -> dict[str, Any]:
@@ -166,12 +174,14 @@ class Executor:
             content = {"code": order.code, "execution_count": count}
             _warmcell.publish("execute_input", {}, content, None, True)
         cache = self._shell.code_cache
-        before, hits, misses = used()[0], cache.hits, cache.misses
+        hits, misses = cache.hits, cache.misses
+        _warmcell.forget_memory_peak()
+        own = processor_s(getrusage(RUSAGE_SELF))
+        children = processor_s(getrusage(RUSAGE_CHILDREN))
         content = self._run_there(order)
         status = content["status"]
         abort = status == "error" and order.stop_on_error and not order.silent
-        after, memory_peak_bytes = used()
-        usage = {"cpu_s": round(after - before, 6), "memory_peak_bytes": memory_peak_bytes}
+        usage = usage_since(own, children)
         compiled = cache.statistics()
         compiled["hit"] = cache.hits > hits and cache.misses == misses
         metadata = {"started": started, "status": status, "usage": usage, "code_cache": compiled}
