@@ -291,3 +291,24 @@ def test_nothing_that_is_safe_is_lost(life: Life) -> None:
     count = len(life.steps)
     for _ in range(CUTS):
         look(life, dice.randint(1, count), dice)
+
+
+def test_a_number_of_an_inode_that_is_used_again_is_of_another_file(tmp_path: Path) -> None:
+    """As of a file without a name, which is written before it is linked."""
+    root, inode = 1, 2
+    made = [
+        ("C", inode, root, "before", b""),
+        ("W", inode, 0, "-", b"what was here before"),
+        ("S", inode, 0, "-", b""),
+        ("U", 0, root, "before", b""),
+        ("O", inode, 0, "-", b""),
+        ("W", inode, 0, "-", b"another"),
+        ("S", inode, 0, "-", b""),
+        ("L", inode, root, "file", b""),
+        ("S", root, 0, "-", b""),
+    ]
+    disk = Disk(root)
+    for at, (kind, of, folder, name, data) in enumerate(made):
+        disk.take(at, Step(kind, at, of, folder, 0, name, data))
+    disk.show(random.Random(SEED), tmp_path)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"file": b"another"}

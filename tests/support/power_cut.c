@@ -141,15 +141,39 @@ static void note_name(char kind, int dir, const char *name, uint64_t inode)
 
 /* --- opening */
 
+static bool is_ours(int fd, struct stat *st)
+{
+    char path[PATH_MAX];
+    if (trace < 0 || fd == trace || fstat(fd, st) != 0 ||
+        (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)))
+        return false;
+    path_of(fd, path);
+    return is_inside(path) || strstr(path, "/#") != NULL; /* O_TMPFILE: "…/#123 (deleted)" */
+}
+
+/* An inode's number is used again: that it is another file is told before its bytes are. */
+static int open_nameless(int dir, const char *name, int flags, mode_t mode)
+{
+    struct stat st;
+    hold();
+    int fd = REAL(openat)(dir, name, flags, mode);
+    if (fd >= 0 && is_ours(fd, &st))
+        note('O', st.st_ino, 0, 0, "-", NULL, 0);
+    let_go();
+    return fd;
+}
+
 static int open_noted(int dir, const char *name, int flags, mode_t mode)
 {
     char path[PATH_MAX];
     struct stat st;
     __typeof__(&openat) call = REAL(openat);
+    if (trace >= 0 && (flags & O_TMPFILE) == O_TMPFILE)
+        return open_nameless(dir, name, flags, mode);
     if (trace < 0 || !(flags & (O_CREAT | O_TRUNC)))
         return call(dir, name, flags, mode);
     full_path(dir, name, path);
-    if (!is_inside(path) || (flags & O_TMPFILE) == O_TMPFILE)
+    if (!is_inside(path))
         return call(dir, name, flags, mode);
     hold();
     uint64_t before = inode_of(dir, name);
@@ -197,16 +221,6 @@ int openat64(int dir, const char *name, int flags, ...)
 }
 
 /* --- writing */
-
-static bool is_ours(int fd, struct stat *st)
-{
-    char path[PATH_MAX];
-    if (trace < 0 || fd == trace || fstat(fd, st) != 0 ||
-        (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)))
-        return false;
-    path_of(fd, path);
-    return is_inside(path) || strstr(path, "/#") != NULL; /* O_TMPFILE: "…/#123 (deleted)" */
-}
 
 static ssize_t note_written(int fd, const struct stat *st, int64_t offset, const struct iovec *data,
                             int count, ssize_t wrote)
@@ -413,7 +427,7 @@ int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags
     hold();
     int done = REAL(linkat)(from_dir, from, to_dir, to, flags);
     if (done == 0)
-        note_name('C', to_dir, to, inode_of(to_dir, to));
+        note_name('L', to_dir, to, inode_of(to_dir, to));
     let_go();
     return done;
 }

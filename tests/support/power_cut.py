@@ -89,31 +89,31 @@ class Disk:
         self.files: dict[int, File] = {root: File(is_folder=True)}
         self.own: dict[int, int] = {root: root}  # inode numbers are used again: ours are not
         self.last = 0
-        self.named: set[int] = set()
         self.live: dict[Name, int] = {}
         self.kept: dict[Name, int] = {}
         self.pending: list[tuple[int, list[tuple[Name, int]]]] = []
         self.half: tuple[Name, int] | None = None
 
-    def _file(self, inode: int, fresh: bool = False) -> int:
-        if fresh and self.own.get(inode) in self.live.values():
-            fresh = False  # another name of it
-        found = self.own.get(inode)
-        if found is None or (fresh and found in self.named):
-            self.last -= 1
-            found = self.own[inode] = self.last
-            self.files[found] = File()
-        return found
+    def _new(self, inode: int, is_folder: bool = False) -> int:
+        self.last -= 1
+        self.own[inode] = self.last
+        self.files[self.last] = File(is_folder=is_folder)
+        return self.last
+
+    def _file(self, inode: int) -> int:
+        return self.own[inode] if inode in self.own else self._new(inode)
 
     def take(self, at: int, step: Step) -> None:
         name = (self.own.get(step.folder, 0), step.name)
         if step.kind in "WT":
-            self.files[self._file(step.inode)].pending.append((at, step))
+            assert step.inode in self.own, f"step {at}: bytes of a file that nobody saw made"
+            self.files[self.own[step.inode]].pending.append((at, step))
+        elif step.kind == "O":  # it has no name yet
+            self._new(step.inode)
         elif step.kind in "CD":
-            own = self._file(step.inode, fresh=True)
-            self.named.add(own)
-            self.files[own].is_folder = step.kind == "D"
-            self._name(at, [(name, own)])
+            self._name(at, [(name, self._new(step.inode, step.kind == "D"))])
+        elif step.kind == "L":
+            self._name(at, [(name, self._file(step.inode))])
         elif step.kind == "U":
             self._name(at, [(name, 0)])
         elif step.kind == "r":
