@@ -148,7 +148,7 @@ static bool is_ours(int fd, struct stat *st)
         (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)))
         return false;
     path_of(fd, path);
-    return is_inside(path) || strstr(path, "/#") != NULL; /* O_TMPFILE: "…/#123 (deleted)" */
+    return is_inside(path); /* one without a name has one here: "FOLDER/#123 (deleted)" */
 }
 
 /* An inode's number is used again: that it is another file is told before its bytes are. */
