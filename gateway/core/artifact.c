@@ -101,16 +101,15 @@ bool artifact_mime_wanted(struct bytes type)
     return encoding_of(type) != NOT_KEPT;
 }
 
-/* One that is being written: its blob, and its first bytes. */
+/* One that is being written: its blob, and what says how large a picture is. */
 struct writing {
     struct blob *blob;
-    struct buffer head;
+    struct picture_head head;
 };
 
 static bool write_piece(struct writing *w, struct bytes data, struct err *e)
 {
-    size_t room = PICTURE_HEAD_BYTES - w->head.len;
-    buffer_add(&w->head, data.data, data.len < room ? data.len : room);
+    picture_head_add(&w->head, data);
     return blob_write(w->blob, data, e);
 }
 
@@ -162,11 +161,11 @@ static bool store_value(const char *state_dir, struct bytes mime, struct bytes r
     if (!w.blob)
         return false;
     bool written = writers[encoding_of(mime)](&w, raw, e);
-    if (written && mime.data[0] == 'i' && picture_look(buffer_view(&w.head), &picture)) {
+    if (written && mime.data[0] == 'i' && picture_look(buffer_view(&w.head.bytes), &picture)) {
         a->width = picture.width;
         a->height = picture.height;
     }
-    buffer_free(&w.head);
+    buffer_free(&w.head.bytes);
     if (written)
         return blob_finish(w.blob, a->sha256, &a->size_bytes, e);
     blob_abandon(w.blob);

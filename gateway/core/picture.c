@@ -1,8 +1,18 @@
-/* The heads of picture files. Every number is read within the bytes that there are. */
+/* The heads of picture files. Every number is read within the bytes that there are. Sources:
+ * TIFF 6.0, section 2; CSS Values 4, absolute lengths; SVG 2, 8.8. */
 #include "gateway/core/picture.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#define SVG_BYTES        (16 * 1024) /* in which its first element stands */
+#define NUMBER_TEXT      32
+#define PIXELS_LIMIT     1e6
+#define SPACES           " \t\r\n"
+#define TIFF_ENTRY_BYTES 12
+#define TIFF_SHORT       3
+#define TIFF_LONG        4
 
 static uint32_t big(struct bytes b, size_t at, size_t len)
 {
@@ -46,22 +56,53 @@ static void measure_bmp(struct bytes b, struct picture *out)
 
 /* The frame's size stands in a marker C0 to CF that is neither a table (C4), nor reserved (C8), nor
  * for arithmetic coding (CC). */
-static void measure_jpeg(struct bytes b, struct picture *out)
+static bool is_frame(unsigned char marker)
+{
+    return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+}
+
+/* Where the frame of a JPEG begins, or what of it is not there or no segment; beyond b's end: so
+ * far nothing but other segments. */
+static size_t jpeg_frame(struct bytes b)
 {
     size_t at = 2;
-    while (at + 9 <= b.len && (unsigned char)b.data[at] == 0xff) {
+    while (at + 4 <= b.len && (unsigned char)b.data[at] == 0xff) {
         unsigned char marker = (unsigned char)b.data[at + 1];
-        if (marker == 0xff) {
+        size_t len = big(b, at + 2, 2);
+        if (marker == 0xff)
             at++;
+        else if (is_frame(marker) || len < 2)
+            break;
+        else
+            at += 2 + len;
+    }
+    return at;
+}
+
+static void measure_jpeg(struct bytes b, struct picture *out)
+{
+    size_t at = jpeg_frame(b);
+    if (at + 9 > b.len || !is_frame((unsigned char)b.data[at + 1]))
+        return;
+    out->height = big(b, at + 5, 2);
+    out->width = big(b, at + 7, 2);
+}
+
+/* Width and height are tags 256 and 257 of the first directory, a short or a long each. */
+static void measure_tiff(struct bytes b, struct picture *out)
+{
+    uint32_t (*number)(struct bytes, size_t, size_t) = b.data[0] == 'M' ? big : little;
+    size_t at = number(b, 4, 4);
+    size_t count = number(b, at, 2);
+    for (at += 2; count > 0 && at + TIFF_ENTRY_BYTES <= b.len; count--, at += TIFF_ENTRY_BYTES) {
+        uint32_t tag = number(b, at, 2), type = number(b, at + 2, 2);
+        if (type != TIFF_SHORT && type != TIFF_LONG)
             continue;
-        }
-        if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 &&
-            marker != 0xcc) {
-            out->height = big(b, at + 5, 2);
-            out->width = big(b, at + 7, 2);
-            return;
-        }
-        at += 2 + big(b, at + 2, 2);
+        int64_t value = number(b, at + 8, type == TIFF_SHORT ? 2 : 4);
+        if (tag == 256)
+            out->width = value;
+        else if (tag == 257)
+            out->height = value;
     }
 }
 
@@ -93,10 +134,58 @@ static const struct {
     {"\x89PNG\r\n\x1a\n", 8, NULL, 24, "image/png", measure_png},
     {"GIF87a", 6, NULL, 10, "image/gif", measure_gif},
     {"GIF89a", 6, NULL, 10, "image/gif", measure_gif},
-    {"\xff\xd8\xff", 3, NULL, 4, "image/jpeg", measure_jpeg},
+    {"\xff\xd8\xff", 3, NULL, 3, "image/jpeg", measure_jpeg},
     {"RIFF", 4, "WEBP", 12, "image/webp", measure_webp},
     {"BM", 2, NULL, 26, "image/bmp", measure_bmp},
+    {"II*\0", 4, NULL, 8, "image/tiff", measure_tiff},
+    {"MM\0*", 4, NULL, 8, "image/tiff", measure_tiff},
 };
+
+/* --- the head */
+
+/* Removes what stands from `from` to `until`, which may not all be there yet. */
+static void cut(struct picture_head *h, size_t from, uint64_t until)
+{
+    struct buffer *b = &h->bytes;
+    size_t end = until < b->len ? (size_t)until : b->len;
+    h->pass = until - end;
+    memmove(b->data + from, b->data + end, b->len - end);
+    b->len -= end - from;
+}
+
+/* A JPEG's segments in front of its frame, and what a TIFF has in front of its directory. */
+static void squeeze(struct picture_head *h)
+{
+    struct bytes b = buffer_view(&h->bytes);
+    if (has(b, 0, "\xff\xd8\xff", 3)) {
+        size_t frame = jpeg_frame(b);
+        if (frame > 3)
+            cut(h, 3, frame); /* what is left begins as it did: FF may come as often as one likes */
+    } else if (b.len >= 8 && (has(b, 0, "II*\0", 4) || has(b, 0, "MM\0*", 4))) {
+        bool is_big = b.data[0] == 'M';
+        uint32_t at = is_big ? big(b, 4, 4) : little(b, 4, 4);
+        if (at <= 8)
+            return;
+        cut(h, 8, at);
+        memcpy(h->bytes.data + 4, is_big ? "\0\0\0\10" : "\10\0\0\0", 4);
+    }
+}
+
+void picture_head_add(struct picture_head *h, struct bytes data)
+{
+    for (;;) {
+        size_t passed = h->pass < data.len ? (size_t)h->pass : data.len;
+        h->pass -= passed;
+        data = (struct bytes){data.data + passed, data.len - passed};
+        size_t room = PICTURE_HEAD_BYTES - h->bytes.len;
+        size_t len = data.len < room ? data.len : room;
+        if (len == 0)
+            return;
+        buffer_add(&h->bytes, data.data, len);
+        data = (struct bytes){data.data + len, data.len - len};
+        squeeze(h);
+    }
+}
 
 /* --- SVG */
 
@@ -121,8 +210,8 @@ static const char *find_svg(const char *text)
     return NULL;
 }
 
-/* A length in pixels (or without a unit) of an attribute; 0: there is none such. */
-static int64_t length_of(const char *text, size_t len, const char *name)
+/* The value of an attribute, behind its quotation mark; NULL. text ends with a NUL behind len. */
+static const char *attribute(const char *text, size_t len, const char *name)
 {
     size_t name_len = strlen(name);
     for (size_t i = 1; i + name_len + 2 < len; i++) {
@@ -130,23 +219,87 @@ static int64_t length_of(const char *text, size_t len, const char *name)
         if (!is_space(at[-1]) || strncmp(at, name, name_len) != 0)
             continue;
         at += name_len;
-        at += *at == '=';
-        if (*at != '"' && *at != '\'')
+        at += strspn(at, SPACES);
+        if (*at != '=')
             continue;
-        double value = 0;
-        int taken = 0;
-        if (sscanf(at + 1, "%9lf%n", &value, &taken) != 1 || !(value >= 1 && value < 1e6))
-            return 0;
-        const char *unit = at + 1 + taken;
-        bool pixels = *unit == *at || (strncmp(unit, "px", 2) == 0 && unit[2] == *at);
-        return pixels ? (int64_t)(value + 0.5) : 0;
+        at += 1 + strspn(at + 1, SPACES);
+        if (*at == '"' || *at == '\'')
+            return at + 1;
+    }
+    return NULL;
+}
+
+/* A decimal number; *text is then behind it. 0: there is none. */
+static double number_at(const char **text)
+{
+    char digits[NUMBER_TEXT] = "", *end;
+    size_t len = strspn(*text, "+-.0123456789eE");
+    if (len >= sizeof(digits))
+        return 0;
+    memcpy(digits, *text, len);
+    double value = strtod(digits, &end);
+    *text += end - digits;
+    return value;
+}
+
+static double in_bounds(double pixels)
+{
+    return pixels > 0 && pixels < PIXELS_LIMIT ? pixels : 0;
+}
+
+/* A length in pixels of CSS; 0: there is none such, or it is of something that is not said here. */
+static double length_of(const char *text, size_t len, const char *name)
+{
+    static const struct {
+        const char *name;
+        double pixels;
+    } units[] = {{"", 1},           {"px", 1},         {"pt", 96 / 72.}, {"in", 96},
+                 {"cm", 96 / 2.54}, {"mm", 96 / 25.4}, {"pc", 16},       {"q", 96 / 101.6}};
+    const char *value = attribute(text, len, name);
+    if (!value)
+        return 0;
+    char quote = value[-1];
+    value += strspn(value, SPACES);
+    double number = number_at(&value);
+    for (size_t i = 0; i < countof(units); i++) {
+        size_t unit = strlen(units[i].name);
+        if (strncasecmp(value, units[i].name, unit) == 0 &&
+            value[unit + strspn(value + unit, SPACES)] == quote)
+            return in_bounds(number * units[i].pixels);
     }
     return 0;
 }
 
+/* "0 0 460.8 345.6", with spaces or commas between. */
+static bool view_box(const char *text, size_t len, double *width, double *height)
+{
+    double numbers[4];
+    const char *at = attribute(text, len, "viewBox");
+    for (size_t i = 0; at && i < countof(numbers); i++) {
+        at += strspn(at, SPACES ",");
+        numbers[i] = number_at(&at);
+    }
+    *width = at ? in_bounds(numbers[2]) : 0;
+    *height = at ? in_bounds(numbers[3]) : 0;
+    return *width > 0 && *height > 0;
+}
+
+static void measure_svg(const char *text, size_t len, struct picture *out)
+{
+    double width = length_of(text, len, "width"), height = length_of(text, len, "height");
+    double view_width, view_height;
+    if ((width == 0 || height == 0) && view_box(text, len, &view_width, &view_height)) {
+        double scale = width > 0 ? width / view_width : height > 0 ? height / view_height : 1;
+        width = in_bounds(view_width * scale);
+        height = in_bounds(view_height * scale);
+    }
+    out->width = (int64_t)(width + 0.5);
+    out->height = (int64_t)(height + 0.5);
+}
+
 static bool look_svg(struct bytes head, struct picture *out)
 {
-    scoped(string) char *text = xstrndup(head.data, head.len < 4096 ? head.len : 4096);
+    scoped(string) char *text = xstrndup(head.data, head.len < SVG_BYTES ? head.len : SVG_BYTES);
     const char *start = text;
     start += strncmp(start, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     while (is_space(*start))
@@ -154,9 +307,8 @@ static bool look_svg(struct bytes head, struct picture *out)
     const char *svg = *start == '<' ? find_svg(start) : NULL;
     if (!svg)
         return false;
-    size_t len = strcspn(svg, ">");
-    *out = (struct picture){"image/svg+xml", length_of(svg, len, "width"),
-                            length_of(svg, len, "height")};
+    *out = (struct picture){"image/svg+xml", 0, 0};
+    measure_svg(svg, strcspn(svg, ">"), out);
     return true;
 }
 

@@ -170,9 +170,10 @@ static int open_seen(const struct pass *p, const struct workspace_file *file, st
     return fd;
 }
 
-/* All bytes of fd into the blob (NULL: nowhere) and the digest; the first into head. */
+/* All bytes of fd into the blob (NULL: nowhere) and the digest; what may say how large a
+ * picture is into head. */
 static bool read_all(struct pass *p, int fd, int64_t limit_bytes, struct blob *blob,
-                     EVP_MD_CTX *digest, struct buffer *head, struct err *e)
+                     EVP_MD_CTX *digest, struct picture_head *head, struct err *e)
 {
     int64_t total = 0;
     for (;;) {
@@ -186,8 +187,7 @@ static bool read_all(struct pass *p, int fd, int64_t limit_bytes, struct blob *b
         total += got;
         if (total > limit_bytes)
             return fail(e, 413, "it grew beyond what is kept as it was read");
-        size_t room = PICTURE_HEAD_BYTES - head->len;
-        buffer_add(head, p->piece, (size_t)got < room ? (size_t)got : room);
+        picture_head_add(head, (struct bytes){p->piece, (size_t)got});
         EVP_DigestUpdate(digest, p->piece, (size_t)got);
         if (blob && !blob_write(blob, (struct bytes){p->piece, (size_t)got}, e))
             return false;
@@ -206,13 +206,14 @@ static void finish_digest(EVP_MD_CTX *digest, char out[BLOB_NAME_TEXT])
 /* Reads what the open file holds, into a blob if it is kept, which is begun and finished as the
  * gateway: only reading is the sandbox's. Then file is what was read, if nobody wrote meanwhile. */
 static enum taken take_once(struct pass *p, int fd, struct workspace_file *file, bool keep,
-                            struct buffer *head, struct err *e)
+                            struct picture_head *head, struct err *e)
 {
     struct stat before, after;
     struct blob *blob = keep ? blob_begin(p->scan->state_dir, e) : NULL;
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     EVP_DigestInit_ex(digest, EVP_sha256(), NULL);
-    buffer_clear(head);
+    buffer_clear(&head->bytes);
+    head->pass = 0;
     bool ok = (blob || !keep) && fstat(fd, &before) == 0 && lseek(fd, 0, SEEK_SET) == 0 &&
               read_all(p, fd, WORKSPACE_FILE_MIB * MIB, blob, digest, head, e);
     finish_digest(digest, file->sha256);
@@ -233,7 +234,7 @@ static enum taken take_once(struct pass *p, int fd, struct workspace_file *file,
 }
 
 static enum taken take_file(struct pass *p, struct workspace_file *file, bool keep,
-                            struct buffer *head, struct err *e)
+                            struct picture_head *head, struct err *e)
 {
     if (!enter(p, e))
         return NOT_TAKEN;
@@ -325,7 +326,7 @@ static bool record_file(struct pass *p, size_t run, const struct workspace_file 
                         struct workspace_file *file, int flags)
 {
     struct err e = {0};
-    scoped(buffer) struct buffer head = {0};
+    scoped(picture_head) struct picture_head head = {0};
     const char *what = was && was->kind == 'f' ? "changed" : "added";
     if (p->run_changes[run] >= WORKSPACE_CHANGES_MOST) {
         p->out->runs[run].passed_over++;
@@ -341,7 +342,7 @@ static bool record_file(struct pass *p, size_t run, const struct workspace_file 
     struct workspace_change *change = add_change(p, run, what, was, file, flags);
     if (taken == TAKEN) {
         memcpy(change->sha256, file->sha256, sizeof(file->sha256));
-        change->artifact = artifact_of(p, run, file, buffer_view(&head));
+        change->artifact = artifact_of(p, run, file, buffer_view(&head.bytes));
         p->scan->kept_bytes += file->size_bytes;
     } else {
         change->problem = xstrdup(taken == WRITTEN_TO ? "it was still being written to" : e.text);
@@ -364,7 +365,7 @@ static void record_other(struct pass *p, size_t run, const struct workspace_file
 static void look_into(struct pass *p, struct workspace_file *file)
 {
     struct err e;
-    scoped(buffer) struct buffer head = {0};
+    scoped(picture_head) struct picture_head head = {0};
     if (file->kind != 'f' || file->size_bytes > WORKSPACE_FILE_MIB * MIB ||
         p->look_bytes + file->size_bytes > WORKSPACE_LOOK_MIB * MIB)
         return;

@@ -87,6 +87,12 @@ def test_all_kinds_and_their_bytes(gateway: Gateway, client: SocketClient) -> No
     assert [row["id"] for row in kept(gateway, client, 1, execution=second)] == [rows[2]["id"]]
 
 
+# a profile of 100 KiB stands before the size, as a camera writes it
+JPEG = (b"\xff\xd8" + 2 * (b"\xff\xe2" + (50002).to_bytes(2, "big") + bytes(50000))
+        + b"\xff\xc0\0\x11\x08\0\2\1\3\3")  # fmt: skip
+IMAGES = ("gif", "webp", "svg+xml", "jpeg")
+
+
 def test_tables_charts_formulas_and_sound(gateway: Gateway, client: SocketClient) -> None:
     chart = {"data": [{"y": [1, 2]}], "layout": {}}
     size = (7).to_bytes(2, "little") + (3).to_bytes(2, "little")
@@ -102,6 +108,8 @@ def test_tables_charts_formulas_and_sound(gateway: Gateway, client: SocketClient
         "video/mp4": base64.b64encode(b"ftyp").decode(),
         "image/gif": base64.b64encode(b"GIF89a" + size).decode(),
         "image/webp": base64.b64encode(b"RIFF    WEBP").decode(),
+        "image/svg+xml": '<svg height="345.6pt" viewBox="0 0 460.8 345.6" width="460.8pt"/>',
+        "image/jpeg": base64.b64encode(JPEG).decode(),
     }
     show(client, shown)
     rows = {row["mime_type"]: row for row in kept(gateway, client, len(shown) - 1)}
@@ -111,14 +119,18 @@ def test_tables_charts_formulas_and_sound(gateway: Gateway, client: SocketClient
         assert content.headers["content-type"].split(";")[0] == mime
         if mime.endswith("json"):
             assert json.loads(content.body) == value
+        elif mime == "image/svg+xml":
+            assert content.body == value.encode()
         elif mime.startswith("text/"):
             assert content.body == value.encode()
             assert content.headers["content-type"].endswith("; charset=utf-8")
         else:
             assert content.body == base64.b64decode(value)
-    assert (rows["image/gif"]["width"], rows["image/gif"]["height"]) == (7, 3)
-    only = kept(gateway, client, 2, mime_type="image/")
-    assert {row["mime_type"] for row in only} == {"image/gif", "image/webp"}
+    sizes = {mime: (row["width"], row["height"]) for mime, row in rows.items()}
+    assert (sizes["image/gif"], sizes["image/webp"]) == ((7, 3), (None, None))
+    assert (sizes["image/svg+xml"], sizes["image/jpeg"]) == ((614, 461), (259, 2))
+    only = kept(gateway, client, 4, mime_type="image/")
+    assert {row["mime_type"] for row in only} == {f"image/{x}" for x in IMAGES}
 
 
 def test_the_same_bytes_are_kept_once(gateway: Gateway, client: SocketClient) -> None:

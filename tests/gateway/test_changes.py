@@ -154,12 +154,18 @@ def test_artifacts_of_a_sandbox_by_its_name(work: Work) -> None:
 def test_an_artifact_of_a_file(work: Work) -> None:
     data = png(7, 3)
     (work.folder / "source").write_bytes(data)
+    # its directory stands behind the pixels, as libtiff writes it
+    sizes = struct.pack("<HHHIIHHII", 2, 256, 3, 1, 9, 257, 3, 1, 4)
+    (work.folder / "tiff").write_bytes(b"II*\0" + struct.pack("<I", 100008) + bytes(100000) + sizes)
     let_pass(work.folder / "source")
-    record = work.shell("cp source plot.png; cp source named-nothing; printf '<b>' >page.html")
+    let_pass(work.folder / "tiff")
+    record = work.shell("cp source plot.png; cp source named-nothing; printf '<b>' >page.html;"
+                        "cp tiff scan.tif")  # fmt: skip
     rows = {row["path"]: row for row in work.files(execution=record["id"])}
     plot = rows["plot.png"]
     assert (plot["kind"], plot["mime_type"], plot["size_bytes"]) == ("file", "image/png", len(data))
     assert (plot["width"], plot["height"], plot["sha256"]) == (7, 3, sha256(data))
+    assert (rows["scan.tif"]["width"], rows["scan.tif"]["height"]) == (9, 4)
     assert (plot["execution_id"], plot["command_id"]) == (record["id"], None)
     assert (plot["sandbox_id"], plot["kernel_id"]) == (work.model["id"], work.context)
     assert rows["named-nothing"]["mime_type"] == "image/png"  # by its first bytes
@@ -172,7 +178,8 @@ def test_an_artifact_of_a_file(work: Work) -> None:
     page = work.gateway.get(rows["page.html"]["content_url"])
     assert page.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert page.headers["x-content-type-options"] == "nosniff"
-    assert [row["path"] for row in work.files(mime_type="image/")] == ["named-nothing", "plot.png"]
+    assert [row["path"] for row in work.files(mime_type="image/")] == [
+        "named-nothing", "plot.png", "scan.tif"]  # fmt: skip
     assert [row["path"] for row in work.files(mime_type="text/html")] == ["page.html"]
     work.shell("mv plot.png moved.png; rm named-nothing page.html")
     assert work.gateway.get(plot["content_url"]).body == data  # what became of the file or not
