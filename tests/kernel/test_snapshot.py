@@ -153,6 +153,40 @@ def test_what_variables_share_stays_shared() -> None:
     )
 
 
+VIEWS = """
+import numpy as np, pandas as pd
+big = np.arange(10**6); view = big[:10]; back = big[::-2]
+square = big.reshape(1000, 1000).T; rows = [square[:, 3], big[7:8]]
+days = np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"); day = days[1:]
+still = big[100:200]; still.flags.writeable = False
+lonely = np.zeros(10**6)[5:8]; first, *_ = pair = [np.ones(4)[1:]] * 2
+broad = np.broadcast_to(big[:3], (2, 3)); bits = big.view("u1")[8:16]; none = big[:0]
+words = np.array(["a", [1]], object); word = words[1:]
+class Own(np.ndarray): pass
+own = big.view(Own)
+frame = pd.DataFrame({"a": [1, 2]}); mask = frame["a"].to_numpy() > 1
+None"""
+
+
+def test_arrays_that_have_their_memory_in_common_still_have() -> None:
+    first, second, third = Namespace(), Namespace(), Namespace()
+    first.run(VIEWS)
+    saved = first.save()
+    assert sum(buffer.nbytes for buffer in saved.buffers) < 2.1 * first.names["big"].nbytes
+    assert second.restore(saved)["not_restored"] == []
+    assert third.restore(second.save())["not_restored"] == [], "what was restored is saved again"
+    for name in ("view", "back", "square", "still", "lonely", "broad", "bits", "none", "day"):
+        for space in (second, third):
+            assert np.array_equal(space.names[name], first.names[name]), name
+    assert third.run(
+        "big[0] = big[3] = 99; big[105] = big[7] = -1; days[1] = '1999-09-09'; words[1] = 5\n"
+        "(view[0], back[-1], square[3, 0], still[5], rows[0][0], rows[1][0], broad[1, 0],"
+        " still.flags.writeable, str(day[0]), pair[0] is pair[1], back.strides)"
+    ) == (99, first.names["back"][-1], 99, -1, 3000, -1, 99, False, "1999-09-09", True, (-16,))
+    assert third.run("view[1] = 7\n(big[1], bits[0], int(big[1]))") == (7, 7, 7)
+    assert third.names["lonely"].base is None or third.names["lonely"].base.nbytes < 100
+
+
 def test_arrays_and_frames_are_buffers_beside_the_pickle() -> None:
     first, second = Namespace(), Namespace()
     first.run(

@@ -24,6 +24,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from warmcell_kernel import snapshot_arrays
+
 IN_BAND_BYTES = 64 * 1024  # a smaller buffer stands in the pickle itself
 APART_MOST = 4096  # buffers, each of which becomes a file
 LIVE = ("namespace", "module", "builtins")
@@ -62,6 +64,7 @@ class SnapshotPickler(pickle.Pickler):
         self._apart = 0
         super().__init__(file, 5, buffer_callback=self._take_buffer)
         self.sources: set[str] = set()  # the files that its functions name
+        self._array_type = snapshot_arrays.array_type()
         self._refer_to_live(namespace)
 
     def _refer_to_live(self, namespace: dict[str, Any]) -> None:
@@ -85,6 +88,8 @@ class SnapshotPickler(pickle.Pickler):
         reducer = REDUCERS.get(type(value))
         if reducer is not None:
             return reducer(self, value)
+        if type(value) is self._array_type:
+            return snapshot_arrays.reduce_array(self, value)
         if isinstance(value, type):
             return reduce_class(value)
         if isinstance(value, dataclasses._FIELD_BASE):  # type: ignore[attr-defined]
