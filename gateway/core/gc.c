@@ -27,7 +27,8 @@ void gc_run(struct core *c, bool dry_run,
 
 static void on_done(void *user, const struct retention_report *report, const struct err *e)
 {
-    (void)user;
+    struct core *c = user;
+    c->counters.retention_passes += !e;
     if (e)
         log_warn("what is old was not forgotten", F_STR("why", e->text));
     else if (report->executions || report->artifacts || report->blobs || report->kernels)
@@ -40,7 +41,6 @@ void gc_tick(struct core *c, int64_t now_ms)
 {
     if (now_ms < c->next_gc_ms)
         return;
-    if (c->next_gc_ms)
-        gc_run(c, false, on_done, NULL);
+    gc_run(c, false, on_done, c);
     c->next_gc_ms = now_ms + EVERY_MS;
 }

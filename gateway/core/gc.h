@@ -11,7 +11,7 @@ void gc_run(struct core *c, bool dry_run,
             void (*done)(void *user, const struct retention_report *report, const struct err *e),
             void *user);
 
-/* Of core alone: once an hour. */
+/* Of core alone: soon after the start, for gateways that never live for long, and once an hour. */
 void gc_tick(struct core *c, int64_t now_ms);
 
 #endif

@@ -66,6 +66,7 @@ void core_count(const struct core *c, struct core_numbers *out)
     *out = (struct core_numbers){
         .kernels_started = (int64_t)c->counters.kernels_started,
         .kernels_died = (int64_t)c->counters.kernels_died,
+        .retention_passes = (int64_t)c->counters.retention_passes,
         .commands_started = (int64_t)c->counters.commands_started,
         .messages_out = (int64_t)c->counters.messages_out,
         .message_bytes_out = (int64_t)c->counters.message_bytes_out,

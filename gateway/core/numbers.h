@@ -29,6 +29,7 @@ struct core_numbers {
     int64_t kernels[NUMBERS_STATES]; /* by enum kernel_state; what callers see */
     int64_t sandboxes;
     int64_t kernels_started, kernels_died;
+    int64_t retention_passes;
     int64_t commands_running, commands_started;
     int64_t messages_out, message_bytes_out;  /* from kernels, into their journals */
     int64_t messages_in, message_bytes_in;    /* from clients to kernels */

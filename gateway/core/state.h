@@ -62,6 +62,7 @@ struct kept {
 /* Of the life of this gateway: what /metrics counts. */
 struct counters {
     uint64_t kernels_started, kernels_died;
+    uint64_t retention_passes; /* by the clock, done */
     uint64_t commands_started;
     uint64_t messages_out, message_bytes_out; /* from kernels */
     uint64_t messages_in, message_bytes_in;   /* to kernels */
@@ -93,7 +94,7 @@ struct core {
     size_t opens;                        /* sandboxes that keepers are making for those who asked */
     size_t forks;                        /* of sandboxes, that are under way */
     int64_t last_take_ms, busy_since_ms; /* of any pool: busy while takes follow each other */
-    int64_t next_gc_ms;                  /* 0: not set yet */
+    int64_t next_gc_ms;                  /* 0: at the first tick */
     int64_t next_cull_ms, next_demand_ms;
     int64_t give_back_ms; /* when the memory of kernels that ended is given back; 0: not at all */
     struct pool pool_owner, pool_sandbox; /* the first two of the list */

@@ -172,6 +172,8 @@ static const struct metric table[] = {
      CORE(kernels_started)},
     {"warmcell_kernels_died_total", "counter", "Kernels that ended unasked and stayed dead.",
      CORE(kernels_died)},
+    {"warmcell_retention_passes_total", "counter",
+     "Times that what is old was looked for by the clock.", CORE(retention_passes)},
     {"warmcell_kernel_messages_total", "counter", "Messages from kernels.", CORE(messages_out)},
     {"warmcell_kernel_message_bytes_total", "counter", "Their bytes.", CORE(message_bytes_out)},
     {"warmcell_client_messages_total", "counter", "Messages from clients to kernels.",

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import tarfile
@@ -26,12 +27,25 @@ NOTHING = {"dry_run": False, "executions": 0, "kernels": 0, "artifacts": 0, "blo
            "blob_bytes": 0}  # fmt: skip
 
 
+def looked_through(gateway: Gateway) -> None:
+    """The pass that comes right after the start is over."""
+
+    def is_over() -> bool:
+        found = re.search(
+            r"^warmcell_retention_passes_total (\d+)$", gateway.get("/metrics").body.decode(), re.M
+        )
+        return found is not None and int(found[1]) > 0
+
+    processes.until(is_over, "what is old has been looked for")
+
+
 @pytest.fixture
 def begin() -> Iterator[Begin]:
     places: list[Place] = []
 
     def begin_one(*options: str) -> Place:
         places.append(start("--pool-max", "0", *options))
+        looked_through(places[-1][0])  # it takes nothing by itself for an hour
         return places[-1]
 
     yield begin_one
@@ -99,6 +113,23 @@ def test_bytes_that_are_stored_again_are_young_again(begin: Begin) -> None:
     processes.until(lambda: len(artifacts(gateway)) == 2, "two of the same bytes")
     assert gateway.request("POST", "/v1/gc").json() == NOTHING | {"artifacts": 2}
     assert blob(gateway, only).exists()
+
+
+def test_what_is_old_is_forgotten_without_being_asked(begin: Begin) -> None:
+    """By age and by count, soon after the start: a gateway may never live for an hour."""
+    gateway, _ = begin("--executions-days", "100", "--artifacts-keep", "1")
+    box = create(gateway)
+    old, last = (row["execution_id"] for row in display(gateway, box, 2))
+    gateway.kill()
+    with closing(sqlite3.connect(gateway.state / "warmcell.db")) as database, database:
+        database.execute(
+            "UPDATE executions SET ended = '2001-02-03T04:05:06.000000Z' WHERE id = ?", (old,)
+        )
+    gateway.start()
+    looked_through(gateway)
+    records = gateway.get(f"/v1/sandboxes/{box['id']}/executions").json()["executions"]
+    assert [row["id"] for row in records] == [last]
+    assert [row["execution_id"] for row in artifacts(gateway)] == [last]
 
 
 def test_what_is_old_is_forgotten_in_a_folder_that_nobody_uses(begin: Begin) -> None:
