@@ -1,6 +1,6 @@
 /* At the start of a gateway: the hosts that an earlier one left are found by their folders and
- * taken up where it stopped; what is left of those that have ended is cleared away, and the record
- * says so. */
+ * taken up where it stopped; of sandboxes without one what was there stays (remains.h), and what is
+ * left of other kernels is cleared away, and the record says so. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 
 #include "gateway/core/artifact.h"
 #include "gateway/core/command_run.h"
-#include "gateway/core/keepsake.h"
 #include "gateway/core/package_program.h"
+#include "gateway/core/remains.h"
 #include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/launch/process.h"
@@ -101,6 +101,8 @@ static bool was_on_its_way(const struct kernel *k)
 static bool take_up(struct core *c, const char *id, json_t *saved)
 {
     struct err e = {0};
+    if (json_is_true(json_object_get(saved, "dead")))
+        return false;
     pid_t pid = (pid_t)json_integer_value(json_object_get(saved, "pid"));
     uint64_t ticks = (uint64_t)json_integer_value(json_object_get(saved, "start_ticks"));
     int pidfd = ticks ? process_watch(pid, ticks) : -1;
@@ -134,6 +136,7 @@ static bool start_late(struct core *c, const char *id, json_t *saved)
 {
     struct err e = {0};
     if (json_integer_value(json_object_get(saved, "pid")) != 0 ||
+        json_is_true(json_object_get(saved, "dead")) ||
         json_is_true(json_object_get(saved, "pooled")) ||
         json_is_true(json_object_get(saved, "handing")) ||
         json_is_true(json_object_get(json_object_get(saved, "sandbox"), "seeding")))
@@ -157,45 +160,62 @@ static void remove_dir(const char *parent, const char *name)
     journal_remove(dir);
 }
 
-static void look_at(struct core *c, const char *id)
+/* What is there of the hosts that ended, until all are looked at. */
+struct adopting {
+    struct core *core;
+    json_t *remains; /* see remains.h */
+};
+
+static void look_at(struct adopting *a, const char *id)
 {
-    scoped(json) json_t *saved = read_saved(c, id);
-    if (saved && (take_up(c, id, saved) || start_late(c, id, saved)))
-        return;
-    const char *sandbox =
-        json_string_value(json_object_get(json_object_get(saved, "sandbox"), "id"));
-    if (sandbox)
-        keepsake_drop(c, sandbox);
-    log_info("what a kernel left is cleared away", F_STR("kernel", id));
-    kernel_table_ended(c->store, id, "the kernel ended while no gateway was there");
-    remove_dir(c->kernels_dir, id);
+    scoped(json) json_t *saved = read_saved(a->core, id);
+    if (saved && !take_up(a->core, id, saved) && !start_late(a->core, id, saved))
+        remains_note(a->remains, saved);
 }
 
-static void each_id(struct core *c, const char *dir, void (*each)(struct core *c, const char *id))
+/* Of one that goes on elsewhere, or not at all. */
+static void clear(struct adopting *a, const char *id)
+{
+    if (kernels_any(a->core, id))
+        return;
+    scoped(json) json_t *saved = read_saved(a->core, id);
+    const char *sandbox =
+        json_string_value(json_object_get(json_object_get(saved, "sandbox"), "id"));
+    if (sandbox && json_object_get(a->remains, sandbox))
+        return; /* what it says is nowhere else yet */
+    log_info("what a kernel left is cleared away", F_STR("kernel", id));
+    kernel_table_ended(a->core->store, id, "the kernel ended while no gateway was there");
+    remove_dir(a->core->kernels_dir, id);
+}
+
+static void each_id(struct adopting *a, const char *dir,
+                    void (*each)(struct adopting *a, const char *id))
 {
     DIR *handle = opendir(dir);
     struct dirent *entry;
     while (handle && (entry = readdir(handle)))
         if (id_valid(entry->d_name))
-            each(c, entry->d_name);
+            each(a, entry->d_name);
     if (handle)
         closedir(handle);
 }
 
-static void remove_if_unowned(struct core *c, const char *id)
+static void remove_if_unowned(struct adopting *a, const char *id)
 {
+    struct core *c = a->core;
     if (kernels_any(c, id) || paused_holding(c, id))
         return;
     kernel_table_ended(c->store, id, "its lease ended while no gateway was there");
     remove_dir(c->logs_dir, id);
 }
 
-static void remove_folder_if_unowned(struct core *c, const char *id)
+static void remove_folder_if_unowned(struct adopting *a, const char *id)
 {
+    struct core *c = a->core;
     for (size_t i = 0; i < c->sandbox_count; i++)
         if (strcmp(c->sandboxes[i]->id, id) == 0)
             return;
-    if (vault_holds(c->vault, id))
+    if (vault_holds(c->vault, id) || json_object_get(a->remains, id))
         return; /* what is there cannot be used now; a person may mend it */
     log_info("what a sandbox left is cleared away", F_STR("sandbox", id));
     execution_table_remove(c->store, id);
@@ -205,11 +225,17 @@ static void remove_folder_if_unowned(struct core *c, const char *id)
 
 void core_adopt(struct core *c)
 {
+    scoped(json) json_t *remains = json_object();
+    struct adopting a = {c, remains};
     package_programs_clear(c);
-    each_id(c, c->kernels_dir, look_at);
-    paused_load(c);
-    each_id(c, c->logs_dir, remove_if_unowned);
-    each_id(c, c->sandboxes_dir, remove_folder_if_unowned);
+    each_id(&a, c->kernels_dir, look_at);
+    paused_load(c, remains);
+    remains_find_dead(c, remains);
+    each_id(&a, c->kernels_dir, clear);
+    if (!c->unread) { /* else whose they are is not known: a person may mend it */
+        each_id(&a, c->logs_dir, remove_if_unowned);
+        each_id(&a, c->sandboxes_dir, remove_folder_if_unowned);
+    }
     for (size_t i = 0; i < c->sandbox_count; i++)
         command_runs_adopt(c->sandboxes[i]);
 }

@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/core/artifact.h"
 #include "gateway/core/json_file.h"
 #include "gateway/core/keepsake.h"
 #include "gateway/core/launching.h"
 #include "gateway/core/once.h"
 #include "gateway/core/package.h"
 #include "gateway/core/state.h"
+#include "gateway/log.h"
 #include "gateway/store/kernel_table.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -222,7 +224,8 @@ struct kernel *context_start(struct sandbox *s, const char *name, const struct l
     return launch(s, k, e);
 }
 
-struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e)
+/* What a record says of one; it has no host yet. */
+static struct kernel *make_recorded(struct sandbox *s, json_t *record, struct err *e)
 {
     const char *id = json_string_value(json_object_get(record, "id"));
     const char *from = json_string_value(json_object_get(record, "forked_from"));
@@ -236,8 +239,36 @@ struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e)
     k->forked_from = from ? xstrdup(from) : NULL;
     k->once = once_renewed(s->core, json_object_get(record, "once"));
     k->started = core_time_of(json_object_get(record, "created"));
+    return k;
+}
+
+struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e)
+{
+    struct kernel *k = make_recorded(s, record, e);
+    if (!k)
+        return NULL;
     k->handing = k->restoring = true;
     return launch(s, k, e);
+}
+
+void context_find_dead(struct sandbox *s, json_t *record)
+{
+    struct err e = {0};
+    const char *reason = json_string_value(json_object_get(record, "reason"));
+    struct kernel *k = make_recorded(s, record, &e);
+    if (!k) {
+        log_error("a context that is dead cannot be taken up", F_STR("sandbox", s->id),
+                  F_STR("why", e.text));
+        return;
+    }
+    if (!k->spec) /* its language is not installed any more: a restart says so */
+        k->spec = json_pack("{s:O}", "language", json_object_get(record, "language"));
+    k->state = KERNEL_DEAD;
+    kernel_set_reason(k, json_string_value(json_object_get(record, "cause")),
+                      reason ? reason : "the kernel's host ended while no gateway was there");
+    kernel_save(k);
+    scan_catch_up(s->core->scan, k);
+    log_warn("a context is dead", F_STR("kernel", k->id), F_STR("reason", k->reason));
 }
 
 static bool name_free(const struct sandbox *s, const char *name, struct err *e)

@@ -28,19 +28,12 @@ static bool is_due(const struct kernel *k, time_t now)
            (k->state == KERNEL_IDLE || settings->cull_busy);
 }
 
-/* One that lives is ended with all of its sandbox, which is paused; a dead one with snapshots is
- * somebody's still. */
-static bool belongs_to_sandbox(const struct kernel *k)
-{
-    const struct sandbox *s = k->sandbox;
-    return s && (k->state != KERNEL_DEAD || s->moving || s->paused ||
-                 (json_array_size(s->snapshots) && !contexts_live(s)));
-}
-
-/* One lives, and nobody has used any of them. */
+/* Nobody has used any of its contexts. One that is dead as a whole has nothing to save: where it
+ * has snapshots it stays as it is, as one more would hide what the last of them holds. */
 static bool all_due(const struct sandbox *s, time_t now)
 {
-    if (s->halted || s->moving || s->ending || !contexts_live(s) ||
+    if (s->halted || s->moving || s->ending || !s->kernel ||
+        (!contexts_live(s) && json_array_size(s->snapshots)) ||
         (ports_used(s) && !s->core->settings->core.cull_connected))
         return false;
     for (const struct kernel *k = s->kernel; k; k = k->sibling)
@@ -86,9 +79,8 @@ void core_cull(struct core *c)
     time_t now = time(NULL);
     cull_sandboxes(c, now);
     for (size_t i = c->kernel_count; i-- > 0;) {
-        if (i >= c->kernel_count || !is_due(c->kernels[i], now) ||
-            belongs_to_sandbox(c->kernels[i]))
-            continue;
+        if (i >= c->kernel_count || c->kernels[i]->sandbox || !is_due(c->kernels[i], now))
+            continue; /* what is in a sandbox goes with it, or as somebody deletes it */
         scoped(string) char *reason =
             xasprintf("the kernel was idle for %lld seconds", (long long)timeout_of(c->kernels[i]));
         kernel_stop(c->kernels[i], reason, NULL, NULL);

@@ -86,13 +86,14 @@ void kernel_answer_lost(struct kernel *k, const char *reason)
     }
 }
 
+/* Of those that are in no sandbox: what is in one stays until somebody deletes it. */
 static void drop_oldest_dead(struct core *c)
 {
     struct kernel *oldest = NULL;
     size_t dead = 0;
     for (size_t i = 0; i < c->kernel_count; i++) {
         struct kernel *k = c->kernels[i];
-        if (k->state != KERNEL_DEAD || k->readers)
+        if (k->state != KERNEL_DEAD || k->readers || k->sandbox)
             continue;
         dead++;
         if (!oldest || k->last_activity.tv_sec < oldest->last_activity.tv_sec)
@@ -110,6 +111,7 @@ void kernel_die(struct kernel *k, const char *cause, const char *reason)
     publish_end(k, "dead");
     kernel_flush(k);
     kernel_table_ended(k->core->store, k->id, reason);
+    kernel_save(k);
     k->core->counters.kernels_died++;
     if (k->sandbox)
         sandbox_died(k->sandbox);

@@ -1,16 +1,18 @@
 /* At the start of a gateway: executions that an earlier one had not seen end. What their kernels
  * said since is in the journals, or comes from the hosts now; one that a host never got is sent
- * again, and one whose kernel has gone is lost.
+ * again, and one whose kernel has gone is lost where the journal does not say how it ended.
  *
  * Order: a host says which executions it has as it is attached to, and then repeats what was not
  * stored; only behind that it is sure that one neither ended nor is to come. */
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/core/execution_event.h"
 #include "gateway/core/execution_state.h"
 #include "gateway/core/settling.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
+#include "gateway/store/store.h"
 #include "protocol/json.h"
 
 #define PIECE_BYTES (1024 * 1024)
@@ -26,6 +28,63 @@ static void note_request(struct execution *x)
     requests_add(&x->kernel->requests, EXECUTION_SESSION, &m, NULL);
 }
 
+/* What the journal has of one whose kernel says no more, up to its end. */
+static void replay(struct execution *x, struct journal *j)
+{
+    struct journal_cursor cursor = {.next = x->row.first_sequence};
+    bool at_start = cursor.next < journal_first(j);
+    if (at_start)
+        cursor.next = journal_first(j);
+    while (!x->row.outcome && cursor.next <= journal_last(j)) {
+        struct shared *piece = journal_read(j, &cursor, PIECE_BYTES, NULL);
+        if (!piece)
+            return;
+        struct bytes rest = shared_view(piece);
+        struct journal_record record;
+        while (!x->row.outcome && journal_next(&rest, &record)) {
+            if (at_start && bytes_is(record.identity, JOURNAL_MARK))
+                x->events = execution_marked(record.frame, x->row.id);
+            at_start = false;
+            execution_take(x, &record);
+        }
+        shared_free(piece);
+    }
+}
+
+static void end_in(struct execution *x, struct journal *j)
+{
+    struct err e;
+    replay(x, j);
+    if (x->row.outcome)
+        return;
+    if (execution_append_end(j, &x->row, &e))
+        x->row.last_sequence = journal_last(j);
+    else
+        log_warn("the end of an execution is not in its log", F_STR("execution", x->row.id),
+                 F_STR("why", e.text));
+}
+
+/* k: that is dead, or NULL: its journal is there if its context is to be resumed. */
+static void end_lost(struct core *c, struct execution *x, struct kernel *k)
+{
+    struct err e;
+    scoped(string) char *dir = xasprintf("%s/%s", c->logs_dir, x->row.kernel_id);
+    bool is_left = !k && access(dir, F_OK) == 0;
+    struct journal *j = k         ? k->journal
+                        : is_left ? journal_open(dir, (uint64_t)c->settings->core.log_bytes, &e)
+                                  : NULL;
+    if (j && !k)
+        journal_set_sync(j, store_sync(c->store));
+    if (j)
+        end_in(x, j);
+    if (k)
+        k->next_sequence = journal_last(j) + 1;
+    else
+        journal_close(j);
+    if (!x->row.outcome)
+        execution_end(x, "lost", "gateway", "its kernel ended while no gateway was there");
+}
+
 static void take_up(struct core *c, const struct execution_row *row)
 {
     struct kernel *k = kernels_any(c, row->kernel_id);
@@ -33,12 +92,12 @@ static void take_up(struct core *c, const struct execution_row *row)
     x->stored = true;
     if (row->outcome) { /* it had ended, and was not settled */
         settling_add(c, x);
-    } else if (k) {
+    } else if (k && k->state != KERNEL_DEAD) {
         x->taken_up = true;
         execution_open(x, k);
         note_request(x);
     } else {
-        execution_end(x, "lost", "gateway", "its kernel ended while no gateway was there");
+        end_lost(c, x, k);
     }
     execution_release(x);
 }

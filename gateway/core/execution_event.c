@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gateway/core/execution_state.h"
+#include "gateway/core/notice.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "protocol/json.h"
@@ -34,6 +35,19 @@ enum execution_part execution_part_of(struct bytes msg_type, const struct messag
     if (bytes_is(msg_type, "status"))
         return says_idle(m) ? PART_END : PART_STATE;
     return bytes_is(msg_type, "execute_reply") ? PART_STATE : PART_EVENT;
+}
+
+bool execution_append_end(struct journal *j, const struct execution_row *row, struct err *e)
+{
+    scoped(buffer) struct buffer frame = {0}, batch = {0};
+    scoped(string) char *parent =
+        xasprintf("{\"msg_id\":\"%s\",\"msg_type\":\"execute_request\"}", row->id);
+    notice_status(&frame, row->kernel_id, bytes_of(parent), "idle");
+    const struct journal_record record = {.sequence = journal_last(j) + 1,
+                                          .msg_type = bytes_of("status"),
+                                          .frame = buffer_view(&frame)};
+    journal_encode(&batch, &record);
+    return journal_append(j, buffer_view(&batch), e);
 }
 
 /* framed: released by the caller, whatever is returned. */

@@ -23,6 +23,12 @@ enum execution_part {
     PART_END, /* the last event */
 };
 
+struct execution_row;
+struct journal;
+
+/* Puts the `idle` that its readers wait for behind what the journal of its kernel has. 503. */
+bool execution_append_end(struct journal *j, const struct execution_row *row, struct err *e);
+
 /* What a message with an execution as its parent is to it; never PART_NONE. */
 enum execution_part execution_part_of(struct bytes msg_type, const struct message *m);
 /* Whether a raw parent header is that of the execution's request. */

@@ -302,6 +302,17 @@ void executions_take(struct kernel *k, const struct journal_record *record)
         take_one(x, record, execution_part_of(record->msg_type, m), m);
 }
 
+void execution_take(struct execution *x, const struct journal_record *record)
+{
+    scoped(framed) struct framed framed = {0};
+    if (bytes_is(record->identity, JOURNAL_MARK) ||
+        !framing_v1_decode(record->frame, &framed, NULL))
+        return;
+    const struct message *m = &framed.message;
+    if (execution_is_parent(m->parent, x->row.id))
+        take_one(x, record, execution_part_of(record->msg_type, m), m);
+}
+
 void executions_kernel_gone(struct kernel *k, bool keep)
 {
     static const struct err going = {.status = 503,

@@ -50,6 +50,8 @@ bool execution_awaits(const struct execution *x, enum execution_point point); /*
 
 /* execution_fold.c: what the journal's records make of the open ones */
 void executions_take(struct kernel *k, const struct journal_record *record);
+/* The same of one that need not be open. */
+void execution_take(struct execution *x, const struct journal_record *record);
 /* What was taken is in the journal: the ends among it are stored. */
 void executions_batch_stored(struct kernel *k);
 /* Ends one without a word of its kernel. outcome: JSON object, or NULL: cause and reason only. */

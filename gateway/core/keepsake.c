@@ -12,7 +12,7 @@
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
-#define VERSION 2
+#define VERSION 3
 
 /* Someone who waits until it is written. */
 struct keepsake_waiter {
@@ -36,43 +36,56 @@ static bool is_wanted(const struct sandbox *s)
     return sandbox_is_made(s) && !s->pooled && !s->gone;
 }
 
+/* Without its variables. context: taken. */
+static void add_context(json_t *contexts, json_t *context)
+{
+    json_object_set_new(context, "head", json_null());
+    json_object_set_new(context, "problem", json_string(KEEPSAKE_PROBLEM));
+    json_array_append_new(contexts, context);
+}
+
 static json_t *contexts_of(const struct sandbox *s)
 {
-    if (sandbox_last_snapshot(s))
-        return json_array();
-    if (s->paused)
-        return json_deep_copy(sandbox_paused_contexts(s));
-    json_t *contexts = json_array();
-    for (const struct kernel *k = s->kernel; k; k = k->sibling) {
-        if (k->ending || k->gone || k->pooled || k->handing)
-            continue;
-        json_t *context = snapshot_context_record(k);
-        json_object_set_new(context, "problem",
-                            json_string("there is no snapshot of it: it begins anew"));
-        json_array_append_new(contexts, context);
+    json_t *contexts = json_array(), *one;
+    size_t i;
+    if (s->paused) {
+        json_array_foreach(sandbox_paused_contexts(s), i, one)
+            add_context(contexts, json_copy(one));
+        return contexts;
     }
+    for (const struct kernel *k = s->kernel; k; k = k->sibling)
+        if (!k->ending && !k->gone && !k->pooled && !k->handing)
+            add_context(contexts, snapshot_context_record(k));
     return contexts;
+}
+
+/* Why it has no processes. */
+static const char *reason_of(const struct sandbox *s)
+{
+    if (s->paused)
+        return s->ended_by;
+    return s->kernel && !contexts_live(s) ? sandbox_reason(s) : NULL;
 }
 
 static json_t *record_of(const struct sandbox *s)
 {
     char created[TIME_TEXT];
     time_now_text(created);
-    return json_pack("{s:i, s:n, s:s, s:o, s:o}", "version", VERSION, "id", "created", created,
-                     "sandbox", sandbox_save(s), "contexts", contexts_of(s));
+    return json_pack("{s:i, s:n, s:s, s:o, s:o, s:s?, s:s?}", "version", VERSION, "id", "created",
+                     created, "sandbox", sandbox_save(s), "contexts", contexts_of(s), "snapshot",
+                     sandbox_last_snapshot(s), "reason", reason_of(s));
 }
 
 /* What of it makes it worth writing: not what is another each time that it is made, nor what is of
  * its processes alone. */
-static json_t *essence_of(const struct sandbox *s, json_t *record)
+static json_t *essence_of(json_t *record, json_t *env)
 {
     static const char *const passing[] = {"uid", "keeper", "lives_from_ms"};
     json_t *essence = json_deep_copy(record), *saved = json_object_get(essence, "sandbox");
     json_object_del(essence, "created");
     for (size_t i = 0; i < countof(passing); i++)
         json_object_del(saved, passing[i]);
-    json_object_set_new(saved, "env",
-                        json_deep_copy(s->env)); /* it is sealed otherwise each time */
+    json_object_set_new(saved, "env", json_deep_copy(env)); /* it is sealed otherwise each time */
     return essence;
 }
 
@@ -142,7 +155,7 @@ static void write_it(struct sandbox *s)
         pass_over(s, e.status ? &e : NULL);
         return;
     }
-    json_t *record = record_of(s), *essence = essence_of(s, record);
+    json_t *record = record_of(s), *essence = essence_of(record, s->env);
     if (json_equal(essence, s->keepsake)) {
         json_decref(record);
         json_decref(essence);
@@ -187,11 +200,30 @@ void keepsake_settle(struct sandbox *s, void (*done)(void *user, const struct er
         write_it(s);
 }
 
-void keepsake_is_known(struct sandbox *s)
+void keepsake_is_known(struct sandbox *s, json_t *record)
 {
-    scoped(json) json_t *record = record_of(s);
+    struct err e;
+    scoped(string) char *context = xasprintf(SANDBOX_ENV_CONTEXT, s->id);
+    json_t *hidden = json_object_get(json_object_get(record, "sandbox"), "env");
+    scoped(json) json_t *env = hidden ? vault_reveal(s->core->vault, context, hidden, &e) : NULL;
     json_decref(s->keepsake);
-    s->keepsake = essence_of(s, record);
+    s->keepsake = env ? essence_of(record, env) : NULL;
+}
+
+bool keepsake_write_now(struct sandbox *s)
+{
+    struct err e;
+    scoped(json) json_t *record = record_of(s), *essence = essence_of(record, s->env);
+    if (json_equal(essence, s->keepsake))
+        return true;
+    if (!vault_put(s->core->vault, KEEPSAKES, s->id, record, &e)) {
+        log_warn("a sandbox would not outlive its machine", F_STR("sandbox", s->id),
+                 F_STR("why", e.text));
+        return false;
+    }
+    json_decref(s->keepsake);
+    s->keepsake = take(&essence);
+    return true;
 }
 
 void keepsakes_due(struct core *c)
@@ -200,37 +232,31 @@ void keepsakes_due(struct core *c)
         keepsake_due(c->sandboxes[i]);
 }
 
-/* Or it cannot be said whether it has. */
-static bool has_snapshot(const struct core *c, const char *sandbox_id)
-{
-    struct err e;
-    scoped(json) json_t *state = vault_get(c->vault, sandbox_id, "state", &e);
-    return state ? !json_is_true(json_object_get(state, "making")) : e.status != 404;
-}
-
-void keepsake_drop(struct core *c, const char *sandbox_id)
-{
-    if (!c->machine_restarted && id_valid(sandbox_id) && !has_snapshot(c, sandbox_id))
-        vault_drop(c->vault, KEEPSAKES, sandbox_id);
-}
-
-static json_t *load(struct core *c, const char *sandbox_id)
+json_t *keepsake_load(struct core *c, const char *sandbox_id)
 {
     struct err e;
     json_t *record = vault_get(c->vault, KEEPSAKES, sandbox_id, &e);
     if (record && json_is_object(json_object_get(record, "sandbox")))
         return record;
-    if (!record && e.status != 404)
-        log_error("what a sandbox was last cannot be read", F_STR("sandbox", sandbox_id),
-                  F_STR("why", e.text));
+    if (!record && e.status == 404)
+        return NULL;
+    log_error("what a sandbox was last cannot be read", F_STR("sandbox", sandbox_id),
+              F_STR("why", record ? "it is no record of one" : e.text));
+    c->unread = true;
     json_decref(record);
     return NULL;
 }
 
-json_t *keepsake_load(struct core *c, const char *sandbox_id)
+static int64_t version_of(json_t *record)
 {
-    json_t *record = load(c, sandbox_id);
-    if (json_array_size(json_object_get(record, "contexts")) > 0)
+    return json_integer_value(json_object_get(record, "version"));
+}
+
+json_t *keepsake_load_anew(struct core *c, const char *sandbox_id)
+{
+    json_t *record = keepsake_load(c, sandbox_id);
+    bool had_snapshot = json_is_string(json_object_get(record, "snapshot"));
+    if (!had_snapshot && json_array_size(json_object_get(record, "contexts")) > 0)
         return record;
     if (record) /* of one that had a snapshot: its removal was under way */
         vault_drop(c->vault, KEEPSAKES, sandbox_id);
@@ -238,10 +264,12 @@ json_t *keepsake_load(struct core *c, const char *sandbox_id)
     return NULL;
 }
 
-json_t *keepsake_load_words(struct core *c, const char *sandbox_id)
+json_t *keepsake_contexts(json_t *record)
 {
-    scoped(json) json_t *record = load(c, sandbox_id);
-    if (json_integer_value(json_object_get(record, "version")) < VERSION)
-        return NULL;
-    return json_incref(json_object_get(record, "sandbox"));
+    return version_of(record) > 2 ? json_object_get(record, "contexts") : NULL;
+}
+
+json_t *keepsake_words(json_t *record)
+{
+    return version_of(record) > 1 ? json_object_get(record, "sandbox") : NULL;
 }

@@ -1,12 +1,13 @@
-/* The keepsake of a sandbox: what it is, so that the machine may end at any time. Its workspace is
- * on the disk by itself, its variables are in its snapshots.
+/* The keepsake of a sandbox: what it is, so that all its processes, or the machine, may end at any
+ * time. Its workspace is on the disk by itself, its variables are in its snapshots.
  *
- * It is a record in the vault, named by the sandbox's id: {"version": 2, "id": null, "created",
- * "sandbox", "contexts": […]} as those of snapshots (snapshot.c) are. It follows what the sandbox
- * becomes, KEEPSAKE_DELAY_MS behind, or before somebody is answered (keepsake_settle), and is newer
- * than what its snapshots say of it. Once there is one, the contexts are the snapshot's and none
- * are here; before, they are here, with the variables of none. One of version 1 is an earlier
- * gateway's, and good only where there is no snapshot. */
+ * It is a record in the vault, named by the sandbox's id: {"version": 3, "id": null, "created",
+ * "sandbox", "contexts": […], "snapshot": the id of its last one or null, "reason": what ended its
+ * processes or null}, the first ones as those of snapshots (snapshot.c) are. It follows what the
+ * sandbox becomes, KEEPSAKE_DELAY_MS behind, or before somebody is answered (keepsake_settle), and
+ * is newer than what its snapshots say of it. Its contexts are those that there are, without their
+ * variables. One of version 2 names them only where there is no snapshot; one of version 1 is good
+ * only there. */
 #ifndef WARMCELL_GATEWAY_CORE_KEEPSAKE_H
 #define WARMCELL_GATEWAY_CORE_KEEPSAKE_H
 
@@ -14,6 +15,7 @@
 
 #define KEEPSAKES         "keepsakes" /* their folder, among those of sandboxes */
 #define KEEPSAKE_DELAY_MS 40          /* what is left of 100 ms is for the disk */
+#define KEEPSAKE_PROBLEM  "there is no snapshot of it: it begins anew" /* of its contexts */
 
 struct sandbox;
 
@@ -24,14 +26,19 @@ void keepsakes_due(struct core *c);
 /* done is called once, later or at once: what s is now is on the disk. 409: it was deleted
  * meanwhile; 503: it cannot be written, or the gateway is ending. */
 void keepsake_settle(struct sandbox *s, void (*done)(void *user, const struct err *e), void *user);
-/* What s is now was just read from there. */
-void keepsake_is_known(struct sandbox *s);
-/* Its processes ended while the machine went on, and no gateway was there: nothing of it is to
- * stay, unless it has a snapshot. */
-void keepsake_drop(struct core *c, const char *sandbox_id);
-/* At the start, of one that has no snapshot. Given; NULL: there is none, or it cannot be used. */
+/* At the start. Given; NULL: there is none, or it cannot be used; if it is there, c->unread is set
+ * then. */
 json_t *keepsake_load(struct core *c, const char *sandbox_id);
-/* Likewise of one that has: what it is, as of sandbox_save; NULL: as its last snapshot says. */
-json_t *keepsake_load_words(struct core *c, const char *sandbox_id);
+/* Of one that has no snapshot: what its removal left is dropped, which is none. */
+json_t *keepsake_load_anew(struct core *c, const char *sandbox_id);
+/* Borrowed; NULL: it does not say what contexts there were. record: of keepsake_load, or NULL. */
+json_t *keepsake_contexts(json_t *record);
+/* What it is, as of sandbox_save; borrowed; NULL: as its last snapshot says. */
+json_t *keepsake_words(json_t *record);
+/* That record was just read. */
+void keepsake_is_known(struct sandbox *s, json_t *record);
+/* What s is now is on the disk when this returns; false: it cannot be written. At the start alone:
+ * it waits for the disk. */
+bool keepsake_write_now(struct sandbox *s);
 
 #endif

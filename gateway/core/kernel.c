@@ -280,6 +280,7 @@ void kernel_save(const struct kernel *k)
     add_text(saved, "reason", k->reason);
     add_text(saved, "cause", k->cause);
     json_object_set_new(saved, "handing", json_boolean(k->handing));
+    json_object_set_new(saved, "dead", json_boolean(k->state == KERNEL_DEAD));
     if (k->sandbox) {
         json_object_set_new(saved, "sandbox", sandbox_save(k->sandbox));
         json_object_set_new(saved, "context_number", json_integer(k->context_number));

@@ -185,6 +185,7 @@ static void on_committed(struct moving *m, const struct err *e)
     s->resuming = NULL;
     json_decref(take(&s->paused));
     free(take(&s->paused_reason));
+    free(take(&s->ended_by));
     s->halted = false;
     log_info("sandbox resumed", F_STR("sandbox", s->id));
     moving_end(m, answer, NULL);

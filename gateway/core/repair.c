@@ -15,7 +15,6 @@
 #include "gateway/core/backup.h"
 #include "gateway/core/execution_event.h"
 #include "gateway/core/execution_state.h"
-#include "gateway/core/notice.h"
 #include "gateway/core/run_log.h"
 #include "gateway/core/state.h"
 #include "gateway/log.h"
@@ -81,20 +80,6 @@ static uint64_t count_events(struct journal *j, const struct execution_row *row)
     return events;
 }
 
-/* The `idle` that its readers wait for. */
-static bool append_end(struct journal *j, const struct execution_row *row, struct err *e)
-{
-    scoped(buffer) struct buffer frame = {0}, batch = {0};
-    scoped(string) char *parent =
-        xasprintf("{\"msg_id\":\"%s\",\"msg_type\":\"execute_request\"}", row->id);
-    notice_status(&frame, row->kernel_id, bytes_of(parent), "idle");
-    const struct journal_record record = {.sequence = journal_last(j) + 1,
-                                          .msg_type = bytes_of("status"),
-                                          .frame = buffer_view(&frame)};
-    journal_encode(&batch, &record);
-    return journal_append(j, buffer_view(&batch), e);
-}
-
 static void on_ended(void *user, const struct err *e)
 {
     (void)user;
@@ -105,7 +90,7 @@ static void on_ended(void *user, const struct err *e)
 static bool end_lost(struct core *c, struct journal *j, struct execution_row *row, struct err *e)
 {
     row->events = count_events(j, row) + 1;
-    if (!append_end(j, row, e))
+    if (!execution_append_end(j, row, e))
         return false;
     row->last_sequence = journal_last(j);
     snprintf(row->status, sizeof(row->status), "lost");

@@ -62,6 +62,7 @@ static void free_if_unused(struct sandbox *s)
     free(s->owner);
     free(s->keeper);
     free(s->paused_reason);
+    free(s->ended_by);
     free(s->name);
     free(s->forked_from);
     json_decref(s->labels);

@@ -24,7 +24,7 @@
 
 #define RESTART_LIMIT     5 /* in a row, as jupyter_client's restarter */
 #define RESTART_STABLE_MS (10 * 1000)
-#define DEAD_LIMIT        50 /* dead kernels that are kept to be looked at */
+#define DEAD_LIMIT        50 /* dead kernels in no sandbox that are kept to be looked at */
 #define GATEWAY_IDENTITY                                                                           \
     "warmcell-gateway" /* of the gateway's own requests: their replies go to nobody */
 
@@ -112,6 +112,7 @@ struct core {
     struct port_passes *passes; /* owned */
     struct timespec started, last_activity;
     bool machine_restarted; /* since the state folder was used last */
+    bool unread;            /* what a sandbox was could not be read: nothing is cleared away */
     bool draining, store_closing;
     void (*drained)(void *user);
     void *drained_user;
@@ -186,6 +187,7 @@ struct sandbox {
     json_t *snapshots;     /* owned; an array; see snapshot.c */
     json_t *paused;        /* owned: the record that it is resumed from; NULL: it has processes */
     char *paused_reason;   /* why it is, when nobody asked for it; NULL */
+    char *ended_by;        /* what ended its processes when nobody paused it; NULL */
     struct moving *moving; /* a save, pause or resume that is under way; NULL */
     struct resuming *resuming;
     json_t *keepsake; /* owned: what of it was written down last; NULL: nothing */
@@ -430,6 +432,9 @@ struct kernel *context_start(struct sandbox *s, const char *name, const struct l
 /* One that a snapshot holds: {"id", "name", "language", "number", "created", "forked_from"}; it is
  * handed out (handing) when it is restored. NULL: 422, 502, 503. */
 struct kernel *context_revive(struct sandbox *s, json_t *record, struct err *e);
+/* One of a sandbox that lives, whose host ended while no gateway was there: it is dead, until it is
+ * restarted. record: as above; "reason" and "cause" may be in it. */
+void context_find_dead(struct sandbox *s, json_t *record);
 void context_join(struct sandbox *s, struct kernel *k, int64_t number);
 void context_leave(struct kernel *k);
 /* What code in a sandbox finds in its environment besides what its maker named. env: empty. */
@@ -477,7 +482,8 @@ void moving_end(struct moving *m, json_t *answer, const struct err *e); /* answe
 void resuming_ready(struct kernel *k);                    /* its interpreter is idle */
 void resuming_lost(struct kernel *k, const char *reason); /* it is being freed */
 void pausing_emptied(struct sandbox *s);                  /* its last kernel is gone */
-void paused_load(struct core *c);                         /* at the start, after the kernels */
+/* At the start, after the kernels that live. What is taken over of remains.h is taken out there. */
+void paused_load(struct core *c, json_t *remains);
 struct sandbox *paused_holding(const struct core *c, const char *kernel); /* NULL: none */
 void paused_forget(struct core *c); /* at the end: frees those paused */
 void paused_remove_logs(const struct sandbox *s);

@@ -113,7 +113,8 @@ def test_a_kernel_that_is_gone_when_it_comes_back(begin: Begin) -> None:
     os.kill(host, signal.SIGKILL)
     assert not processes.wait_gone([host])
     box.gateway.start()
-    assert other.get(f"/{lost}").status == 404  # its sandbox went with it
+    assert other.show(lost)["status"] == "lost"
+    assert "no gateway was there" in other.show(lost)["reason"]
     assert box.show(kept)["status"] == "running"
     assert box.ask(kept, "input", {"value": "v"}).status == 204
     assert box.ended(kept)["status"] == "ok"

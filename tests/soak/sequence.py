@@ -14,11 +14,10 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
+import ends
 import kept
 from account import Lost
-from census import census
 from harness.processes import BenchError
-from sandbox_kills import is_told
 from world import SKIPPED, Box, Context, World, kill_gateway
 
 BOXES, CONTEXTS, FILES = 3, 3, 8
@@ -263,16 +262,17 @@ def pause(world: World) -> None:
     settle(world, box)
     world.ask("POST", f"{box.path}/pause", 200, body={})
     box.paused = True
+    for context in box.contexts:
+        context.save()
 
 
 def check_restored(contexts: list[Context], answer: Any) -> None:
     """Of what is in no snapshot the answer says so, and it begins anew."""
     for one, context in zip(answer["contexts"], contexts, strict=True):
-        kept = context.language == "python"
-        if one["not_restored"] or bool(one["problem"]) == kept:
+        if one["not_restored"] or bool(one["problem"]) != (context.saved is None):
             raise Lost(f"{answer}")
-        if not kept:
-            context.variables.clear()
+        context.variables = dict(context.saved or {})
+        context.deaths = 0
 
 
 def resume(world: World) -> None:
@@ -289,6 +289,8 @@ def fork(world: World) -> None:
     box = world.some(paused=None)
     if not box.paused:
         settle(world, box)
+        for context in box.contexts:
+            context.save()
     key = {"Idempotency-Key": uuid.uuid4().hex}
     name = f"copy-{key['Idempotency-Key']}"
     path, body = f"{box.path}/fork", {"name": name}
@@ -297,7 +299,7 @@ def fork(world: World) -> None:
     if files["files"] != len(box.files) or files["changed"] or files["not_copied"]:
         raise Lost(f"{answer} of {box}")
     contexts = [
-        Context(one["id"], one["name"], of.language, dict(of.variables))
+        Context(one["id"], one["name"], of.language, saved=of.saved)
         for one, of in zip(answer["contexts"], box.contexts, strict=True)
     ]
     check_restored(contexts, answer)
@@ -334,6 +336,7 @@ def snapshot(world: World) -> None:
             one["name"] for one in saved
         }:
             raise Lost(f"{made} lacks some of {context}")
+        context.save()
 
 
 def mortal(world: World) -> tuple[Box, Context]:
@@ -358,17 +361,13 @@ def kill_host(world: World) -> None:
     """Of an idle context: nothing that was asked for is lost with it but the variables."""
     box, context = mortal(world)
     world.note(box, world.run(box, context, ECHO[context.language]), "ok", "before\n")
-    (host,) = hosts_of(context)
+    (host,) = ends.hosts_of(context)
     os.kill(host, signal.SIGKILL)
     path = f"{box.path}/contexts/{context.id}"
     world.until(
-        "its host's death is known", lambda: host not in hosts_of(context) and bool(
+        "its host's death is known", lambda: host not in ends.hosts_of(context) and bool(
             world.ask("GET", path, 200)[1]["reason"])
     )  # fmt: skip
-
-
-def hosts_of(context: Context) -> list[int]:
-    return [one.pid for one in census() if one.role == "host" and is_told(one, context.id)]
 
 
 STEPS: dict[str, tuple[int, Callable[[World], None]]] = {
@@ -412,6 +411,8 @@ STEPS: dict[str, tuple[int, Callable[[World], None]]] = {
     "kill the gateway": (2, kill_gateway),
     "kill an interpreter": (2, kill_interpreter),
     "kill a host": (1, kill_host),
+    "die": (2, ends.die),
+    "end all": (1, ends.end_all),
 }
 
 

@@ -46,7 +46,13 @@ class Context:
     name: str
     language: str = "python"
     variables: dict[str, int] = field(default_factory=dict)
+    saved: dict[str, int] | None = None  # in the last snapshot; None: nothing of it is
     deaths: int = 0
+    dead: bool = False  # until somebody begins it anew
+
+    def save(self) -> None:
+        """Its sandbox is saved: what a resume after an unclean end gives it."""
+        self.saved = dict(self.variables) if self.language == "python" else None
 
 
 @dataclass
@@ -199,7 +205,8 @@ class World:
     def check_box(self, box: Box) -> None:
         if not box.paused:
             for context in box.contexts:
-                self.check_variables(box, context)
+                if not context.dead:
+                    self.check_variables(box, context)
             self.check_files(box)
         _, model = self.ask("GET", box.path, 200)
         if (model["state"] == "paused") != box.paused or model["name"] != box.name:
@@ -209,6 +216,10 @@ class World:
         if box.processes not in (None, model["limits"]["processes"]["value"]):
             raise Lost(f"{box} has the limits {model['limits']}")
         if [one["id"] for one in model["contexts"]] != [one.id for one in box.contexts]:
+            raise Lost(f"{box} has {model['contexts']}")
+        if [one["state"] == "dead" for one in model["contexts"]] != [
+            one.dead for one in box.contexts
+        ]:
             raise Lost(f"{box} has {model['contexts']}")
         found = {one["id"]: one for one in self.all_of(f"{box.path}/executions", "executions")}
         if found.keys() != box.executions.keys():
