@@ -32,7 +32,9 @@ def looked_through(gateway: Gateway) -> None:
 
     def is_over() -> bool:
         found = re.search(
-            r"^warmcell_retention_passes_total (\d+)$", gateway.get("/metrics").body.decode(), re.M
+            r"^warmcell_retention_passes_total (\d+)$",
+            gateway.get("/metrics").body.decode(),
+            re.MULTILINE,
         )
         return found is not None and int(found[1]) > 0
 
