@@ -140,7 +140,7 @@ bool folder_down(const struct target *t, const char *path, const char *local, in
     int folder = open_folder(local, e);
     if (folder < 0)
         return false;
-    struct unpack *u = unpack_open(folder, "", INT64_MAX, &room, e);
+    struct unpack *u = unpack_open(folder, "", INT64_MAX, &room, NULL, e);
     close(folder);
     bool ok = u ? receive_pack(c, u, bytes, e) : failed_here(e);
     unpack_free(u);

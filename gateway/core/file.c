@@ -1,6 +1,5 @@
-/* Reading and changing files off the loop. Every piece of work is a job: it opens the workspace
- * anew, takes on the sandbox's identity for the time of its run, and holds nothing of the sandbox,
- * which may end meanwhile. Uploads are in file_upload.c. */
+/* Reading and changing files off the loop. Every piece of work is a job (file_job.h). Uploads are
+ * in file_upload.c. */
 #include "gateway/core/file.h"
 
 #include <errno.h>
@@ -10,58 +9,9 @@
 
 #include "gateway/core/file_job.h"
 #include "gateway/files/change.h"
-#include "gateway/files/identity.h"
 #include "gateway/core/settling.h"
 #include "gateway/files/path.h"
 #include "gateway/files/tree.h"
-
-static void on_work(uv_work_t *work)
-{
-    struct file_job *job = work->data;
-    if (job->before)
-        job->before(job);
-    int root = path_root(job->workspace, &job->why);
-    if (root < 0)
-        return;
-    if (identity_enter(job->uid, &job->why)) {
-        job->run(job, root);
-        identity_leave();
-    }
-    close(root);
-}
-
-static void on_done(uv_work_t *work, int status)
-{
-    struct file_job *job = work->data;
-    struct core *c = job->core;
-    (void)status;
-    job->done(job); /* may free it */
-    core_handle_closed(c);
-}
-
-void file_job_set(struct file_job *job, const struct sandbox *s)
-{
-    job->core = s->core;
-    job->workspace = sandbox_workspace(s);
-    job->uid = sandbox_uid(s);
-}
-
-void file_job_clear(struct file_job *job)
-{
-    free(job->workspace);
-    job->workspace = NULL;
-}
-
-void file_job_start(struct file_job *job, void (*run)(struct file_job *job, int root),
-                    void (*done)(struct file_job *job))
-{
-    job->work.data = job;
-    job->run = run;
-    job->done = done;
-    job->why = (struct err){0};
-    job->core->open_handles++;
-    uv_queue_work(job->core->loop, &job->work, on_work, on_done);
-}
 
 /* --- reading */
 
@@ -155,18 +105,24 @@ static void change_it(struct file_job *job, int root)
     bool replaced = false;
     switch (change->what) {
     case CHANGE_MAKE_FOLDER:
-        change_make_folder(root, c->path, change->condition.absent, &made, &job->why);
+        if (change_make_folder(root, c->path, change->condition.absent, &made, &job->why) && made)
+            touched_folder(&job->touched, root, c->path, made);
         c->created = made > 0;
         break;
     case CHANGE_MODE:
-        change_mode(root, c->path, change->mode, &change->condition, &job->why);
+        if (change_mode(root, c->path, change->mode, &change->condition, &job->why))
+            touched_entry(&job->touched, root, c->path);
         break;
     case CHANGE_MOVE:
-        change_move(root, c->path, c->to, change->overwrite, &replaced, &made, &job->why);
+        if (change_move(root, c->path, c->to, change->overwrite, &replaced, &made, &job->why)) {
+            touched_parent(&job->touched, root, c->path, 0);
+            touched_parent(&job->touched, root, c->to, made);
+        }
         c->created = !replaced;
         break;
     case CHANGE_REMOVE:
-        change_remove(root, c->path, change->recursive, &change->condition, &job->why);
+        if (change_remove(root, c->path, change->recursive, &change->condition, &job->why))
+            touched_parent(&job->touched, root, c->path, 0);
         break;
     }
 }

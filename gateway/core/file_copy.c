@@ -61,6 +61,7 @@ void file_copy(struct sandbox *s, const char *from, const char *to, bool overwri
         .to = c->to,
         .overwrite = overwrite,
         .file_limit_bytes = core_settings(s->core)->file_limit_bytes,
+        .touched = &c->making.job.touched,
     };
     c->done = done;
     c->user = user;

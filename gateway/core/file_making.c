@@ -53,6 +53,7 @@ static void run_step(struct file_job *job, int root)
 {
     struct file_making *m = (struct file_making *)job;
     m->step(m, root);
+    job->goes_on = job->goes_on || m->again;
 }
 
 static void on_step(struct file_job *job)

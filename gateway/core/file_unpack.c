@@ -44,10 +44,11 @@ static void unpack_more(struct file_making *m, int root)
     struct file_unpack *u = (struct file_unpack *)m;
     struct err *e = &m->job.why;
     if (!u->unpack)
-        u->unpack = unpack_open(root, u->path, u->limit_bytes, &m->room, e);
+        u->unpack = unpack_open(root, u->path, u->limit_bytes, &m->room, &m->job.touched, e);
     bool ok = u->unpack && unpack_step(u->unpack, &u->data, &m->room, &m->again, e);
     if (ok && u->last && !m->again)
         ok = unpack_finish(u->unpack, &u->result, e);
+    m->job.goes_on = !u->last;
     if (!ok) { /* here, so that it is done as the sandbox */
         unpack_free(u->unpack);
         u->unpack = NULL;

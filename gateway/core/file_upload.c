@@ -13,7 +13,6 @@
 #include "gateway/core/quota.h"
 #include "gateway/core/settling.h"
 #include "gateway/files/path.h"
-#include "gateway/store/store.h"
 
 struct file_upload {
     struct file_job job; /* first */
@@ -214,24 +213,11 @@ void file_upload_abort(struct file_upload *u)
     file_job_start(&u->job, close_it, on_closed);
 }
 
-static void keep_safe(void *user, int fd)
-{
-    struct file_upload *u = user;
-    struct sync *sync = store_sync(u->job.core->store);
-    if (!sync_is_full(sync)) {
-        sync_fd(sync, fd);
-        return;
-    }
-    if (fsync(fd) != 0 && !u->job.why.status)
-        fail_errno(&u->job.why, 503, "the file is written, and is not on the disk");
-    close(fd);
-}
-
 static void commit_it(struct file_job *job, int root)
 {
     struct file_upload *u = (struct file_upload *)job;
     if (upload_commit(u->upload, &u->result, &job->why))
-        upload_changed(u->upload, root, u->made, keep_safe, u);
+        upload_touched(u->upload, root, u->made, &job->touched);
     close_it(job, root);
 }
 

@@ -17,6 +17,7 @@
 #include "gateway/core/state.h"
 #include "gateway/files/path.h"
 #include "gateway/log.h"
+#include "gateway/store/store.h"
 #include "gateway/store/vault.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -117,6 +118,12 @@ static bool copy_files(struct forking *f)
     return good;
 }
 
+static bool keep_files(struct forking *f)
+{
+    int fd = path_filesystem(f->to_folder);
+    return sync_settle_filesystem(store_sync(f->core->store), fd, &f->why);
+}
+
 /* See sandbox_cold_mark. */
 static bool copy_mark(struct forking *f)
 {
@@ -143,7 +150,7 @@ static void run(void *arg)
 {
     struct forking *f = arg;
     f->why = (struct err){0};
-    if (copy_variables(f) && copy_files(f) && copy_mark(f) && write_record(f))
+    if (copy_variables(f) && copy_files(f) && copy_mark(f) && keep_files(f) && write_record(f))
         f->why = (struct err){0};
     uv_async_send(&f->ended);
 }

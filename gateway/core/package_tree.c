@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/core/state.h"
+#include "gateway/store/store.h"
 
 #define DEPTH_MOST  64
 #define FOLDER_MODE 0755
@@ -105,6 +106,7 @@ static bool move(struct tree_job *job, struct err *e)
         from >= 0 && to >= 0 && renameat2(from, "out", to, job->name, RENAME_NOREPLACE) == 0;
     if (!good)
         fail_errno(e, 503, "what was installed cannot be moved into the workspace");
+    good = good && sync_settle_filesystem(store_sync(job->core->store), dup(to), e);
     if (from >= 0)
         close(from);
     if (to >= 0)

@@ -231,7 +231,7 @@ static void sow_more(struct file_making *m, int root)
     struct sowing *s = (struct sowing *)m;
     struct err *e = &m->job.why;
     if (!s->unpack)
-        s->unpack = unpack_open(root, "", s->limit_bytes, &m->room, e);
+        s->unpack = unpack_open(root, "", s->limit_bytes, &m->room, &m->job.touched, e);
     if (s->unpack && !sow(s, &m->room, &m->again, e))
         m->again = false;
     if (!m->again) { /* here, so that it is done as the sandbox */

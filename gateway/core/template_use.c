@@ -43,7 +43,7 @@ static void end_making(struct making *m, struct sandbox *s, const struct err *e)
 
 /* --- files */
 
-static bool write_file(int root, json_t *file, struct err *e)
+static bool write_file(int root, json_t *file, struct touched *t, struct err *e)
 {
     scoped(buffer) struct buffer bytes = {0};
     size_t made = 0;
@@ -54,15 +54,17 @@ static bool write_file(int root, json_t *file, struct err *e)
         return fail(e, 500, "the files of the template cannot be read");
     struct upload *u = upload_open(root, &plan, &made, e);
     bool good = u && upload_write(u, buffer_view(&bytes), e) && upload_commit(u, &result, e);
+    if (good)
+        upload_touched(u, root, made, t);
     upload_free(u);
     return good;
 }
 
-static bool write_files(int root, json_t *files, struct err *e)
+static bool write_files(int root, json_t *files, struct touched *t, struct err *e)
 {
     json_t *file;
     size_t i;
-    json_array_foreach(files, i, file) if (!write_file(root, file, e)) return false;
+    json_array_foreach(files, i, file) if (!write_file(root, file, t, e)) return false;
     return true;
 }
 
@@ -75,8 +77,8 @@ static void write_all_files(struct file_job *job, int root)
         if (!(files = template_reveal(job->core, id, m->template_files, &job->why)))
             return;
     }
-    if (write_files(root, files, &job->why))
-        write_files(root, m->own_files, &job->why);
+    if (write_files(root, files, &job->touched, &job->why))
+        write_files(root, m->own_files, &job->touched, &job->why);
 }
 
 /* --- the steps, one behind the other */

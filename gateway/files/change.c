@@ -84,30 +84,31 @@ bool change_move(int root, const char *from, const char *to, bool overwrite, boo
     return moved;
 }
 
-bool change_make_link(int root, const char *path, const char *target, bool overwrite, struct err *e)
+bool change_make_link(int root, const char *path, const char *target, bool overwrite, size_t *made,
+                      struct err *e)
 {
     char id[UUID_TEXT], beside[UUID_TEXT + 16];
     const char *name;
     struct stat st;
-    int dir = path_open_parent(root, path, true, &name, NULL, e);
+    int dir = path_open_parent(root, path, true, &name, made, e);
     if (dir < 0)
         return false;
     uuid_make(id);
     snprintf(beside, sizeof beside, PATH_BESIDE "%s", id);
-    bool there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0, made = false;
+    bool there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0, good = false;
     if (there && (!overwrite || S_ISDIR(st.st_mode)))
         fail(e, 409, "%.200s: something is there already", path);
     else if (!there && symlinkat(target, dir, name) == 0)
-        made = true;
+        good = true;
     else if (symlinkat(target, dir, beside) != 0)
         path_fail(e, path);
-    else if (!(made = (overwrite ? renameat(dir, beside, dir, name)
+    else if (!(good = (overwrite ? renameat(dir, beside, dir, name)
                                  : rename_new(dir, beside, dir, name)) == 0)) {
         path_fail(e, path);
         unlinkat(dir, beside, 0);
     }
     close(dir);
-    return made;
+    return good;
 }
 
 bool change_mode(int root, const char *path, mode_t mode, const struct condition *condition,

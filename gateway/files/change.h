@@ -19,9 +19,9 @@ bool change_make_folder(int root, const char *path, bool absent, size_t *made, s
 bool change_move(int root, const char *from, const char *to, bool overwrite, bool *replaced,
                  size_t *made, struct err *e);
 
-/* A link with this text, whole at once; folders on the way are made. overwrite: what is there, but
- * for a folder. 403, 409, 507. */
-bool change_make_link(int root, const char *path, const char *target, bool overwrite,
+/* A link with this text, whole at once; folders on the way are made and counted. overwrite: what is
+ * there, but for a folder. 403, 409, 507. */
+bool change_make_link(int root, const char *path, const char *target, bool overwrite, size_t *made,
                       struct err *e);
 
 /* The permissions of a file or folder, also of what a link leads to. condition may be NULL. 403,

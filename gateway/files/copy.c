@@ -21,6 +21,7 @@ struct copy {
     /* the file that is being copied */
     struct upload *upload; /* NULL: none */
     struct upload_plan to;
+    size_t made;  /* folders on the way to it */
     int from;     /* -1 */
     int64_t left; /* bytes of it */
 };
@@ -29,7 +30,6 @@ static bool begin_file(struct copy *c, int root, int dir, const char *name, cons
                        struct room *room, struct err *e)
 {
     struct stat st;
-    size_t made = 0;
     c->from = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (c->from < 0 || fstat(c->from, &st) < 0)
         return path_fail(e, name);
@@ -43,8 +43,8 @@ static bool begin_file(struct copy *c, int root, int dir, const char *name, cons
         .mode = st.st_mode & 0777,
         .condition.absent = !c->plan->overwrite,
     };
-    c->upload = upload_open(root, &c->to, &made, e);
-    return c->upload && room_take(room, 0, (int64_t)made + 1, e);
+    c->upload = upload_open(root, &c->to, &c->made, e);
+    return c->upload && room_take(room, 0, (int64_t)c->made + 1, e);
 }
 
 static void end_file(struct copy *c)
@@ -58,7 +58,7 @@ static void end_file(struct copy *c)
 }
 
 /* Puts the file in place when all of it is copied. */
-static bool go_on_with_file(struct copy *c, struct room *room, struct err *e)
+static bool go_on_with_file(struct copy *c, int root, struct room *room, struct err *e)
 {
     while (c->left > 0 && !room_is_used(room)) {
         int64_t most = c->left < ROOM_TAKE_BYTES ? c->left : ROOM_TAKE_BYTES, put;
@@ -70,6 +70,8 @@ static bool go_on_with_file(struct copy *c, struct room *room, struct err *e)
         return true;
     struct upload_result result;
     bool committed = upload_commit(c->upload, &result, e);
+    if (committed)
+        upload_touched(c->upload, root, c->made, c->plan->touched);
     end_file(c);
     return committed;
 }
@@ -78,21 +80,28 @@ static bool copy_link(const struct copy *c, int root, int dir, const char *name,
                       struct room *room, struct err *e)
 {
     char target[PATH_MAX];
+    size_t made;
     ssize_t len = readlinkat(dir, name, target, sizeof target - 1);
     if (len < 0)
         return path_fail(e, name);
     target[len] = '\0';
-    return room_take(room, 0, 1, e) && change_make_link(root, to, target, c->plan->overwrite, e);
+    if (!room_take(room, 0, 1, e) ||
+        !change_make_link(root, to, target, c->plan->overwrite, &made, e))
+        return false;
+    touched_parent(c->plan->touched, root, to, made);
+    return true;
 }
 
-static bool copy_folder(int root, const char *to, mode_t mode, struct room *room, struct stat *now,
-                        struct err *e)
+static bool copy_folder(const struct copy *c, int root, const char *to, mode_t mode,
+                        struct room *room, struct stat *now, struct err *e)
 {
     size_t made;
     if (!change_make_folder(root, to, false, &made, e) || !room_take(room, 0, (int64_t)made, e))
         return false;
     if (made && !change_mode(root, to, (mode & 0777) | S_IRWXU, NULL, e))
         return false;
+    if (made)
+        touched_folder(c->plan->touched, root, to, made);
     int fd = path_open(root, to, true, e);
     bool known = fd >= 0 && (fstat(fd, now) == 0 || path_fail(e, to));
     if (fd >= 0)
@@ -106,11 +115,11 @@ static bool copy_one(struct copy *c, int root, int dir, const char *name, const 
 {
     struct stat now;
     if (S_ISREG(st->st_mode))
-        return begin_file(c, root, dir, name, to, room, e) && go_on_with_file(c, room, e);
+        return begin_file(c, root, dir, name, to, room, e) && go_on_with_file(c, root, room, e);
     if (S_ISLNK(st->st_mode))
         return copy_link(c, root, dir, name, to, room, e);
     if (S_ISDIR(st->st_mode))
-        return copy_folder(root, to, st->st_mode, room, &now, e);
+        return copy_folder(c, root, to, st->st_mode, room, &now, e);
     return fail(e, 409, "%.200s: this is neither a file, a folder nor a link", name);
 }
 
@@ -138,7 +147,7 @@ static bool begin_folder(struct copy *c, int root, int dir, const char *name, co
         return path_fail(e, c->plan->from);
     c->walk = walk_open(fd, e);
     close(fd);
-    return c->walk && copy_folder(root, c->plan->to, st->st_mode, room, &c->target, e);
+    return c->walk && copy_folder(c, root, c->plan->to, st->st_mode, room, &c->target, e);
 }
 
 /* 409 unless the plan allows what is there. */
@@ -205,7 +214,7 @@ bool copy_step(struct copy *c, int root, struct room *room, bool *done, struct e
     while (!room_is_used(room)) {
         bool ok = true;
         if (c->upload)
-            ok = go_on_with_file(c, room, e);
+            ok = go_on_with_file(c, root, room, e);
         else if (c->walk && walk_next(c->walk, &entry, e))
             ok = copy_entry(c, root, &entry, room, e);
         else

@@ -9,11 +9,13 @@
 #include <stdint.h>
 
 #include "gateway/files/room.h"
+#include "gateway/files/touched.h"
 
 struct copy_plan {
     const char *from, *to; /* clean (path.h); borrowed for the copy's life */
     bool overwrite;        /* files that are there; what is in a folder that is there stays */
     int64_t file_limit_bytes;
+    struct touched *touched; /* what must be synced; borrowed likewise; NULL: nobody asks */
 };
 
 struct copy;

@@ -266,3 +266,14 @@ int path_reopen(int fd, int flags)
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return open(path, flags | O_CLOEXEC);
 }
+
+int path_filesystem(const char *folder)
+{
+    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = open(folder, flags);
+    const char *slash = strrchr(folder, '/');
+    if (fd >= 0 || errno != EACCES || !slash)
+        return fd;
+    scoped(string) char *above = xstrndup(folder, (size_t)(slash - folder));
+    return open(above, flags);
+}

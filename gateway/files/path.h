@@ -46,6 +46,10 @@ int path_make_plain(int from, const char *path, size_t *made, struct err *e);
  * there now cannot have been put in its place. -1 with errno. */
 int path_reopen(int fd, int flags);
 
+/* By it the file system that a folder lies in can be synced: the folder, or the one above it where
+ * its mode keeps us out. -1 with errno. */
+int path_filesystem(const char *folder);
+
 /* The answer for errno as it was after something that was done at path. False. */
 bool path_fail(struct err *e, const char *path);
 

@@ -20,7 +20,8 @@
 #define BLOCK       4096               /* of a file on the disk */
 
 struct unpack {
-    int folder; /* -1: nothing is put there */
+    int folder;              /* -1: nothing is put there */
+    struct touched *touched; /* borrowed; NULL: nobody asks */
     struct tar_reader *reader;
     struct tar_entry entry;
     struct unpack_result result;
@@ -40,7 +41,7 @@ struct unpack {
 };
 
 struct unpack *unpack_open(int root, const char *path, int64_t file_limit_bytes, struct room *room,
-                           struct err *e)
+                           struct touched *t, struct err *e)
 {
     const char *name;
     size_t made = 0;
@@ -50,8 +51,11 @@ struct unpack *unpack_open(int root, const char *path, int64_t file_limit_bytes,
         return NULL;
     struct unpack *u = xcalloc(1, sizeof *u);
     u->folder = fd;
+    u->touched = t;
     u->parent = -1;
     u->reader = tar_reader_new(file_limit_bytes);
+    if (made)
+        touched_folder(t, root, path, made);
     if (room_take(room, 0, (int64_t)made, e))
         return u;
     unpack_free(u);
@@ -111,6 +115,8 @@ static bool enter_parent(struct unpack *u, const char *path, const char **name, 
         return true;
     leave_parent(u);
     u->parent = path_make_plain(u->folder, parent, &made, e);
+    if (u->parent >= 0 && made)
+        touched_folder(u->touched, u->folder, parent, made);
     u->parent_path = take(&parent);
     return u->parent >= 0 && room_take(room, 0, (int64_t)made, e);
 }
@@ -136,6 +142,8 @@ static bool complete_file(struct unpack *u, struct room *room, struct err *e)
     struct upload_result result;
     bool ok = room_take(room, -u->entry.size_bytes & (BLOCK - 1), 0, e) &&
               (u->folder < 0 || upload_commit(u->upload, &result, e));
+    if (ok && u->folder >= 0)
+        upload_touched(u->upload, u->parent, 0, u->touched);
     end_file(u);
     u->result.files += ok;
     u->result.bytes += ok ? u->entry.size_bytes : 0;
@@ -153,6 +161,8 @@ static bool make_folder(struct unpack *u, struct room *room, struct err *e)
     if (made)
         fchmod(fd, u->entry.mode | S_IRWXU);
     close(fd);
+    if (made)
+        touched_folder(u->touched, u->folder, u->entry.path, made);
     u->result.folders++;
     return room_take(room, 0, (int64_t)made, e);
 }
@@ -160,9 +170,11 @@ static bool make_folder(struct unpack *u, struct room *room, struct err *e)
 static bool make_link(struct unpack *u, struct room *room, struct err *e)
 {
     const char *name;
+    size_t made;
     if (!enter_parent(u, u->entry.path, &name, room, e) || !room_take(room, 0, 1, e) ||
-        !change_make_link(u->parent, name, u->entry.target, true, e))
+        !change_make_link(u->parent, name, u->entry.target, true, &made, e))
         return false;
+    touched_at(u->touched, u->parent);
     u->result.symlinks++;
     return true;
 }

@@ -6,6 +6,7 @@
 #define WARMCELL_GATEWAY_FILES_UNPACK_H
 
 #include "gateway/files/room.h"
+#include "gateway/files/touched.h"
 #include "protocol/bytes.h"
 
 struct unpack_result {
@@ -17,9 +18,10 @@ struct unpack_result {
 
 struct unpack;
 
-/* path (clean) is made if need be. file_limit_bytes: of all files together. NULL: 403, 409, 507. */
+/* path (clean) is made if need be. file_limit_bytes: of all files together. t: what must be synced
+ * comes there, step by step; borrowed for its life; NULL: nobody asks. NULL: 403, 409, 507. */
 struct unpack *unpack_open(int root, const char *path, int64_t file_limit_bytes, struct room *room,
-                           struct err *e);
+                           struct touched *t, struct err *e);
 /* One that puts nothing anywhere: its steps refuse what a tar may not have, and count the rest. */
 struct unpack *unpack_look(int64_t file_limit_bytes);
 /* A file that is not whole leaves nothing. NULL is legal. */

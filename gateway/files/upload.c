@@ -252,38 +252,23 @@ bool upload_commit(struct upload *u, struct upload_result *out, struct err *e)
     return true;
 }
 
-/* The folder that the file lies in, `above` levels up; -1: it is there no more. */
-static int open_above(const struct upload *u, int root, size_t above)
+void upload_touched(const struct upload *u, int root, size_t made, struct touched *t)
 {
-    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-    struct err e;
-    if (above == 0 && u->dir >= 0)
-        return path_reopen(u->dir, flags);
-    scoped(string) char *path = xstrdup(u->plan->path);
-    for (size_t i = 0; i <= above; i++) {
-        char *slash = strrchr(path, '/');
-        *(slash ? slash : path) = '\0';
-    }
-    int at = path_open(root, path, true, &e);
-    int fd = at >= 0 ? path_reopen(at, flags) : -1;
-    if (at >= 0)
-        close(at);
-    return fd;
-}
-
-void upload_changed(const struct upload *u, int root, size_t made, void (*each)(void *user, int fd),
-                    void *user)
-{
-    int file = path_reopen(u->fd, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const char *path = u->plan->path;
+    int file = path_reopen(u->fd, O_RDONLY | O_NONBLOCK);
     if (file >= 0) /* one for writing would keep the file from being executed */
-        each(user, file);
-    else
-        fdatasync(u->fd); /* its mode lets nobody read it */
+        touched_fd(t, file);
+    else if (t && fsync(u->fd) != 0) /* its mode lets nobody read it */
+        touched_at(t, u->fd);
     if (u->dir < 0 && !u->created)
         return;
-    for (size_t above = 0; above <= made; above++) {
-        int dir = open_above(u, root, above);
-        if (dir >= 0)
-            each(user, dir);
+    if (u->dir < 0) {
+        touched_parent(t, root, path, made);
+        return;
+    }
+    touched_at(t, u->dir); /* wherever it was moved to meanwhile */
+    if (made) {
+        scoped(string) char *folder = xstrndup(path, (size_t)(u->name - 1 - path));
+        touched_parent(t, root, folder, made - 1);
     }
 }

@@ -8,6 +8,7 @@
 
 #include "gateway/files/condition.h"
 #include "gateway/files/entry.h"
+#include "gateway/files/touched.h"
 #include "protocol/bytes.h"
 #include "protocol/err.h"
 
@@ -49,12 +50,9 @@ struct upload_result {
  * 412, 507. */
 bool upload_commit(struct upload *u, struct upload_result *out, struct err *e);
 
-/* After the commit: calls each with descriptors (taken) of what must be synced for it to survive a
- * power cut: the file, its folder, and the folders above as far as `made` were new. They are found
- * by their names below root, as at the opening: what was put elsewhere meanwhile does not lead out.
- */
-void upload_changed(const struct upload *u, int root, size_t made, void (*each)(void *user, int fd),
-                    void *user);
+/* After the commit: adds to t what must be synced for it to survive a power cut: the file, its
+ * folder, and the folders above as far as `made` were new. */
+void upload_touched(const struct upload *u, int root, size_t made, struct touched *t);
 
 /* Without a commit nothing stays but what was appended, and folders. NULL is legal. */
 void upload_free(struct upload *u);

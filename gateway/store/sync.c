@@ -27,11 +27,11 @@ struct sync {
     char *wal;
     char *dir;
     bool full;
-    pthread_t thread;
+    pthread_t thread, filesystem_thread;
     pthread_mutex_t lock;    /* of what follows */
     pthread_mutex_t passing; /* held through a pass */
     pthread_cond_t changed;
-    struct change *changes;
+    struct change *changes, *filesystems;
     _Atomic uint64_t round;
     bool database, ending;
 };
@@ -42,9 +42,11 @@ static bool is_folder(int fd)
     return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool sync_open(int fd)
+/* bytes_alone: of a file that grows, whose mode is not news. */
+static bool sync_one(int fd, bool bytes_alone)
 {
-    return (is_folder(fd) ? fsync(fd) : fdatasync(fd)) == 0 || errno == EINVAL || errno == EROFS;
+    int status = bytes_alone && !is_folder(fd) ? fdatasync(fd) : fsync(fd);
+    return status == 0 || errno == EINVAL || errno == EROFS;
 }
 
 static int open_path(const char *path)
@@ -55,7 +57,7 @@ static int open_path(const char *path)
 bool sync_file(const char *path, struct err *e)
 {
     int fd = open_path(path);
-    bool synced = fd >= 0 && sync_open(fd);
+    bool synced = fd >= 0 && sync_one(fd, true);
     if (!synced)
         fail_errno(e, 503, "%.200s cannot be synced", path);
     if (fd >= 0)
@@ -66,7 +68,7 @@ bool sync_file(const char *path, struct err *e)
 static bool sync_change(struct change *change, struct err *e)
 {
     int fd = change->path ? open_path(change->path) : change->fd;
-    bool synced = fd < 0 || sync_open(fd); /* gone: nothing is to be kept of it */
+    bool synced = fd < 0 || sync_one(fd, change->path); /* gone: nothing is to be kept of it */
     if (!synced)
         fail_errno(e, 503, "the disk did not take %.150s", change->path ? change->path : "a file");
     if (fd >= 0)
@@ -119,6 +121,38 @@ static void delay(struct sync *y)
         ;
 }
 
+static void sync_filesystems(struct change *list)
+{
+    struct change *next;
+    for (; list; list = next) {
+        next = list->next;
+        if (syncfs(list->fd) != 0)
+            log_error("what was written may not survive a power cut",
+                      F_STR("why", strerror(errno)));
+        close(list->fd);
+        free(list);
+    }
+}
+
+static void *run_filesystems(void *argument)
+{
+    struct sync *y = argument;
+    pthread_mutex_lock(&y->lock);
+    for (;;) {
+        while (!y->filesystems && !y->ending)
+            pthread_cond_wait(&y->changed, &y->lock);
+        if (!y->filesystems)
+            break;
+        delay(y);
+        struct change *list = take(&y->filesystems);
+        pthread_mutex_unlock(&y->lock);
+        sync_filesystems(list);
+        pthread_mutex_lock(&y->lock);
+    }
+    pthread_mutex_unlock(&y->lock);
+    return NULL;
+}
+
 static void *run(void *argument)
 {
     struct sync *y = argument;
@@ -152,6 +186,7 @@ struct sync *sync_new(const char *state_dir, bool full)
     pthread_cond_init(&y->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_create(&y->thread, NULL, run, y);
+    pthread_create(&y->filesystem_thread, NULL, run_filesystems, y);
     return y;
 }
 
@@ -161,9 +196,10 @@ void sync_close(struct sync *y)
         return;
     pthread_mutex_lock(&y->lock);
     y->ending = true;
-    pthread_cond_signal(&y->changed);
+    pthread_cond_broadcast(&y->changed);
     pthread_mutex_unlock(&y->lock);
     pthread_join(y->thread, NULL);
+    pthread_join(y->filesystem_thread, NULL);
     pthread_cond_destroy(&y->changed);
     pthread_mutex_destroy(&y->passing);
     pthread_mutex_destroy(&y->lock);
@@ -191,7 +227,7 @@ static void add(struct sync *y, char *path, int fd)
     struct change *change = xmalloc(sizeof *change);
     *change = (struct change){y->changes, path, fd};
     if (!y->changes && !y->database)
-        pthread_cond_signal(&y->changed);
+        pthread_cond_broadcast(&y->changed);
     y->changes = change;
 }
 
@@ -214,11 +250,38 @@ void sync_fd(struct sync *y, int fd)
     pthread_mutex_unlock(&y->lock);
 }
 
+/* lock is held. Is all of the file system to be synced already? */
+static bool is_filesystem_said(const struct sync *y, int fd)
+{
+    struct stat st, other;
+    if (fstat(fd, &st) != 0)
+        return false;
+    for (const struct change *change = y->filesystems; change; change = change->next)
+        if (fstat(change->fd, &other) == 0 && other.st_dev == st.st_dev)
+            return true;
+    return false;
+}
+
+void sync_filesystem(struct sync *y, int fd)
+{
+    pthread_mutex_lock(&y->lock);
+    bool said = is_filesystem_said(y, fd);
+    if (!said) {
+        struct change *change = xmalloc(sizeof *change);
+        *change = (struct change){y->filesystems, NULL, fd};
+        y->filesystems = change;
+        pthread_cond_broadcast(&y->changed);
+    }
+    pthread_mutex_unlock(&y->lock);
+    if (said)
+        close(fd);
+}
+
 void sync_database(struct sync *y)
 {
     pthread_mutex_lock(&y->lock);
     if (!y->changes && !y->database)
-        pthread_cond_signal(&y->changed);
+        pthread_cond_broadcast(&y->changed);
     y->database = true;
     pthread_mutex_unlock(&y->lock);
 }
@@ -237,4 +300,30 @@ bool sync_now(struct sync *y, struct err *e)
     if (database)
         sync_database(y); /* not ours to do: the thread does it */
     return good;
+}
+
+/* fd: taken. */
+static bool settled(bool good, int fd, struct err *e)
+{
+    if (!good)
+        fail_errno(e, 503, "it is done, but not on the disk");
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+bool sync_settle_fd(struct sync *y, int fd, struct err *e)
+{
+    if (fd < 0 || y->full)
+        return settled(fd >= 0 && sync_one(fd, false), fd, e);
+    sync_fd(y, fd);
+    return true;
+}
+
+bool sync_settle_filesystem(struct sync *y, int fd, struct err *e)
+{
+    if (fd < 0 || y->full)
+        return settled(fd >= 0 && syncfs(fd) == 0, fd, e);
+    sync_filesystem(y, fd);
+    return true;
 }

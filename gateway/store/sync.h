@@ -25,8 +25,12 @@ bool sync_is_full(const struct sync *y);
 /* The file or folder of that path was changed. A link in its last place is not followed; one that
  * is gone by then is passed over. Gives the round that syncs it. y may be NULL: then 0. */
 uint64_t sync_path(struct sync *y, const char *path);
-/* The same for an open one; fd is taken. */
+/* The same for an open one, with its mode and times; fd is taken. */
 void sync_fd(struct sync *y, int fd);
+/* Much was changed in the file system that this open file or folder lies in; fd is taken. All of
+ * the file system is synced, also what others wrote there: by a thread of its own, because that may
+ * take long. */
+void sync_filesystem(struct sync *y, int fd);
 /* The database was written. */
 void sync_database(struct sync *y);
 
@@ -39,5 +43,9 @@ bool sync_now(struct sync *y, struct err *e);
 
 /* A file or folder, at once. 503. */
 bool sync_file(const char *path, struct err *e);
+/* As sync_fd and sync_filesystem; with `full` it is on the disk when they return. fd is taken; -1:
+ * it could not be opened, with errno. 503: it is not on the disk. */
+bool sync_settle_fd(struct sync *y, int fd, struct err *e);
+bool sync_settle_filesystem(struct sync *y, int fd, struct err *e);
 
 #endif

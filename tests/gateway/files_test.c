@@ -218,19 +218,14 @@ static void holes_are_packed_step_by_step(void **state)
     rmdir(folder);
 }
 
-struct seen {
-    ino_t outside;
-    size_t count;
-    bool led_out;
-};
-
-static void see(void *user, int fd)
+/* Empties it. */
+static bool has(struct touched *t, ino_t inode)
 {
-    struct seen *seen = user;
     struct stat st;
-    seen->count++;
-    seen->led_out = seen->led_out || fstat(fd, &st) != 0 || st.st_ino == seen->outside;
-    close(fd);
+    bool found = false;
+    for (int fd; (fd = touched_take(t)) >= 0; close(fd))
+        found = found || (fstat(fd, &st) == 0 && st.st_ino == inode);
+    return found;
 }
 
 /* What is synced is looked for below the workspace: a folder that was put elsewhere meanwhile has
@@ -248,7 +243,7 @@ static void an_upload_whose_folder_is_moved(void **state)
     int root = path_root(workspace, &e);
     assert_true(root >= 0 && stat(place, &st) == 0);
     for (int moved = 0; moved < 2; moved++) {
-        struct seen seen = {.outside = st.st_ino};
+        struct touched touched = {0};
         const struct upload_plan plan = {.path = (char *)(moved ? "x/y/file" : "a/b/file"),
                                          .mode = -1};
         size_t made = 0;
@@ -258,10 +253,11 @@ static void an_upload_whose_folder_is_moved(void **state)
         if (moved)
             assert_int_equal(renameat(root, "x/y", root, "z"), 0);
         assert_true(upload_commit(u, &result, &e));
-        upload_changed(u, root, made, see, &seen);
+        upload_touched(u, root, made, &touched);
         upload_free(u);
-        assert_false(seen.led_out);
-        assert_int_equal(seen.count, 4); /* the file, its folder, the one above, the workspace */
+        assert_false(touched.all);
+        assert_int_equal(touched.count, 4); /* the file, its folder, the one above, the workspace */
+        assert_false(has(&touched, st.st_ino));
     }
     close(root);
     scoped(string) char *clear = xasprintf("rm -r %s", place);

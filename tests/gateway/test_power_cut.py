@@ -7,10 +7,13 @@ WARMCELL_POWER_CUTS and WARMCELL_POWER_SEED make it longer, or another (`./dev s
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import random
 import shutil
+import stat
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -41,11 +44,14 @@ class Life:
     gateway: Gateway
     root: int
     facts: dict[str, Check] = field(default_factory=dict)
+    at_once: set[str] = field(default_factory=set)  # those that are looked at one by one
     steps: list[Step] = field(default_factory=list)
 
-    def acknowledged(self, name: str, check: Check) -> None:
+    def acknowledged(self, name: str, check: Check, at_once: bool = False) -> None:
         self.trace.mark(name)
         self.facts[name] = check
+        if at_once:
+            self.at_once.add(name)
 
 
 def begin(durability: str, home: Path) -> tuple[Gateway, FakeKeeper, Trace]:
@@ -139,6 +145,74 @@ def put(life: Life, box: dict[str, Any], path: str, data: bytes) -> None:
     life.acknowledged(f"file {path}", check)
 
 
+def packed(names: dict[str, bytes | None]) -> bytes:
+    """A tar; None: a link to the file `one`, which lies above."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in names.items():
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.REGTYPE if data is not None else tarfile.SYMTYPE
+            info.size, info.linkname = len(data or b""), "" if data is not None else "../one"
+            tar.addfile(info, io.BytesIO(data or b""))
+    return out.getvalue()
+
+
+FEW: dict[str, bytes | None] = {"one": b"1" * 5000, "sub/deep/two": b"2" * 9000, "links/a": None}
+MANY: dict[str, bytes | None] = {f"many/{number}": bytes([number]) * 500 for number in range(40)}
+
+
+def holds(place: Path, names: dict[str, bytes | None]) -> None:
+    for name, data in names.items():
+        assert (place / name).read_bytes() == (names["one"] if data is None else data), name
+        assert (place / name).is_symlink() == (data is None)
+
+
+def ask(life: Life, box: dict[str, Any], method: str, path: str, *body: Any) -> Any:
+    answer = life.gateway.request(method, f"/v1/sandboxes/{box['id']}/files{path}", *body)
+    assert answer.status in (200, 201, 204), answer
+    return answer
+
+
+def change_files(life: Life, box: dict[str, Any], tree: dict[str, bytes | None]) -> None:
+    """Each way to change files but to put one; the tree comes first."""
+    at = f"tree-{len(tree)}"
+    tar = {"Content-Type": "application/x-tar"}
+
+    def acknowledged(name: str, check: Callable[[Path], None]) -> None:
+        life.acknowledged(f"{name} in {at}", lambda gateway: check(workspace(gateway, box)), True)
+
+    def has(path: str, of: dict[str, bytes | None] = tree) -> Callable[[Path], None]:
+        return lambda place: holds(place / path, of)
+
+    ask(life, box, "PUT", f"/{at}/tar?tar=1", packed(tree), tar)
+    acknowledged("a tar", has(f"{at}/tar"))
+    late = {"one": FEW["one"], "sub/late": None}
+    ask(life, box, "PUT", f"/{at}/tar?tar=1", packed(late), tar)
+    acknowledged("a link", has(f"{at}/tar", late))
+    ask(life, box, "POST", f"/{at}/tar?copy_to={at}/new/copy")
+    acknowledged("a copy", has(f"{at}/new/copy"))
+    ask(life, box, "PUT", f"/{at}/first?tar=1", packed(tree), tar)
+    ask(life, box, "POST", f"/{at}/first?move_to={at}/far/away/moved")
+    acknowledged("a move", has(f"{at}/far/away/moved"))
+    ask(life, box, "PUT", f"/{at}/last?tar=1", packed(tree), tar)
+    ask(life, box, "DELETE", f"/{at}/last?recursive=1")
+    acknowledged("a removal", lambda place: absent(place / at / "last"))
+    ask(life, box, "PUT", f"/{at}/folders/in/folders?folder=1")
+    acknowledged("a folder", lambda place: absent(place / at / "folders/in/folders/x", True))
+    ask(life, box, "PUT", f"/{at}/mode", b"of mode 0640")
+    ask(life, box, "PATCH", f"/{at}/mode", {"mode": "0640"})
+    acknowledged("a mode", lambda place: of_mode(place / at / "mode", 0o640))
+
+
+def absent(path: Path, but_its_folder: bool = False) -> None:
+    assert not path.exists()
+    assert path.parent.is_dir() or not but_its_folder
+
+
+def of_mode(path: Path, mode: int) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
 def command(life: Life, box: dict[str, Any], line: str) -> None:
     path = f"/v1/sandboxes/{box['id']}/commands"
     answer = life.gateway.request("POST", path, {"shell": line})
@@ -188,6 +262,8 @@ def live(life: Life) -> None:
         put(life, box, f"folder/{number}/file", bytes([number]) * 20000)
         display(life, box, f"<p>{number}")
         command(life, box, f"echo {number}; head -c 9000 /dev/zero | tr '\\0' x >&2")
+    for tree in (MANY, FEW):  # what is synced with the whole file system would hide the rest
+        change_files(life, box, tree)
     gone(life, other)
     run(life, box, "lines 300")
     answer = gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause", {})
@@ -263,10 +339,9 @@ def must_hold(life: Life, steps: list[Step]) -> list[Check]:
     ]
 
 
-def look(life: Life, cut: int, dice: random.Random) -> None:
+def look(life: Life, cut: int, dice: random.Random | None, wanted: list[Check]) -> None:
     """Starts a gateway on what a disk may show after the first `cut` steps."""
     steps = life.steps[:cut]
-    wanted = must_hold(life, steps)
     disk = Disk(life.root)
     for at, step in enumerate(steps):
         disk.take(at, step)
@@ -290,7 +365,16 @@ def test_nothing_that_is_safe_is_lost(life: Life) -> None:
     dice = random.Random(SEED)
     count = len(life.steps)
     for _ in range(CUTS):
-        look(life, dice.randint(1, count), dice)
+        cut = dice.randint(1, count)
+        look(life, cut, dice, must_hold(life, life.steps[:cut]))
+
+
+@pytest.mark.parametrize("life", ["full"], indirect=True)
+def test_in_full_all_is_on_the_disk_when_it_is_acknowledged(life: Life) -> None:
+    """Right behind the answer, and with nothing but what is safe."""
+    for mark in marks_of(life.steps):
+        if (name := life.steps[mark].name) in life.at_once:
+            look(life, mark + 1, None, [life.facts[name]])
 
 
 def test_a_number_of_an_inode_that_is_used_again_is_of_another_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -301,9 +303,84 @@ int ftruncate64(int fd, off64_t size)
     return truncate_noted(fd, size);
 }
 
+/* What came into a file from another one. */
+static void note_copied(const struct stat *st, int64_t at, int from, int64_t from_at, ssize_t len)
+{
+    char *data = malloc((size_t)len);
+    if (!data || REAL(pread)(from, data, (size_t)len, from_at) != len)
+        abort(); /* as above */
+    note('W', st->st_ino, 0, (uint64_t)at, "-", &(struct iovec){data, (size_t)len}, 1);
+    free(data);
+}
+
+ssize_t copy_file_range(int from, off64_t *from_at, int to, off64_t *to_at, size_t len,
+                        unsigned flags)
+{
+    struct stat st;
+    if (!is_ours(to, &st))
+        return REAL(copy_file_range)(from, from_at, to, to_at, len, flags);
+    hold();
+    int64_t at = to_at ? *to_at : lseek(to, 0, SEEK_CUR);
+    int64_t begin = from_at ? *from_at : lseek(from, 0, SEEK_CUR);
+    ssize_t copied = REAL(copy_file_range)(from, from_at, to, to_at, len, flags);
+    if (copied > 0)
+        note_copied(&st, at, from, begin, copied);
+    let_go();
+    return copied;
+}
+
+/* No two files share their bytes here: then they are copied. */
+int ioctl(int fd, unsigned long request, ...)
+{
+    struct stat st;
+    va_list args;
+    va_start(args, request);
+    void *argument = va_arg(args, void *);
+    va_end(args);
+    if (request != FICLONE || !is_ours(fd, &st))
+        return REAL(ioctl)(fd, request, argument);
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+/* --- modes */
+
+static int note_mode(int done, const struct stat *st, mode_t mode)
+{
+    if (done == 0)
+        note('M', st->st_ino, 0, mode, "-", NULL, 0);
+    let_go();
+    return done;
+}
+
+int fchmod(int fd, mode_t mode)
+{
+    struct stat st;
+    if (!is_ours(fd, &st))
+        return REAL(fchmod)(fd, mode);
+    hold();
+    return note_mode(REAL(fchmod)(fd, mode), &st, mode);
+}
+
+/* An open one is named by its number: that of its inode is asked for before its mode may forbid. */
+int chmod(const char *name, mode_t mode)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    int fd = -1;
+    if (sscanf(name, "/proc/self/fd/%d", &fd) == 1)
+        path_of(fd, path);
+    else
+        full_path(AT_FDCWD, name, path);
+    if (!is_inside(path) || stat(name, &st) != 0)
+        return REAL(chmod)(name, mode);
+    hold();
+    return note_mode(REAL(chmod)(name, mode), &st, mode);
+}
+
 /* --- syncing */
 
-static int sync_noted(int fd, int (*call)(int))
+static int sync_noted(char kind, int fd, int (*call)(int))
 {
     struct stat st;
     if (!is_ours(fd, &st))
@@ -311,19 +388,24 @@ static int sync_noted(int fd, int (*call)(int))
     hold();
     int done = call(fd);
     if (done == 0)
-        note('S', st.st_ino, 0, 0, "-", NULL, 0);
+        note(kind, st.st_ino, 0, 0, "-", NULL, 0);
     let_go();
     return done;
 }
 
 int fsync(int fd)
 {
-    return sync_noted(fd, REAL(fsync));
+    return sync_noted('S', fd, REAL(fsync));
 }
 
 int fdatasync(int fd)
 {
-    return sync_noted(fd, REAL(fdatasync));
+    return sync_noted('s', fd, REAL(fdatasync));
+}
+
+int syncfs(int fd)
+{
+    return sync_noted('F', fd, REAL(syncfs));
 }
 
 /* --- names */
@@ -416,6 +498,22 @@ int renameat(int from_dir, const char *from, int to_dir, const char *to)
 int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
     return rename_noted(from_dir, from, to_dir, to, flags);
+}
+
+int symlinkat(const char *target, int dir, const char *name)
+{
+    char path[PATH_MAX];
+    full_path(dir, name, path);
+    if (!is_inside(path))
+        return REAL(symlinkat)(target, dir, name);
+    hold();
+    int done = REAL(symlinkat)(target, dir, name);
+    if (done == 0) {
+        struct iovec text = {(void *)target, strlen(target)};
+        note('Y', inode_of(dir, name), folder_of(dir, name), 0, name_of(name), &text, 1);
+    }
+    let_go();
+    return done;
 }
 
 int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)

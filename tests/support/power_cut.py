@@ -2,7 +2,8 @@
 
 The disk is modelled by what POSIX promises and no more. A file has what was synced, and of each of
 its blocks any prefix of what was written since, also none while the file is as long as if it had
-all. A name is there when its folder was synced; of the changes of names since, any are.
+all. A name is there when its folder was synced; of the changes of names since, any are. A mode is
+what it was when the file was synced with more than its bytes.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class File:
     kept: bytearray = field(default_factory=bytearray)
     pending: list[tuple[int, Step]] = field(default_factory=list)
     is_folder: bool = False
+    link: str | None = None  # of a link, what it says
+    mode: int | None = None  # safe; None: as it was made
 
 
 def read_trace(path: Path) -> list[Step]:
@@ -105,13 +108,17 @@ class Disk:
 
     def take(self, at: int, step: Step) -> None:
         name = (self.own.get(step.folder, 0), step.name)
-        if step.kind in "WT":
+        if step.kind in "WTM":
             assert step.inode in self.own, f"step {at}: bytes of a file that nobody saw made"
             self.files[self.own[step.inode]].pending.append((at, step))
         elif step.kind == "O":  # it has no name yet
             self._new(step.inode)
         elif step.kind in "CD":
             self._name(at, [(name, self._new(step.inode, step.kind == "D"))])
+        elif step.kind == "Y":
+            own = self._new(step.inode)
+            self.files[own].link = step.data.decode()
+            self._name(at, [(name, own)])
         elif step.kind == "L":
             self._name(at, [(name, self._file(step.inode))])
         elif step.kind == "U":
@@ -121,8 +128,11 @@ class Disk:
         elif step.kind == "R":
             assert self.half
             self._name(at, [self.half, (name, self._file(step.inode))])
-        elif step.kind == "S":
-            self._sync(self._file(step.inode))
+        elif step.kind in "Ss":
+            self._sync(self._file(step.inode), bytes_alone=step.kind == "s")
+        elif step.kind == "F":
+            for own in self.files:
+                self._sync(own)
 
     def _name(self, at: int, change: list[tuple[Name, int]]) -> None:
         self.pending.append((at, change))
@@ -136,19 +146,22 @@ class Disk:
             else:
                 names.pop(name, None)
 
-    def _sync(self, own: int) -> None:
+    def _sync(self, own: int, bytes_alone: bool = False) -> None:
         file = self.files[own]
         if file.is_folder:
             for _, change in [one for one in self.pending if one[1][-1][0][0] == own]:
                 self._apply(self.kept, change)
             self.pending = [one for one in self.pending if one[1][-1][0][0] != own]
-        file.kept = contents(file.kept, [step for _, step in file.pending])
-        file.pending = []
+        steps = [step for _, step in file.pending]
+        modes = [one for one in file.pending if one[1].kind == "M"]
+        file.kept = contents(file.kept, steps)
+        file.pending = modes if bytes_alone else []
+        file.mode = file.mode if bytes_alone or not modes else modes[-1][1].offset
 
     def unsafe_since(self) -> tuple[int, str]:
         """The first step that a power cut may take yet, and of what it is; (-1, "") for none."""
         found: list[tuple[int, str]] = []
-        folders = {self.root, *self.kept.values()}
+        folders = self._kept_folders()
         for at, change in self.pending:
             for (folder, name), _ in change:
                 there, safe = self.live.get((folder, name)), self.kept.get((folder, name))
@@ -159,12 +172,23 @@ class Disk:
                 found.append((self.files[own].pending[0][0], f"bytes of {name}"))
         return min(found, default=(-1, ""))
 
-    def show(self, dice: random.Random, target: Path) -> None:
-        """Makes one of the folders that the disk may show."""
+    def _kept_folders(self) -> set[int]:
+        """What lies in a folder that is safely gone is gone with it."""
+        below: dict[int, list[int]] = defaultdict(list)
+        for (folder, _), own in self.kept.items():
+            below[folder].append(own)
+        found, waiting = set[int](), [self.root]
+        while waiting:
+            found.add(at := waiting.pop())
+            waiting += below[at]
+        return found
+
+    def show(self, dice: random.Random | None, target: Path) -> None:
+        """Makes one of the folders that the disk may show; without dice, what is safe alone."""
         names = dict(self.kept)
-        chance = dice.choice([0.0, 0.5, 1.0])
+        chance = dice.choice([0.0, 0.5, 1.0]) if dice else 0.0
         for _, change in self.pending:
-            if dice.random() < chance:
+            if dice and dice.random() < chance:
                 self._apply(names, change)
         below: dict[int, list[tuple[str, int]]] = defaultdict(list)
         for (folder, name), own in names.items():
@@ -172,21 +196,32 @@ class Disk:
         self._write(self.root, target, below, dice)
 
     def _write(
-        self, own: int, path: Path, below: dict[int, list[tuple[str, int]]], dice: random.Random
+        self,
+        own: int,
+        path: Path,
+        below: dict[int, list[tuple[str, int]]],
+        dice: random.Random | None,
     ) -> None:
         file = self.files[own]
-        if not file.is_folder:
-            path.write_bytes(after_cut(file, dice))
-            path.chmod(0o600)
+        if file.link is not None:
+            path.symlink_to(file.link)
             return
-        path.mkdir(mode=0o700, exist_ok=True)
-        for name, inside in sorted(below[own]):
-            self._write(inside, path / name, below, dice)
+        if file.is_folder:
+            path.mkdir(exist_ok=True)
+            for name, inside in sorted(below[own]):
+                self._write(inside, path / name, below, dice)
+        else:
+            path.write_bytes(after_cut(file, dice) if dice else file.kept)
+        modes = [file.mode, *(step.offset for _, step in file.pending if step.kind == "M")]
+        mode = dice.choice(modes) if dice else file.mode
+        path.chmod(mode if mode is not None else 0o700 if file.is_folder else 0o600)
 
 
 def contents(kept: bytearray, steps: list[Step]) -> bytearray:
     data = bytearray(kept)
     for step in steps:
+        if step.kind == "M":
+            continue
         if step.kind == "T":
             data = data[: step.offset].ljust(step.offset, b"\0")
             continue
@@ -196,7 +231,7 @@ def contents(kept: bytearray, steps: list[Step]) -> bytearray:
 
 
 def after_cut(file: File, dice: random.Random) -> bytearray:
-    steps = [step for _, step in file.pending]
+    steps = [step for _, step in file.pending if step.kind != "M"]
     how = dice.choice(["none", "all", "prefix", "blocks"])
     if how == "none" or not steps:
         return file.kept
