@@ -16,6 +16,7 @@
 
 static void reply_acquired(struct exchange *x, const char *id)
 {
+    exchange_made(x, id);
     exchange_reply_json(x, 200,
                         json_pack("{s:s, s:s, s:s, s:n}", "sandbox_id", id, "container_id", id,
                                   "status", "running", "ip"));

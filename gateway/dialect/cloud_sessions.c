@@ -104,6 +104,7 @@ static void on_created(void *user, struct sandbox *s, const struct err *e)
         return;
     }
     exchange_add_header(x, "Location", location);
+    exchange_made(x, sandbox_id(s));
     exchange_reply_json(x, 201, cloud_session_model(x, &session));
 }
 

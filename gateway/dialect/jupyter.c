@@ -203,6 +203,7 @@ void jupyter_add_location(struct exchange *x, const char *path, const char *id)
 {
     scoped(string) char *location = xasprintf("%s%s/%s", exchange_base_url(x), path, id);
     exchange_add_header(x, "Location", location);
+    exchange_made(x, id);
 }
 
 bool jupyter_may_list(struct exchange *x, const struct core *c)

@@ -31,6 +31,7 @@ static void on_minted(void *user, const struct token *t, const char *secret, con
     sdbx_set(m, "userId", json_string(token_asker_user(token_principal(t)->name)));
     sdbx_set(m, "apiKey", json_string(secret));
     exchange_add_header(x, "Cache-Control", "no-store");
+    exchange_made(x, token_id(t));
     exchange_reply_json(x, 201, m);
 }
 

@@ -120,6 +120,7 @@ static void on_created(void *user, struct sandbox *s, const struct err *e)
         json_t *credentials = json_object();
         sdbx_set(credentials, "apiKey", text_or_null(shown_key(c->x)));
         exchange_add_header(c->x, "Cache-Control", "no-store");
+        exchange_made(c->x, sandbox_id(s));
         exchange_reply_json(c->x, 201,
                             json_pack("{s:o, s:o}", "sandbox",
                                       model(c->core, exchange_principal(c->x), s), "credentials",

@@ -223,10 +223,12 @@ struct creating {
 static void on_created(void *user, const struct template *t, const struct err *e)
 {
     struct creating *c = user;
-    if (t)
+    if (t) {
+        exchange_made(c->x, template_id(t));
         exchange_reply_json(c->x, 201, model_of(c->core, t));
-    else
+    } else {
         exchange_fail(c->x, e);
+    }
     free(c);
 }
 

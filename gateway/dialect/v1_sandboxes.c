@@ -157,6 +157,7 @@ static void on_created(void *user, struct sandbox *s, const struct err *e)
     scoped(string) char *location =
         xasprintf("%s/v1/sandboxes/%s", exchange_base_url(x), sandbox_id(s));
     exchange_add_header(x, "Location", location);
+    exchange_made(x, sandbox_id(s));
     exchange_reply_json(x, 201, v1_sandbox_model(s));
 }
 

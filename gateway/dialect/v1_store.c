@@ -170,6 +170,7 @@ static const struct route rows[] = {
     {
         .method = GET,
         .pattern = "/v1/backup",
+        .kind = ROUTE_RECORD,
         .handler = back_up,
         .summary = "All that is stored, as a tar",
         .errors = {403, 503},

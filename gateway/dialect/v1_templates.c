@@ -113,6 +113,7 @@ static void on_stored(void *user, const struct template *t, const struct err *e)
         xasprintf("%s/v1/templates/%s", exchange_base_url(w->x), template_id(t));
     if (w->made)
         exchange_add_header(w->x, "Location", location);
+    exchange_made(w->x, template_id(t));
     exchange_reply_json(w->x, w->made ? 201 : 200, v1_template_model(w->core, t));
     free(w);
 }

@@ -41,6 +41,7 @@ static void on_minted(void *user, const struct token *t, const char *secret, con
     scoped(string) char *location = xasprintf("%s/v1/tokens/%s", exchange_base_url(x), token_id(t));
     json_object_set_new(model, "token", secret ? json_string(secret) : json_null());
     exchange_add_header(x, "Location", location);
+    exchange_made(x, token_id(t));
     exchange_add_header(x, "Cache-Control", "no-store");
     exchange_reply_json(x, 201, model);
 }

@@ -1,5 +1,5 @@
-/* Who did what: a line of JSON for each request that changed something or was refused. No token,
- * query, body or file name is in it.
+/* Who did what: a line of JSON for each request that changed something, took a backup or was
+ * refused. No token, query, body or file name is in it.
  *
  *     {"time": "2026-01-31T23:59:59.123456Z", "principal": "ada", "token": id, "method": "POST",
  *      "route": "/v1/sandboxes/{id}/pause", "id": "…", "status": 200, "remote": "127.0.0.1"}
@@ -25,7 +25,8 @@ void audit_close(struct audit *a); /* what was added is written */
 struct audit_line {
     const struct principal *who; /* NULL: nobody whom we know */
     const char *method, *route, *remote;
-    const char *id; /* what the path names as {id}; NULL: nothing */
+    const char
+        *id; /* what the path names as {id} or {template}, or else what was made; NULL: nothing */
     int status;
 };
 void audit_add(struct audit *a, const struct audit_line *line);

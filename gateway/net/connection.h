@@ -80,6 +80,8 @@ struct query_pair {
     const char *value;
 };
 
+#define MADE_ID_TEXT 64
+
 struct exchange {
     struct connection *connection;
     enum method method;
@@ -127,7 +129,8 @@ struct exchange {
     bool not_utf8; /* the decoded path or query */
     const struct route *route;
     void *context;
-    char allow[64]; /* of a 405 or an OPTIONS reply */
+    char allow[64];          /* of a 405 or an OPTIONS reply */
+    char made[MADE_ID_TEXT]; /* of exchange_made; "": nothing */
     enum route_errors error_form;
     struct principal principal; /* when known */
     bool known;

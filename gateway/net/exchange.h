@@ -70,6 +70,10 @@ bool exchange_shows_token(const struct exchange *x); /* it was let in by one in 
  * what comes from outside). */
 void exchange_add_header(struct exchange *x, const char *name, const char *value);
 
+/* Names what was made, or taken, for the record of who did what (net/audit.h), where the path names
+ * nothing as {id}. id is copied. */
+void exchange_made(struct exchange *x, const char *id);
+
 /* The replies; each ends the exchange, which must not be used after. No handler of another request
  * runs inside them. */
 void exchange_reply(struct exchange *x, int status, const char *content_type,

@@ -88,6 +88,11 @@ void exchange_add_header(struct exchange *x, const char *name, const char *value
     buffer_add_text(&x->extra_headers, "\r\n");
 }
 
+void exchange_made(struct exchange *x, const char *id)
+{
+    snprintf(x->made, sizeof(x->made), "%s", id);
+}
+
 /* The pattern stands for the path, which may hold names of files; neither query nor bodies are in
  * it. length < 0: of a stream, not known. */
 static void log_reply(const struct exchange *x, int status, int64_t length)
@@ -106,10 +111,11 @@ static void log_reply(const struct exchange *x, int status, int64_t length)
            F_STR("principal", x->known ? x->principal.name : ""), F_STR("trace", trace));
 }
 
-/* What changed something, or was refused to somebody. */
+/* What changed something or carried all there is, or was refused to somebody. */
 static bool is_for_audit(const struct exchange *x, int status)
 {
-    bool reads = x->method == GET && x->route->kind != ROUTE_UPGRADE && !x->wants_upgrade;
+    bool reads = x->method == GET && x->route->kind != ROUTE_RECORD &&
+                 x->route->kind != ROUTE_UPGRADE && !x->wants_upgrade;
     if (x->route->access == ACCESS_OPEN || x->options)
         return false;
     return !reads || status == 401 || status == 403 || status == 429;
@@ -127,10 +133,11 @@ static void audit(const struct exchange *x, int status)
         .method = llhttp_method_name(x->connection->parser.method),
         .route = x->route->pattern,
         .remote = remote,
+        .id = *x->made ? x->made : NULL,
         .status = status,
     };
     for (size_t i = 0; i < x->param_count; i++)
-        if (bytes_is(x->params[i].name, "id"))
+        if (bytes_is(x->params[i].name, "id") || bytes_is(x->params[i].name, "template"))
             line.id = x->params[i].value;
     audit_add(log, &line);
 }

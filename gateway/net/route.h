@@ -21,6 +21,7 @@ enum route_errors {
 
 enum route_kind {
     ROUTE_PLAIN,   /* the handler is called when the whole request is in */
+    ROUTE_RECORD,  /* likewise; also a GET that is let in is for the audit log */
     ROUTE_UPGRADE, /* a WebSocket: the handler calls websocket_accept or fails the exchange */
     ROUTE_STREAM,  /* the handler is called when the head is in, and takes the body by
                       exchange_receive */

@@ -194,8 +194,8 @@ def test_who_did_what(gateway: Gateway) -> None:
     assert [
         (one["principal"], one["method"], one["route"], one["id"], one["status"]) for one in lines
     ] == [
-        ("owner", "POST", "/v1/tokens", None, 201),
-        ("ada", "POST", "/v1/sandboxes", None, 201),
+        ("owner", "POST", "/v1/tokens", token["id"], 201),
+        ("ada", "POST", "/v1/sandboxes", made["id"], 201),
         ("ada", "PUT", "/v1/sandboxes/{id}/files/{path*}", made["id"], 201),
         ("ada", "GET", "/metrics", None, 403),
         (None, "GET", "/v1/sandboxes", None, 401),
@@ -208,6 +208,43 @@ def test_who_did_what(gateway: Gateway) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for secret in (gateway.token, ada.token[:20], "a secret", "a name", "a%20name"):
         assert secret not in text
+
+
+def test_what_was_made_is_in_the_record(gateway: Gateway) -> None:
+    """Also by the other APIs, whose answers have no Location."""
+    before = len(record(gateway))
+    kernel = gateway.start_kernel()
+    body = {"path": "a", "name": "a", "type": "notebook", "kernel": {"id": kernel}}
+    session = gateway.request("POST", "/api/sessions", body).json()["id"]
+    template = gateway.request("POST", "/v1/templates", {"name": "t"}).json()["id"]
+    lone = gateway.request("POST", "/api/v1/sandbox/acquire", {}).json()["sandbox_id"]
+    assert gateway.request("DELETE", "/v1/templates/t").status == 204
+    assert gateway.request("POST", "/v1/templates", {"name": "a b"}).status == 400
+    found = [(one["route"], one["id"], one["status"]) for one in record(gateway)[before:]]
+    assert found == [
+        ("/api/kernels", kernel, 201),
+        ("/api/sessions", session, 201),
+        ("/v1/templates", template, 201),
+        ("/api/v1/sandbox/acquire", lone, 200),
+        ("/v1/templates/{id}", "t", 204),
+        ("/v1/templates", None, 400),
+    ]
+    for path in (f"/api/kernels/{kernel}", f"/v1/sandboxes/{lone}"):
+        assert gateway.request("DELETE", path).status == 204
+
+
+def test_a_backup_is_in_the_record(gateway: Gateway) -> None:
+    """It carries all there is, and is but read."""
+    _, ada = mint(gateway, principal="ada")
+    before = len(record(gateway))
+    assert gateway.get("/v1/backup").status == 200
+    assert ada.get("/v1/backup").status == 403
+    found = [(one["principal"], one["method"], one["route"], one["status"])
+             for one in record(gateway)[before:]]  # fmt: skip
+    assert found == [
+        ("owner", "GET", "/v1/backup", 200),
+        ("ada", "GET", "/v1/backup", 403),
+    ]
 
 
 def test_who_is_not_known_cannot_fill_the_record(gateway: Gateway) -> None:
