@@ -20,7 +20,7 @@ void spent_begin(struct spent *s, const struct interpreter *i)
 static double number_of(struct bytes raw)
 {
     char text[NUMBER_MOST] = "";
-    if (!raw.len || raw.len >= sizeof text)
+    if (!raw.len || raw.len >= sizeof text || raw.data[0] < '0' || raw.data[0] > '9')
         return -1;
     memcpy(text, raw.data, raw.len);
     double number = strtod(text, NULL);

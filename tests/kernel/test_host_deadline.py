@@ -58,7 +58,11 @@ def test_every_reply_says_how_it_ended() -> None:
         lost = verdict(run(client, "print abc\ncrash 11"))
         assert (lost["outcome"], lost["state_retained"], lost["generation"]) == ("killed", False, 1)
         assert lost["out_bytes"] == 4
-        assert verdict(run(client, "print a"))["generation"] == 2
+        again = run(client, "print a\ncrash 11")
+        assert verdict(again)["generation"] == 2
+        assert again.reply is not None
+        usage = again.reply.metadata["usage"]  # as its process ended
+        assert usage["cpu_s"] >= 0 and usage["memory_peak_bytes"] > 1 << 20
         other = client.ask("comm_info_request")
         assert other.reply is not None and other.reply.metadata == {}, "of executions alone"
 
@@ -289,7 +293,8 @@ def test_a_run_that_ends_before_it_is_stopped() -> None:
     """It is an error all the same: its output is not whole. What waits behind it is aborted."""
     with Host("--output-limit", "4", *PATIENCE) as host:
         client = host.client()
-        code = "deaf\ninput ?\nraw 616161616262\nraw 6363"
+        own = '{"usage": {"cpu_s": 1.5}, "status": "ok"}'
+        code = f"metadata {own}\ndeaf\ninput ?\nraw 616161616262\nraw 6363"
         first = client.execute(code, allow_stdin=True)
         second = client.execute("print no")
         client.ask("kernel_info_request")  # it has them
@@ -298,6 +303,8 @@ def test_a_run_that_ends_before_it_is_stopped() -> None:
         assert of.content["evalue"] == (
             "the run wrote more than its limit of 4 bytes: 4 bytes were delivered, 9 were not"
         )
+        assert of.reply is not None and list(of.reply.metadata) == ["usage", "warmcell"]
+        assert of.reply.metadata["usage"] == {"cpu_s": 1.5}
         assert "ended_by" not in verdict(of)
         assert client.collect(second).status == "aborted"
 
