@@ -16,6 +16,7 @@
 #include "gateway/core/state.h"
 #include "gateway/log.h"
 #include "gateway/store/kernel_table.h"
+#include "gateway/store/store.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
 
@@ -356,8 +357,50 @@ static bool made_before(struct sandbox *s, const struct context_request *request
     return true;
 }
 
-void contexts_create(struct sandbox *s, const struct context_request *request,
-                     void (*done)(void *user, struct kernel *k, const struct err *e), void *user)
+/* Its maker is told when a power cut cannot take it. */
+struct telling {
+    struct sandbox *s; /* held */
+    char *id;          /* of the context; NULL: none was made */
+    void (*done)(void *user, struct kernel *k, const struct err *e);
+    void *user;
+};
+
+static void end_telling(struct telling *t, struct kernel *k, const struct err *e)
+{
+    t->done(t->user, k, e);
+    sandbox_let_go(t->s);
+    free(t->id);
+    free(t);
+}
+
+static void on_safe(void *user, const struct err *e)
+{
+    struct telling *t = user;
+    struct err why = {0};
+    struct kernel *k = t->s->kernel;
+    while (k && (k->ending || k->gone || strcmp(k->id, t->id) != 0))
+        k = k->sibling;
+    if (e)
+        fail(&why, e->status, "context %s was made, but that is not written down: %.200s", t->id,
+             e->text);
+    else if (!k)
+        fail(&why, 502, "context %s ended as it was made", t->id);
+    end_telling(t, why.status ? NULL : k, why.status ? &why : NULL);
+}
+
+static void tell(void *user, struct kernel *k, const struct err *e)
+{
+    struct telling *t = user;
+    if (e) {
+        end_telling(t, NULL, e);
+        return;
+    }
+    t->id = xstrdup(k->id);
+    keepsake_settle_fully(t->s, on_safe, t);
+}
+
+static void create(struct sandbox *s, const struct context_request *request,
+                   void (*done)(void *user, struct kernel *k, const struct err *e), void *user)
 {
     struct err e = {0};
     struct kernel *from = NULL, *k = NULL;
@@ -383,4 +426,57 @@ void contexts_create(struct sandbox *s, const struct context_request *request,
         return; /* its maker is told when there is an interpreter */
     kernel_table_started(s->core->store, k->id, k->name, k->started);
     done(user, k, NULL);
+}
+
+void contexts_create(struct sandbox *s, const struct context_request *request,
+                     void (*done)(void *user, struct kernel *k, const struct err *e), void *user)
+{
+    struct telling *t = xcalloc(1, sizeof(*t));
+    *t = (struct telling){.s = s, .done = done, .user = user};
+    sandbox_hold(s);
+    create(s, request, tell, t);
+}
+
+/* --- the end */
+
+struct deletion {
+    struct sandbox *s; /* held */
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+/* The last one takes its sandbox along: then that is awaited. */
+static void on_safely_gone(void *user, const struct err *e)
+{
+    struct deletion *d = user;
+    struct sandbox *s = d->s;
+    if (e && s->ending && !s->gone)
+        sandbox_remove(s, "its last context was deleted", d->done, d->user);
+    else
+        d->done(d->user, s->ending ? NULL : e);
+    sandbox_let_go(s);
+    free(d);
+}
+
+/* It is in the list of its sandbox yet. */
+static void on_stopped(void *user, const struct err *e)
+{
+    struct deletion *d = user;
+    if (e)
+        on_safely_gone(d, e);
+    else
+        keepsake_settle_fully(d->s, on_safely_gone, d);
+}
+
+void context_delete(struct kernel *k, const char *reason,
+                    void (*done)(void *user, const struct err *e), void *user)
+{
+    if (!k->sandbox) {
+        kernel_stop(k, reason, done, user);
+        return;
+    }
+    struct deletion *d = xmalloc(sizeof(*d));
+    *d = (struct deletion){k->sandbox, done, user};
+    sandbox_hold(k->sandbox);
+    kernel_stop(k, reason, on_stopped, d);
 }

@@ -21,9 +21,14 @@ struct context_request {
  * starting; a branch has its variables already), or NULL and why: 400 the name or language; 403 the
  * most allowed; 404 there is no context to fork; 409 the name is taken, the context is busy,
  * starting or dead, or cannot be forked (now: threads or tasks of the user's run; ever: its
- * language); 422 the language is not installed; 502; 503. */
+ * language); 422 the language is not installed; 502; 503. With --durability=full it is on the disk
+ * before done; 503 also: it was made, and is not. */
 void contexts_create(struct sandbox *s, const struct context_request *request,
                      void (*done)(void *user, struct kernel *k, const struct err *e), void *user);
+/* As kernel_stop, of a kernel of a sandbox or of none; with --durability=full that a context is
+ * gone is on the disk before done. */
+void context_delete(struct kernel *k, const char *reason,
+                    void (*done)(void *user, const struct err *e), void *user);
 
 /* NULL with e 404. Those that are being made or deleted are not found. */
 struct kernel *contexts_find(const struct sandbox *s, const char *id, struct err *e);

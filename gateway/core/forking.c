@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/core/keepsake.h"
 #include "gateway/core/naming.h"
 #include "gateway/core/settling.h"
 #include "gateway/core/state.h"
@@ -28,6 +29,7 @@ struct forking {
     struct moving *moving;     /* of from; NULL: not any more */
     bool force;
     json_t *record; /* owned: of to; the thread's while it runs */
+    json_t *answer; /* owned: of its resume */
     struct err why;
     /* the thread's: copies of its own */
     uv_thread_t thread;
@@ -68,6 +70,7 @@ static void end_fork(struct forking *f, const struct fork_answer *answer)
     f->done(f->user, answer ? to : NULL, answer, answer ? NULL : &f->why);
     clone_result_clear(&f->copied);
     json_decref(f->record);
+    json_decref(f->answer);
     json_decref(f->files);
     free(f->from_id);
     free(f->to_id);
@@ -157,6 +160,15 @@ static void run(void *arg)
 
 /* --- the steps */
 
+static void on_safe(void *user, const struct err *e)
+{
+    struct forking *f = user;
+    const struct fork_answer good = {f->answer, &f->copied};
+    if (e)
+        f->why = *e;
+    end_fork(f, e ? NULL : &good);
+}
+
 static void on_resumed(void *user, struct sandbox *s, json_t *answer, const struct err *e)
 {
     struct forking *f = user;
@@ -167,11 +179,11 @@ static void on_resumed(void *user, struct sandbox *s, json_t *answer, const stru
         end_fork(f, NULL);
         return;
     }
-    const struct fork_answer good = {answer, &f->copied};
     f->to->seeding = false;
     sandbox_save_all(f->to);
     log_info("sandbox forked", F_STR("sandbox", f->from->id), F_STR("copy", f->to->id));
-    end_fork(f, &good);
+    f->answer = json_incref(answer);
+    keepsake_settle_fully(f->to, on_safe, f);
 }
 
 static void go_on(struct forking *f)

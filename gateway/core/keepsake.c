@@ -8,6 +8,7 @@
 
 #include "gateway/core/state.h"
 #include "gateway/log.h"
+#include "gateway/store/store.h"
 #include "gateway/store/vault.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
@@ -198,6 +199,50 @@ void keepsake_settle(struct sandbox *s, void (*done)(void *user, const struct er
     s->keepsake_waiters = waiter;
     if (!s->keepsake_busy)
         write_it(s);
+}
+
+struct settling_fully {
+    struct sandbox *s; /* held */
+    void (*done)(void *user, const struct err *e);
+    void *user;
+};
+
+static void on_settled(void *user, const struct err *e)
+{
+    struct settling_fully *f = user;
+    struct core *c = f->s->core;
+    struct err why;
+    if (!e && f->s->ending) {
+        fail(&why, 409, "sandbox %s was deleted meanwhile", f->s->id);
+        e = &why;
+    }
+    f->done(f->user, e);
+    sandbox_let_go(f->s);
+    free(f);
+    core_handle_closed(c);
+}
+
+static void on_kept(void *user, const struct err *e)
+{
+    struct settling_fully *f = user;
+    if (e)
+        on_settled(f, e);
+    else
+        store_settle(f->s->core->store, on_settled, f);
+}
+
+void keepsake_settle_fully(struct sandbox *s, void (*done)(void *user, const struct err *e),
+                           void *user)
+{
+    if (!sync_is_full(store_sync(s->core->store))) {
+        done(user, NULL);
+        return;
+    }
+    struct settling_fully *f = xmalloc(sizeof(*f));
+    *f = (struct settling_fully){s, done, user};
+    sandbox_hold(s);
+    s->core->open_handles++;
+    keepsake_settle(s, on_kept, f);
 }
 
 void keepsake_is_known(struct sandbox *s, json_t *record)

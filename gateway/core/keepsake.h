@@ -26,6 +26,10 @@ void keepsakes_due(struct core *c);
 /* done is called once, later or at once: what s is now is on the disk. 409: it was deleted
  * meanwhile; 503: it cannot be written, or the gateway is ending. */
 void keepsake_settle(struct sandbox *s, void (*done)(void *user, const struct err *e), void *user);
+/* The same where nothing that is acknowledged may be lost (--durability=full), with all else that
+ * was changed on the disk before (store_settle); otherwise done is called at once. */
+void keepsake_settle_fully(struct sandbox *s, void (*done)(void *user, const struct err *e),
+                           void *user);
 /* At the start. Given; NULL: there is none, or it cannot be used; if it is there, c->unread is set
  * then. */
 json_t *keepsake_load(struct core *c, const char *sandbox_id);

@@ -568,6 +568,7 @@ static bool rename_it(struct handing *h)
     scoped(string) char *to = xasprintf("%s/%s", s->core->sandboxes_dir, id);
     if (!sandbox_reachable(s) || rename(from, to) != 0)
         return false;
+    sync_path(store_sync(s->core->store), s->core->sandboxes_dir);
     json_t *order = json_pack("{s:s, s:s}", "sandbox", s->id, "to", id);
     free(s->id);
     s->id = xstrdup(id);

@@ -62,7 +62,8 @@ size_t template_uses(const struct core *c, const struct template *t); /* sandbox
 /* As sandboxes_create, with what request->template (NULL: none) names below what the request itself
  * says: of limits and env each member, of network the whole. done comes when its files are in the
  * workspace and its packages installed, too. 400 also: there is no such template; 507 they do not
- * fit the workspace; and what packages_install says. */
+ * fit the workspace; and what packages_install says. With --durability=full all of it is on the
+ * disk before done; 503: it was made, and is not. */
 void sandboxes_make(struct core *c, const struct principal *who,
                     const struct sandbox_request *request,
                     void (*done)(void *user, struct sandbox *s, const struct err *e), void *user);

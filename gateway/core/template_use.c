@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/core/file_job.h"
+#include "gateway/core/keepsake.h"
 #include "gateway/core/package.h"
 #include "gateway/core/state.h"
 #include "gateway/core/template_seed.h"
@@ -262,7 +263,37 @@ static bool read_own(const struct core *c, json_t *body, json_t *spec, json_t **
     return template_read_spec(c, own, spec, files, e);
 }
 
-void sandboxes_make(struct core *c, const struct principal *who,
+/* Its maker is told when a power cut cannot take it. */
+struct telling {
+    struct sandbox *s;
+    void (*done)(void *user, struct sandbox *s, const struct err *e);
+    void *user;
+};
+
+static void on_safe(void *user, const struct err *e)
+{
+    struct telling *t = user;
+    struct err why;
+    if (e)
+        fail(&why, e->status, "sandbox %s was made, but that is not written down: %.200s", t->s->id,
+             e->text);
+    t->done(t->user, e ? NULL : t->s, e ? &why : NULL);
+    free(t);
+}
+
+static void tell(void *user, struct sandbox *s, const struct err *e)
+{
+    struct telling *t = user;
+    t->s = s;
+    if (!e) {
+        keepsake_settle_fully(s, on_safe, t);
+        return;
+    }
+    t->done(t->user, NULL, e);
+    free(t);
+}
+
+static void make_it(struct core *c, const struct principal *who,
                     const struct sandbox_request *request,
                     void (*done)(void *user, struct sandbox *s, const struct err *e), void *user)
 {
@@ -298,4 +329,13 @@ void sandboxes_make(struct core *c, const struct principal *who,
         template_table_files(c->store, t->id, on_files, m);
     else
         sandboxes_create(c, who, &m->request, on_made, m);
+}
+
+void sandboxes_make(struct core *c, const struct principal *who,
+                    const struct sandbox_request *request,
+                    void (*done)(void *user, struct sandbox *s, const struct err *e), void *user)
+{
+    struct telling *t = xmalloc(sizeof(*t));
+    *t = (struct telling){.done = done, .user = user};
+    make_it(c, who, request, tell, t);
 }

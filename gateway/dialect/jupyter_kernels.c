@@ -1,6 +1,7 @@
 /* /api/kernels: start, list, show, interrupt, restart, end. */
 #include <string.h>
 
+#include "gateway/core/context.h"
 #include "gateway/core/sandbox.h"
 #include "gateway/dialect/jupyter.h"
 #include "protocol/ids.h"
@@ -111,7 +112,7 @@ void jupyter_kernel_delete(struct exchange *x, void *core)
 {
     struct kernel *k = find(x, core);
     if (k)
-        kernel_stop(k, "the kernel was deleted", on_no_content, x);
+        context_delete(k, "the kernel was deleted", on_no_content, x);
 }
 
 void jupyter_kernel_interrupt(struct exchange *x, void *core)

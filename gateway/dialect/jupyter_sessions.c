@@ -1,6 +1,7 @@
 /* /api/sessions: notebooks and their kernels. */
 #include <string.h>
 
+#include "gateway/core/context.h"
 #include "gateway/core/session.h"
 #include "gateway/dialect/jupyter.h"
 #include "protocol/json.h"
@@ -248,5 +249,5 @@ void jupyter_session_delete(struct exchange *x, void *core)
         return;
     struct kernel *k = session_kernel(s);
     session_remove(s);
-    kernel_stop(k, "its session was deleted", on_deleted, x);
+    context_delete(k, "its session was deleted", on_deleted, x);
 }

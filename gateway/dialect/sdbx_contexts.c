@@ -160,5 +160,5 @@ void sdbx_context_delete(struct exchange *x, void *core)
         sandbox_change(s, &(struct sandbox_change){.labels = labels, .soon = true}, forget_nothing,
                        NULL);
     }
-    kernel_stop(k, "the context was deleted", sdbx_removed, x);
+    context_delete(k, "the context was deleted", sdbx_removed, x);
 }

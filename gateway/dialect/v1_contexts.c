@@ -179,5 +179,5 @@ void v1_context_delete(struct exchange *x, void *core)
 {
     struct kernel *k = find(x, core);
     if (k)
-        kernel_stop(k, "the context was deleted", v1_removed, x);
+        context_delete(k, "the context was deleted", v1_removed, x);
 }

@@ -213,6 +213,73 @@ def of_mode(path: Path, mode: int) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
+def names_of(gateway: Gateway) -> dict[str, list[str]]:
+    """Of each sandbox that has a name its contexts."""
+    found = get(gateway, "/v1/sandboxes")["sandboxes"]
+    return {one["name"]: [context["name"] for context in one["contexts"]] for one in found}
+
+
+def make(life: Life, url: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = life.gateway.request("POST", url, body)
+    assert answer.status == 201, (url, answer)
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def make_sandboxes(life: Life) -> None:
+    """Each way to make one and its contexts; none of them has a snapshot."""
+
+    def has(name: str, contexts: list[str], gone: str = "") -> Check:
+        def check(gateway: Gateway) -> None:
+            found = names_of(gateway)[name]
+            assert found[: len(contexts)] == contexts and gone not in found
+
+        return check
+
+    bare = f"/v1/sandboxes/{make(life, '/v1/sandboxes', {'name': 'bare'})['id']}"
+    life.acknowledged("a sandbox", has("bare", ["default"]), True)
+    made = make(life, f"{bare}/contexts", {"name": "second"})
+    life.acknowledged("a context", has("bare", ["default", "second"]), True)
+    third = make(life, f"{bare}/contexts", {"name": "third"})
+    life.trace.mark("before the deletion of a context")
+    assert life.gateway.request("DELETE", f"{bare}/contexts/{third['id']}").status == 204
+    life.acknowledged("no context", has("bare", ["default"], gone="third"), True)
+    assert made["name"] == "second"
+    make(life, "/v1/templates", {"name": "seeded", "files": {"late": "file"}})
+    tar = {"Content-Type": "application/x-tar"}
+    answer = life.gateway.request("PUT", "/v1/templates/seeded/seed", packed(FEW), tar)
+    assert answer.status == 200, answer
+    box = make(life, "/v1/sandboxes", {"template": "seeded", "name": "grown"})
+
+    def grown(gateway: Gateway) -> None:
+        assert "grown" in names_of(gateway)
+        holds(workspace(gateway, box), FEW | {"late": b"file"})
+
+    life.acknowledged("a sandbox of a template", grown, True)
+
+
+def fork(life: Life, box: dict[str, Any]) -> None:
+    copy = make(life, f"/v1/sandboxes/{box['id']}/fork", {"name": "twin"})["sandbox"]
+
+    def check(gateway: Gateway) -> None:
+        assert names_of(gateway)["twin"] == [one["name"] for one in copy["contexts"]]
+        holds(workspace(gateway, copy) / f"tree-{len(FEW)}/tar", FEW)
+
+    life.acknowledged("a fork", check, True)
+
+
+def last_context(life: Life) -> None:
+    """It takes its sandbox along."""
+    box = make(life, "/v1/sandboxes", {"name": "short"})
+    url = f"/v1/sandboxes/{box['id']}/contexts/{context_of(box)}"
+    assert life.gateway.request("DELETE", url).status == 204
+
+    def check(gateway: Gateway) -> None:
+        assert "short" not in names_of(gateway)
+
+    life.acknowledged("no sandbox", check, True)
+
+
 def command(life: Life, box: dict[str, Any], line: str) -> None:
     path = f"/v1/sandboxes/{box['id']}/commands"
     answer = life.gateway.request("POST", path, {"shell": line})
@@ -264,6 +331,9 @@ def live(life: Life) -> None:
         command(life, box, f"echo {number}; head -c 9000 /dev/zero | tr '\\0' x >&2")
     for tree in (MANY, FEW):  # what is synced with the whole file system would hide the rest
         change_files(life, box, tree)
+    fork(life, box)
+    make_sandboxes(life)
+    last_context(life)
     gone(life, other)
     run(life, box, "lines 300")
     answer = gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause", {})
