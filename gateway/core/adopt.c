@@ -112,6 +112,7 @@ static bool take_up(struct core *c, const char *id, json_t *saved)
     if (!k) {
         log_error("a kernel that was left cannot be taken up", F_STR("kernel", id),
                   F_STR("why", e.text));
+        c->unread = true;
         close(pidfd);
         return true; /* its lease will end it */
     }
@@ -149,7 +150,7 @@ static bool start_late(struct core *c, const char *id, json_t *saved)
         return true;
     log_error("a kernel that was left cannot be started", F_STR("kernel", id),
               F_STR("why", e.text));
-    kernel_forget(k, 1011, e.text, false);
+    kernel_forget(k, 1011, e.text, k->sandbox != NULL); /* that goes on without it */
     return false;
 }
 
@@ -232,7 +233,9 @@ void core_adopt(struct core *c)
     paused_load(c, remains);
     remains_find_dead(c, remains);
     each_id(&a, c->kernels_dir, clear);
-    if (!c->unread) { /* else whose they are is not known: a person may mend it */
+    if (c->unread) { /* whose they are is not known; a person may mend it */
+        log_warn("logs and folders that seem to be nobody's are not cleared away");
+    } else {
         each_id(&a, c->logs_dir, remove_if_unowned);
         each_id(&a, c->sandboxes_dir, remove_folder_if_unowned);
     }

@@ -519,7 +519,8 @@ void run_attach(struct command_run *r, int gate_fd, int pidfd)
     r->gate = watch_fd(r, gate_fd, on_gate);
     if (pidfd >= 0)
         r->child = watch_fd(r, pidfd, on_child);
-    if (r->forgetting)
+    bool outlived = r->sandbox && r->sandbox->paused; /* all contexts of its sandbox */
+    if (r->forgetting || outlived)
         run_ask(r, WIRE_COMMAND_KILL, NULL, -1, NULL, NULL);
 }
 

@@ -267,6 +267,7 @@ void core_drain(struct core *c, void (*done)(void *user), void *user)
     c->drained = done;
     c->drained_user = user;
     launching_flush(c);
+    keepsakes_write_due(c);
     for (size_t i = 0; i < c->kernel_count; i++)
         if (!c->kernels[i]->pooled && c->kernels[i]->host_alive && kernel_kept(c->kernels[i]))
             kernel_kept(c->kernels[i])->lives_on = true;

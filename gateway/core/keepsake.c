@@ -277,6 +277,15 @@ void keepsakes_due(struct core *c)
         keepsake_due(c->sandboxes[i]);
 }
 
+void keepsakes_write_due(struct core *c)
+{
+    for (size_t i = 0; i < c->sandbox_count; i++) {
+        struct sandbox *s = c->sandboxes[i];
+        if (s->keepsake_due && !s->keepsake_busy && is_wanted(s))
+            keepsake_write_now(s);
+    }
+}
+
 json_t *keepsake_load(struct core *c, const char *sandbox_id)
 {
     struct err e;

@@ -41,8 +41,10 @@ json_t *keepsake_contexts(json_t *record);
 json_t *keepsake_words(json_t *record);
 /* That record was just read. */
 void keepsake_is_known(struct sandbox *s, json_t *record);
-/* What s is now is on the disk when this returns; false: it cannot be written. At the start alone:
- * it waits for the disk. */
+/* What s is now is on the disk when this returns; false: it cannot be written. At the start and the
+ * end alone: it waits for the disk. */
 bool keepsake_write_now(struct sandbox *s);
+/* The gateway ends: what is due is not put off. */
+void keepsakes_write_due(struct core *c);
 
 #endif

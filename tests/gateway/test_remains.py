@@ -3,11 +3,12 @@ killed: it is dead or paused with all that was acknowledged of it, and begins ag
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,52 @@ def assert_lost(gateway: Gateway, box: dict[str, Any], one: str, before: dict[st
     assert (events[-1]["number"], events[-1]["type"]) == (len(before[one]) + 1, "end")
 
 
+def test_one_that_was_made_as_its_gateway_was_told_to_end(gateway: Gateway) -> None:
+    """The machine ends with it."""
+    box = create(gateway, {"name": "mine"})
+    kernel = context_of(box)
+    stop(gateway)
+    kill_hosts(gateway, kernel)
+    shutil.rmtree(gateway.runtime)
+    gateway.start()
+    assert show(gateway, box)["name"] == "mine"
+    begins_anew(gateway, box, "default")
+
+
+def test_a_host_that_was_yet_to_be_started_and_cannot_be(gateway: Gateway) -> None:
+    box = create(gateway)
+    kernel = context_of(box)
+    ran = execute(gateway, box, "print said", kernel)
+    gateway.kill()
+    kill_hosts(gateway, kernel)
+    saved = gateway.runtime / "kernels" / kernel / "kernel.json"
+    saved.write_text(json.dumps(json.loads(saved.read_text()) | {"pid": 0}))
+    host = Path(gateway.env["WARMCELL_KERNEL"])
+    host.rename(host.with_suffix(".away"))
+    gateway.start()
+    host.with_suffix(".away").rename(host)
+    assert show(gateway, box)["state"] == "paused"
+    begins_anew(gateway, box, "default")
+    assert output(gateway, box, ran) == "said\n"
+
+
+def test_a_command_that_outlived_all_contexts(gateway: Gateway) -> None:
+    """What is paused has no process."""
+    box = create(gateway)
+    command = post(
+        gateway, box, "commands", shell="echo told; exec sleep 1000", background=True
+    ).json()
+    path = url(box, f"/commands/{command['id']}")
+    processes.until(lambda: gateway.get(path).json()["stdout"] == "told\n", "it runs")
+    gateway.kill()
+    kill_hosts(gateway, context_of(box))
+    gateway.start()
+    assert show(gateway, box)["state"] == "paused"
+    processes.until(lambda: gateway.get(path).json()["status"] != "running", "it has ended")
+    assert gateway.get(path).json()["stdout"] == "told\n"
+    begins_anew(gateway, box, "default")
+
+
 def test_a_keepsake_that_cannot_be_read_costs_nothing(gateway: Gateway) -> None:
     box = create(gateway)
     kernel = context_of(box)
@@ -327,24 +374,22 @@ def test_more_than_fifty_that_are_dead() -> None:
 
 
 def test_one_that_is_dead_and_unused_is_paused() -> None:
-    """And a dead context of one that is used stays, however long."""
-    gateway, keeper = start(
-        "--pool-max", "0", "--cull-idle-timeout", "2", "--cull-interval", "1",
-    )  # fmt: skip
+    """And a dead context of one that is used stays, however long. Clients keep the others awake."""
+    gateway, keeper = start("--pool-max", "0", "--cull-idle-timeout", "5", "--cull-interval", "1")
     try:
         box, used = create(gateway), create(gateway)
-        ran = execute(gateway, box, "print said", context_of(box))
-        dead = add_context(gateway, used, "other")
-        let_die(gateway, box, context_of(box))
-        let_die(gateway, used, dead)
-
-        def is_paused() -> bool:
-            execute(gateway, used, "print more", context_of(used))
-            return bool(show(gateway, box)["state"] == "paused")
-
-        processes.until(is_paused, "it is paused")
-        assert "idle" in show(gateway, box)["reason"]
-        assert is_dead(gateway, used, dead)
+        with (
+            closing(gateway.client(context_of(box), ready=False)),
+            closing(gateway.client(context_of(used), ready=False)),
+        ):
+            ran = execute(gateway, box, "print said", context_of(box))
+            dead = add_context(gateway, used, "other")
+            let_die(gateway, used, dead)
+            let_die(gateway, box, context_of(box))
+            await_state(gateway, box, "paused")  # when the other dead one is due for longer
+            assert "idle" in show(gateway, box)["reason"]
+            assert show(gateway, used)["state"] == "running"
+            assert is_dead(gateway, used, dead)
         resume(gateway, box)
         assert output(gateway, box, ran) == "said\n"
     finally:
