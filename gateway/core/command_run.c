@@ -100,6 +100,7 @@ struct command_run *run_new(struct sandbox *s, const char *id)
     r->folder = xasprintf("%s/%s/commands/%s", s->core->sandboxes_dir, s->id, id);
     r->socket = xasprintf("%s/commands/%s.sock", runtime_dir, id);
     r->gate_fd = r->pidfd = -1;
+    sandbox_touch(s);
     return r;
 }
 
@@ -391,6 +392,8 @@ static void look(struct command_run *r)
         return;
     if (ended && !r->settling)
         log_info("command ended", F_STR("command", r->id), F_STR("status", command_run_status(r)));
+    if (ended || more)
+        sandbox_touch(r->sandbox);
     if (ended) {
         run_hear_out(r); /* what came before the end was taken */
         fail(&e, 409, "the command has ended");

@@ -77,6 +77,7 @@ void context_leave(struct kernel *k)
     *place = k->sibling;
     k->sibling = NULL;
     keepsake_due(k->sandbox);
+    sandbox_touch(k->sandbox);
     k->sandbox = NULL;
 }
 
@@ -171,7 +172,7 @@ bool context_write_plan(const struct kernel *k, const char *path, struct err *e)
     json_object_update(all, k->sandbox->env);
     json_object_del(plan, "sandbox");
     json_object_set(plan, "env", all);
-    json_object_set_new(plan, "limits", limits_json(&limits));
+    json_object_set_new(plan, "limits", sandbox_limits_told(&limits));
     json_object_set_new(plan, "cwd", json_string(WORKSPACE));
     return json_file_write(path, plan, e);
 }

@@ -153,6 +153,7 @@ static void on_cull_timer(uv_timer_t *timer)
         c->give_back_ms = 0;
         memory_give_back();
     }
+    core_pause_idle(c);
     int64_t interval = c->settings->core.cull_interval_s;
     if (interval > 0 && now_ms >= c->next_cull_ms) {
         c->next_cull_ms = now_ms + interval * 1000;

@@ -1,10 +1,9 @@
-/* Ends kernels that nobody has used for long; sandboxes are paused. Called every cull interval. And
- * says whether any is in use at all.
+/* Ends kernels that nobody has used for long; sandboxes are paused. Called every cull interval, and
+ * for the limits of sandboxes every second. And says whether any is in use at all.
  * Source of the rules: jupyter_server MappingKernelManager (cull_idle_timeout, cull_connected,
  * cull_busy; metadata.cull_idle_timeout of a kernelspec). */
 #include <stdio.h>
 
-#include "gateway/core/port.h"
 #include "gateway/core/state.h"
 
 static int64_t timeout_of(const struct kernel *k)
@@ -28,30 +27,53 @@ static bool is_due(const struct kernel *k, time_t now)
            (k->state == KERNEL_IDLE || settings->cull_busy);
 }
 
-/* Nobody has used any of its contexts. One that is dead as a whole has nothing to save: where it
- * has snapshots it stays as it is, as one more would hide what the last of them holds. */
-static bool all_due(const struct sandbox *s, time_t now)
+/* The longest that any of its contexts has; 0: never. */
+static int64_t timeout_of_sandbox(const struct sandbox *s)
 {
-    if (s->halted || s->moving || s->ending || !s->kernel ||
-        (!contexts_live(s) && json_array_size(s->snapshots)) ||
-        (ports_used(s) && !s->core->settings->core.cull_connected))
-        return false;
-    for (const struct kernel *k = s->kernel; k; k = k->sibling)
-        if (!k->ending && !is_due(k, now))
-            return false;
-    return true;
+    int64_t longest = 0;
+    for (const struct kernel *k = s->kernel; k; k = k->sibling) {
+        int64_t timeout = timeout_of(k);
+        if (timeout <= 0)
+            return 0;
+        longest = timeout > longest ? timeout : longest;
+    }
+    return longest;
 }
 
-static void cull_sandboxes(struct core *c, time_t now)
+static void cull_sandbox(struct sandbox *s)
 {
-    for (size_t i = c->sandbox_count; i-- > 0;) {
-        if (i >= c->sandbox_count || !all_due(c->sandboxes[i], now))
-            continue;
-        struct sandbox *s = c->sandboxes[i];
-        scoped(string) char *reason =
-            xasprintf("it was idle for %lld seconds", (long long)timeout_of(s->kernel));
-        sandbox_pause_idle(s, reason);
-    }
+    const struct settings_core *settings = &s->core->settings->core;
+    const struct use_rules rules = {.readers = !settings->cull_connected,
+                                    .ports = !settings->cull_connected,
+                                    .runs = !settings->cull_busy};
+    int64_t timeout = timeout_of_sandbox(s);
+    if (timeout <= 0 || sandbox_idle_ms(s, rules) < timeout * 1000)
+        return;
+    scoped(string) char *reason = xasprintf("it was idle for %lld seconds", (long long)timeout);
+    sandbox_pause_idle(s, reason);
+}
+
+/* What its maker said holds whoever looks on: clients of agents stay connected for good. */
+static void pause_if_idle(struct sandbox *s)
+{
+    const struct use_rules rules = {.ports = true, .runs = true};
+    if (!s->limits.idle_ms || sandbox_idle_ms(s, rules) < s->limits.idle_ms)
+        return;
+    scoped(string) char *reason = xasprintf("it was idle for its limit idle_s of %.16g seconds",
+                                            (double)s->limits.idle_ms / 1000);
+    sandbox_pause_idle(s, reason);
+}
+
+static void each_sandbox(struct core *c, void (*each)(struct sandbox *s))
+{
+    for (size_t i = c->sandbox_count; i-- > 0;)
+        if (i < c->sandbox_count)
+            each(c->sandboxes[i]);
+}
+
+void core_pause_idle(struct core *c)
+{
+    each_sandbox(c, pause_if_idle);
 }
 
 static bool sandbox_in_use(const struct sandbox *s)
@@ -77,7 +99,7 @@ bool core_in_use(const struct core *c)
 void core_cull(struct core *c)
 {
     time_t now = time(NULL);
-    cull_sandboxes(c, now);
+    each_sandbox(c, cull_sandbox);
     for (size_t i = c->kernel_count; i-- > 0;) {
         if (i >= c->kernel_count || c->kernels[i]->sandbox || !is_due(c->kernels[i], now))
             continue; /* what is in a sandbox goes with it, or as somebody deletes it */

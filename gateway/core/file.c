@@ -50,9 +50,12 @@ static void read_it(struct file_job *job, int root)
 static void on_read(struct file_job *job)
 {
     struct reading *r = (struct reading *)job;
+    if (r->found.fd >= 0)
+        r->found.use = take(&job->use);
     r->done(r->user, job->why.status ? NULL : &r->found, job->why.status ? &job->why : NULL);
     if (r->found.fd >= 0)
         close(r->found.fd);
+    sandbox_use_free(r->found.use);
     entry_free(&r->found.entry);
     listing_free(&r->found.listing);
     free(r->found.path);

@@ -9,6 +9,7 @@
 #define WARMCELL_GATEWAY_CORE_FILE_H
 
 #include "gateway/core/sandbox.h"
+#include "gateway/core/use.h"
 #include "gateway/files/entry.h"
 #include "gateway/files/upload.h"
 #include "protocol/bytes.h"
@@ -26,9 +27,10 @@ struct file_request {
 
 struct file_found {
     struct entry entry;
-    char *path;             /* as it was asked for, without needless slashes */
-    int fd;                 /* of a regular file, for reading; may be taken (and set to -1) */
-    struct listing listing; /* of a folder */
+    char *path;              /* as it was asked for, without needless slashes */
+    int fd;                  /* of a regular file, for reading; may be taken (and set to -1) */
+    struct sandbox_use *use; /* with it; may be taken (and set to NULL) with fd; NULL */
+    struct listing listing;  /* of a folder */
 };
 
 /* 400: the pattern; 409: it is neither file nor folder, or no folder where a tree is asked for, or

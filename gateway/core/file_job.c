@@ -52,17 +52,19 @@ static void on_done(uv_work_t *work, int status)
     core_handle_closed(c);
 }
 
-void file_job_set(struct file_job *job, const struct sandbox *s)
+void file_job_set(struct file_job *job, struct sandbox *s)
 {
     job->core = s->core;
     job->workspace = sandbox_workspace(s);
     job->uid = sandbox_uid(s);
+    job->use = sandbox_use_new(s);
 }
 
 void file_job_clear(struct file_job *job)
 {
     free(job->workspace);
     job->workspace = NULL;
+    sandbox_use_free(take(&job->use));
 }
 
 void file_job_start(struct file_job *job, void (*run)(struct file_job *job, int root),

@@ -14,7 +14,7 @@ static struct sandbox *sandbox_of(const struct file_making *m, struct err *e)
     return sandboxes_find(m->job.core, &principal_gateway, m->sandbox, e);
 }
 
-void file_making_set(struct file_making *m, const struct sandbox *s)
+void file_making_set(struct file_making *m, struct sandbox *s)
 {
     file_job_set(&m->job, s);
     m->sandbox = xstrdup(s->id);

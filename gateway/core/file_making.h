@@ -19,7 +19,7 @@ struct file_making {
     void (*done)(struct file_making *m);
 };
 
-void file_making_set(struct file_making *m, const struct sandbox *s);
+void file_making_set(struct file_making *m, struct sandbox *s);
 void file_making_clear(struct file_making *m);
 
 /* Runs step off the loop, within m->room, until it says that there is nothing again, or fails; then

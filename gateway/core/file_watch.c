@@ -199,6 +199,7 @@ void file_watch_open(struct sandbox *s, const struct principal *who, const char 
     w->done = done;
     w->busy = true;
     file_job_set(&w->job, s);
-    s->core->open_handles++; /* until it is released */
+    sandbox_use_free(take(&w->job.use)); /* who looks on does not use it */
+    s->core->open_handles++;             /* until it is released */
     file_job_start(&w->job, open_it, on_open);
 }

@@ -584,14 +584,19 @@ bool kernel_send(struct kernel *k, const char *identity, const struct message *m
         return fail(e, 503, "%s", why.text);
     if (!requests_add(&k->requests, identity, m, e))
         return false;
+    kernel_note_client(k, m->header);
     k->core->counters.messages_in++;
     k->core->counters.message_bytes_in += frame.len;
-    if (k->uplink)
-        return uplink_send(k->uplink,
-                           &(struct link_frame){.kind = LINK_CLIENT_MESSAGE,
-                                                .parts = parts,
-                                                .part_count = countof(parts)},
-                           e);
+    if (k->uplink) {
+        bool sent = uplink_send(k->uplink,
+                                &(struct link_frame){.kind = LINK_CLIENT_MESSAGE,
+                                                     .parts = parts,
+                                                     .part_count = countof(parts)},
+                                e);
+        if (!sent) /* nobody will answer it */
+            requests_answered(&k->requests, m->header);
+        return sent;
+    }
     kernel_answer_lost(k, k->reason ? k->reason : "the kernel is dead");
     kernel_flush(k);
     return true;

@@ -95,6 +95,7 @@ static void finish(struct package_job *job, json_t *result, const struct err *e)
         log_info("packages", F_STR("sandbox", s->id), F_STR("what", names[job->kind]),
                  F_STR("outcome", e ? e->text : "done"));
     leave_list(job);
+    sandbox_touch(s);
     tell(job, result, e);
     job_free(job);
     if (!next || s->packages != next)

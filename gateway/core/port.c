@@ -37,6 +37,9 @@ void port_release(void *use)
     while (*place != u)
         place = &(*place)->next;
     *place = u->next;
+    struct sandbox *s = sandbox_known(u->core, u->sandbox_id);
+    if (s)
+        sandbox_touch(s);
     free(u);
 }
 

@@ -25,6 +25,14 @@ static void remove_at(struct requests *r, struct request **place)
     r->bytes -= strlen(request->header);
 }
 
+bool requests_awaited(const struct requests *r, const char *msg_type)
+{
+    for (const struct request *request = r->first; request; request = request->next)
+        if (strcmp(request->msg_type, msg_type) == 0)
+            return true;
+    return false;
+}
+
 struct request *requests_take(struct requests *r)
 {
     struct request *request = r->first;

@@ -31,6 +31,8 @@ bool requests_add(struct requests *r, const char *identity, const struct message
 /* A reply came: parent is its raw parent header. */
 void requests_answered(struct requests *r, struct bytes parent);
 
+bool requests_awaited(const struct requests *r, const char *msg_type); /* one at least */
+
 /* Takes the oldest out; NULL: none. Given to the caller (request_free). */
 struct request *requests_take(struct requests *r);
 void request_free(struct request *request);

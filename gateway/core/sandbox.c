@@ -36,6 +36,7 @@ struct sandbox *sandbox_new(struct core *c, const char *id)
     s->snapshots = json_array();
     s->uid = -1;
     clock_gettime(CLOCK_REALTIME, &s->created);
+    sandbox_touch(s);
     c->sandboxes = xrealloc(c->sandboxes, (c->sandbox_count + 1) * sizeof(*c->sandboxes));
     c->sandboxes[c->sandbox_count++] = s;
     return s;
@@ -58,6 +59,7 @@ static void free_if_unused(struct sandbox *s)
 {
     if (!s->gone || s->asks > 0)
         return;
+    sandbox_uses_forget(s);
     free(s->id);
     free(s->owner);
     free(s->keeper);
@@ -155,7 +157,7 @@ bool sandbox_reachable(const struct sandbox *s)
 json_t *sandbox_plan(const struct sandbox *s)
 {
     json_t *plan = json_pack("{s:s, s:O, s:o}", "sandbox", s->id, "network", s->network, "limits",
-                             limits_json(&s->limits));
+                             sandbox_limits_told(&s->limits));
     if (s->uid >= 0)
         json_object_set_new(plan, "uid", json_integer(s->uid));
     return plan;
@@ -551,7 +553,7 @@ static json_t *adoption_of(const struct sandbox *s, bool limits)
     if (json_object_size(s->env))
         json_object_set(adoption, "env", s->env);
     if (limits)
-        json_object_set_new(adoption, "limits", limits_json(&s->limits));
+        json_object_set_new(adoption, "limits", sandbox_limits_told(&s->limits));
     return adoption;
 }
 
@@ -592,7 +594,7 @@ static void hand_out(struct sandbox *s, const struct limits *limits, json_t *env
     if (changed) {
         h->awaited++;
         keeper_ask(sandbox_keeper(s), WIRE_LIMITS,
-                   json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(limits)),
+                   json_pack("{s:s, s:o}", "sandbox", s->id, "limits", sandbox_limits_told(limits)),
                    on_keeper_told, h);
     }
     scoped(json) json_t *adoption = adoption_of(s, changed);

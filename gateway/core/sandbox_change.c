@@ -43,6 +43,7 @@ static void let_others(struct sandbox *s)
     s->changing = false;
     s->claimed_name = NULL;
     s->wanted = NULL;
+    sandbox_touch(s);
 }
 
 static void answer_change(struct change *change, const struct err *e)
@@ -120,7 +121,8 @@ static void on_keeper_told(void *user, json_t *answer, const struct err *e)
         end_change(change, e);
         return;
     }
-    scoped(json) json_t *adoption = json_pack("{s:o}", "limits", limits_json(&change->limits));
+    scoped(json) json_t *adoption =
+        json_pack("{s:o}", "limits", sandbox_limits_told(&change->limits));
     scoped(string) char *text = json_dumps(adoption, JSON_COMPACT);
     s->limits = change->limits;
     s->lives_from_ms = monotonic_ms();
@@ -285,7 +287,8 @@ void sandbox_change(struct sandbox *s, const struct sandbox_change *asked,
     s->changing = true;
     s->claimed_name = change->name;
     s->wanted = &change->limits;
-    keeper_ask(sandbox_keeper(s), WIRE_LIMITS,
-               json_pack("{s:s, s:o}", "sandbox", s->id, "limits", limits_json(&change->limits)),
-               on_keeper_told, change);
+    keeper_ask(
+        sandbox_keeper(s), WIRE_LIMITS,
+        json_pack("{s:s, s:o}", "sandbox", s->id, "limits", sandbox_limits_told(&change->limits)),
+        on_keeper_told, change);
 }

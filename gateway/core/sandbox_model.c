@@ -96,10 +96,20 @@ const struct limits *sandbox_limits(const struct sandbox *s)
     return &s->limits;
 }
 
-/* Time and output are the host's to watch; everything else is the keeper's. */
+/* A host knows of one context alone, and can save nothing. */
+json_t *sandbox_limits_told(const struct limits *limits)
+{
+    struct limits told = *limits;
+    told.idle_ms = 0;
+    return limits_json(&told);
+}
+
+/* Idleness is ours to watch, time and output the host's; everything else is the keeper's. */
 const char *sandbox_enforcer(const struct sandbox *s, const char *limit)
 {
-    static const char *const of_host[] = {"output_bytes", "execution_s", "idle_s", "life_s"};
+    static const char *const of_host[] = {"output_bytes", "execution_s", "life_s"};
+    if (strcmp(limit, "idle_s") == 0)
+        return "gateway";
     for (size_t i = 0; i < countof(of_host); i++)
         if (strcmp(of_host[i], limit) == 0)
             return "host";

@@ -84,6 +84,7 @@ void moving_end(struct moving *m, json_t *answer, const struct err *e)
 {
     struct sandbox *s = m->s;
     s->moving = NULL;
+    sandbox_touch(s);
     if (e)
         log_warn("a sandbox was not saved, paused or resumed", F_STR("sandbox", s->id),
                  F_STR("why", e->text));

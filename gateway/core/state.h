@@ -17,6 +17,7 @@
 #include "gateway/core/snapshot.h"
 #include "gateway/core/uplink.h"
 #include "gateway/core/usage.h"
+#include "gateway/core/use.h"
 #include "gateway/launch/keeper.h"
 #include "gateway/launch/kernelspec.h"
 #include "gateway/launch/language.h"
@@ -178,6 +179,8 @@ struct sandbox {
     struct file_watch *watches;         /* borrowed: those who watch its files */
     struct package_job *packages;       /* owned: what is done to its packages, in its order */
     struct package_refresh *refreshing; /* borrowed; NULL */
+    struct sandbox_use *uses;           /* borrowed: work on it from outside (use.h) */
+    int64_t used_ms;                    /* monotonic: when a use of it last began or ended */
 
     void (*opened)(void *user, struct sandbox *s,
                    const struct err *e); /* of its maker; NULL: told */
@@ -302,6 +305,8 @@ struct kernel *kernels_any(const struct core *c, const char *id); /* also pooled
 /* stream.c: what a host says */
 extern const struct uplink_events kernel_uplink_events;
 void kernel_touch(struct kernel *k);
+/* A client sends a message with this raw header. */
+void kernel_note_client(struct kernel *k, struct bytes header);
 /* Sends a request of the gateway's own on shell. */
 void kernel_ask(struct kernel *k, const char *msg_type, const struct buffer *content);
 void kernel_ask_as(struct kernel *k, const char *identity, const char *msg_type,
@@ -335,6 +340,7 @@ bool readers_catch_up(struct kernel *k); /* one step for each; false: nobody has
 void core_adopt(struct core *c);
 struct timespec core_time_of(json_t *text); /* 0: it is none */
 void core_cull(struct core *c);
+void core_pause_idle(struct core *c); /* sandboxes whose limit idle_s is over */
 
 /* keepers.c */
 void core_keepers_init(struct core *c);
@@ -400,7 +406,8 @@ json_t *sandbox_save(const struct sandbox *s);
 void sandbox_restore(struct kernel *k, json_t *saved);
 /* One of its kernels is being freed; with the last it goes too, with its folder unless keep. */
 void sandbox_kernel_gone(struct sandbox *s, struct kernel *k, bool keep);
-json_t *sandbox_plan(const struct sandbox *s);                       /* what OPEN is told; given */
+json_t *sandbox_plan(const struct sandbox *s);            /* what OPEN is told; given */
+json_t *sandbox_limits_told(const struct limits *limits); /* to hosts and keepers; given */
 struct sandbox *sandbox_known(const struct core *c, const char *id); /* whatever its state; NULL */
 /* What sandbox_save gave, in a sandbox of c that has no kernel. */
 struct sandbox *sandbox_revive(struct core *c, const char *id, json_t *saved);

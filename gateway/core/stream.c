@@ -41,6 +41,8 @@ void kernel_touch(struct kernel *k)
 {
     clock_gettime(CLOCK_REALTIME, &k->last_activity);
     k->core->last_activity = k->last_activity;
+    if (k->sandbox)
+        sandbox_touch(k->sandbox);
 }
 
 const char *kernel_state_name(enum kernel_state state)
@@ -70,6 +72,13 @@ static bool tracked(struct bytes parent)
     return true;
 }
 
+/* What it is asked for may not have begun when its sandbox is looked at. */
+void kernel_note_client(struct kernel *k, struct bytes header)
+{
+    if (k->sandbox && tracked(header))
+        sandbox_touch(k->sandbox);
+}
+
 /* It begins empty. */
 static void next_interpreter(struct kernel *k)
 {
@@ -83,6 +92,8 @@ static void set_state(struct kernel *k, struct bytes text, bool by_user)
         if (!slice_is(text, states[i].text) || states[i].state == KERNEL_DEAD)
             continue;
         bool first = k->state == KERNEL_STARTING || k->state == KERNEL_RESTARTING;
+        if (first && k->sandbox)
+            sandbox_touch(k->sandbox); /* it is idle from when it can be used */
         if (states[i].state == KERNEL_STARTING || states[i].state == KERNEL_RESTARTING)
             next_interpreter(k);
         if (by_user || states[i].state == KERNEL_RESTARTING)
@@ -320,6 +331,8 @@ static void take_state(struct kernel *k, const struct link_frame *frame)
     for (size_t i = 0; text && i < countof(states); i++)
         if (strcmp(text, states[i].text) == 0 && states[i].state != KERNEL_DEAD)
             k->state = states[i].state;
+    if (k->sandbox)
+        sandbox_touch(k->sandbox);
     if (k->state == KERNEL_STARTING && !kernelspec_has_uplink(k->spec))
         nudge(k);
     executions_known(k, state, frame->number);

@@ -94,6 +94,7 @@ static void finish(struct making *m, const struct err *why)
     if (e.status && lives)
         sandbox_remove(s, e.text, NULL, NULL);
     s->seeding = false;
+    sandbox_touch(s);
     if (!e.status)
         sandbox_save_all(s);
     end_making(m, s, e.status ? &e : NULL);

@@ -151,11 +151,13 @@ void v1_files_add_disposition(struct exchange *x, const char *path, const char *
 static void reply_content(struct exchange *x, struct file_found *found)
 {
     int fd = found->fd;
+    struct sandbox_use *use = take(&found->use);
     found->fd = -1;
     v1_files_add_disposition(x, found->entry.name, "");
     exchange_add_header(x, "Content-Security-Policy", CONTENT_POLICY);
     exchange_add_header(x, "Cache-Control", "private, no-cache");
-    exchange_reply_descriptor(x, fd, media_type_of(found->entry.name), found->entry.etag);
+    exchange_reply_descriptor(x, fd, media_type_of(found->entry.name), found->entry.etag,
+                              sandbox_use_free, use);
 }
 
 static void on_read(void *user, struct file_found *found, const struct err *e)

@@ -35,8 +35,15 @@ const struct doc_schema v1_limits_schema = {
         INTEGER("output_bytes", "That one execution or command may put out; at least 1 KiB.",
                 .null = true),
         NUMBER("execution_s", "That one execution or command may take.", .null = true),
-        NUMBER("idle_s", "Without work, after which a context ends.", .null = true),
-        NUMBER("life_s", "From its beginning, after which a sandbox ends.", .null = true)),
+        NUMBER("idle_s",
+               "Unused, after which a sandbox is paused with a snapshot: none of its contexts runs "
+               "code or was asked anything, no command runs, and no port, file or package is in "
+               "use.",
+               .null = true),
+        NUMBER("life_s",
+               "From its beginning, after which the contexts of a sandbox end, unsaved. Its files "
+               "and records stay.",
+               .null = true)),
 };
 
 const struct doc_schema v1_network_schema = {
@@ -77,9 +84,10 @@ static const struct doc_schema sandbox_request = {
 static const struct doc_schema limit_state = {
     .name = "LimitState",
     .whole = true,
-    .fields = FIELDS(NUMBER("value", "The limit; null: none.", .null = true),
-                     TEXT("enforced_by", "Who watches it.",
-                          .words = "cgroup-v1 cgroup-v2 rlimit accounting tmpfs host none")),
+    .fields =
+        FIELDS(NUMBER("value", "The limit; null: none.", .null = true),
+               TEXT("enforced_by", "Who watches it.",
+                    .words = "cgroup-v1 cgroup-v2 rlimit accounting tmpfs host gateway none")),
 };
 
 static const struct doc_schema confinement = {

@@ -92,9 +92,10 @@ void exchange_later(struct exchange *x, void (*run)(void *user), void *user);
  * etag may be NULL. */
 void exchange_reply_file(struct exchange *x, const char *path, const char *content_type,
                          const char *etag);
-/* The same with a regular file that is open for reading. fd is taken. */
+/* The same with a regular file that is open for reading. fd is taken; closed(user) is called once,
+ * when it is closed, perhaps at once. */
 void exchange_reply_descriptor(struct exchange *x, int fd, const char *content_type,
-                               const char *etag);
+                               const char *etag, void (*closed)(void *user), void *user);
 
 /* A reply of a length that nobody knows yet, sent piece by piece. Neither callback comes from
  * inside the functions below. */

@@ -20,6 +20,8 @@ struct file_reply {
     char *content_type;
     char *etag; /* NULL: made from the file's identity */
     char *piece;
+    void (*closed)(void *user); /* NULL: nobody waits for it */
+    void *user;
 };
 
 static void release(struct file_reply *f)
@@ -32,6 +34,8 @@ static void release(struct file_reply *f)
     free(f->content_type);
     free(f->etag);
     free(f->piece);
+    if (f->closed)
+        f->closed(f->user);
     free(f);
 }
 
@@ -270,13 +274,16 @@ void exchange_reply_file(struct exchange *x, const char *path, const char *conte
 }
 
 void exchange_reply_descriptor(struct exchange *x, int fd, const char *content_type,
-                               const char *etag)
+                               const char *etag, void (*closed)(void *user), void *user)
 {
     struct file_reply *f = begin(x, content_type, etag);
     if (!f) {
         close(fd);
+        closed(user);
         return;
     }
     f->fd = fd;
+    f->closed = closed;
+    f->user = user;
     uv_fs_fstat(x->connection->server->loop, &f->request, fd, on_stat);
 }

@@ -225,3 +225,30 @@ def test_a_fork_goes_its_own_way(gateway: Gateway) -> None:
 
 def inside_uid(gateway: Gateway, model: dict[str, Any]) -> str:
     return run(gateway, kernel_of(model), "print(os.getuid())").strip()
+
+
+def test_what_is_idle_for_its_limit(gateway: Gateway) -> None:
+    """While a command runs it is not, and no context ends before another one."""
+    made = create(gateway, env={"MINE": "yes"})
+    assert run(gateway, kernel_of(made), CELL) == ""
+    other = post(gateway, made, "contexts", name="other").json()["id"]
+    run(gateway, other, "y = 2")
+    body = {"shell": "read line; echo $line >heard", "background": True}
+    command = post(gateway, made, "commands", **body).json()["id"]
+    path = f"/v1/sandboxes/{made['id']}"
+    assert gateway.request("PATCH", path, {"limits": {"idle_s": 1}}).status == 200
+    control = create(gateway, limits={"idle_s": 1})
+    processes.until(lambda: show(gateway, control)["state"] == "paused", "the control is paused")
+    assert run(gateway, kernel_of(made), LOOK) == SEEN
+    assert run(gateway, other, "print(y)") == "2\n"
+    stdin = f"{path}/commands/{command}/stdin?eof=1"
+    assert gateway.request("POST", stdin, b"there\n").status == 204
+    processes.until(lambda: show(gateway, made)["state"] == "paused", "paused")
+    assert show(gateway, made)["reason"] == "it was idle for its limit idle_s of 1 seconds"
+    assert gateway.get(f"{path}/commands/{command}").json()["exit_code"] == 0
+    assert gateway.request("PATCH", path, {"limits": {"idle_s": 0}}).status == 200
+    resume(gateway, made)
+    assert run(gateway, kernel_of(made), LOOK) == SEEN
+    assert run(gateway, other, "print(y, open('heard').read())") == "2 there\n\n"
+    remove(gateway, control)
+    remove(gateway, made)

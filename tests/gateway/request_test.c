@@ -24,11 +24,14 @@ static void test_answered_in_any_order(void **state)
     requests_answered(&r, bytes_of("not JSON"));
     assert_int_equal(r.count, 1);
     assert_true(add(&r, "{\"msg_id\":\"5\",\"msg_type\":\"execute_request\"}", NULL));
+    assert_true(requests_awaited(&r, "execute_request"));
+    assert_false(requests_awaited(&r, "no_request"));
     struct request *first = requests_take(&r), *second = requests_take(&r);
     assert_string_equal(first->msg_id, "2");
     assert_string_equal(second->msg_id, "5");
     assert_string_equal(second->identity, "me");
     assert_null(requests_take(&r));
+    assert_false(requests_awaited(&r, "execute_request"));
     assert_int_equal(r.bytes, 0);
     request_free(first);
     request_free(second);

@@ -206,15 +206,15 @@ def test_a_dead_context(gateway: Gateway) -> None:
     first = made["contexts"][0]
     path = f"/v1/sandboxes/{made['id']}"
     ready(gateway, first)
-    assert gateway.request("PATCH", path, {"limits": {"idle_s": 1}}).status == 200
+    assert gateway.request("PATCH", path, {"limits": {"life_s": 1}}).status == 200
     processes.until(lambda: gateway.get(path).json()["state"] == "failed", "dead")
-    reason = "the kernel was idle for its limit of 1 s"
+    reason = "the kernel has lived for its limit of 1 s"
     model = gateway.get(path).json()
-    assert (model["reason"], model["cause"]) == (reason, "idle")
-    assert (model["contexts"][0]["state"], model["contexts"][0]["cause"]) == ("dead", "idle")
+    assert (model["reason"], model["cause"]) == (reason, "life")
+    assert (model["contexts"][0]["state"], model["contexts"][0]["cause"]) == ("dead", "life")
     answer = gateway.request("POST", contexts(made), {"fork": first["id"]})
     assert (answer.status, detail(answer)) == (409, f"context {first['id']} is dead: {reason}")
-    assert gateway.request("PATCH", path, {"limits": {"idle_s": 0}}).status == 200
+    assert gateway.request("PATCH", path, {"limits": {"life_s": 0}}).status == 200
     other = make(gateway, made)
     ready(gateway, other)
     assert gateway.get(path).json()["state"] == "running"

@@ -4,7 +4,8 @@ Run as the program (WARMCELL_KEEPER), it listens, leaves its starter, and answer
 a folder: each request is written to `requests` in it, a line of JSON, its pid to `pids`, and a file
 there orders what to do: `lacks` (end with 3 and its text), `refuse-KIND` (answer FAILED with
 its JSON), `hang-KIND` (give no answer), `hold-KIND` (do nothing until it is gone), `oom` (say of
-commands that end that the sandbox had no memory left). Ports of a
+commands that end that the sandbox had no memory left), `beside` (run commands beside all else, and
+not before what is asked next). Ports of a
 sandbox are those of this machine's loopback; what listens there stands in the files `tcp` and
 `tcp6`; `late` says of connections that they are not there yet, `reset` to hand them over when the
 server has reset them.
@@ -19,6 +20,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -130,6 +132,13 @@ class Keeper:
             if kill:
                 connection.send(struct.pack("<I", OK) + kill[4:8] + b"{}")
 
+    def beside(self, connection: socket.socket, number: int, fds: list[int]) -> None:
+        """A command, and what follows on its connection, while others are answered."""
+        with connection:
+            self.run(connection, number, fds)
+            while self.take(connection):
+                pass
+
     def take(self, connection: socket.socket) -> bool:
         try:
             data, given, _, _ = socket.recv_fds(connection, 65536, 16)
@@ -149,6 +158,9 @@ class Keeper:
         self.log.write(json.dumps({"kind": name, **body}) + "\n")
         while (self.folder / f"hold-{name}").exists():
             time.sleep(0.005)
+        if name == "START" and (self.folder / "beside").exists():
+            threading.Thread(target=self.beside, args=(connection.dup(), number, given)).start()
+            return False
         if name == "START":
             self.run(connection, number, given)
             return True
