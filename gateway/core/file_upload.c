@@ -170,8 +170,9 @@ static void write_it(struct file_job *job, int root)
 static void on_put(struct file_job *job)
 {
     struct file_upload *u = (struct file_upload *)job;
+    const struct err why = job->why; /* who is told may abort it, which is another run of the job */
     u->written += (int64_t)u->piece.len;
-    u->done.put(u->user, job->why.status ? &job->why : NULL);
+    u->done.put(u->user, why.status ? &why : NULL);
 }
 
 void file_upload_write(struct file_upload *u, struct bytes data,

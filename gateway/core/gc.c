@@ -22,7 +22,8 @@ void gc_run(struct core *c, bool dry_run,
     for (size_t i = 0; i < c->sandbox_count; i++)
         json_array_append_new(ids, json_string(c->sandboxes[i]->id));
     scoped(string) char *text = json_dumps(ids, JSON_COMPACT);
-    retention_run(c->store, &rules, text, dry_run, done, user);
+    /* a sandbox that cannot be read is not gone */
+    retention_run(c->store, &rules, c->unread ? NULL : text, dry_run, done, user);
 }
 
 static void on_done(void *user, const struct retention_report *report, const struct err *e)

@@ -40,8 +40,12 @@ void paused_remove_logs(const struct sandbox *s)
     {
         const char *id = json_string_value(json_object_get(one, "id"));
         scoped(string) char *path = xasprintf("%s/%s", s->core->logs_dir, id);
-        if (id_valid(id))
-            journal_remove(path);
+        scoped(string) char *left = xasprintf("%s/%s", s->core->kernels_dir, id);
+        if (!id_valid(id))
+            continue;
+        journal_remove(path);
+        if (!kernels_any(s->core, id)) /* what its keepsake could not be written of at the start */
+            journal_remove(left);
     }
     sync_path(store_sync(s->core->store), s->core->logs_dir);
 }
@@ -247,8 +251,8 @@ static void take_up_anew(void *user, const char *id)
     s->paused_reason = xasprintf("its processes ended (%s), and it has no snapshot: its workspace "
                                  "is as it was, its contexts begin anew",
                                  s->ended_by);
-    settle(all, s);
-    log_warn("a sandbox has its workspace alone", F_STR("sandbox", id));
+    settle(all, s); /* id may be what it takes out */
+    log_warn("a sandbox has its workspace alone", F_STR("sandbox", s->id));
 }
 
 void paused_load(struct core *c, json_t *remains)

@@ -32,6 +32,7 @@ struct sync {
     pthread_mutex_t passing; /* held through a pass */
     pthread_cond_t changed;
     struct change *changes, *filesystems;
+    size_t open; /* descriptors among the changes, and being synced */
     _Atomic uint64_t round;
     bool database, ending;
 };
@@ -78,6 +79,13 @@ static bool sync_change(struct change *change, struct err *e)
     return synced;
 }
 
+static void count_closed(struct sync *y)
+{
+    pthread_mutex_lock(&y->lock);
+    y->open--;
+    pthread_mutex_unlock(&y->lock);
+}
+
 /* passing is held. */
 static bool pass(struct sync *y, bool *database, struct err *e)
 {
@@ -91,8 +99,11 @@ static bool pass(struct sync *y, bool *database, struct err *e)
     bool good = true;
     while (changes) {
         struct change *next = changes->next;
+        bool was_open = !changes->path;
         good = sync_change(changes, good ? e : NULL) && good;
         changes = next;
+        if (was_open)
+            count_closed(y);
     }
     return good;
 }
@@ -243,11 +254,17 @@ uint64_t sync_path(struct sync *y, const char *path)
     return round;
 }
 
-void sync_fd(struct sync *y, int fd)
+/* fd: taken, unless there are too many already. */
+static bool add_fd(struct sync *y, int fd)
 {
     pthread_mutex_lock(&y->lock);
-    add(y, NULL, fd);
+    bool fits = y->open < SYNC_OPEN_MOST;
+    if (fits) {
+        y->open++;
+        add(y, NULL, fd);
+    }
     pthread_mutex_unlock(&y->lock);
+    return fits;
 }
 
 /* lock is held. Is all of the file system to be synced already? */
@@ -314,10 +331,9 @@ static bool settled(bool good, int fd, struct err *e)
 
 bool sync_settle_fd(struct sync *y, int fd, struct err *e)
 {
-    if (fd < 0 || y->full)
-        return settled(fd >= 0 && sync_one(fd, false), fd, e);
-    sync_fd(y, fd);
-    return true;
+    if (fd >= 0 && !y->full && add_fd(y, fd))
+        return true;
+    return settled(fd >= 0 && sync_one(fd, false), fd, e);
 }
 
 bool sync_settle_filesystem(struct sync *y, int fd, struct err *e)

@@ -13,7 +13,8 @@
 
 #include "protocol/err.h"
 
-#define SYNC_DELAY_MS 50 /* what is left of 100 ms is for the disk */
+#define SYNC_DELAY_MS  50  /* what is left of 100 ms is for the disk */
+#define SYNC_OPEN_MOST 256 /* files and folders that are held open until they are synced */
 
 struct sync;
 
@@ -25,8 +26,6 @@ bool sync_is_full(const struct sync *y);
 /* The file or folder of that path was changed. A link in its last place is not followed; one that
  * is gone by then is passed over. Gives the round that syncs it. y may be NULL: then 0. */
 uint64_t sync_path(struct sync *y, const char *path);
-/* The same for an open one, with its mode and times; fd is taken. */
-void sync_fd(struct sync *y, int fd);
 /* Much was changed in the file system that this open file or folder lies in; fd is taken. All of
  * the file system is synced, also what others wrote there: by a thread of its own, because that may
  * take long. */
@@ -43,9 +42,11 @@ bool sync_now(struct sync *y, struct err *e);
 
 /* A file or folder, at once. 503. */
 bool sync_file(const char *path, struct err *e);
-/* As sync_fd and sync_filesystem; with `full` it is on the disk when they return. fd is taken; -1:
- * it could not be opened, with errno. 503: it is not on the disk. */
+/* An open file or folder was changed, with its mode and times. It is on the disk when this returns
+ * with `full`, or where SYNC_OPEN_MOST wait already. fd is taken; -1: it could not be opened, with
+ * errno. 503: it is not on the disk. */
 bool sync_settle_fd(struct sync *y, int fd, struct err *e);
+/* As sync_filesystem; with `full` it is on the disk when this returns. fd and 503 as above. */
 bool sync_settle_filesystem(struct sync *y, int fd, struct err *e);
 
 #endif

@@ -35,7 +35,9 @@ static struct {
     int changes;        /* that they made since */
     _Atomic int64_t now_ms, latest_ms;
     _Atomic int with_all, bytes_alone, filesystems;
-    sem_t synced; /* of each sync */
+    _Atomic bool held; /* what waits goes on when `go` says so */
+    sem_t synced;      /* of each sync */
+    sem_t go;
 } world;
 
 static int64_t ms_of(const struct timespec *at)
@@ -63,6 +65,11 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
         return 0;
     }
     world.latest_ms = ms_of(until);
+    if (world.held) {
+        pthread_mutex_unlock(lock);
+        sem_wait(&world.go);
+        pthread_mutex_lock(lock);
+    }
     return ETIMEDOUT;
 }
 
@@ -108,13 +115,16 @@ static void make_place(struct place *p)
     world.now_ms = 1000;
     world.latest_ms = 0;
     world.with_all = world.bytes_alone = world.filesystems = 0;
+    world.held = false;
     sem_init(&world.synced, 0, 0);
+    sem_init(&world.go, 0, 0);
 }
 
 static void clear_place(struct place *p)
 {
     sync_close(world.sync);
     sem_destroy(&world.synced);
+    sem_destroy(&world.go);
     unlink(p->file);
     unlink(p->other);
     rmdir(p->folder);
@@ -151,6 +161,30 @@ static void an_open_file_is_synced_with_its_mode(void **state)
     assert_int_equal(world.with_all, 1);
     assert_false(sync_settle_fd(world.sync, -1, &e));
     assert_int_equal(e.status, 503);
+    clear_place(&p);
+}
+
+/* Who changes files faster than the disk takes them waits for it: descriptors are for all. */
+static void so_many_are_held_open_and_no_more(void **state)
+{
+    (void)state;
+    struct place p;
+    struct err e;
+    make_place(&p);
+    world.held = true;
+    world.sync = sync_new(p.folder, false);
+    for (int i = 0; i < SYNC_OPEN_MOST; i++)
+        assert_true(sync_settle_fd(world.sync, open(p.file, O_RDONLY), &e));
+    assert_int_equal(world.with_all, 0);
+    for (int i = 1; i <= 3; i++) {
+        assert_true(sync_settle_fd(world.sync, open(p.file, O_RDONLY), &e));
+        assert_int_equal(world.with_all, i);
+    }
+    world.held = false;
+    sem_post(&world.go);
+    for (int i = 0; i < SYNC_OPEN_MOST + 3; i++)
+        sem_wait(&world.synced);
+    assert_int_equal(world.with_all, SYNC_OPEN_MOST + 3);
     clear_place(&p);
 }
 
@@ -197,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_is_not_put_off),
         cmocka_unit_test(an_open_file_is_synced_with_its_mode),
+        cmocka_unit_test(so_many_are_held_open_and_no_more),
         cmocka_unit_test(a_file_system_is_synced_as_soon),
         cmocka_unit_test(in_full_nothing_is_put_off),
         cmocka_unit_test(keepsakes_are_written_as_soon),

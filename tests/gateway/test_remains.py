@@ -17,6 +17,7 @@ import pytest
 from e2e.test_machine_restart import end_machine
 from gateway.test_pause import post, resume, show, url
 from gateway.test_sandboxes import context_of, create, remove, start, workspace
+from gateway.test_store import looked_through
 from support import processes
 from support.fake_keeper import FakeKeeper
 from support.gateway import Gateway
@@ -348,12 +349,34 @@ def test_a_keepsake_that_cannot_be_read_costs_nothing(gateway: Gateway) -> None:
     place.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     gateway.start()
     assert gateway.get(url(box)).status == 404
+    looked_through(gateway)
     gateway.kill()
     place.write_bytes(whole)
     gateway.start()
     begins_anew(gateway, box, "default")
+    assert gateway.get(url(box, f"/executions/{ran['id']}")).status == 200
     assert output(gateway, box, ran) == "said\n"
     assert (workspace(gateway, box) / "file").read_text() == "kept"
+
+
+def test_what_is_deleted_stays_so_where_its_keepsake_could_not_be_written(gateway: Gateway) -> None:
+    """As the gateway began: what its hosts left behind told of it, and would again."""
+    box = create(gateway)
+    is_written(gateway, box)
+    end_machine(gateway, clear=False)
+    keepsakes = gateway.state / "snapshots" / "keepsakes"
+    shutil.rmtree(keepsakes)
+    keepsakes.touch()  # where no file can be
+    gateway.start()
+    assert show(gateway, box)["state"] == "paused"
+    gateway.kill()
+    gateway.start()
+    assert show(gateway, box)["state"] == "paused"
+    remove(gateway, box)
+    gateway.kill()
+    keepsakes.unlink()
+    gateway.start()
+    assert gateway.get("/v1/sandboxes").json()["sandboxes"] == []
 
 
 def test_more_than_fifty_that_are_dead() -> None:

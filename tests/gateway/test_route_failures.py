@@ -436,6 +436,22 @@ def test_what_is_being_changed(tmp_path: Path, contract: Contract) -> None:
         assert gateway.get(path).json()["description"] == "x"
 
 
+def test_a_disk_that_is_full_as_a_body_comes(tmp_path: Path, contract: Contract) -> None:
+    """The gateway says so, and lives."""
+    library = programs().build / "tests" / "gateway" / "hold.so"
+    full = tmp_path / "full"
+    with with_own_socket(LD_PRELOAD=str(library), NO_SPACE=str(full)) as (gateway, _):
+        names = {"sandboxes": create(gateway)["id"], "path": "file"}
+        (operation,) = of(contract, [f"PUT {BOX}/files/{{path}}"])
+        path, body = filled(operation.path, names), bytes(1 << 20)
+        full.touch()
+        for _ in range(3):
+            Waits(operation, Asking(gateway, "PUT", path, body)).gets(507, "no space is left")
+        full.unlink()
+        assert gateway.request("PUT", path, body).status == 201
+        assert gateway.get(path).body == body
+
+
 def test_more_executions_than_may_wait(place: Place, contract: Contract) -> None:
     gateway, _ = place
     sandbox = create(gateway)

@@ -3,11 +3,14 @@
  * A file in a folder `keepsakes` waits for its name while there is a FIFO at HOLD_RENAME, and what
  * is written to the database while there is one at HOLD_STORE, until who opened that for writing
  * closes it. Opening it waits for who is to be held: so a test knows that it is there. With
- * KILL_RENAME=N the process is killed in the place of the Nth rename. */
+ * KILL_RENAME=N the process is killed in the place of the Nth rename. While there is a file at
+ * NO_SPACE the disk is full for what is written into a folder `workspace`. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,15 +29,18 @@ static void hold(const char *variable)
         close(fd);
 }
 
-static void hold_store(int fd)
+static bool lies_in(int fd, const char *part)
 {
     char link[64], path[PATH_MAX];
-    if (!getenv("HOLD_STORE"))
-        return;
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof(path) - 1);
     path[len > 0 ? len : 0] = '\0';
-    if (strstr(path, "/warmcell.db-wal"))
+    return strstr(path, part);
+}
+
+static void hold_store(int fd)
+{
+    if (getenv("HOLD_STORE") && lies_in(fd, "/warmcell.db-wal"))
         hold("HOLD_STORE");
 }
 
@@ -47,6 +53,16 @@ int rename(const char *from, const char *to)
     if (strstr(to, "/keepsakes/"))
         hold("HOLD_RENAME");
     return REAL(rename)(from, to);
+}
+
+ssize_t write(int fd, const void *data, size_t len)
+{
+    const char *full = getenv("NO_SPACE");
+    if (full && access(full, F_OK) == 0 && lies_in(fd, "/workspace/")) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return REAL(write)(fd, data, len);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
