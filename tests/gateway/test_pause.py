@@ -241,7 +241,7 @@ def test_a_change_of_a_paused_one_that_is_refused(
     gateway: Gateway, sandbox: dict[str, Any], tmp_path: Path
 ) -> None:
     other = create(gateway, {"name": "taken"})
-    paused = pause(gateway, sandbox)
+    pause(gateway, sandbox)
     for body, status, text in (
         ({"name": "taken"}, 409, "has a sandbox taken already"),
         ({"limits": {"processes": 1}}, 400, "processes"),
@@ -251,6 +251,9 @@ def test_a_change_of_a_paused_one_that_is_refused(
     ):
         answer = change(gateway, sandbox, **body)
         assert (answer.status, text in detail(answer)) == (status, True), answer
+    answer = change(gateway, sandbox, labels={"a": "b"})
+    assert answer.status == 200, "and its pause is written as well: the file is nobody's now"
+    paused = show(gateway, sandbox)
     place = gateway.state / "snapshots" / "keepsakes" / f"{sandbox['id']}.sealed.new"
     place.mkdir()
     answer = change(gateway, sandbox, name="lost")
