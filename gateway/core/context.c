@@ -446,7 +446,16 @@ struct deletion {
     void *user;
 };
 
-/* The last one takes its sandbox along: then that is awaited. */
+/* All others that it has end already. */
+static bool is_last(const struct kernel *k)
+{
+    for (const struct kernel *other = k->sandbox->kernel; other; other = other->sibling)
+        if (other != k && !other->ending && !other->gone)
+            return false;
+    return true;
+}
+
+/* Where its sandbox ends meanwhile, that is awaited. */
 static void on_safely_gone(void *user, const struct err *e)
 {
     struct deletion *d = user;
@@ -474,6 +483,10 @@ void context_delete(struct kernel *k, const char *reason,
 {
     if (!k->sandbox) {
         kernel_stop(k, reason, done, user);
+        return;
+    }
+    if (is_last(k)) { /* it takes its sandbox along: that is awaited */
+        sandbox_remove(k->sandbox, "its last context was deleted", done, user);
         return;
     }
     struct deletion *d = xmalloc(sizeof(*d));

@@ -86,8 +86,10 @@ static void on_work(uv_work_t *work)
     vault_remove(job->core->vault, job->id);
     vault_drop(job->core->vault, KEEPSAKES, job->id);
     int parent = open(job->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent < 0)
+    if (parent < 0) {
+        job->failure = errno == ENOENT ? 0 : errno;
         return;
+    }
     for (int pass = 0; pass < PASSES_MOST; pass++) {
         int top = open_folder(parent, job->id);
         job->failure = top < 0 && errno != ENOENT ? errno : 0;

@@ -379,6 +379,20 @@ def test_what_is_deleted_stays_so_where_its_keepsake_could_not_be_written(gatewa
     assert gateway.get("/v1/sandboxes").json()["sandboxes"] == []
 
 
+def test_the_last_context_takes_its_sandbox_along(gateway: Gateway) -> None:
+    """Also where the gateway is killed as soon as it has answered: nothing of it comes back."""
+    box = create(gateway)
+    kernel = context_of(box)
+    execute(gateway, box, "set x 1", kernel)
+    assert post(gateway, box, "snapshots").status == 201
+    answer = gateway.request("DELETE", url(box, f"/contexts/{kernel}"))
+    gateway.kill()
+    assert answer.status == 204, answer
+    gateway.start()
+    assert gateway.get(url(box)).status == 404
+    assert not (gateway.state / "snapshots" / box["id"]).exists()
+
+
 def test_more_than_fifty_that_are_dead() -> None:
     """None of them is forgotten for it."""
     gateway, keeper = start("--pool-max", "0", "--max-kernels", "200", "--max-sandboxes", "0")
