@@ -118,7 +118,10 @@ def test_the_limit_of_memory_holds(gateway: Gateway, sandbox: dict[str, Any]) ->
     """What ends it depends on who holds the limit; the sandbox goes on."""
     record = run(gateway, sandbox, HUNGRY)
     assert record["status"] in {"oom", "killed", "error"}, record
-    assert text(gateway, sandbox, "1 + 1") == "2"
+    again = run(gateway, sandbox, "1 + 1")
+    if record["status"] == "error" and again["status"] == "oom":
+        again = run(gateway, sandbox, "1 + 1")  # it lived on with all that it held until then
+    assert (again["status"], again["outputs"]["text"]) == ("ok", "2"), again
 
 
 def test_input_and_the_files_that_it_leaves(gateway: Gateway, sandbox: dict[str, Any]) -> None:
