@@ -1,6 +1,7 @@
 /* Pause and resume. A sandbox is paused when the record that says so is on the disk; whatever is
- * left of its processes is ended then. It runs again when the record says that, and its contexts
- * are visible only then: a gateway that is killed on the way leaves it paused.
+ * left of its processes is ended then, and is "pausing" until they have. It runs again when the
+ * record says that, and its contexts are visible only then: a gateway that is killed on the way
+ * leaves it paused.
  *
  * Invariant: s->paused is what the vault's state names, and set while the sandbox has no visible
  * context. */
@@ -49,6 +50,7 @@ static void on_closed(void *user, json_t *answer, const struct err *e)
     (void)answer;
     (void)e;
     forget_keeper(s);
+    s->emptying = false;
     if (emptying->m)
         moving_end(emptying->m, NULL, emptying->why.status ? &emptying->why : NULL);
     free(emptying);
@@ -78,6 +80,7 @@ void pausing_emptied(struct sandbox *s)
         free(r);
         s->resuming = NULL;
     }
+    s->emptying = true;
     file_watches_end(s, "its sandbox was paused");
     sandbox_hold(s);
     sandbox_close(s, on_closed, emptying);
@@ -95,6 +98,7 @@ static void on_saved(struct moving *m, const struct err *e)
     s->paused = json_incref(moving_record(m));
     snapshot_keep_short(s->paused);
     s->paused_reason = reason ? xstrdup(reason) : NULL;
+    s->emptying = true;
     log_info("sandbox paused", F_STR("sandbox", s->id));
     if (s->kernel)
         sandbox_end_contexts(s, CODE_PAUSED, "the sandbox was paused");
@@ -338,7 +342,7 @@ void sandbox_resume(struct sandbox *s, bool force, snapshot_done *done, void *us
     struct moving *m = NULL;
     if (!s->paused && !s->moving)
         fail(&e, 409, "sandbox %s is not paused", s->id);
-    else if (s->kernel)
+    else if (s->kernel || s->emptying)
         fail(&e, 409, "sandbox %s is still ending its processes", s->id);
     else if (check_room(s, &e))
         m = moving_begin(s, force, done, user, &e);

@@ -38,8 +38,10 @@ void sandbox_set_account(struct sandbox *s, const struct principal *who)
 
 const char *sandbox_state_text(const struct sandbox *s)
 {
+    if (s->resuming)
+        return "resuming";
     if (s->halted)
-        return !s->paused ? "pausing" : s->resuming ? "resuming" : "paused";
+        return !s->paused || s->kernel || s->emptying ? "pausing" : "paused";
     bool starts = !s->kernel;
     for (const struct kernel *k = s->kernel; k; k = k->sibling) {
         if (k->state == KERNEL_IDLE || k->state == KERNEL_BUSY)

@@ -55,9 +55,10 @@ bool sandbox_refuses(const struct sandbox *s, struct err *e)
 {
     if (!s->halted)
         return false;
-    const char *what = s->resuming               ? "being resumed: wait for it"
-                       : s->moving && !s->paused ? "being paused"
-                                                 : "paused: resume it (POST .../resume)";
+    bool pausing = s->paused ? s->emptying : s->moving != NULL;
+    const char *what = s->resuming ? "being resumed: wait for it"
+                       : pausing   ? "being paused"
+                                   : "paused: resume it (POST .../resume)";
     fail(e, 409, "sandbox %s is %s", s->id, what);
     return true;
 }

@@ -199,6 +199,7 @@ struct sandbox {
     int writes;         /* of it into the vault, under way on other threads */
     bool folder_awaits; /* it goes when the last of them has ended */
     bool halted;        /* takes nothing on: is being paused, is paused, or being resumed */
+    bool emptying;      /* it is recorded as paused; its processes still end */
 };
 
 struct kernel {

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,26 @@ def test_a_sandbox_is_as_it_was(gateway: Gateway) -> None:
     assert model["uid"] == made["uid"]
     assert run(gateway, kernel_of(other), "print('alone')") == "alone\n"
     remove(gateway, other)
+
+
+def test_it_is_paused_when_it_can_be_resumed(gateway: Gateway) -> None:
+    made = begin(gateway)
+    keepers = keeper_pids(gateway)
+    for pid in keepers:
+        os.kill(pid, signal.SIGSTOP)  # they end what is left of it
+    with ThreadPoolExecutor() as pool:
+        pausing = pool.submit(post, gateway, made, "pause")
+        processes.until(lambda: "sandbox paused" in gateway.log.read_text(), "it is recorded")
+        assert gateway.get("/v1/sandboxes?state=paused").json()["sandboxes"] == []
+        for refused in (post(gateway, made, "resume"), post(gateway, made, "executions", code="1")):
+            assert refused.status == 409, refused
+        for pid in keepers:
+            os.kill(pid, signal.SIGCONT)
+        assert pausing.result().status == 200
+    assert show(gateway, made)["state"] == "paused"
+    resume(gateway, made)
+    assert run(gateway, kernel_of(made), LOOK) == SEEN
+    remove(gateway, made)
 
 
 def test_it_outlives_its_gateway_and_all_processes(gateway: Gateway) -> None:
