@@ -85,7 +85,9 @@ static const struct doc_schema execution = {
         ANY("generation", "Which interpreter of its context ran it."),
         NUMBER("queue_ms", "How long it waited."), NUMBER("run_ms", "How long it ran."),
         NUMBER("cpu_ms", "What it used of processors, ended child processes included."),
-        INTEGER("memory_peak_bytes", "The most that its interpreter had in memory while it ran."),
+        INTEGER("memory_peak_bytes", "The most that its interpreter had in memory while it ran. "
+                                     "Absent where it is not known: the interpreter ended, and "
+                                     "a child process of its had once had as much."),
         BOOLEAN("code_cache_hit", "Nothing of its code had to be compiled."),
         ANY("output_bytes", "What it put out."), ANY("withheld_bytes", "What a limit kept back."),
         ANY("deadline_passed", "It did."), ANY("ended_by", "What ended it."),
