@@ -1,4 +1,5 @@
-/* The list of what was changed, and its thread.
+/* The list of what was changed in the state folder, and its thread; and two more of each, for the
+ * files of users and for whole file systems: how long the disk takes for those is theirs to say.
  *
  * Invariant: what is in the list is synced by a pass that begins after it was said; one pass at a
  * time, so whoever made one knows that all before is on the disk. */
@@ -20,19 +21,28 @@
 struct change {
     struct change *next;
     char *path; /* NULL: fd */
-    int fd;
+    int fd;     /* -1: path */
+};
+
+/* What its own thread syncs; by descriptor. */
+struct lane {
+    struct sync *sync;
+    pthread_t thread;
+    bool (*act)(int fd);
+    struct change *changes;
+    size_t open; /* of them, and of those that are being synced */
 };
 
 struct sync {
     char *wal;
     char *dir;
     bool full;
-    pthread_t thread, filesystem_thread;
+    pthread_t thread;
     pthread_mutex_t lock;    /* of what follows */
     pthread_mutex_t passing; /* held through a pass */
     pthread_cond_t changed;
-    struct change *changes, *filesystems;
-    size_t open; /* descriptors among the changes, and being synced */
+    struct change *changes; /* by path */
+    struct lane files, filesystems;
     _Atomic uint64_t round;
     bool database, ending;
 };
@@ -68,22 +78,15 @@ bool sync_file(const char *path, struct err *e)
 
 static bool sync_change(struct change *change, struct err *e)
 {
-    int fd = change->path ? open_path(change->path) : change->fd;
-    bool synced = fd < 0 || sync_one(fd, change->path); /* gone: nothing is to be kept of it */
+    int fd = open_path(change->path);
+    bool synced = fd < 0 || sync_one(fd, true); /* gone: nothing is to be kept of it */
     if (!synced)
-        fail_errno(e, 503, "the disk did not take %.150s", change->path ? change->path : "a file");
+        fail_errno(e, 503, "the disk did not take %.150s", change->path);
     if (fd >= 0)
         close(fd);
     free(change->path);
     free(change);
     return synced;
-}
-
-static void count_closed(struct sync *y)
-{
-    pthread_mutex_lock(&y->lock);
-    y->open--;
-    pthread_mutex_unlock(&y->lock);
 }
 
 /* passing is held. */
@@ -99,11 +102,8 @@ static bool pass(struct sync *y, bool *database, struct err *e)
     bool good = true;
     while (changes) {
         struct change *next = changes->next;
-        bool was_open = !changes->path;
         good = sync_change(changes, good ? e : NULL) && good;
         changes = next;
-        if (was_open)
-            count_closed(y);
     }
     return good;
 }
@@ -132,36 +132,56 @@ static void delay(struct sync *y)
         ;
 }
 
-static void sync_filesystems(struct change *list)
+static bool act_file(int fd)
+{
+    return sync_one(fd, false);
+}
+
+static bool act_filesystem(int fd)
+{
+    return syncfs(fd) == 0;
+}
+
+static void sync_lane(struct lane *l, struct change *list)
 {
     struct change *next;
     for (; list; list = next) {
         next = list->next;
-        if (syncfs(list->fd) != 0)
+        if (!l->act(list->fd))
             log_error("what was written may not survive a power cut",
                       F_STR("why", strerror(errno)));
         close(list->fd);
         free(list);
+        pthread_mutex_lock(&l->sync->lock);
+        l->open--;
+        pthread_mutex_unlock(&l->sync->lock);
     }
 }
 
-static void *run_filesystems(void *argument)
+static void *run_lane(void *argument)
 {
-    struct sync *y = argument;
+    struct lane *l = argument;
+    struct sync *y = l->sync;
     pthread_mutex_lock(&y->lock);
     for (;;) {
-        while (!y->filesystems && !y->ending)
+        while (!l->changes && !y->ending)
             pthread_cond_wait(&y->changed, &y->lock);
-        if (!y->filesystems)
+        if (!l->changes)
             break;
         delay(y);
-        struct change *list = take(&y->filesystems);
+        struct change *list = take(&l->changes);
         pthread_mutex_unlock(&y->lock);
-        sync_filesystems(list);
+        sync_lane(l, list);
         pthread_mutex_lock(&y->lock);
     }
     pthread_mutex_unlock(&y->lock);
     return NULL;
+}
+
+static void begin_lane(struct sync *y, struct lane *l, bool (*act)(int fd))
+{
+    *l = (struct lane){.sync = y, .act = act};
+    pthread_create(&l->thread, NULL, run_lane, l);
 }
 
 static void *run(void *argument)
@@ -197,7 +217,8 @@ struct sync *sync_new(const char *state_dir, bool full)
     pthread_cond_init(&y->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_create(&y->thread, NULL, run, y);
-    pthread_create(&y->filesystem_thread, NULL, run_filesystems, y);
+    begin_lane(y, &y->files, act_file);
+    begin_lane(y, &y->filesystems, act_filesystem);
     return y;
 }
 
@@ -210,7 +231,8 @@ void sync_close(struct sync *y)
     pthread_cond_broadcast(&y->changed);
     pthread_mutex_unlock(&y->lock);
     pthread_join(y->thread, NULL);
-    pthread_join(y->filesystem_thread, NULL);
+    pthread_join(y->files.thread, NULL);
+    pthread_join(y->filesystems.thread, NULL);
     pthread_cond_destroy(&y->changed);
     pthread_mutex_destroy(&y->passing);
     pthread_mutex_destroy(&y->lock);
@@ -228,18 +250,16 @@ bool sync_is_full(const struct sync *y)
 static bool is_said(const struct sync *y, const char *path)
 {
     for (const struct change *change = y->changes; change; change = change->next)
-        if (change->path && strcmp(change->path, path) == 0)
+        if (strcmp(change->path, path) == 0)
             return true;
     return false;
 }
 
-static void add(struct sync *y, char *path, int fd)
+static void add(struct change **list, char *path, int fd)
 {
     struct change *change = xmalloc(sizeof *change);
-    *change = (struct change){y->changes, path, fd};
-    if (!y->changes && !y->database)
-        pthread_cond_broadcast(&y->changed);
-    y->changes = change;
+    *change = (struct change){*list, path, fd};
+    *list = change;
 }
 
 uint64_t sync_path(struct sync *y, const char *path)
@@ -247,22 +267,31 @@ uint64_t sync_path(struct sync *y, const char *path)
     if (!y)
         return 0;
     pthread_mutex_lock(&y->lock);
+    if (!y->changes && !y->database)
+        pthread_cond_broadcast(&y->changed);
     if (!is_said(y, path))
-        add(y, xstrdup(path), -1);
+        add(&y->changes, xstrdup(path), -1);
     uint64_t round = y->round;
     pthread_mutex_unlock(&y->lock);
     return round;
 }
 
+/* fd: taken. lock is held. */
+static void add_fd(struct lane *l, int fd)
+{
+    l->open++;
+    if (!l->changes)
+        pthread_cond_broadcast(&l->sync->changed);
+    add(&l->changes, NULL, fd);
+}
+
 /* fd: taken, unless there are too many already. */
-static bool add_fd(struct sync *y, int fd)
+static bool add_file(struct sync *y, int fd)
 {
     pthread_mutex_lock(&y->lock);
-    bool fits = y->open < SYNC_OPEN_MOST;
-    if (fits) {
-        y->open++;
-        add(y, NULL, fd);
-    }
+    bool fits = y->files.open < SYNC_OPEN_MOST;
+    if (fits)
+        add_fd(&y->files, fd);
     pthread_mutex_unlock(&y->lock);
     return fits;
 }
@@ -273,7 +302,7 @@ static bool is_filesystem_said(const struct sync *y, int fd)
     struct stat st, other;
     if (fstat(fd, &st) != 0)
         return false;
-    for (const struct change *change = y->filesystems; change; change = change->next)
+    for (const struct change *change = y->filesystems.changes; change; change = change->next)
         if (fstat(change->fd, &other) == 0 && other.st_dev == st.st_dev)
             return true;
     return false;
@@ -283,12 +312,8 @@ void sync_filesystem(struct sync *y, int fd)
 {
     pthread_mutex_lock(&y->lock);
     bool said = is_filesystem_said(y, fd);
-    if (!said) {
-        struct change *change = xmalloc(sizeof *change);
-        *change = (struct change){y->filesystems, NULL, fd};
-        y->filesystems = change;
-        pthread_cond_broadcast(&y->changed);
-    }
+    if (!said)
+        add_fd(&y->filesystems, fd);
     pthread_mutex_unlock(&y->lock);
     if (said)
         close(fd);
@@ -331,7 +356,7 @@ static bool settled(bool good, int fd, struct err *e)
 
 bool sync_settle_fd(struct sync *y, int fd, struct err *e)
 {
-    if (fd >= 0 && !y->full && add_fd(y, fd))
+    if (fd >= 0 && !y->full && add_file(y, fd))
         return true;
     return settled(fd >= 0 && sync_one(fd, false), fd, e);
 }

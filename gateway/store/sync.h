@@ -2,10 +2,11 @@
  * it.
  *
  * Whoever changes a file or a folder says so afterwards; SYNC_DELAY_MS later at most all that was
- * said is synced, the write-ahead log of the database last, because it names the others. Nothing
- * runs while nothing changes. With `full` the store syncs before each commit instead
- * (sync_now), and the thread only what no commit follows. Every function may be called on any
- * thread. */
+ * said is synced, the write-ahead log of the database last, because it names the others. It names
+ * none of the users' files: those have a thread of their own, so that nothing else waits while the
+ * disk takes a large one. Nothing runs while nothing changes. With `full` the store syncs before
+ * each commit instead (sync_now), and the thread only what no commit follows. Every function may be
+ * called on any thread. */
 #ifndef WARMCELL_GATEWAY_STORE_SYNC_H
 #define WARMCELL_GATEWAY_STORE_SYNC_H
 

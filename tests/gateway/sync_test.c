@@ -35,8 +35,9 @@ static struct {
     int changes;        /* that they made since */
     _Atomic int64_t now_ms, latest_ms;
     _Atomic int with_all, bytes_alone, filesystems;
-    _Atomic bool held; /* what waits goes on when `go` says so */
-    sem_t synced;      /* of each sync */
+    _Atomic bool held;  /* what waits goes on when `go` says so */
+    _Atomic bool stuck; /* as held, for what syncs all of a file, or a file system */
+    sem_t synced;       /* of each sync */
     sem_t go;
 } world;
 
@@ -80,9 +81,16 @@ static int seen(_Atomic int *count)
     return 0;
 }
 
+static void take_long(void)
+{
+    if (world.stuck)
+        sem_wait(&world.go);
+}
+
 int __wrap_fsync(int fd)
 {
     (void)fd;
+    take_long();
     return seen(&world.with_all);
 }
 
@@ -95,6 +103,7 @@ int __wrap_fdatasync(int fd)
 int __wrap_syncfs(int fd)
 {
     (void)fd;
+    take_long();
     return seen(&world.filesystems);
 }
 
@@ -115,7 +124,7 @@ static void make_place(struct place *p)
     world.now_ms = 1000;
     world.latest_ms = 0;
     world.with_all = world.bytes_alone = world.filesystems = 0;
-    world.held = false;
+    world.held = world.stuck = false;
     sem_init(&world.synced, 0, 0);
     sem_init(&world.go, 0, 0);
 }
@@ -202,6 +211,31 @@ static void a_file_system_is_synced_as_soon(void **state)
     clear_place(&p);
 }
 
+/* However long the disk takes for it. */
+static void nobody_waits_for_the_file_of_another(void **state)
+{
+    (void)state;
+    struct place p;
+    struct err e;
+    make_place(&p);
+    world.stuck = true;
+    world.sync = sync_new(p.folder, false);
+    assert_true(sync_settle_fd(world.sync, open(p.file, O_RDONLY), &e));
+    assert_true(sync_settle_filesystem(world.sync, open(p.folder, O_RDONLY), &e));
+    sync_path(world.sync, p.other);
+    sem_wait(&world.synced);
+    assert_int_equal(world.bytes_alone, 1);
+    assert_int_equal(world.with_all + world.filesystems, 0);
+    world.stuck = false;
+    sem_post(&world.go);
+    sem_post(&world.go);
+    sem_wait(&world.synced);
+    sem_wait(&world.synced);
+    assert_int_equal(world.with_all, 1);
+    assert_int_equal(world.filesystems, 1);
+    clear_place(&p);
+}
+
 static void in_full_nothing_is_put_off(void **state)
 {
     (void)state;
@@ -233,6 +267,7 @@ int main(void)
         cmocka_unit_test(an_open_file_is_synced_with_its_mode),
         cmocka_unit_test(so_many_are_held_open_and_no_more),
         cmocka_unit_test(a_file_system_is_synced_as_soon),
+        cmocka_unit_test(nobody_waits_for_the_file_of_another),
         cmocka_unit_test(in_full_nothing_is_put_off),
         cmocka_unit_test(keepsakes_are_written_as_soon),
     };
