@@ -52,6 +52,10 @@ class Kernel:
     def do_touch(self, path: str) -> None:
         Path(path).touch()
 
+    def do_await(self, fifo: str) -> None:
+        """Until somebody writes into the FIFO."""
+        Path(fifo).read_text()
+
     def do_forge(self, text: str) -> None:
         """The same stream as print, but signed with another key."""
         other = Session(key=b"another key", username="fake")

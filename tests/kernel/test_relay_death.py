@@ -31,6 +31,20 @@ def states(client: UplinkClient, first: int) -> list[str]:
     return [m.state for m in client.gateway.log[first:] if m.state and m.parent_id is None]
 
 
+def fifo_of(host: RelayHost) -> Path:
+    """Where a cell of the fake kernel awaits the test. A reply comes by another socket than what is
+    published, and may be taken before it: a cell that is to outlast its gateway waits for that."""
+    fifo = host.home / "go_on"
+    os.mkfifo(fifo)
+    return fifo
+
+
+def release(fifo: Path) -> None:
+    """The cell that awaits it goes on."""
+    fifo.write_text("go")
+    fifo.unlink()
+
+
 # How it ends is the system's to say, alike for all: each kernel ends in two ways.
 @pytest.mark.parametrize(
     ("kind", "death", "reason"),
@@ -106,8 +120,16 @@ def test_exit_of_the_user_ends_the_host(kind: str) -> None:
     with RelayHost(*KERNELS[kind]) as host:
         gateway = host.gateway()
         client = gateway.client()
-        code = "import os, signal, threading\nthreading.Timer(0.2, os._exit, (0,)).start()"
+        go_on = fifo_of(host)
+        code = (
+            "import os, threading\n"
+            f"def leave(): open({str(go_on)!r}).read(), os._exit(0)\n"
+            "threading.Thread(target=leave).start()"
+        )
         client.run("exit" if kind == "ipykernel" else code)
+        if kind == "xeus":  # when the host has seen the end of the cell
+            release(go_on)
+        go_on.unlink(missing_ok=True)
         death = gateway.await_death()
         assert death["reason"] == "the code that ran asked the kernel to end"
         assert (death["exit_status"], death["signal"]) == (0, None)
@@ -182,9 +204,11 @@ def test_gateway_goes_and_comes_back(fake: RelayHost) -> None:
     gateway = fake.gateway()
     client = gateway.client("the-session")
     client.run("print ready")
-    msg_id = client.execute("lines 20000\nprint end")
+    go_on = fifo_of(fake)
+    msg_id = client.execute(f"lines 20000\nawait {go_on}\nprint end")
     client.await_output(msg_id, "line 99\n")
     gateway.close()
+    release(go_on)
     again = fake.gateway(gateway.stored)
     back = again.client("the-session")
     back.collect(msg_id)
@@ -201,12 +225,17 @@ def test_the_cell_ends_without_a_gateway(fake: RelayHost) -> None:
     gateway = fake.gateway()
     client = gateway.client("s")
     client.run("print ready")
-    msg_id = client.execute("print before\nlines 100")
+    go_on, ended = fifo_of(fake), fake.home / "ended"
+    msg_id = client.execute(f"print before\nawait {go_on}\nlines 100\ntouch {ended}")
     client.await_output(msg_id, "before")
     gateway.close()
+    release(go_on)
+    processes.until(ended.exists, "the end of the cell")
+    ended.unlink()
     back = fake.gateway(gateway.stored).client("s")
     run = back.collect(msg_id)
     assert run.status == "ok"
+    assert run.stdout == "".join(f"line {n}\n" for n in range(100))
 
 
 def test_host_killed_takes_nothing_with_it() -> None:
