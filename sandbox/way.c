@@ -81,10 +81,10 @@ static const char *forbid(int fd, const struct outside *o)
     return NULL;
 }
 
-static bool write_setting(const char *path)
+static bool write_setting(const char *path, const char *digit)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool written = fd >= 0 && write(fd, "1", 1) == 1;
+    bool written = fd >= 0 && write(fd, digit, 1) == 1;
     int saved = errno;
     if (fd >= 0)
         close(fd);
@@ -92,11 +92,21 @@ static bool write_setting(const char *path)
     return written;
 }
 
+/* A host that asks whether its address is taken does so from "::". The pasta of 2023 takes that for
+ * the sandbox's address, and sends there what is for the sandbox, until it hears from it again: a
+ * connection that waits for data never gets them. */
+static bool ask_for_no_address(void)
+{
+    return write_setting("/proc/sys/net/ipv6/conf/all/accept_dad", "0") &&
+           write_setting("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+}
+
 static const char *make_middle(int sandbox_fd, const struct outside *o)
 {
     bool v6 = has_ipv6();
-    if (!write_setting("/proc/sys/net/ipv4/ip_forward") ||
-        (v6 && !write_setting("/proc/sys/net/ipv6/conf/all/forwarding")))
+    if (!write_setting("/proc/sys/net/ipv4/ip_forward", "1") ||
+        (v6 && !write_setting("/proc/sys/net/ipv6/conf/all/forwarding", "1")) ||
+        (v6 && !ask_for_no_address()))
         return "forwarding (/proc/sys must be writable)";
     int fd = netlink_open(0);
     if (fd < 0)
@@ -145,8 +155,9 @@ static const char *attach(const struct outside *o)
     int fd = netlink_open(0);
     if (fd < 0)
         return "netlink";
-    if (netlink_up(fd, WAY_TAP, WAY_DEVICE_MTU) < 0 ||
-        (v6 && address_text(fd, WAY_TAP, TAP_LINK) < 0))
+    /* the address first: without one it would tell of its groups from "::" */
+    if ((v6 && address_text(fd, WAY_TAP, TAP_LINK) < 0) ||
+        netlink_up(fd, WAY_TAP, WAY_DEVICE_MTU) < 0)
         return "tap";
     if (o->v4 &&
         (route_text(fd, RTN_UNICAST, "0.0.0.0/0", WAY_GATEWAY, WAY_TAP) < 0 ||

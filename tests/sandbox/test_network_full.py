@@ -8,10 +8,12 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import psutil
@@ -152,6 +154,58 @@ def test_nothing_is_reached_by_default(asker: Asker) -> None:
     opened(asker, network="none")
     for answer in inside(asker, *({**a, "device": "lo"} for a, _ in REACHED)):
         assert re.match("[A-Za-z]+(Error)?: ", answer), answer
+
+
+def middle_of(scene: Scene, keeper: Keeper) -> list[str]:
+    """The command that enters the namespace between the only sandbox and its pasta."""
+    for place in Path(f"/proc/{outsider(keeper).pid}/fd").iterdir():
+        if str(place.readlink()).startswith("net:"):
+            words = [*scene.stage.machine.words(), "nsenter", f"--net={place}"]
+            shown = subprocess.run(
+                [*words, "ip", "link"], capture_output=True, text=True, check=True
+            )
+            if "tap0" in shown.stdout:
+                return words
+    raise AssertionError("there is none")
+
+
+ANSWERS_LATER = f"""
+import socket, sys
+with socket.create_server(("{PUBLIC6}", 9001), family=socket.AF_INET6) as server:
+    print("listens", flush=True)
+    one, _ = server.accept()
+    sys.stdin.readline()
+    one.sendall(b"at last")
+    sys.stdin.readline()
+"""
+WAITS = f"""
+import socket
+one = socket.create_connection(("{PUBLIC6}", 9001), {LONG_S})
+print("connected", flush=True)
+print(one.recv(100).decode(), flush=True)
+"""
+
+
+def test_who_waits_is_answered_whatever_the_way_says_of_itself(
+    scene: Scene, keeper: Keeper, asker: Asker
+) -> None:
+    """pasta takes who speaks last for the sandbox, also one that asks from "::" whether its new
+    address is taken, as every interface does of its first one: nobody on the way may."""
+    opened(asker)
+    middle = middle_of(scene, keeper)
+    words = [*scene.stage.internet.words(), PYTHON, "-I", "-c", ANSWERS_LATER]
+    with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True) as server:
+        processes.own(server.pid)
+        assert server.stdin and server.stdout and server.stdout.readline() == "listens\n"
+        process = asker.start(PYTHON, "-I", "-c", WAITS, sandbox="box", env={})
+        assert process.line() == "connected"
+        subprocess.run([*middle, "ip", "addr", "add", "fd00:1::1/64", "dev", "tap0"], check=True)
+        shown = [*middle, "ip", "addr", "show", "tentative"]
+        processes.until(lambda: subprocess.check_output(shown) == b"", "the address is in use")
+        server.stdin.write("now\n")
+        server.stdin.flush()
+        assert process.line() == "at last"
+    processes.disown(server.pid)
 
 
 # what the machine itself reaches, and the same from inside: eth0 stands for the machine's up0
