@@ -126,6 +126,7 @@ while True:
 
 def test_code_that_will_not_end(client: DirectClient) -> None:
     of = run(client, STUBBORN, 1)
-    assert of.stdout == "no\n" and "line 4 in <module>" in of.stderr
+    # it stands there or, on a machine that stood still, is only about to say so
+    assert of.stdout == "no\n" and re.search("line [46] in <module>", of.stderr)
     assert verdict(of)["ended_by"] == "kill"
     assert client.run("print(1)").stdout == "1\n"

@@ -57,8 +57,7 @@ def test_tasks_tick_between_cells_with_their_cells_number(fresh: Interpreter) ->
         "        await asyncio.sleep(0.01)\n"
         "        print('tick', i)\ntask = asyncio.create_task(tick())"
     )
-    fresh.collect(first)
-    texts = ""
+    texts = fresh.collect(first).stdout
     while "tick 2\n" not in texts:
         frame = fresh.next_frame()
         assert frame.kind == STREAM

@@ -184,9 +184,19 @@ def test_draining_waits_for_what_runs(keeper: Keeper, asker: Asker) -> None:
     assert keeper.wait() == 0
 
 
-def test_an_idle_keeper_ends(tmp_path: Path) -> None:
-    with Keeper("--idle", "1") as keeper:
-        asker = keeper.asker()
+class Hasty(Keeper):
+    """The first connection that it takes is that of an asker, who stays: it might have ended before
+    the next."""
+
+    def listens(self) -> bool:
+        with suppress(OSError):
+            self.asker()
+        return bool(self.askers)
+
+
+def test_an_idle_keeper_ends() -> None:
+    with Hasty("--idle", "1") as keeper:
+        (asker,) = keeper.askers
         process = asker.start(*COMMAND)
         process.line()
         assert asker.status()["processes"] == 1
