@@ -18,7 +18,7 @@ import psutil
 import pytest
 from e2e.test_sandbox_life import MIB, create, kernel_of, remove, show
 from support import processes
-from support.files import keeper_pids
+from support.files import keeper_pids, sandbox_keepers
 from support.gateway import Gateway
 
 READY = 'warmcell_pool_ready{pool="sandbox"} '
@@ -33,17 +33,6 @@ def gateway() -> Iterator[Gateway]:
         yield gateway
     assert not processes.wait_gone(keeper_pids(gateway))
     shutil.rmtree(gateway.home, ignore_errors=True)
-
-
-def keepers(gateway: Gateway) -> list[int]:
-    """That of the sandboxes; the first process of each sandbox is a fork of it."""
-    found = {}
-    for pid in keeper_pids(gateway):
-        with suppress(psutil.NoSuchProcess):
-            words, parent = psutil.Process(pid).cmdline(), psutil.Process(pid).ppid()
-            if words and words[0].endswith("warmcell-keeper") and "/sandbox-" in words[2]:
-                found[pid] = parent
-    return [pid for pid, parent in found.items() if parent not in found]
 
 
 def own(gateway: Gateway) -> None:
@@ -153,7 +142,7 @@ def test_who_dies_finds_it_by_its_new_name(
             saved = (gateway.runtime / "kernels" / kernel / "kernel.json").read_text()
             os.kill(json.loads(saved)["pid"], signal.SIGKILL)
         elif who == "keeper":
-            for pid in keepers(gateway):
+            for pid in sandbox_keepers(gateway):
                 os.kill(pid, signal.SIGKILL)
         else:
             gateway.kill()
@@ -214,7 +203,7 @@ def ask(gateway: Gateway) -> None:
 def test_one_that_is_only_renamed_when_the_gateway_is_killed(gateway: Gateway) -> None:
     """Its folder has the new name already, and nothing else does."""
     before = pooled(gateway)
-    (keeper,) = keepers(gateway)
+    (keeper,) = sandbox_keepers(gateway)
     os.kill(keeper, signal.SIGSTOP)
     asked = threading.Thread(target=ask, args=(gateway,))
     asked.start()

@@ -14,11 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
-from e2e.test_adoption import keepers
 from e2e.test_sandbox_life import MIB, create, kernel_of, remove, show
 from support import processes
 from support.client import Message, Run
-from support.files import keeper_pids
+from support.files import keeper_pids, sandbox_keepers
 from support.gateway import Gateway
 from support.socket_client import ClosedError, SocketClient
 
@@ -29,9 +28,12 @@ for name in "abcd":
     open(name, "wb").write(b"x" * (2 << 20))
 time.sleep(100)
 """
+# in a run before: an interrupt that comes as DEAF only begins waits, and is then ignored
+HOLD_INTERRUPTS = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); None"
 DEAF = """
 import signal, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 while True:
     %s
 """
@@ -39,7 +41,7 @@ while True:
 
 @dataclass(frozen=True)
 class Cause:
-    """Code that ends its interpreter, and what is said of that."""
+    """Code that ends its interpreter, what must have run before it, and what is said of that."""
 
     word: str
     reason: str
@@ -49,6 +51,7 @@ class Cause:
     limits: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     anywhere: bool = False  # for the owner's kernels, too
+    before: str = ""
 
 
 CAUSES = [
@@ -62,7 +65,7 @@ CAUSES = [
           "OutOfMemory", "oom", {"memory_bytes": 128 * MIB}),
     Cause("deadline", "the run passed its deadline of 0.5 s", DEAF % "time.sleep(100)",
           "DeadlineExceeded", "timeout", metadata={"warmcell": {"deadline_s": 0.5}},
-          anywhere=True),
+          anywhere=True, before=HOLD_INTERRUPTS),
     Cause("output_limit", "", DEAF % "print('x' * 1000)", "OutputLimitExceeded",
           "output_limit", {"output_bytes": 4096}),
     Cause("limit", "", FILL,
@@ -110,6 +113,8 @@ def check_reply(ended: Run, cause: Cause) -> None:
 def suffer(gateway: Gateway, kernel: str, cause: Cause) -> str:
     """The cause; checks all that is told of it; returns the reason."""
     with closing(gateway.client(kernel)) as client, closing(gateway.client(kernel)) as other:
+        if cause.before:
+            assert client.run(cause.before).status == "ok"
         asked = execute(client, cause.code, cause.metadata)
         check_reply(client.collect(asked, timeout=60), cause)
         word, reason = told(client.take(is_end))
@@ -244,7 +249,7 @@ def test_a_keeper_that_is_killed(gateway: Gateway) -> None:
             other.run("1")
             asked = execute(client, "import time; time.sleep(100)")
             client.take(lambda m: m.state == "busy" and m.parent_id == asked)
-            for pid in keepers(gateway):
+            for pid in sandbox_keepers(gateway):
                 os.kill(pid, signal.SIGKILL)
             reason = "the keeper of its sandbox ended, and with it everything inside"
             assert reason in client.collect(asked).content["evalue"]

@@ -21,7 +21,7 @@ import pytest
 from e2e.test_sandbox_life import create, remove
 from support import processes
 from support.files import end as end_gateway
-from support.files import keeper_pids, make_gateway
+from support.files import keeper_pids, make_gateway, sandbox_keepers
 from support.gateway import Answer, Gateway
 from support.service import Ended, Wire
 
@@ -515,9 +515,8 @@ def test_a_keeper_that_is_killed(own: Place) -> None:
     stream = Stream(gateway, path, made)
     stream.until("ready")
     keepers = keeper_pids(gateway)
-    for pid in keepers:
-        with contextlib.suppress(ProcessLookupError):  # some end with the first
-            os.kill(pid, signal.SIGKILL)
+    (keeper,) = sandbox_keepers(gateway)  # what is inside ends with it, and not before it
+    os.kill(keeper, signal.SIGKILL)
     end = stream.next()
     stream.close()
     assert (end["kind"], end["status"]) == ("end", "lost")

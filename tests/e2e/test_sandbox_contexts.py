@@ -223,6 +223,7 @@ def test_a_gateway_that_comes_back(
         kernel_of(sandbox),
         made["id"],
     ]
+    gateway.client(made["id"]).close()  # its kernel has told the gateway what it does
     again = fork(gateway, sandbox, fork=made["id"])
     for one, text in ((kernel_of(sandbox), "[1]"), (made["id"], "[1, 7]"), (again["id"], "[1, 7]")):
         with closing(gateway.client(one)) as client:

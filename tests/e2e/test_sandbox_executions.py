@@ -112,8 +112,10 @@ def test_what_a_run_used_that_its_interpreter_did_not_outlive(gateway: Gateway) 
 def test_what_a_run_used_that_was_killed_at_its_deadline(gateway: Gateway) -> None:
     made = create(gateway)
     box = Box(gateway, made)
-    box.run(BUSY % 0.2)
-    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    # an interrupt that comes as the run only begins waits, and is then ignored
+    held = "import signal; mask = signal.pthread_sigmask, [signal.SIGINT]\n"
+    box.run(BUSY % 0.2 + held + "mask[0](signal.SIG_BLOCK, mask[1])")
+    deaf = "signal.signal(signal.SIGINT, signal.SIG_IGN); mask[0](signal.SIG_UNBLOCK, mask[1])\n"
     record = box.run(deaf + BIG % 60 + "while True: pass", deadline_ms=500)
     assert (record["status"], record["ended_by"]) == ("timeout", "kill")
     assert 190 <= record["cpu_ms"] < record["run_ms"] + 100

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from support import processes
-from support.files import keeper_pids
+from support.files import keeper_pids, sandbox_keepers
 from support.gateway import Gateway
 
 MIB = 1 << 20
@@ -214,10 +214,8 @@ def test_a_keeper_that_was_killed(gateway: Gateway, sandbox: dict[str, Any]) -> 
     with closing(gateway.client(kernel_of(sandbox))) as client:
         inside = int(client.run("print(open('/proc/self/stat').read().split()[0])").stdout)
         assert inside
-        for pid in keeper_pids(gateway):
-            if "sandbox-" in " ".join(processes.words_of(pid)):  # not its proxy
-                os.kill(pid, signal.SIGKILL)
-                break
+        (keeper,) = sandbox_keepers(gateway)
+        os.kill(keeper, signal.SIGKILL)
         client.take(lambda m: m.state == "restarting")
     processes.until(lambda: show(gateway, sandbox)["state"] == "running", "running again")
     with closing(gateway.client(kernel_of(sandbox))) as client:

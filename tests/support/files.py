@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,18 @@ def keeper_pids(gateway: Gateway) -> list[int]:
         if ours and any(word.startswith(home) for word in words):
             found.append(process.pid)
     return found
+
+
+def sandbox_keepers(gateway: Gateway) -> list[int]:
+    """Those of the sandboxes. The first process of each sandbox is a fork of its keeper; pids say
+    nothing of who was first: they begin anew at times."""
+    found = {}
+    for pid in keeper_pids(gateway):
+        with suppress(psutil.NoSuchProcess):
+            words, parent = psutil.Process(pid).cmdline(), psutil.Process(pid).ppid()
+            if words and words[0].endswith("warmcell-keeper") and "/sandbox-" in words[2]:
+                found[pid] = parent
+    return [pid for pid, parent in found.items() if parent not in found]
 
 
 def end(gateway: Gateway) -> None:
