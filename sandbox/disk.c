@@ -131,6 +131,15 @@ void disk_begin(struct disk *d, int64_t hurry_bytes, int64_t hurry_inodes)
     enter(d, d->root, ".");
 }
 
+void disk_forget(struct disk *d)
+{
+    while (d->depth > 0)
+        closedir(d->stack[--d->depth]);
+    links_clear(&d->links);
+    d->walk = d->whole = (struct disk_use){0};
+    d->have_whole = false;
+}
+
 static void count(struct disk *d, int parent, const char *name)
 {
     struct stat st;

@@ -29,6 +29,9 @@ void disk_free(struct disk *d);
  * hurry_bytes or hurry_inodes since the last one began, or anything at all and a second (longer
  * where walks are long: they take a twentieth of the time at most) has passed. */
 void disk_begin(struct disk *d, int64_t hurry_bytes, int64_t hurry_inodes);
+/* What was counted so far says nothing any more: disk_now tells what is found from now on, by a
+ * walk that the next disk_begin begins. */
+void disk_forget(struct disk *d);
 /* Goes on with the walk for at most `entries` names. */
 void disk_step(struct disk *d, size_t entries);
 bool disk_walking(const struct disk *d);

@@ -454,6 +454,13 @@ static char *disk_breach(const struct share *s)
     return NULL;
 }
 
+/* Who was over it is ended for that: who comes next is judged by what is there then. */
+static void forget_disk(struct share *s)
+{
+    disk_forget(s->disk);
+    s->nameless_bytes = 0;
+}
+
 char *share_tick(struct share *s, const pid_t *roots, size_t count)
 {
     governor_sweep(s->governor);
@@ -463,5 +470,10 @@ char *share_tick(struct share *s, const pid_t *roots, size_t count)
     char *why = memory_breach(s);
     if (!why)
         why = process_breach(s);
-    return why ? why : disk_breach(s);
+    if (why)
+        return why;
+    why = disk_breach(s);
+    if (why)
+        forget_disk(s);
+    return why;
 }

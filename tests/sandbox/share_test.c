@@ -467,6 +467,36 @@ static void test_accounts_for_disk(void **state)
     governor_free(g);
 }
 
+/* What was over the limit has gone with those who were ended for it: a sandbox that begins again is
+ * not ended for it, too, until the disk is looked at next. */
+static void test_a_breach_of_the_disk_ends_nobody_else(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/share-test-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    struct governor *g = none();
+    struct limits l = {.workspace_bytes = 20 * MIB};
+    struct share *s = open_share(g, &l, folder);
+    struct inmate child = inmate_new(act_wait, 0);
+    attach(s, &child);
+    snprintf(path, sizeof path, "%s/big", folder);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(posix_fallocate(fd, 0, 25 * MIB), 0);
+    scoped(string) char *why = tick(s, child.pid);
+    assert_non_null(why);
+    scoped(string) char *still = share_tick(s, &child.pid, 1);
+    assert_text(still, why); /* it is there still */
+    unlink(path);
+    close(fd);
+    assert_null(share_tick(s, &child.pid, 1));
+    assert_int_equal(used(s, "disk_inodes"), 0);
+    rmdir(folder);
+    kill(child.pid, SIGKILL);
+    inmate_end(&child);
+    share_close(s);
+    governor_free(g);
+}
+
 static void test_accounts_for_inodes(void **state)
 {
     (void)state;
@@ -546,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_accounts_for_memory),
         cmocka_unit_test(test_accounts_for_disk),
+        cmocka_unit_test(test_a_breach_of_the_disk_ends_nobody_else),
         cmocka_unit_test(test_accounts_for_inodes),
         cmocka_unit_test(test_rlimits_and_who_enforces),
     };
