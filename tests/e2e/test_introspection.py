@@ -16,6 +16,8 @@ def client(shared_kernel: Kernel) -> Iterator[DirectClient]:
                "def my_function(x: int, y='z') -> str:\n    '''What it says.'''\n    return y * x\n"
                "class Thing:\n    '''A thing.'''\n    colour = 1\n    def grow(self): pass\n"
                "thing = Thing()")  # fmt: skip
+    # IPython tells no types any more when the names alone have taken it so many milliseconds
+    client.run("get_ipython().Completer.jedi_compute_type_timeout = 60_000")
     yield client
 
 
