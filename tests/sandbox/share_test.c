@@ -231,8 +231,8 @@ static void test_cpu_share(void **state)
     struct limits l = {.cpu_millis = 100};
     struct share *s = open_share(g, &l, NULL);
     struct inmate spin = inmate_new(act_spin, 60);
-    attach(s, &spin);
     int64_t from = monotonic_ms();
+    attach(s, &spin); /* it works from then on, wherever we are */
     assert_int_equal(inmate_said(&spin), 60);
     /* a tenth of a core: 10 ms in each 100; 60 ms of work reach into the sixth period at least */
     assert_true(monotonic_ms() - from >= 300);
