@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import stat
 import sys
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from support.uplink import ADOPT_KERNEL, INTERRUPT, RESTART, STOP, RelayHost, UplinkClient
@@ -14,6 +16,7 @@ from support.uplink import ADOPT_KERNEL, INTERRUPT, RESTART, STOP, RelayHost, Up
 IPYKERNEL = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
 XEUS = (sys.executable, "-m", "xpython_launcher", "-f", "{connection_file}")
 KERNELS = {"ipykernel": IPYKERNEL, "xeus": XEUS}
+GRACE_S = 2.5  # TERMINATE_MS of the host
 
 
 @pytest.fixture(scope="module", params=KERNELS, name="shared")
@@ -257,13 +260,20 @@ def test_restart_while_a_cell_runs(host: RelayHost) -> None:
     assert client.run("1 + 1").result["text/plain"] == "2"
 
 
+def ended_as_asked(death: dict[str, Any], since: float) -> None:
+    """By itself; one that took its time, as on a machine that stood still, gets a signal."""
+    how = death["exit_status"], death["signal"]
+    assert how == (0, None) or (how == (None, 15) and time.monotonic() - since > GRACE_S), how
+
+
 def test_stop(host: RelayHost) -> None:
     gateway = host.gateway()
     gateway.client().run("pass")
+    asked = time.monotonic()
     assert gateway.command(STOP, b'{"reason":"no longer needed"}')["ok"]
-    assert gateway.await_death() == {
-        "reason": "no longer needed", "cause": "asked", "exit_status": 0, "signal": None
-    }  # fmt: skip
+    death = gateway.await_death()
+    assert (death["reason"], death["cause"]) == ("no longer needed", "asked")
+    ended_as_asked(death, asked)
     assert host.wait() == 0
 
 
@@ -281,11 +291,12 @@ def test_shutdown_request_of_a_client(host: RelayHost) -> None:
     gateway = host.gateway()
     client = gateway.client()
     client.run("pass")
+    asked = time.monotonic()
     msg_id = client.send("shutdown_request", {"restart": False}, channel="control")
     reply = client.answer(msg_id)
     assert reply.msg_type == "shutdown_reply"
     assert reply.content == {"status": "ok", "restart": False}
-    assert gateway.await_death()["exit_status"] == 0
+    ended_as_asked(gateway.await_death(), asked)
     assert host.wait() == 0
 
 
