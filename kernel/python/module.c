@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "kernel/python/interrupt.h"
@@ -461,6 +462,22 @@ static PyObject *py_forget_memory_peak(PyObject *module, PyObject *none)
     Py_RETURN_NONE;
 }
 
+static double processor_s(const struct rusage *used)
+{
+    return (double)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) +
+           (double)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1e6;
+}
+
+static PyObject *py_used(PyObject *module, PyObject *none)
+{
+    (void)module, (void)none;
+    struct rusage own, children;
+    getrusage(RUSAGE_SELF, &own);
+    getrusage(RUSAGE_CHILDREN, &children);
+    return Py_BuildValue("dLdL", processor_s(&own), (long long)own.ru_maxrss * 1024,
+                         processor_s(&children), (long long)children.ru_maxrss * 1024);
+}
+
 static PyMethodDef methods[] = {
     {"open", py_open, METH_VARARGS, "open(fd, fallback): take over the link's socket"},
     {"rehearse", py_rehearse, METH_O,
@@ -491,6 +508,9 @@ static PyMethodDef methods[] = {
      "unraisable(what): for sys.unraisablehook; an interrupt is not lost"},
     {"forget_memory_peak", py_forget_memory_peak, METH_NOARGS,
      "count the most that this process has had in memory anew"},
+    {"used", py_used, METH_NOARGS,
+     "used() -> (processor_s, peak_bytes, processor_s, peak_bytes): by this process so far, and by "
+     "its children that have ended"},
     {"murmur2", py_murmur2, METH_VARARGS, "murmur2(data, seed) -> int"},
     {"mark", core_py_mark, METH_VARARGS,
      "mark(key, data) -> bytes: the same for the same data and key, and for no other"},

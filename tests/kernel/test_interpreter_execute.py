@@ -31,6 +31,38 @@ def test_count_follows_store_history(fresh: Interpreter) -> None:
     assert fresh.run("In[1:4]").result == "['1', '_', 'In[1:4]']"
 
 
+def test_names_of_results(fresh: Interpreter) -> None:
+    for code in ("10", "20", "30", "40;", "None"):
+        fresh.run(code)
+    assert fresh.run("_, __, ___, _1, _3, Out").result == (
+        "(30, 20, 10, 10, 30, {1: 10, 2: 20, 3: 30})"
+    )
+    assert fresh.run("Out is _oh").result == "True"
+    hidden = "[name in get_ipython().user_ns_hidden for name in ('_', '_1', '_8')]"
+    assert fresh.run(hidden).result == "[True, True, False]"
+
+
+def test_a_name_of_the_users_own_stays(fresh: Interpreter) -> None:
+    fresh.run("1")
+    fresh.run("_ = mine = 'mine'")
+    fresh.run("2")
+    assert fresh.run("_ is mine, __, _3").result == "(True, '', 2)"
+    fresh.run("del _")
+    fresh.run("3")
+    assert fresh.run("_").result == "3"
+    fresh.run("import builtins; builtins._ = str.upper")
+    fresh.run("4")
+    assert fresh.run("_('upper')").result == "'UPPER'"
+
+
+def test_names_of_inputs(fresh: Interpreter) -> None:
+    for code in ("a = 1", "b = 2\n", "quit", "c = 3"):
+        assert len(fresh.run(code).history) == (code != "quit")
+    assert fresh.run("_i, _ii, _iii, _i2, In[1:4]").result == (
+        "('c = 3', 'b = 2', 'a = 1', 'b = 2', ['a = 1', 'b = 2', 'c = 3'])"
+    )
+
+
 def test_error_is_published_and_replied(shared: Interpreter) -> None:
     answer = shared.run("def f():\n    raise ValueError('no: é')\nf()")
     assert answer.order == ["execute_input", "error", "reply"]

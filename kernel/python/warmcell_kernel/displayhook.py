@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import _warmcell
@@ -17,6 +18,17 @@ class ShellDisplayHook(MessageHooks, DisplayHook):
     topic = b"execute_result"
     msg: dict[str, Any] | None = None
     exec_result: Any = None  # a trait in IPython: set twice in each cell
+    _: Any
+    __: Any
+    ___: Any
+
+    def __init__(self, shell: Any = None, **traits: Any) -> None:
+        self._own_shell = shell  # what the trait has, which IPython asks for thirty times in a cell
+        super().__init__(shell=shell, **traits)
+
+    @property
+    def prompt_count(self) -> int:
+        return int(self._own_shell.execution_count) - 1
 
     @property
     def parent_header(self) -> dict[str, Any]:
@@ -28,7 +40,7 @@ class ShellDisplayHook(MessageHooks, DisplayHook):
 
     def quiet(self) -> bool:
         """Whether the cell ends in a semicolon; without one in it no tokens need be looked at."""
-        parsed = self.shell.history_manager.input_hist_parsed
+        parsed = self._own_shell.history_manager.input_hist_parsed
         return bool(parsed) and ";" in parsed[-1] and bool(super().quiet())
 
     def start_displayhook(self) -> None:
@@ -49,6 +61,30 @@ class ShellDisplayHook(MessageHooks, DisplayHook):
         if self.msg:
             self.msg["content"]["data"] = format_dict
             self.msg["content"]["metadata"] = md_dict or {}
+
+    def update_user_ns(self, result: Any) -> None:
+        """As IPython's: _, __ and ___ unless they are the user's own, _N, and Out."""
+        names, hidden = self._own_shell.user_ns, self._own_shell.user_ns_hidden
+        shown = names["_oh"]
+        if not self.cache_size or result is shown:
+            return
+        if len(shown) >= self.cache_size and self.do_full_cache:
+            self.cull_cache()
+        new = {}
+        if "_" not in builtins.__dict__ and self._owns_underscores(names, hidden):
+            new = {"_": result, "__": self._, "___": self.__}
+        self.___, self.__, self._ = self.__, self._, result
+        if self.do_full_cache:
+            count = self.prompt_count
+            new[f"_{count}"] = shown[count] = result
+        names.update(new)
+        hidden.update(new)
+
+    def _owns_underscores(self, names: dict[str, Any], hidden: dict[str, Any]) -> bool:
+        for name, own in (("_", self._), ("__", self.__), ("___", self.___)):
+            if name in names and names[name] is not hidden.get(name, own):
+                return False
+        return True
 
     def finish_displayhook(self) -> None:
         msg, self.msg = self.msg, None

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage, struct_rusage
 from typing import Any
 
 import _warmcell
@@ -127,19 +126,14 @@ def failed_result(
     return result
 
 
-def processor_s(used: struct_rusage) -> float:
-    return used.ru_utime + used.ru_stime
-
-
 def usage_since(own_before: float, children_before: float) -> dict[str, float]:
     """What an execution used: docs/link.md, "How an execution ends"."""
-    own, children = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
-    cpu_s = processor_s(own) - own_before + processor_s(children) - children_before
+    own, own_peak, children, children_peak = _warmcell.used()
     return {
-        "cpu_s": round(cpu_s, 6),
-        "memory_peak_bytes": own.ru_maxrss * 1024,
-        "children_cpu_s": round(processor_s(children), 6),
-        "children_peak_bytes": children.ru_maxrss * 1024,
+        "cpu_s": round(own - own_before + children - children_before, 6),
+        "memory_peak_bytes": own_peak,
+        "children_cpu_s": round(children, 6),
+        "children_peak_bytes": children_peak,
     }
 
 
@@ -176,8 +170,7 @@ class Executor:
         cache = self._shell.code_cache
         hits, misses = cache.hits, cache.misses
         _warmcell.forget_memory_peak()
-        own = processor_s(getrusage(RUSAGE_SELF))
-        children = processor_s(getrusage(RUSAGE_CHILDREN))
+        own, _, children, _ = _warmcell.used()
         content = self._run_there(order)
         status = content["status"]
         abort = status == "error" and order.stop_on_error and not order.silent

@@ -35,16 +35,24 @@ class KernelHistory(HistoryManager):
         self.dir_hist[:] = [Path.cwd()]
 
     def store_inputs(self, line_num: int, source: str, source_raw: str | None = None) -> None:
-        super().store_inputs(line_num, source, source_raw)
-        for line, parsed, raw in self.db_input_cache:
-            _warmcell.send(
-                frames.HISTORY,
-                last_parent()[0],
-                str(line).encode(),
-                parsed.encode("utf-8", "replace"),
-                raw.encode("utf-8", "replace"),
-            )
-        self.db_input_cache.clear()
+        """As IPython's, with the host in place of the database."""
+        parsed = source.rstrip("\n")
+        raw = parsed if source_raw is None else source_raw.rstrip("\n")
+        if self._exit_re.match(raw.strip()):  # exit and quit
+            return
+        self.input_hist_parsed.append(parsed)
+        self.input_hist_raw.append(raw)
+        self._iii, self._ii, self._i, self._i00 = self._ii, self._i, self._i00, raw
+        names = {"_i": self._i, "_ii": self._ii, "_iii": self._iii, f"_i{line_num}": raw}
+        if self.shell is not None:
+            self.shell.push(names, interactive=False)
+        _warmcell.send(
+            frames.HISTORY,
+            last_parent()[0],
+            str(line_num).encode(),
+            parsed.encode("utf-8", "replace"),
+            raw.encode("utf-8", "replace"),
+        )
 
     def store_output(self, line_num: int) -> None:
         """Outputs are not part of the stored history."""

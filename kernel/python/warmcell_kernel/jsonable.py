@@ -13,12 +13,20 @@ from datetime import date, datetime
 from json import JSONDecoder
 from typing import Any
 
-_decode = JSONDecoder().decode
+_decoder: Any = JSONDecoder()
+_decode, _scan = _decoder.decode, _decoder.scan_once
 
 
 def read_json(part: bytes) -> Any:
     """json.loads of what the host has seen to be UTF-8; ValueError, RecursionError."""
-    return {} if part == b"{}" else _decode(part.decode("utf-8", "surrogatepass"))
+    if part == b"{}":
+        return {}
+    text = part.decode("utf-8", "surrogatepass")
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return _decode(text)  # which passes blanks over, and says what is wrong
+    return value if end == len(text) else _decode(text)
 
 
 def fallback(value: Any) -> Any:

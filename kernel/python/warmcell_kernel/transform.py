@@ -29,6 +29,10 @@ SUSPICIOUS = re.compile(
 # what prefilter takes as the function of a line: %{0,2}[\w.*]* after an escape and blanks
 HEAD = re.compile(r"[\w.*]*")
 
+CLEANUPS = [it2.leading_empty_lines, it2.leading_indent, it2.classic_prompt, it2.ipython_prompt]
+LINES = [it2.cell_magic]
+TOKENS = [it2.MagicAssign, it2.SystemAssign, it2.EscapedCommand, it2.HelpEnd]
+
 
 def _is_pristine(shell: Any) -> bool:
     """Whether the transformers are IPython's own, so that the rules speak of them."""
@@ -36,14 +40,12 @@ def _is_pristine(shell: Any) -> bool:
     prefilter = shell.prefilter_manager
     return bool(
         type(manager) is it2.TransformerManager
-        and manager.cleanup_transforms
-        == [it2.leading_empty_lines, it2.leading_indent, it2.classic_prompt, it2.ipython_prompt]
-        and manager.line_transforms == [it2.cell_magic]
-        and manager.token_transformers
-        == [it2.MagicAssign, it2.SystemAssign, it2.EscapedCommand, it2.HelpEnd]
+        and manager.cleanup_transforms == CLEANUPS
+        and manager.line_transforms == LINES
+        and manager.token_transformers == TOKENS
         and not shell.input_transformers_post
         and not prefilter.transformers
-        and [type(checker) for checker in prefilter.checkers] == _default_checkers
+        and list(map(type, prefilter.checkers)) == _default_checkers
         and not prefilter.checkers[0].enabled
         and not shell.autocall
     )
