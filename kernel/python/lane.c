@@ -465,6 +465,8 @@ size_t lane_send(struct lane *l, struct link_frame frame, struct buffer *given,
     link_encode_head(&head, &frame);
     pieces[0] = buffer_view(&head);
     send_after_text(l, pieces, frame.part_count + 1, given, urgency);
+    if (frame.kind == LINK_REPLY)
+        text_rest(l);
     size_t waiting = queued(l);
     pthread_mutex_unlock(&l->lock);
     free(pieces);

@@ -83,6 +83,8 @@ bool lane_pipes_filled(const struct lane *l, struct pipe_fill *fill); /* true: s
 void text_add(struct lane *l, enum lane_stream stream, uint64_t number, struct bytes text);
 void text_flush(struct lane *l);
 void text_flush_due(struct lane *l); /* now, or when the queue is empty */
+/* Behind a reply: the thread need not wake for text that has left. */
+void text_rest(struct lane *l);
 bool text_waits(const struct lane *l);
 /* Adds a whole encoded frame behind the text; it leaves with it. */
 void text_add_frame(struct lane *l, const struct bytes *pieces, size_t count);

@@ -109,6 +109,13 @@ static void arm_timer(struct lane *l)
     l->text.timer_armed = timerfd_settime(l->timer_fd, 0, &due, NULL) == 0;
 }
 
+void text_rest(struct lane *l)
+{
+    const struct itimerspec never = {0};
+    if (l->text.timer_armed && !text_waits(l))
+        l->text.timer_armed = timerfd_settime(l->timer_fd, 0, &never, NULL) != 0;
+}
+
 bool text_waits(const struct lane *l)
 {
     return l->text.whole > 0 || l->text.open;
