@@ -1,5 +1,7 @@
-/* The store's thread and the way to it and back. Jobs go in a list under a mutex; those that are
- * done come back in another, announced by a uv_async.
+/* The store's thread and the way to it and back. Jobs go in a list under a mutex; the thread is
+ * woken before the loop looks for events again, so that it finds all that one turn has for it.
+ * Those that are done come back in another list, announced by an eventfd: who uses a uv_async may
+ * have the loop spin for it.
  *
  * Invariant: done is called after the commit that holds the job's changes, in the order of
  * submission. */
@@ -7,6 +9,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "gateway/log.h"
 #include "gateway/store/database.h"
@@ -23,7 +27,10 @@ struct store {
     struct store_job *finished, **finished_end;
     bool ending;
     _Atomic bool failing; /* the last commit did */
-    uv_async_t wake;
+    bool untold;          /* the thread was not woken for what waits */
+    uv_prepare_t turn;
+    int wake_fd;
+    uv_poll_t wake;
     void (*closed)(void *user);
     void *closed_user;
 };
@@ -151,7 +158,9 @@ static void run_thread(void *argument)
         *s->finished_end = jobs;
         while (*s->finished_end)
             s->finished_end = &(*s->finished_end)->next;
-        uv_async_send(&s->wake);
+        uv_mutex_unlock(&s->mutex);
+        eventfd_write(s->wake_fd, 1);
+        uv_mutex_lock(&s->mutex);
     }
     uv_mutex_unlock(&s->mutex);
 }
@@ -168,9 +177,38 @@ static void finish_jobs(struct store *s)
     }
 }
 
-static void on_wake(uv_async_t *async)
+static void on_wake(uv_poll_t *wake, int status, int events)
 {
-    finish_jobs(async->data);
+    struct store *s = wake->data;
+    eventfd_t count;
+    (void)status, (void)events;
+    eventfd_read(s->wake_fd, &count);
+    finish_jobs(s);
+}
+
+static void on_turn(uv_prepare_t *turn)
+{
+    struct store *s = turn->data;
+    if (s->untold)
+        uv_cond_signal(&s->work);
+    s->untold = false;
+}
+
+/* 503: no descriptor is left. */
+static bool open_handles(struct store *s, uv_loop_t *loop, struct err *e)
+{
+    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->wake_fd < 0)
+        return fail_errno(e, 503, "the store cannot be heard");
+    uv_poll_init(loop, &s->wake, s->wake_fd);
+    s->wake.data = s;
+    uv_poll_start(&s->wake, UV_READABLE, on_wake);
+    uv_unref((uv_handle_t *)&s->wake);
+    uv_prepare_init(loop, &s->turn);
+    s->turn.data = s;
+    uv_prepare_start(&s->turn, on_turn);
+    uv_unref((uv_handle_t *)&s->turn);
+    return true;
 }
 
 struct store *store_open(const char *state_dir, bool full, uv_loop_t *loop, struct err *e)
@@ -180,6 +218,11 @@ struct store *store_open(const char *state_dir, bool full, uv_loop_t *loop, stru
     if (!db)
         return NULL;
     struct store *s = xcalloc(1, sizeof(*s));
+    if (!open_handles(s, loop, e)) {
+        database_close(db);
+        free(s);
+        return NULL;
+    }
     s->dir = xstrdup(state_dir);
     s->db = db;
     s->sync = sync_new(state_dir, full);
@@ -189,9 +232,6 @@ struct store *store_open(const char *state_dir, bool full, uv_loop_t *loop, stru
     s->finished_end = &s->finished;
     uv_mutex_init(&s->mutex);
     uv_cond_init(&s->work);
-    uv_async_init(loop, &s->wake, on_wake);
-    s->wake.data = s;
-    uv_unref((uv_handle_t *)&s->wake);
     uv_thread_create(&s->thread, run_thread, s);
     return s;
 }
@@ -213,8 +253,8 @@ void store_submit(struct store *s, struct store_job *job)
     uv_mutex_lock(&s->mutex);
     *s->waiting_end = job;
     s->waiting_end = &job->next;
-    uv_cond_signal(&s->work);
     uv_mutex_unlock(&s->mutex);
+    s->untold = true;
 }
 
 struct waiter {
@@ -245,6 +285,7 @@ void store_wait(struct store *s, struct store_job *inner)
     waiter->inner = inner;
     uv_sem_init(&waiter->done, 0);
     store_submit(s, &waiter->job);
+    on_turn(&s->turn);
     uv_sem_wait(&waiter->done);
 }
 
@@ -253,6 +294,7 @@ static void on_closed(uv_handle_t *handle)
     struct store *s = handle->data;
     void (*closed)(void *) = s->closed;
     void *user = s->closed_user;
+    close(s->wake_fd);
     database_close(s->db);
     sync_close(s->sync);
     uv_cond_destroy(&s->work);
@@ -260,6 +302,12 @@ static void on_closed(uv_handle_t *handle)
     free(s->dir);
     free(s);
     closed(user);
+}
+
+static void on_turn_closed(uv_handle_t *handle)
+{
+    struct store *s = handle->data;
+    uv_close((uv_handle_t *)&s->wake, on_closed);
 }
 
 void store_close(struct store *s, void (*closed)(void *user), void *user)
@@ -272,5 +320,5 @@ void store_close(struct store *s, void (*closed)(void *user), void *user)
     finish_jobs(s);
     s->closed = closed;
     s->closed_user = user;
-    uv_close((uv_handle_t *)&s->wake, on_closed);
+    uv_close((uv_handle_t *)&s->turn, on_turn_closed);
 }
