@@ -19,6 +19,7 @@
 #include "protocol/json.h"
 
 #define PIECE_BYTES    (256 * 1024)
+#define AT_ONCE_BYTES  (16 * 1024) /* looking through so many costs less than another thread */
 #define CATCH_UP_BYTES (4 * 1024 * 1024)
 
 struct work {
@@ -196,23 +197,68 @@ static void keep(struct work *work, const struct journal_record *record, struct 
     work->found[work->found_count++] = a;
 }
 
+/* The bundle of a display, as it stands in its frame; data NULL: there is none. f holds it. */
+static struct bytes bundle_of(const struct journal_record *record, struct framed *f)
+{
+    struct slice data = {.name = "data"};
+    if (!framing_v1_decode(record->frame, f, NULL) ||
+        !json_slices(f->message.content, &data, 1, NULL) || !json_slice_is_object(data.value))
+        return (struct bytes){NULL, 0};
+    return data.value;
+}
+
+/* The next of a bundle that is kept. mime is given, NULL where there is none: false. */
+static bool next_kept(struct bytes *rest, char **mime, size_t *len, struct bytes *value)
+{
+    struct bytes name;
+    while (bundle_next(rest, &name, value)) {
+        *mime = json_slice_string(name, len);
+        if (*mime && artifact_mime_wanted((struct bytes){*mime, *len}))
+            return true;
+        free(*mime);
+    }
+    *mime = NULL;
+    return false;
+}
+
 static void scan_record(struct work *work, const struct journal_record *record)
 {
     scoped(framed) struct framed f = {0};
-    struct slice data = {.name = "data"}, parent = {.name = "msg_id"};
-    if (!framing_v1_decode(record->frame, &f, NULL) ||
-        !json_slices(f.message.content, &data, 1, NULL) || !json_slice_is_object(data.value))
+    struct slice parent = {.name = "msg_id"};
+    struct bytes rest = bundle_of(record, &f), value;
+    if (!rest.data)
         return;
     size_t len = 0;
     scoped(string) char *execution = json_slices(f.message.parent, &parent, 1, NULL)
                                          ? json_slice_string(parent.value, &len)
                                          : NULL;
-    struct bytes rest = data.value, name, value;
-    while (bundle_next(&rest, &name, &value)) {
-        scoped(string) char *mime = json_slice_string(name, &len);
-        if (mime && artifact_mime_wanted((struct bytes){mime, len}))
-            keep(work, record, (struct bytes){mime, len}, value, execution ? execution : "");
+    char *mime;
+    while (next_kept(&rest, &mime, &len, &value)) {
+        keep(work, record, (struct bytes){mime, len}, value, execution ? execution : "");
+        free(mime);
     }
+}
+
+static bool record_holds_some(const struct journal_record *record)
+{
+    scoped(framed) struct framed f = {0};
+    struct bytes rest = bundle_of(record, &f), value;
+    scoped(string) char *mime = NULL;
+    size_t len;
+    return rest.data && next_kept(&rest, &mime, &len, &value);
+}
+
+/* Most results are a short text: no thread need be woken to find nothing in them. */
+static bool is_plain(struct shared *batch)
+{
+    struct bytes rest = shared_view(batch);
+    struct journal_record record;
+    if (rest.len > AT_ONCE_BYTES)
+        return false;
+    while (journal_next(&rest, &record))
+        if (artifact_may_hold(record.msg_type) && record_holds_some(&record))
+            return false;
+    return true;
 }
 
 static void on_work(uv_work_t *request)
@@ -339,7 +385,7 @@ static struct work *last_work(struct scan *s, const struct kernel *k)
 
 void scan_add(struct scan *s, struct kernel *k, struct shared *batch, uint64_t last)
 {
-    if (!batch) {
+    if (!batch || is_plain(batch)) {
         struct work *before = s->first ? last_work(s, k) : NULL;
         if (before)
             before->last = last;
