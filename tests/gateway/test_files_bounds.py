@@ -3,7 +3,6 @@ is left of an upload when its sandbox or its gateway ends; file systems that can
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,10 +85,23 @@ def test_uploads_at_the_same_time_share_the_room(small: Box) -> None:
 # --- the end of a sandbox, and of a gateway
 
 
+def is_begun(gateway: Gateway, box: Box) -> None:
+    """The gateway has read the head of an upload: what comes is in a file without a name. What was
+    sent alone may be in nobody's hands yet."""
+    processes.until(lambda: has_nameless(gateway, box.folder), "a file without a name")
+
+
+def has_nameless(gateway: Gateway, folder: Path) -> bool:
+    """The gateway has a file of this folder open that has no name."""
+    found = [str(place) for place in processes.open_files(gateway.pid)]
+    return any(one.startswith(f"{folder}/") and one.endswith(" (deleted)") for one in found)
+
+
 def test_a_sandbox_that_ends_in_the_middle(gateway: Gateway) -> None:
     box = Box.make(gateway)
     upload = box.begin("file", 3 * MIB)
     upload.send(bytes(2 * MIB))
+    is_begun(gateway, box)
     box.remove()
     upload.send(bytes(MIB))
     assert problem(finish(upload))[0] == 404
@@ -124,7 +136,7 @@ def test_a_gateway_that_is_killed_leaves_no_half(passing: Gateway) -> None:
     box = Box.make(passing)
     upload = box.begin("file", 3 * MIB)
     upload.send(bytes(2 * MIB + 1))
-    processes.until(lambda: has_nameless(passing, box.folder), "a file without a name")
+    is_begun(passing, box)
     passing.kill()
     upload.close()
     assert os.listdir(box.folder) == []
@@ -133,20 +145,11 @@ def test_a_gateway_that_is_killed_leaves_no_half(passing: Gateway) -> None:
     assert (box.folder / "file").lstat().st_uid == box.owner
 
 
-def has_nameless(gateway: Gateway, folder: Path) -> bool:
-    """The gateway has a file of this folder open that has no name."""
-    for fd in Path(f"/proc/{gateway.pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            target = str(fd.readlink())
-            if target.startswith(str(folder)) and target.endswith("(deleted)"):
-                return True
-    return False
-
-
 def test_a_gateway_that_ends_takes_what_is_under_way(passing: Gateway) -> None:
     box = Box.make(passing)
     upload = box.begin("file", 3 * MIB)
     upload.send(bytes(2 * MIB))
+    is_begun(passing, box)
     assert passing.process is not None
     passing.process.terminate()
     processes.until(lambda: "ending" in passing.log.read_text(), "the end begins")
