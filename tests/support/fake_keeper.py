@@ -5,7 +5,7 @@ a folder: each request is written to `requests` in it, a line of JSON, its pid t
 there orders what to do: `lacks` (end with 3 and its text), `refuse-KIND` (answer FAILED with
 its JSON), `hang-KIND` (give no answer), `hold-KIND` (do nothing until it is gone), `oom` (say of
 commands that end that the sandbox had no memory left), `beside` (run commands beside all else, and
-not before what is asked next). Ports of a
+not before what is asked next), `hold-host` (hosts begin when it is gone). Ports of a
 sandbox are those of this machine's loopback; what listens there stands in the files `tcp` and
 `tcp6`; `late` says of connections that they are not there yet, `reset` to hand them over when the
 server has reset them.
@@ -238,6 +238,7 @@ class FakeKeeper:
         host = self._program(
             "host",
             f"""
+            while [ -e {self.folder / "hold-host"} ]; do sleep 0.01; done
             for word; do
                 shift
                 case $word in
