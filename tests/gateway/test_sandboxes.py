@@ -307,10 +307,13 @@ def test_a_gateway_that_comes_back_finds_them(begin: Begin) -> None:
     assert again.collect(asked).stdout.endswith("after\n")
     again.close()
     assert len(keeper.pids()) == 1
-    assert [one.get("uid") for one in keeper.requests("OPEN") if one["sandbox"] == made["id"]] == [
-        None,
-        700001,
-    ]
+
+    def opened() -> list[int | None]:
+        found = keeper.requests("OPEN")
+        return [one.get("uid") for one in found if one["sandbox"] == made["id"]]
+
+    processes.until(lambda: len(opened()) > 1, "its keeper is told of it again")
+    assert opened() == [None, 700001]
     remove(gateway, made)
 
 

@@ -24,6 +24,8 @@ from support import processes
 from support.fake_keeper import FakeKeeper
 from support.gateway import Gateway
 
+READY_TARGET = ("ready", "target")
+
 
 def way(host: str) -> dict[str, list[str]]:
     """A network that no other test has: so what a keeper was asked says which pool it was for."""
@@ -133,7 +135,13 @@ def test_a_change_retires_it_at_once(place: Place, gateway: Gateway) -> None:
     made = create(gateway, {"template": "changing"})
     assert made["network"] == {"allow": ["b.org"]}
     processes.until(lambda: first in closed(keeper), "the end of what stood there")
-    await_ready(gateway, name, number(gateway, "target", name))
+
+    def is_full() -> bool:  # its demand fades meanwhile
+        found = metrics(gateway)
+        ready, target = (found[f'warmcell_pool_{what}{{pool="{name}"}}'] for what in READY_TARGET)
+        return ready == target
+
+    processes.until(is_full, "as many as are wanted")
     ready = set(opened(keeper, {"allow": ["b.org"]})) - {made["id"]}
     drop(gateway, template)
     assert number(gateway, "target", name) == -1

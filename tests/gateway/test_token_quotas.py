@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from gateway.test_quotas import MIB, of_size, refused
-from gateway.test_sandboxes import create, remove
+from gateway.test_sandboxes import context_of, create, remove
 from gateway.test_tokens import mint, problem, shown
 from support.gateway import Gateway
 
@@ -38,6 +38,7 @@ def test_what_is_made_with_it_counts(gateway: Gateway) -> None:
     assert refused(answer, "sandboxes", 1, 1), answer
     remove(other, made.pop(0))
     made.append(create(bound))
+    gateway.plan_of(context_of(made[-1]))  # a host that is just being started is nobody's
     gateway.kill()
     gateway.start()
     for client in (bound, child):
