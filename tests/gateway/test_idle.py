@@ -156,7 +156,9 @@ def foreground(idle: Idle, made: dict[str, Any]) -> Iterator[None]:
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(post, idle.gateway, made, "commands", **body)
         processes.until((inside / "begun").exists, "it runs")
-        (command,) = idle.gateway.get(url(made, "/commands")).json()["commands"]
+        path = url(made, "/commands")  # which may say so a moment later
+        processes.until(lambda: idle.gateway.get(path).json()["commands"] != [], "it is listed")
+        (command,) = idle.gateway.get(path).json()["commands"]
         yield
         stdin = url(made, f"/commands/{command['id']}/stdin?eof=1")
         assert idle.gateway.request("POST", stdin, b"x\n").status == 204
