@@ -413,12 +413,36 @@ static bool settle_log(struct settings *s, struct err *e)
     return true;
 }
 
+/* Other programs, elsewhere, are told of it. */
+static bool make_absolute(char **dir, const char *option, struct err *e)
+{
+    char here[PATH_MAX];
+    if ((*dir)[0] == '/')
+        return true;
+    if (!**dir)
+        return fail(e, 400, "%s: the name of a folder is needed", option);
+    if (!getcwd(here, sizeof here))
+        return fail_errno(e, 400, "%s: the folder that it is relative to is not known", option);
+    char *relative = *dir;
+    *dir = xasprintf("%s/%s", here, relative);
+    free(relative);
+    return true;
+}
+
+static bool settle_folders(struct settings_core *core, struct err *e)
+{
+    if (!core->state_dir)
+        core->state_dir = folder_of("XDG_STATE_HOME", "/.local/state");
+    if (!core->runtime_dir)
+        core->runtime_dir = options_runtime_dir();
+    return make_absolute(&core->state_dir, "state-dir", e) &&
+           make_absolute(&core->runtime_dir, "runtime-dir", e);
+}
+
 static bool settle(struct settings *s, struct err *e)
 {
-    if (!s->core.state_dir)
-        s->core.state_dir = folder_of("XDG_STATE_HOME", "/.local/state");
-    if (!s->core.runtime_dir)
-        s->core.runtime_dir = options_runtime_dir();
+    if (!settle_folders(&s->core, e))
+        return false;
     if (!s->core.python)
         s->core.python = options_find_python();
     return check_durability(s->core.durability, e) && settle_base_url(&s->net, e) &&

@@ -1,5 +1,4 @@
-/* The list of sessions. Memory is the truth while the gateway runs; each change is written behind.
- */
+/* The list of sessions. Memory is the truth while the gateway runs. */
 #include "gateway/core/session.h"
 
 #include <string.h>
@@ -78,20 +77,21 @@ void sessions_each(struct core *c, const struct principal *who,
             each(user, s);
 }
 
-static void put(const struct session *s)
+void session_write(const struct session *s, void (*done)(void *user, const struct err *e),
+                   void *user)
 {
-    session_table_put(s->core->store, s->id, s->path, s->name, s->type, s->kernel->id);
+    const struct session_row row = {s->id, s->path, s->name, s->type, s->kernel->id};
+    session_table_put(s->core->store, &row, done, user);
 }
 
-static struct session *append(struct core *c, const char *id, const char *path, const char *name,
-                              const char *type, struct kernel *k)
+static struct session *append(struct core *c, const struct session_row *row, struct kernel *k)
 {
     struct session *s = xcalloc(1, sizeof(*s));
     s->core = c;
-    memcpy(s->id, id, UUID_TEXT);
-    s->path = xstrdup(path);
-    s->name = xstrdup(name);
-    s->type = xstrdup(type);
+    memcpy(s->id, row->id, UUID_TEXT);
+    s->path = xstrdup(row->path);
+    s->name = xstrdup(row->name);
+    s->type = xstrdup(row->type);
     s->kernel = k;
     struct session **end = &c->sessions->first;
     while (*end)
@@ -108,6 +108,14 @@ static bool kernel_has_room(const struct core *c, const struct kernel *k, struct
     return own < SESSIONS_KERNEL_LIMIT ||
            fail(e, 403, "Resource Limit: kernel %s has %d sessions, the most allowed", k->id,
                 SESSIONS_KERNEL_LIMIT);
+}
+
+bool sessions_have(const struct core *c, const struct kernel *k)
+{
+    for (const struct session *s = c->sessions->first; s; s = s->next)
+        if (s->kernel == k)
+            return true;
+    return false;
 }
 
 bool sessions_allowed(const struct core *c, const struct kernel *k, struct err *e)
@@ -128,9 +136,7 @@ struct session *sessions_add(struct core *c, const char *path, const char *name,
     if (!sessions_allowed(c, k, e))
         return NULL;
     uuid_make(id);
-    struct session *s = append(c, id, path, name, type, k);
-    put(s);
-    return s;
+    return append(c, &(struct session_row){id, path, name, type, k->id}, k);
 }
 
 static void change(char **member, const char *value)
@@ -152,7 +158,6 @@ bool session_change(struct session *s, const char *path, const char *name, const
     change(&s->type, type);
     if (k)
         s->kernel = k;
-    put(s);
     return true;
 }
 
@@ -195,15 +200,14 @@ struct sessions *sessions_new(void)
     return xcalloc(1, sizeof(struct sessions));
 }
 
-static void on_loaded(void *user, const char *id, const char *path, const char *name,
-                      const char *type, const char *kernel_id)
+static void on_loaded(void *user, const struct session_row *row)
 {
     struct core *c = user;
-    struct kernel *k = kernels_find(c, &principal_gateway, kernel_id, NULL);
-    if (k && strlen(id) == UUID_TEXT - 1)
-        append(c, id, path, name, type, k);
+    struct kernel *k = kernels_find(c, &principal_gateway, row->kernel_id, NULL);
+    if (k && strlen(row->id) == UUID_TEXT - 1)
+        append(c, row, k);
     else
-        session_table_delete(c->store, id);
+        session_table_delete(c->store, row->id);
 }
 
 void sessions_load(struct core *c)

@@ -26,14 +26,19 @@ struct session *sessions_find_path(struct core *c, const struct principal *who, 
 void sessions_each(struct core *c, const struct principal *who,
                    void (*each)(void *user, struct session *s), void *user);
 
+bool sessions_have(const struct core *c, const struct kernel *k);
 /* Is there room for one more, of k? NULL: of a kernel that is yet to be started. 403. */
 bool sessions_allowed(const struct core *c, const struct kernel *k, struct err *e);
-/* Binds path to k. No text is longer than SESSION_TEXT_LIMIT. NULL: 403. */
+/* Binds path to k, in memory, as the next one changes it there: session_write before it is told. No
+ * text is longer than SESSION_TEXT_LIMIT. NULL: 403. */
 struct session *sessions_add(struct core *c, const char *path, const char *name, const char *type,
                              struct kernel *k, struct err *e);
 /* Changes what is not NULL. 403: k has as many as a kernel may have. */
 bool session_change(struct session *s, const char *path, const char *name, const char *type,
                     struct kernel *k, struct err *e);
+/* As it is now. done is called when it is in the database, or e (503) says why not. */
+void session_write(const struct session *s, void (*done)(void *user, const struct err *e),
+                   void *user);
 void session_remove(struct session *s); /* its kernel goes on */
 
 struct sessions *sessions_new(void);

@@ -65,10 +65,47 @@ static bool read_body(json_t *body, struct wanted *out, struct err *e)
            field_str(body, "type", OPTIONAL, &out->type, e) && check_texts(out, e);
 }
 
-static void reply_new(struct exchange *x, const struct session *s)
+/* A reply that waits until what it tells is written down. */
+struct answer {
+    struct exchange *x;
+    struct core *core;
+    json_t *model; /* owned */
+    char *goes;    /* the id of the kernel that it had; NULL: that stays */
+    int status;
+};
+
+/* The kernel that nobody has any more; NULL: there is none. */
+static struct kernel *unbound(const struct answer *a)
 {
-    jupyter_add_location(x, "/api/sessions", session_id(s));
-    exchange_reply_json(x, 201, model(s));
+    struct kernel *old =
+        a->goes ? kernels_find(a->core, exchange_principal(a->x), a->goes, NULL) : NULL;
+    return old && !sessions_have(a->core, old) ? old : NULL;
+}
+
+static void on_written(void *user, const struct err *e)
+{
+    struct answer *a = user;
+    struct kernel *old = e ? NULL : unbound(a);
+    if (a->status == 201 && !e)
+        jupyter_add_location(a->x, "/api/sessions",
+                             json_string_value(json_object_get(a->model, "id")));
+    if (e)
+        exchange_fail(a->x, e);
+    else
+        exchange_reply_json(a->x, a->status, json_incref(a->model));
+    if (old)
+        kernel_stop(old, "its session has another kernel", NULL, NULL);
+    json_decref(a->model);
+    free(a->goes);
+    free(a);
+}
+
+static void reply(struct exchange *x, struct core *c, int status, const struct session *s,
+                  const char *goes)
+{
+    struct answer *a = xmalloc(sizeof(*a));
+    *a = (struct answer){x, c, model(s), goes ? xstrdup(goes) : NULL, status};
+    session_write(s, on_written, a);
 }
 
 /* jupyter_server answers an unknown kernel of a session with 501 and two messages. */
@@ -111,26 +148,22 @@ static bool bind_new(struct exchange *x, struct core *c, const struct wanted *w,
     if (!s)
         s = sessions_add(c, w->path, w->name ? w->name : "", w->type, k, &e);
     if (s)
-        reply_new(x, s);
+        reply(x, c, 201, s, NULL);
     else
         exchange_fail(x, &e);
     return s != NULL;
 }
 
-/* The old kernel goes, unless another session has it too. */
+/* With another kernel the one that it had goes, unless another session has it too. */
 static void change(struct exchange *x, struct core *c, struct session *s, const struct wanted *w,
                    struct kernel *k)
 {
     struct kernel *old = session_kernel(s);
-    bool goes = k && k != old && kernels_find(c, exchange_principal(x), kernel_id(old), NULL);
     struct err e;
-    if (!session_change(s, w->path, w->name, w->type, k, &e)) {
+    if (session_change(s, w->path, w->name, w->type, k, &e))
+        reply(x, c, 200, s, k && k != old ? kernel_id(old) : NULL);
+    else
         exchange_fail(x, &e);
-        return;
-    }
-    exchange_reply_json(x, 200, model(s));
-    if (goes)
-        kernel_stop(old, "its session has another kernel", NULL, NULL);
 }
 
 /* Why the kernel that was started for it is not wanted; NULL: it is. */
@@ -190,7 +223,7 @@ void jupyter_sessions_add(struct exchange *x, void *core)
     struct kernel *k =
         w.kernel_id ? kernels_find(core, exchange_principal(x), w.kernel_id, NULL) : NULL;
     if (there)
-        reply_new(x, there);
+        reply(x, core, 201, there, NULL);
     else if (k)
         bind_new(x, core, &w, k);
     else if (!sessions_allowed(core, NULL, &e))

@@ -8,58 +8,66 @@
 
 enum { ID, PATH, NAME, TYPE, KERNEL_ID, COLUMNS };
 
-struct session_row {
+struct change {
     struct store_job job;
-    char *column[COLUMNS]; /* only ID: to be deleted */
+    char *column[COLUMNS];                         /* only ID: to be deleted */
+    void (*done)(void *user, const struct err *e); /* NULL: nobody waits */
+    void *user;
 };
 
 static void run(struct store_job *job, struct database *db)
 {
-    struct session_row *row = (struct session_row *)job;
-    bool put = row->column[PATH] != NULL;
+    struct change *change = (struct change *)job;
+    bool put = change->column[PATH] != NULL;
     sqlite3_stmt *statement = database_statement(
         db, put ? "INSERT INTO sessions (id, path, name, type, kernel_id)"
                   " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET path = ?2,"
                   " name = ?3, type = ?4, kernel_id = ?5"
                 : "DELETE FROM sessions WHERE id = ?1");
     for (int i = 0; i < (put ? COLUMNS : 1); i++)
-        database_bind_text(statement, i + 1, row->column[i]);
+        database_bind_text(statement, i + 1, change->column[i]);
     database_run(db, statement, &job->error);
 }
 
-static void done(struct store_job *job)
+static void on_run(struct store_job *job)
 {
-    struct session_row *row = (struct session_row *)job;
+    struct change *change = (struct change *)job;
+    if (change->done)
+        change->done(change->user, job->error.status ? &job->error : NULL);
     for (int i = 0; i < COLUMNS; i++)
-        free(row->column[i]);
-    free(row);
+        free(change->column[i]);
+    free(change);
 }
 
-static void submit(struct store *s, const char *const column[COLUMNS])
+static struct change *change_new(const char *id)
 {
-    struct session_row *row = xcalloc(1, sizeof(*row));
-    row->job.run = run;
-    row->job.done = done;
-    for (int i = 0; i < COLUMNS; i++)
-        row->column[i] = column[i] ? xstrdup(column[i]) : NULL;
-    store_submit(s, &row->job);
+    struct change *change = xcalloc(1, sizeof(*change));
+    change->job = (struct store_job){.run = run, .done = on_run};
+    change->column[ID] = xstrdup(id);
+    return change;
 }
 
-void session_table_put(struct store *s, const char *id, const char *path, const char *name,
-                       const char *type, const char *kernel_id)
+void session_table_put(struct store *s, const struct session_row *row,
+                       void (*done)(void *user, const struct err *e), void *user)
 {
-    submit(s, (const char *const[COLUMNS]){id, path, name, type, kernel_id});
+    struct change *change = change_new(row->id);
+    change->column[PATH] = xstrdup(row->path);
+    change->column[NAME] = xstrdup(row->name);
+    change->column[TYPE] = xstrdup(row->type);
+    change->column[KERNEL_ID] = xstrdup(row->kernel_id);
+    change->done = done;
+    change->user = user;
+    store_submit(s, &change->job);
 }
 
 void session_table_delete(struct store *s, const char *id)
 {
-    submit(s, (const char *const[COLUMNS]){id});
+    store_submit(s, &change_new(id)->job);
 }
 
 struct load {
     struct store_job job;
-    void (*each)(void *user, const char *id, const char *path, const char *name, const char *type,
-                 const char *kernel_id);
+    void (*each)(void *user, const struct session_row *row);
     void *user;
 };
 
@@ -72,13 +80,12 @@ static void run_load(struct store_job *job, struct database *db)
         const char *text[COLUMNS];
         for (int i = 0; i < COLUMNS; i++)
             text[i] = (const char *)sqlite3_column_text(statement, i);
-        load->each(load->user, text[ID], text[PATH], text[NAME], text[TYPE], text[KERNEL_ID]);
+        load->each(load->user, &(struct session_row){text[ID], text[PATH], text[NAME], text[TYPE],
+                                                     text[KERNEL_ID]});
     }
 }
 
-void session_table_load(struct store *s,
-                        void (*each)(void *user, const char *id, const char *path, const char *name,
-                                     const char *type, const char *kernel_id),
+void session_table_load(struct store *s, void (*each)(void *user, const struct session_row *row),
                         void *user)
 {
     struct load load = {.job = {.run = run_load}, .each = each, .user = user};

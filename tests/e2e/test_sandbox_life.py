@@ -222,3 +222,15 @@ def test_a_keeper_that_was_killed(gateway: Gateway, sandbox: dict[str, Any]) -> 
         assert client.run("print(1 + 1)").stdout == "2\n"
     for pid in keeper_pids(gateway):
         processes.own(pid)
+
+
+def test_folders_may_be_named_from_where_one_is() -> None:
+    gateway = Gateway(options=["--state-dir", "state", "--runtime-dir", "run"])
+    gateway.prefix = ["env", "-C", str(gateway.home)]
+    with gateway:
+        made = create(gateway)
+        with closing(gateway.client(kernel_of(made))) as client:
+            assert client.run("print(6 * 7)").stdout == "42\n"
+        remove(gateway, made)
+    assert not processes.wait_gone(keeper_pids(gateway))
+    shutil.rmtree(gateway.home)

@@ -12,7 +12,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +295,19 @@ def test_sessions(gateway: Gateway) -> None:
     assert (unknown.status, set(unknown.json())) == (501, {"message", "short_message"})
     assert gateway.request("DELETE", made.headers["location"]).status == 204
     assert gateway.get(f"/api/kernels/{second}").status == 404
+
+
+def test_a_kernel_that_another_session_has_stays(gateway: Gateway, kernel: str) -> None:
+    body = {"type": "notebook", "kernel": {"id": kernel}}
+    made, other = (
+        gateway.request("POST", "/api/sessions", body | {"path": path}) for path in ("a", "b")
+    )
+    moved = gateway.request("PATCH", made.headers["location"], {"kernel": {"name": NAME}})
+    assert moved.status == 200
+    with closing(gateway.client(kernel)) as client:
+        assert client.run("print there").stdout == "there\n"
+    assert gateway.get(other.headers["location"]).json()["kernel"]["id"] == kernel
+    gateway.delete_kernel(moved.json()["kernel"]["id"])
 
 
 def test_a_session_of_an_unknown_kernel(gateway: Gateway) -> None:

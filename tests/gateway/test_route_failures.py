@@ -440,6 +440,36 @@ def test_what_is_being_changed(tmp_path: Path, contract: Contract) -> None:
         assert gateway.get(path).json()["description"] == "x"
 
 
+def test_no_session_is_told_before_it_is_written(tmp_path: Path) -> None:
+    library = programs().build / "tests" / "gateway" / "hold.so"
+    fifo = tmp_path / "held"
+
+    def paths() -> set[str]:
+        return {session["path"] for session in gateway.get("/api/sessions").json()}
+
+    with with_own_socket(LD_PRELOAD=str(library), HOLD_STORE=str(fifo)) as (gateway, _):
+        body = {"path": "a", "type": "notebook", "kernel": {"id": context_of(create(gateway))}}
+        session = gateway.request("POST", "/api/sessions", body).json()["id"]
+        with store_held(fifo) as is_held:
+            asked = [
+                Asking(gateway, "POST", "/api/sessions", body | {"path": "b"}),
+                Asking(gateway, "PATCH", f"/api/sessions/{session}", {"path": "c"}),
+            ]
+            is_held()
+            processes.until(lambda: paths() == {"b", "c"}, "both are made")
+            asked.append(Asking(gateway, "POST", "/api/sessions", body | {"path": "b"}))
+            is_read(gateway)
+            gateway.kill()
+        for one in asked:
+            with pytest.raises(ConnectionError):
+                one.answer()
+            one.close()
+        gateway.start()
+        assert paths() == {"a"}
+        again = gateway.request("POST", "/api/sessions", body)
+        assert (again.status, again.json()["id"]) == (201, session)
+
+
 def test_a_disk_that_is_full_as_a_body_comes(tmp_path: Path, contract: Contract) -> None:
     """The gateway says so, and lives."""
     library = programs().build / "tests" / "gateway" / "hold.so"
