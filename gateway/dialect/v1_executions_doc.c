@@ -89,7 +89,10 @@ static const struct doc_schema execution = {
                                      "Absent where it is not known: the interpreter ended, and "
                                      "a child process of its had once had as much."),
         BOOLEAN("code_cache_hit", "Nothing of its code had to be compiled."),
-        ANY("output_bytes", "What it put out."), ANY("withheld_bytes", "What a limit kept back."),
+        ANY("output_bytes", "What it put out, as readers get it: text in bytes of UTF-8, in which "
+                            "what it wrote that is none has become U+FFFD (three bytes), and "
+                            "what it displayed."),
+        ANY("withheld_bytes", "What a limit kept back, counted in the same way."),
         ANY("deadline_passed", "It did."), ANY("ended_by", "What ended it."),
         ANY("stack_dumped", "Where it was is in `stderr`."),
         ANY("execution_count", "The number of its cell."),

@@ -1,9 +1,10 @@
 /* How much one execution puts out, and how much it may.
  *
- * What counts: the bytes of text (UTF-8) of its streams and of descriptors 1 and 2, and the content
- * and buffers of what it publishes. The first execute_input is free, and so is one `error` of at
- * most ALLOWANCE_ERROR_BYTES: why a run failed is told in any case. From the first byte that does
- * not fit nothing passes any more, and every byte is counted. */
+ * What counts is what clients get: the bytes of text (UTF-8, with U+FFFD for what is none) of its
+ * streams and of descriptors 1 and 2, and the content and buffers of what it publishes. The first
+ * execute_input is free, and so is one `error` of at most ALLOWANCE_ERROR_BYTES: why a run failed
+ * is told in any case. From the first byte that does not fit nothing passes any more, and every
+ * byte is counted. */
 #ifndef WARMCELL_KERNEL_HOST_ALLOWANCE_H
 #define WARMCELL_KERNEL_HOST_ALLOWANCE_H
 

@@ -7,6 +7,7 @@
 #include "kernel/host/execution.h"
 #include "kernel/host/report.h"
 #include "protocol/json.h"
+#include "protocol/utf8.h"
 
 #define TYPE_LIMIT 60
 
@@ -44,10 +45,16 @@ static void output_withheld(struct kernel *k, uint64_t number, struct request *r
                    bytes_of(line));
 }
 
-/* Publishes text as far as its request may put out more; all of it when it is free. */
+/* Publishes text as far as its request may put out more; all of it when it is free. It is made
+ * valid before it is counted: a byte that is no UTF-8 reaches the clients as three. */
 static void put_text(struct kernel *k, uint64_t number, const char *name, struct bytes text,
                      bool is_free)
 {
+    scoped(buffer) struct buffer clean = {0};
+    if (!utf8_valid(text)) {
+        utf8_clean(&clean, text);
+        text = buffer_view(&clean);
+    }
     struct request *request = request_table_find(k->requests, number);
     struct allowance *output = request ? &request->output : &k->unowned;
     uint64_t limit = is_free ? 0 : (uint64_t)k->limits.output_bytes;

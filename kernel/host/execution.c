@@ -174,7 +174,7 @@ char *execution_end_text(const struct kernel *k)
         return xasprintf("the run passed its deadline of %s%s", limit, done_text(k));
     }
     scoped(string) char *counts = count_text(&k->running->output);
-    return xasprintf("the run wrote more than its limit of %lld bytes%s: %s",
+    return xasprintf("the run put out more than its limit of %lld bytes%s: %s",
                      (long long)k->limits.output_bytes, done_text(k), counts);
 }
 
@@ -184,7 +184,7 @@ static char *cut_text(const struct kernel *k, bool by_interrupt)
     if (by_interrupt && k->ladder.cause == CAUSE_OUTPUT_LIMIT)
         return execution_end_text(k);
     scoped(string) char *counts = count_text(&k->running->output);
-    return xasprintf("the run wrote more than its limit of %lld bytes: %s",
+    return xasprintf("the run put out more than its limit of %lld bytes: %s",
                      (long long)k->limits.output_bytes, counts);
 }
 

@@ -83,6 +83,21 @@ def test_what_it_used(box: Box) -> None:
     assert after <= before + (20 << 20)  # the peak is of the run
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys; _ = sys.stdout.buffer.write(b'%s')",
+        "import os; _ = os.write(1, b'%s')",
+        "import subprocess; _ = subprocess.run(['printf', r'%s'])",
+    ],
+)
+def test_output_counts_as_it_is_read(box: Box, code: str) -> None:
+    """Whoever wrote it: a byte that is no UTF-8 is three of U+FFFD."""
+    record = box.run(code % ("a" + r"\xff" * 10))
+    assert record["outputs"]["stdout"] == "a" + "\ufffd" * 10
+    assert record["output_bytes"] == 31
+
+
 BUSY = "import time; end = time.process_time() + %s\nwhile time.process_time() < end: pass\n"
 BIG = "big = b'x' * (%d << 20); del big\n"
 

@@ -279,7 +279,7 @@ def test_output_past_the_limit_is_counted() -> None:
         assert of.stdout == "a" * 8 + "é", "whole characters"
         assert the_error(of)["ename"] == "OutputLimitExceeded"
         assert of.content["evalue"] == (
-            "the run wrote more than its limit of 10 bytes and was interrupted:"
+            "the run put out more than its limit of 10 bytes and was interrupted:"
             " 10 bytes were delivered, 7 were not"
         )
         found = verdict(of)
@@ -287,6 +287,22 @@ def test_output_past_the_limit_is_counted() -> None:
         assert (found["out_bytes"], found["withheld_bytes"]) == (10, 7)
         assert found["state_retained"]
         assert run(client, "print b").stdout == "b\n", "each execution has its own"
+
+
+@pytest.mark.parametrize("order", ["raw", "write"])
+def test_what_is_no_text_counts_as_what_takes_its_place(order: str) -> None:
+    """On either way, that of the link and that of descriptor 1: a byte becomes three."""
+    with Host("--output-limit", "20", *PATIENCE) as host:
+        client = host.client()
+        of = run(client, f"{order} {'ff' * 6}")
+        assert (of.status, of.stdout) == ("ok", "\ufffd" * 6)
+        assert verdict(of)["out_bytes"] == 18
+        of = run(client, f"{order} 61{'ff' * 10}62")
+        assert of.stdout == "a" + "\ufffd" * 6
+        assert of.content["evalue"].endswith(": 19 bytes were delivered, 13 were not")
+        found = verdict(of)
+        assert (found["outcome"], found["out_bytes"]) == ("output_limit", 19)
+        assert found["withheld_bytes"] == 13
 
 
 def test_a_run_that_ends_before_it_is_stopped() -> None:
@@ -301,7 +317,7 @@ def test_a_run_that_ends_before_it_is_stopped() -> None:
         of = client.collect(first, answers=[""])
         assert of.stdout == "got " and the_error(of)["ename"] == "OutputLimitExceeded"
         assert of.content["evalue"] == (
-            "the run wrote more than its limit of 4 bytes: 4 bytes were delivered, 9 were not"
+            "the run put out more than its limit of 4 bytes: 4 bytes were delivered, 9 were not"
         )
         assert of.reply is not None and list(of.reply.metadata) == ["usage", "warmcell"]
         assert of.reply.metadata["usage"] == {"cpu_s": 1.5}
