@@ -1,8 +1,10 @@
 /* `warmcell run`: a script, or the cells of a notebook one after another, in a sandbox that is made
  * for it and removed at the end, however it ends. Signals are held back while it is made, so that
  * it is always known and removed. */
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,6 +60,7 @@ struct runner {
     bool stdin_is_code, stdin_ended, asked;
     int signal; /* the last that came; 0: none */
     bool ok;    /* the last one ended well */
+    int status; /* what the code says of itself by SystemExit; CLI_FAILED without */
 };
 
 /* False: e. */
@@ -103,7 +106,47 @@ static enum follow_input on_input(void *user, struct bytes data, struct err *e)
     return !r->asked || answer(r, e) ? INPUT_TAKEN : INPUT_FAILED;
 }
 
+/* --- SystemExit */
+
+/* Of an error's members name and value. */
+static bool is_exit(const json_t *error)
+{
+    const char *name = json_string_value(json_object_get(error, "name"));
+    return name && strcmp(name, "SystemExit") == 0;
+}
+
+/* As Python ends a script of which this is the last: a number is its status, of which the system
+ * keeps eight bits; nothing is 0; *text (borrowed of error), which goes to stderr, is 1. */
+static int exit_status_of(const json_t *error, struct bytes *text)
+{
+    const json_t *member = json_object_get(error, "value");
+    struct bytes value = {json_string_value(member), json_string_length(member)};
+    *text = bytes_of("");
+    if (value.len == 0 || strcmp(value.data, "None") == 0)
+        return 0;
+    char *end = NULL;
+    bool number = isdigit((unsigned char)value.data[*value.data == '-']);
+    long status = number ? strtol(value.data, &end, 10) : 0;
+    if (end == value.data + value.len)
+        return (int)(status & 0xff);
+    *text = value;
+    return CLI_FAILED;
+}
+
 /* --- events */
+
+/* An exit is the end of a script and no failure that wants a traceback. */
+static bool on_error(struct runner *r, const json_t *event, struct err *e)
+{
+    struct bytes text;
+    if (r->cli->json)
+        return true;
+    if (!is_exit(event))
+        return output_execution(event, e);
+    exit_status_of(event, &text);
+    return text.len == 0 ||
+           (follow_write(STDERR_FILENO, text, e) && follow_write(STDERR_FILENO, bytes_of("\n"), e));
+}
 
 static bool on_shown(struct runner *r, const json_t *event, struct err *e)
 {
@@ -122,13 +165,17 @@ static bool on_end(struct runner *r, const json_t *event, struct err *e)
 {
     json_t *record = json_object_get(event, "execution");
     const char *status = "lost", *reason = NULL;
+    struct bytes text;
     (void)e;
     r->follow.ended = !r->artifacts.dir; /* else when its files are settled */
     if (json_is_object(record)) {
         field_str(record, "status", OPTIONAL, &status, NULL);
         field_str(record, "reason", OPTIONAL, &reason, NULL);
     }
+    const json_t *error = json_object_get(record, "error");
     r->ok = strcmp(status, "ok") == 0;
+    if (strcmp(status, "error") == 0 && is_exit(error))
+        r->status = exit_status_of(error, &text);
     if (!r->ok && strcmp(status, "error") != 0 && !r->cli->json)
         output_note("the code ended with %s%s%s", status, reason ? ": " : "", reason ? reason : "");
     return true;
@@ -163,9 +210,8 @@ static const struct {
     const char *type;
     bool (*on)(struct runner *r, const json_t *event, struct err *e);
 } takers[] = {
-    {"input", on_prompt},
-    {"end", on_end},
-    {"artifacts_settled", on_settled},
+    {"input", on_prompt},    {"error", on_error},
+    {"end", on_end},         {"artifacts_settled", on_settled},
     {"problem", on_problem},
 };
 
@@ -218,6 +264,7 @@ static bool run_cell(struct runner *r, const char *code, struct err *e)
     r->follow.call = c;
     r->follow.last_event = 0;
     r->follow.ended = r->ok = false;
+    r->status = CLI_FAILED;
     r->artifacts.cell++;
     r->artifacts.count = 0;
     return follow_through(&r->follow, r->cli->target, r->path, e);
@@ -308,7 +355,7 @@ static bool run_run(struct cli *c, struct err *e)
               enter(&r, e) && run_cells(&r, &code, e) &&
               (!o->artifacts || artifacts_fetch(&r.artifacts, c->target, r.sandbox, e));
     ok = leave(&r, ok, e);
-    c->exit_status = r.signal ? SIGNAL_STATUS + r.signal : r.ok ? 0 : CLI_FAILED;
+    c->exit_status = r.signal ? SIGNAL_STATUS + r.signal : r.ok ? 0 : r.status;
     if (r.follow.signal_fd >= 0)
         close(r.follow.signal_fd);
     free(r.path);
@@ -324,7 +371,8 @@ const struct verb cli_run = {
     .words = "FILE|-",
     .help =
         "run a script, or a notebook's cells one after another, in a sandbox of its own: output "
-        "as it comes, traceback and status 1 on an error; nothing of it is left",
+        "as it comes, the exit status that it ends with, traceback and status 1 on an error; "
+        "nothing of it is left",
     .options = rows,
     .option_count = countof(rows),
     .options_size = sizeof(struct run_options),

@@ -173,6 +173,38 @@ class TestRun:
         )
         assert run.ok("run", str(place), stdin=b"you") == "hello you\nend\n"
 
+    @pytest.mark.parametrize(
+        ("end", "status", "said"),
+        [
+            ("sys.exit(main())", 0, ""),
+            ("sys.exit()", 0, ""),
+            ("sys.exit(3)", 3, ""),
+            ("raise SystemExit(-1)", 255, ""),
+            ("sys.exit('no such thing: ä')", 1, "no such thing: ä\n"),
+            ("sys.exit('-')", 1, "-\n"),
+            ("sys.exit('3 files')", 1, "3 files\n"),
+        ],
+    )
+    def test_exit_status(self, run: Tool, tmp_path: Path, end: str, status: int, said: str) -> None:
+        """That of `python script.py`, which stderr is like, too."""
+        place = tmp_path / "script.py"
+        place.write_text(
+            "import sys\ndef main():\n    print('ran')\n    return 0\n"
+            f"if __name__ == '__main__':\n    {end}\n    print('never')\n"
+        )
+        done = run("run", str(place))
+        assert (done.returncode, done.stderr.decode()) == (status, said)
+        assert done.stdout == (b"ran\n" if "main()" in end else b"")
+        done = run("run", str(place), "--json")
+        assert (done.returncode, done.stderr) == (status, b"")
+
+    def test_exit_ends_a_notebook(self, run: Tool, tmp_path: Path) -> None:
+        cells = ["print('one')", "raise SystemExit(4)", "print('never')"]
+        book = {"cells": [{"cell_type": "code", "source": source} for source in cells]}
+        (tmp_path / "book.ipynb").write_text(json.dumps(book))
+        done = run("run", str(tmp_path / "book.ipynb"))
+        assert (done.returncode, done.stdout, done.stderr) == (4, b"one\n", b"")
+
 
 def test_copy_and_run(run: Tool, box: str, tmp_path: Path) -> None:
     data = os.urandom(2_000_000)

@@ -102,6 +102,12 @@ def test_every_error_is_answered(shared: Interpreter, code: str, ename: str) -> 
     assert shared.run("1").result == "1"
 
 
+def test_no_advice_behind_an_exit(shared: Interpreter) -> None:
+    """IPython's has the path of its own file in it, and is for terminals."""
+    answer = shared.run("raise SystemExit(3)")
+    assert (answer.reply["evalue"], answer.stderr) == ("3", "")
+
+
 def test_values_that_do_not_print(shared: Interpreter) -> None:
     shared.run("class Bad:\n    def __repr__(self): raise RuntimeError('bad repr')")
     answer = shared.run("Bad()")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from subprocess import CalledProcessError
 from typing import Any
 
@@ -68,6 +69,8 @@ class ZMQInteractiveShell(InteractiveShell):
         if "IPKernelApp" not in self.config:
             # tqdm.autonotebook looks for it
             self.config.IPKernelApp.name = "warmcell"
+        # behind every SystemExit, with a path of this installation; no client has a Ctrl-D
+        warnings.filterwarnings("ignore", "To exit: use 'exit'", UserWarning)
         self.code_cache = self.compile.code_cache
         self.compile.is_plain = self._cells_are_plain
 
