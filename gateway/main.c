@@ -1,4 +1,5 @@
 /* The program `warmcell`: finds the subcommand and hands the rest to it. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,16 +60,20 @@ static int serve_main(char *const *args, size_t count)
 
 static int print(struct buffer *text)
 {
-    fputs(buffer_text(text), stdout);
+    bool written = fputs(buffer_text(text), stdout) >= 0 && fflush(stdout) == 0;
+    if (!written)
+        fprintf(stderr, "warmcell: cannot write the output: %s\n", strerror(errno));
     buffer_free(text);
-    return fflush(stdout) == 0 ? 0 : 1;
+    return written ? 0 : 1;
 }
 
 static int version_main(char *const *args, size_t count)
 {
     (void)args;
     (void)count;
-    return puts("warmcell " WARMCELL_VERSION) < 0;
+    struct buffer text = {0};
+    buffer_add_text(&text, "warmcell " WARMCELL_VERSION "\n");
+    return print(&text);
 }
 
 static const char options_page_head[] =
@@ -93,6 +98,9 @@ static const char cli_page_head[] =
     "- The exit status is 0; 1: it failed; 2: wrong usage; 3: no gateway was reached. One sentence "
     "on\n"
     "  stderr says why. What runs a program ends with the program's own status.\n"
+    "- Where nobody reads its output any more, as behind `| head`, it ends by SIGPIPE without a "
+    "word; a\n"
+    "  program that it runs gets SIGPIPE first, and SIGKILL two seconds later.\n"
     "- Colours are for terminals, and for none when `NO_COLOR` is set.\n"
     "- `. <(warmcell completion bash)` in `.bashrc` completes all of it, names of sandboxes and "
     "templates too; "

@@ -2,9 +2,10 @@
  * speaks to, its exit status. Called by main.c with the words of the command line. */
 #include "gateway/cli/cli.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "gateway/cli/broken_pipe.h"
 
 const struct option cli_plain_options[3] = {CLI_ROWS};
 
@@ -127,7 +128,7 @@ void cli_markdown(struct buffer *out)
     }
 }
 
-static int print_help(const struct verb *v)
+static void print_help(const struct verb *v)
 {
     scoped(buffer) struct buffer out = {0};
     const struct option_table table = {v->options, v->option_count};
@@ -136,7 +137,6 @@ static int print_help(const struct verb *v)
     buffer_printf(&out, "\n\n%s\n\nOptions:\n", v->help);
     option_help(&table, &out);
     fputs(buffer_text(&out), stdout);
-    return fflush(stdout) == 0 ? 0 : CLI_FAILED;
 }
 
 static int print_family(const char *word)
@@ -212,10 +212,16 @@ static bool act(const struct verb *v, const struct call_words *w, const void *op
               (v->offline || target_find(common->url, common->token_file, &target, e)) &&
               v->run(&c, e);
     target_free(&target);
-    if (ok && fflush(stdout) != 0)
-        ok = fail_errno(e, CLI_FAILED, "cannot write the output");
     *exit_status = c.exit_status;
     return ok;
+}
+
+/* Whether all of stdout was written. */
+static bool flush(struct err *e)
+{
+    if (fflush(stdout) != 0)
+        return fail_errno(e, CLI_FAILED, "cannot write the output");
+    return !ferror(stdout) || fail(e, CLI_FAILED, "not all of the output could be written");
 }
 
 static int run(const struct verb *v, char *const *args, size_t count)
@@ -227,7 +233,7 @@ static int run(const struct verb *v, char *const *args, size_t count)
     const struct option_table table = {v->options, v->option_count};
     const struct option_sources sources = {.environment = true};
     void *options = xcalloc(1, v->options_size);
-    signal(SIGPIPE, SIG_IGN);
+    broken_pipe_watch();
     bool ok = split(args, count, &w, &help, &e);
     if (ok && !help) {
         ok = option_parse(&table, w.args, w.count, &sources, options, w.words, countof(w.words),
@@ -239,8 +245,13 @@ static int run(const struct verb *v, char *const *args, size_t count)
     }
     option_free(&table, options);
     free(options);
+    if (ok && help)
+        print_help(v);
+    ok = ok && flush(&e);
+    if (broken_pipe_seen())
+        broken_pipe_die();
     if (ok)
-        return help ? print_help(v) : status;
+        return status;
     fprintf(stderr, "warmcell: %s\n", e.text);
     return e.status == CLI_USAGE || e.status == CLI_UNREACHED ? e.status : CLI_FAILED;
 }

@@ -10,11 +10,15 @@
 #include "gateway/cli/output.h"
 #include "gateway/cli/sandbox.h"
 #include "gateway/net/url.h"
+#include "protocol/ids.h"
 #include "protocol/json.h"
 
 #define TIMEOUT_STATUS 124
 #define SIGNAL_STATUS  128
 #define DAY_S          86400
+
+/* Between SIGPIPE and SIGKILL, when nobody reads what it writes. */
+#define GRACE_MS 2000
 
 struct exec_options {
     struct cli_options common;
@@ -42,7 +46,8 @@ struct remote {
     const struct cli *cli;
     char *path; /* of the command, once it is known; owned */
     struct follow follow;
-    json_t *end; /* the last event; owned */
+    json_t *end;     /* the last event; owned */
+    struct err lost; /* why its output cannot be written any more; status 0: it can */
 };
 
 /* The answer is of no interest; false: e. */
@@ -55,19 +60,53 @@ static bool post(const struct remote *x, const char *what, struct bytes body, st
     return c && call_accepted(c, e) && call_next(c, &piece, e);
 }
 
+static bool post_signal(const struct remote *x, int number, struct err *e)
+{
+    scoped(string) char *body = xasprintf("{\"signal\": \"SIG%s\"}", sigabbrev_np(number));
+    return post(x, "signal", bytes_of(body), e);
+}
+
+/* Of what it still writes a part is of use: where its stderr can be written, that. */
+static bool show(const struct remote *x, const json_t *event, const char *kind, struct bytes line,
+                 struct err *e)
+{
+    if (x->cli->json)
+        return x->lost.status || output_line(line, e);
+    if (strcmp(kind, "stderr") == 0 || (strcmp(kind, "stdout") == 0 && !x->lost.status))
+        return output_event(event, kind, e);
+    return true;
+}
+
+/* It would get SIGPIPE here when it writes once more; what ignores that is killed later. */
+static void on_lost(struct remote *x, const struct err *why)
+{
+    x->lost = *why;
+    post_signal(x, SIGPIPE, NULL);
+    x->follow.due_ms = monotonic_ms() + GRACE_MS;
+}
+
+static bool on_due(void *user, struct err *e)
+{
+    struct remote *x = user;
+    (void)e;
+    post_signal(x, SIGKILL, NULL);
+    x->follow.due_ms = monotonic_ms() + GRACE_MS; /* the gateway may have been gone */
+    return true;
+}
+
 static bool on_event(void *user, json_t *event, struct bytes line, struct err *e)
 {
     struct remote *x = user;
     const char *kind = "";
+    struct err why = {0};
+    (void)e;
     field_str(event, "kind", OPTIONAL, &kind, NULL);
     if (strcmp(kind, "end") == 0) {
         x->end = json_incref(event);
         x->follow.ended = true;
     }
-    if (x->cli->json)
-        return output_line(line, e);
-    if (strcmp(kind, "stdout") == 0 || strcmp(kind, "stderr") == 0)
-        return output_event(event, kind, e);
+    if (!show(x, event, kind, line, &why) && !x->lost.status)
+        on_lost(x, &why);
     return true;
 }
 
@@ -75,9 +114,8 @@ static bool on_signal(void *user, int number, struct err *e)
 {
     struct remote *x = user;
     struct err why = {0};
-    scoped(string) char *body = xasprintf("{\"signal\": \"SIG%s\"}", sigabbrev_np(number));
     (void)e;
-    if (!post(x, "signal", bytes_of(body), &why) && why.status != 409)
+    if (!post_signal(x, number, &why) && why.status != 409)
         output_note("the signal was not passed on: %s", why.text);
     return true;
 }
@@ -142,13 +180,16 @@ static bool follow_command(struct remote *x, struct call *c, struct err *e)
         .input_fd = o->with_stdin ? STDIN_FILENO : -1,
         .user = x,
         .on_event = on_event,
+        .on_due = on_due,
         .on_signal = on_signal,
         .on_input = on_input,
     };
     bool ok = follow_through(&x->follow, x->cli->target, x->path, e);
     if (x->follow.signal_fd >= 0)
         close(x->follow.signal_fd);
-    return ok;
+    if (x->lost.status)
+        *e = x->lost;
+    return ok && !x->lost.status;
 }
 
 /* The exit status that says how it ended, with a sentence where the status alone does not. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/cli/cli.h"
+#include "protocol/ids.h"
 #include "protocol/json.h"
 
 #define INPUT_BYTES (256 * 1024)
@@ -134,6 +135,23 @@ static bool on_signal_ready(struct follow *f, struct err *e)
     return true;
 }
 
+static bool is_due(struct follow *f)
+{
+    if (!f->due_ms || monotonic_ms() < f->due_ms)
+        return false;
+    f->due_ms = 0;
+    return true;
+}
+
+/* How long poll may wait; -1: as long as it takes. */
+static int patience_ms(const struct follow *f, bool later)
+{
+    int64_t left_ms = f->due_ms ? f->due_ms - monotonic_ms() : -1;
+    if (f->due_ms && left_ms < 0)
+        left_ms = 0;
+    return (int)(later && (left_ms < 0 || left_ms > LATER_MS) ? LATER_MS : left_ms);
+}
+
 static bool wait_once(struct flow *flow, bool *ended, struct err *e)
 {
     struct follow *f = flow->f;
@@ -144,8 +162,10 @@ static bool wait_once(struct flow *flow, bool *ended, struct err *e)
     };
     bool later = flow->holds_input && f->input_fd >= 0;
     bool ready = call_ready(f->call); /* what came with the head is in no poll */
-    if (poll(fds, countof(fds), ready ? 0 : later ? LATER_MS : -1) < 0)
+    if (poll(fds, countof(fds), ready ? 0 : patience_ms(f, later)) < 0)
         return errno == EINTR || fail_errno(e, CLI_FAILED, "cannot wait");
+    if (is_due(f) && !f->on_due(f->user, e))
+        return false;
     if (fds[1].revents && !on_signal_ready(f, e))
         return false;
     if ((ready || fds[0].revents) && !on_reply(flow, ended, e))

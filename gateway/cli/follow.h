@@ -22,9 +22,12 @@ struct follow {
     const char *query; /* borrowed: "&name=value" for those that are asked for again; NULL: none */
     json_int_t last_event; /* number of the last one that came; kept by follow */
     bool ended;            /* set by on_event: that was the last */
+    int64_t due_ms;        /* of monotonic_ms, when on_due is wanted; 0: never; callbacks set it */
     void *user;
     /* One event and the line that it came as, without its end. False ends the following. */
     bool (*on_event)(void *user, json_t *event, struct bytes line, struct err *e);
+    /* due_ms is over, and is 0 now. NULL where nobody sets it. */
+    bool (*on_due)(void *user, struct err *e);
     /* SIGINT, SIGTERM or SIGHUP came. */
     bool (*on_signal)(void *user, int number, struct err *e);
     /* data is empty at the end of stdin, after which nothing is read any more. */

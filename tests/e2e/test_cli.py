@@ -122,6 +122,48 @@ class TestExec:
             tool.stdin.close()
             assert tool.wait() == 0
 
+    @pytest.mark.parametrize(
+        ("words", "by"),
+        [
+            (["--shell", "while :; do echo word; sleep 0.05; done"], "SIGPIPE"),
+            (["--shell", "while :; do echo word >&2; sleep 0.05; done"], "SIGPIPE"),
+            (["--json", "--shell", "while :; do echo word; sleep 0.05; done"], "SIGPIPE"),
+            (["--", "yes", "word"], "SIGPIPE"),
+            (["--shell", "trap '' PIPE; while :; do echo word; sleep 0.05; done"], "SIGKILL"),
+        ],
+    )
+    def test_nobody_reads_any_more(
+        self, gateway: Gateway, run: Tool, box: str, words: list[str], by: str
+    ) -> None:
+        with run.begin("exec", box, *words) as tool:
+            assert tool.stdout and tool.stderr
+            read, other = tool.stdout, tool.stderr
+            if ">&2" in words[-1]:
+                read, other = other, read
+            assert read.readline()
+            read.close()
+            assert other.read() == b""
+            assert tool.wait(60) == -signal.SIGPIPE
+        command = gateway.get(f"/v1/sandboxes/{box}/commands").json()["commands"][0]
+        assert (command["status"], command["signal"]) == ("killed", by)
+
+    def test_the_last_words_of_what_nobody_reads(self, run: Tool, box: str) -> None:
+        line = "trap 'echo end >&2; exit 1' PIPE; while :; do echo word; sleep 0.05; done"
+        with run.begin("exec", box, "--shell", line) as tool:
+            assert tool.stdout and tool.stderr
+            assert tool.stdout.readline() == b"word\n"
+            tool.stdout.close()
+            assert tool.stderr.read() == b"end\n"
+            assert tool.wait(60) == -signal.SIGPIPE
+
+    def test_output_that_cannot_be_written(self, gateway: Gateway, run: Tool, box: str) -> None:
+        with Path("/dev/full").open("wb") as full:
+            done = run("exec", box, "--", "yes", stdout=full)
+        assert done.returncode == 1
+        assert done.stderr == b"warmcell: cannot write the output: No space left on device\n"
+        command = gateway.get(f"/v1/sandboxes/{box}/commands").json()["commands"][0]
+        assert (command["status"], command["signal"]) == ("killed", "SIGPIPE")
+
     def test_goes_on_after_the_gateway_was_killed(self) -> None:
         gateway = Gateway(options=["--pool-max", "0"])
         with gateway:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import stat
 import threading
@@ -86,6 +87,43 @@ class TestSandboxes:
     )
     def test_refused(self, run: Tool, words: list[str], status: int, sentence: str) -> None:
         refused(run("sandbox", *words), status, sentence)
+
+    @pytest.mark.parametrize("words", [["ls"], ["ls", "--json"], ["ls", "--help"], ["create"]])
+    def test_output_that_cannot_be_written(self, place: Place, run: Tool, words: list[str]) -> None:
+        with Path("/dev/full").open("wb") as full:
+            done = run("sandbox", *words, stdout=full)
+        assert done.returncode == 1
+        assert done.stderr == b"warmcell: cannot write the output: No space left on device\n"
+        read, write = os.pipe()
+        os.close(read)
+        done = run("sandbox", *words, stdout=write)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+        for made in ids(place[0]):
+            run.ok("sandbox", "rm", made)
+
+    def test_long_output_that_cannot_be_written(self, place: Place, run: Tool) -> None:
+        """Longer than what stdio holds back, so that its last flush fails or has nothing to do."""
+        for _ in range(8):
+            create(place[0])
+        assert len(run.ok("sandbox", "ls", "--json")) > 8192
+        with Path("/dev/full").open("wb") as full:
+            refused(run("sandbox", "ls", "--json", stdout=full), 1, "output")
+        read, write = os.pipe()
+        os.close(read)
+        done = run("sandbox", "ls", "--json", stdout=write)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+        run.ok("sandbox", "rm", *ids(place[0]))
+
+    @pytest.mark.parametrize(
+        "words", [["help"], ["version"], ["--version"], ["options"], ["completion", "bash"]]
+    )
+    def test_text_that_cannot_be_written(self, words: list[str]) -> None:
+        with Path("/dev/full").open("wb") as full:
+            done = tool(*words, stdout=full)
+        assert done.returncode == 1
+        assert done.stderr == b"warmcell: cannot write the output: No space left on device\n"
 
     def test_short_ids(self, place: Place, run: Tool) -> None:
         made = [create(place[0])["id"] for _ in range(2)]

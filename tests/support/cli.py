@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Any
+from typing import IO, Any
 
 from support.gateway import Gateway
 from support.programs import programs
@@ -18,11 +18,14 @@ def environment(**env: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in own} | env
 
 
-def tool(*words: str, stdin: bytes = b"", **env: str) -> Done:
+def tool(
+    *words: str, stdin: bytes = b"", stdout: IO[bytes] | int = subprocess.PIPE, **env: str
+) -> Done:
     """Without a gateway that was named."""
     command = [str(programs().gateway), *words]
+    pipe = subprocess.PIPE
     return subprocess.run(
-        command, input=stdin, env=environment(**env), capture_output=True, check=False
+        command, input=stdin, env=environment(**env), stdout=stdout, stderr=pipe, check=False
     )
 
 
@@ -37,8 +40,10 @@ class Tool:
             "WARMCELL_TOKEN_FILE": str(token),
         }
 
-    def __call__(self, *words: str, stdin: bytes = b"") -> Done:
-        return tool(*words, stdin=stdin, **self.environment)
+    def __call__(
+        self, *words: str, stdin: bytes = b"", stdout: IO[bytes] | int = subprocess.PIPE
+    ) -> Done:
+        return tool(*words, stdin=stdin, stdout=stdout, **self.environment)
 
     def ok(self, *words: str, stdin: bytes = b"") -> str:
         """What it wrote to stdout; it said nothing else."""
@@ -59,6 +64,6 @@ def refused(done: Done, status: int, sentence: str) -> None:
     """It said one sentence, and nothing to stdout."""
     text = done.stderr.decode()
     assert done.returncode == status, done
-    assert done.stdout == b""
+    assert not done.stdout
     assert text.startswith("warmcell: ") and text.count("\n") == 1
     assert sentence in text
