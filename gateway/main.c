@@ -69,10 +69,10 @@ static int print(struct buffer *text)
 
 static int version_main(char *const *args, size_t count)
 {
-    (void)args;
-    (void)count;
     struct buffer text = {0};
-    buffer_add_text(&text, "warmcell " WARMCELL_VERSION "\n");
+    bool json = count == 1 && strcmp(args[0], "--json") == 0;
+    buffer_add_text(&text, json ? "{\"version\": \"" WARMCELL_VERSION "\"}\n"
+                                : "warmcell " WARMCELL_VERSION "\n");
     return print(&text);
 }
 
@@ -98,6 +98,9 @@ static const char cli_page_head[] =
     "- The exit status is 0; 1: it failed; 2: wrong usage; 3: no gateway was reached. One sentence "
     "on\n"
     "  stderr says why. What runs a program ends with the program's own status.\n"
+    "- With `--json` an error is one line on stderr, as the API's problem documents: "
+    "`{\"title\", \"status\",\n"
+    "  \"detail\"}`. `status` is the API's; where the error is not, there is none.\n"
     "- Where nobody reads its output any more, as behind `| head`, it ends by SIGPIPE without a "
     "word; a\n"
     "  program that it runs gets SIGPIPE first, and SIGKILL two seconds later.\n"
@@ -144,7 +147,7 @@ static const struct command {
      "list the options of serve; --markdown as docs/options.md, --cli as docs/cli.md", NULL},
     {"completion", completion_main,
      "print what bash, zsh or fish completes: . <(warmcell completion bash)", NULL},
-    {"version", version_main, "print the version", NULL},
+    {"version", version_main, "print the version; --json", NULL},
     {"help", help_main, "this text", NULL},
 };
 

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "gateway/cli/broken_pipe.h"
+#include "gateway/net/connection.h"
+#include "protocol/json.h"
 
 const struct option cli_plain_options[3] = {CLI_ROWS};
 
@@ -139,19 +141,53 @@ static void print_help(const struct verb *v)
     fputs(buffer_text(&out), stdout);
 }
 
-static int print_family(const char *word)
+/* Of what no gateway answered there is no status of HTTP. */
+static const char *title_of(int status)
 {
+    if (status == CLI_USAGE)
+        return "Wrong usage";
+    if (status == CLI_UNREACHED)
+        return "No gateway reached";
+    return status < 400 ? "Failed" : reply_reason(status);
+}
+
+/* Returns the exit status. */
+static int tell(const struct err *e, bool json)
+{
+    if (json) {
+        scoped(json) json_t *problem =
+            json_pack("{s:s, s:o*, s:s}", "title", title_of(e->status), "status",
+                      e->status < 400 ? NULL : json_integer(e->status), "detail", e->text);
+        json_dumpf(problem, stderr, JSON_COMPACT);
+        fputc('\n', stderr);
+    } else {
+        fprintf(stderr, "warmcell: %s\n", e->text);
+    }
+    return e->status == CLI_USAGE || e->status == CLI_UNREACHED ? e->status : CLI_FAILED;
+}
+
+static bool wants_json(char *const *args, size_t count)
+{
+    for (size_t i = 0; i < count && strcmp(args[i], "--") != 0; i++)
+        if (strcmp(args[i], "--json") == 0)
+            return true;
+    return false;
+}
+
+static int print_family(const char *word, bool json)
+{
+    scoped(buffer) struct buffer names = {0};
     const char *between = "";
+    struct err e = {0};
     size_t len = strlen(word);
-    fprintf(stderr, "warmcell: %s is one of: ", word);
     for (size_t i = 0; cli_verbs[i]; i++) {
         if (strncmp(cli_verbs[i]->name, word, len) != 0 || cli_verbs[i]->name[len] != ' ')
             continue;
-        fprintf(stderr, "%swarmcell %s", between, cli_verbs[i]->name);
+        buffer_printf(&names, "%swarmcell %s", between, cli_verbs[i]->name);
         between = ", ";
     }
-    fputc('\n', stderr);
-    return CLI_USAGE;
+    fail(&e, CLI_USAGE, "%s is one of: %s", word, buffer_text(&names));
+    return tell(&e, json);
 }
 
 static char *long_flag(char *arg)
@@ -252,8 +288,7 @@ static int run(const struct verb *v, char *const *args, size_t count)
         broken_pipe_die();
     if (ok)
         return status;
-    fprintf(stderr, "warmcell: %s\n", e.text);
-    return e.status == CLI_USAGE || e.status == CLI_UNREACHED ? e.status : CLI_FAILED;
+    return tell(&e, wants_json(args, count));
 }
 
 int cli_main(char *const *args, size_t count)
@@ -263,5 +298,5 @@ int cli_main(char *const *args, size_t count)
         if (taken)
             return run(cli_verbs[i], args + taken, count - taken);
     }
-    return print_family(args[0]);
+    return print_family(args[0], wants_json(args, count));
 }

@@ -46,7 +46,7 @@ bool model_each_word(struct cli *c, json_t *(*one)(struct cli *c, const char *wo
         else if (ok)
             *e = why, ok = false;
     }
-    if (c->json)
+    if (c->json && (ok || json_array_size(done)))
         model_print(done);
     return ok;
 }

@@ -20,7 +20,8 @@ char *model_shown(const json_t *model, const char *name);
 void model_print(const json_t *value);
 
 /* Does `one` to every word, also behind one that fails, and with --json prints the list of what it
- * gave. `one` gives what is to be said of a word; NULL: e is filled. False: e is the first problem.
+ * gave, unless nothing came of any. `one` gives what is to be said of a word; NULL: e is filled.
+ * False: e is the first problem.
  */
 bool model_each_word(struct cli *c, json_t *(*one)(struct cli *c, const char *word, struct err *e),
                      struct err *e);

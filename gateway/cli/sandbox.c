@@ -62,8 +62,7 @@ bool cli_sandbox_find(const struct target *t, const char *word, char id[SANDBOX_
             "no sandbox is called %.80s; give its name, or at least %d characters of its id", word,
             SHORT_ID_LEAST);
     if (found == 0)
-        return fail(e, CLI_FAILED, "no sandbox %.80s; `warmcell sandbox ls` shows those there are",
-                    word);
+        return fail(e, 404, "no sandbox %.80s; `warmcell sandbox ls` shows those there are", word);
     return found == 1 ||
            fail(e, CLI_FAILED, "the ids of %zu sandboxes begin with %.80s", found, word);
 }

@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from gateway.test_sandboxes import NOBODY, Place, create
-from support.cli import Tool, refused, tool
+from gateway.test_sandboxes import NOBODY, Place, create, remove
+from support.cli import Tool, problem, refused, tool
 from support.gateway import Gateway
 from support.programs import ROOT
 
@@ -88,7 +88,7 @@ class TestSandboxes:
     def test_refused(self, run: Tool, words: list[str], status: int, sentence: str) -> None:
         refused(run("sandbox", *words), status, sentence)
 
-    @pytest.mark.parametrize("words", [["ls"], ["ls", "--json"], ["ls", "--help"], ["create"]])
+    @pytest.mark.parametrize("words", [["ls"], ["ls", "--help"], ["create"]])
     def test_output_that_cannot_be_written(self, place: Place, run: Tool, words: list[str]) -> None:
         with Path("/dev/full").open("wb") as full:
             done = run("sandbox", *words, stdout=full)
@@ -108,7 +108,8 @@ class TestSandboxes:
             create(place[0])
         assert len(run.ok("sandbox", "ls", "--json")) > 8192
         with Path("/dev/full").open("wb") as full:
-            refused(run("sandbox", "ls", "--json", stdout=full), 1, "output")
+            told = problem(run("sandbox", "ls", "--json", stdout=full), 1)
+        assert "output" in told["detail"]
         read, write = os.pipe()
         os.close(read)
         done = run("sandbox", "ls", "--json", stdout=write)
@@ -124,6 +125,59 @@ class TestSandboxes:
             done = tool(*words, stdout=full)
         assert done.returncode == 1
         assert done.stderr == b"warmcell: cannot write the output: No space left on device\n"
+
+    @pytest.mark.parametrize(
+        ("words", "status", "detail"),
+        [
+            (["exec", "--json", "zzzz", "--", "ls"], 404, "no sandbox zzzz"),
+            (["logs", "--json", "taken", "nope"], 404, "neither a command nor an execution nope"),
+            (["sandbox", "rm", "zzzz", "--json"], 404, "no sandbox zzzz"),
+            (["sandbox", "create", "--json", "--name", "taken"], 409, "taken"),
+            (["token", "create", "--json", "--scopes", "bogus"], 400, "scopes"),
+        ],
+    )
+    def test_refused_as_json(
+        self, place: Place, run: Tool, words: list[str], status: int, detail: str
+    ) -> None:
+        made = create(place[0], {"name": "taken"})
+        told = problem(run(*words), 1)
+        remove(place[0], made)
+        titles = {400: "Bad Request", 404: "Not Found", 409: "Conflict"}
+        assert (told["title"], told["status"]) == (titles[status], status)
+        assert set(told) == {"title", "status", "detail"}
+        assert detail in told["detail"]
+
+    @pytest.mark.parametrize(
+        "words", [["ls", "word"], ["ls", "--colour"], ["rm"], ["frob"], ["create", "--limits", "x"]]
+    )
+    def test_wrong_usage_as_json(self, run: Tool, words: list[str]) -> None:
+        told = problem(run("sandbox", *words, "--json"), 2)
+        assert set(told) == {"title", "detail"}
+        assert told["title"] == "Wrong usage"
+
+    def test_what_follows_dashes_asks_for_no_json(self, run: Tool) -> None:
+        refused(run("exec", "zzzz", "--", "ls", "--json"), 1, "no sandbox zzzz")
+
+    @pytest.mark.usefixtures("servers")
+    def test_no_gateway_as_json(self) -> None:
+        told = problem(tool("sandbox", "ls", "--json"), 3)
+        assert (told["title"], set(told)) == ("No gateway reached", {"title", "detail"})
+
+    def test_a_wrong_token_as_json(self, place: Place, tmp_path: Path) -> None:
+        token = tmp_path / "token"
+        token.write_text("wrong\n")
+        words = ["--url", place[0].url, "--token-file", str(token), "--json"]
+        assert problem(tool("sandbox", "ls", *words), 1)["status"] == 401
+
+    def test_what_was_removed_is_told_beside_an_error(self, place: Place, run: Tool) -> None:
+        made = create(place[0])["id"]
+        done = run("sandbox", "rm", "zzzz", made, "--json")
+        assert (done.returncode, json.loads(done.stdout)) == (1, [made])
+        assert json.loads(done.stderr)["status"] == 404
+
+    def test_version_as_json(self) -> None:
+        version = tool("version").stdout.decode().removeprefix("warmcell ").strip()
+        assert json.loads(tool("version", "--json").stdout) == {"version": version}
 
     def test_short_ids(self, place: Place, run: Tool) -> None:
         made = [create(place[0])["id"] for _ in range(2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import IO, Any
@@ -58,6 +59,15 @@ class Tool:
             command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment(**self.environment),
             **options,
         )  # fmt: skip
+
+
+def problem(done: Done, status: int) -> dict[str, Any]:
+    """What it said with --json when it ended so: a line, and nothing to stdout."""
+    assert done.returncode == status, done
+    assert not done.stdout
+    assert done.stderr.count(b"\n") == 1
+    told: dict[str, Any] = json.loads(done.stderr)
+    return told
 
 
 def refused(done: Done, status: int, sentence: str) -> None:
