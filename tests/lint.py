@@ -59,6 +59,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
         "gateway/option.h",
         "gateway/options.h",
         "gateway/server_record.h",
+        "gateway/net/reason.h",
         "gateway/net/url.h",
         "gateway/core/bundle.h",
         "gateway/core/reseal.h",  # keys reseal, in a folder that no gateway uses

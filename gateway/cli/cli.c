@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "gateway/cli/broken_pipe.h"
-#include "gateway/net/connection.h"
+#include "gateway/net/reason.h"
 #include "protocol/json.h"
 
 const struct option cli_plain_options[3] = {CLI_ROWS};
@@ -148,7 +148,7 @@ static const char *title_of(int status)
         return "Wrong usage";
     if (status == CLI_UNREACHED)
         return "No gateway reached";
-    return status < 400 ? "Failed" : reply_reason(status);
+    return status < 400 ? "Failed" : reason_phrase(status);
 }
 
 /* Returns the exit status. */

@@ -227,7 +227,6 @@ void body_break(struct exchange *x, const struct err *e);
 void reply_head(struct exchange *x, int status, const char *content_type, int64_t length);
 /* The same with what another server said. */
 void reply_head_as(struct exchange *x, const struct reply_as *as);
-const char *reply_reason(int status);
 
 /* file.c */
 void file_reply_continue(struct file_reply *f); /* the last piece has been taken by the socket */

@@ -7,6 +7,7 @@
 #include "gateway/net/relay.h"
 
 #include "gateway/net/connection.h"
+#include "gateway/net/reason.h"
 #include "gateway/net/relay_head.h"
 #include "protocol/ids.h"
 
@@ -157,8 +158,8 @@ static const char *reason_of(struct relay_reply *reply)
     const char *text = buffer_text(&reply->reason);
     for (const char *c = text; *c; c++)
         if (*c < ' ' || *c > '~')
-            return reply_reason(reply->status);
-    return *text ? text : reply_reason(reply->status);
+            return reason_phrase(reply->status);
+    return *text ? text : reason_phrase(reply->status);
 }
 
 /* False: the exchange has ended by this: nobody wants more than the head, or anything. */

@@ -7,56 +7,10 @@
 
 #include "gateway/log.h"
 #include "gateway/net/connection.h"
+#include "gateway/net/reason.h"
 #include "gateway/net/trace.h"
 #include "protocol/ids.h"
 #include "protocol/json.h"
-
-const char *reply_reason(int status)
-{
-    static const struct {
-        int status;
-        const char *text;
-    } reasons[] = {
-        {101, "Switching Protocols"},
-        {200, "OK"},
-        {201, "Created"},
-        {202, "Accepted"},
-        {204, "No Content"},
-        {206, "Partial Content"},
-        {302, "Found"},
-        {304, "Not Modified"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {410, "Gone"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {415, "Unsupported Media Type"},
-        {416, "Range Not Satisfiable"},
-        {417, "Expectation Failed"},
-        {422, "Unprocessable Content"},
-        {424, "Failed Dependency"},
-        {426, "Upgrade Required"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-        {507, "Insufficient Storage"},
-    };
-    for (size_t i = 0; i < countof(reasons); i++)
-        if (reasons[i].status == status)
-            return reasons[i].text;
-    return "Unknown";
-}
 
 /* "Sat, 31 Jan 2026 23:59:59 GMT", made once a second. */
 static const char *date_text(void)
@@ -177,7 +131,7 @@ static void end_head(struct exchange *x, int status, int64_t length)
 void reply_head(struct exchange *x, int status, const char *content_type, int64_t length)
 {
     struct connection *c = x->connection;
-    begin_head(x, status, reply_reason(status));
+    begin_head(x, status, reason_phrase(status));
     buffer_printf(&c->out, "Server: warmcell\r\nDate: %s\r\n", date_text());
     if (content_type)
         buffer_printf(&c->out, "Content-Type: %s\r\n", content_type);
@@ -250,7 +204,7 @@ static void add_error_headers(struct exchange *x, int status)
 void exchange_problem(struct buffer *out, const struct err *e)
 {
     buffer_printf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-                  reply_reason(e->status), e->status);
+                  reason_phrase(e->status), e->status);
     json_quote(out, bytes_of(e->text));
     if (e->quota.name)
         buffer_printf(out, ",\"quota\":\"%s\",\"limit\":%" PRId64 ",\"used\":%" PRId64,
@@ -262,7 +216,7 @@ static void write_jupyter_error(struct buffer *out, const struct err *e)
 {
     buffer_add_text(out, "{\"message\":");
     json_quote(out, bytes_of(e->text));
-    buffer_printf(out, ",\"reason\":\"%s\"}", reply_reason(e->status));
+    buffer_printf(out, ",\"reason\":\"%s\"}", reason_phrase(e->status));
 }
 
 static void write_cloud_error(struct buffer *out, const struct err *e)

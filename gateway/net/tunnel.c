@@ -4,6 +4,7 @@
  *
  * Invariant: the tunnel is freed when both streams are closed. */
 #include "gateway/net/connection.h"
+#include "gateway/net/reason.h"
 
 struct side {
     struct tunnel *tunnel;
@@ -133,7 +134,7 @@ void tunnel_begin(struct exchange *x, struct bytes lines, struct stream *inside,
     struct tunnel *t = xcalloc(1, sizeof *t);
     scoped(buffer) struct buffer to_client = {0}, to_inside = {0};
     const struct reply_as as = {
-        .status = 101, .reason = reply_reason(101), .lines = lines, .length = -1};
+        .status = 101, .reason = reason_phrase(101), .lines = lines, .length = -1};
     *t =
         (struct tunnel){.server = c->server, .principal = x->principal, .done = done, .user = user};
     t->client = (struct side){.tunnel = t, .other = &t->inside};
