@@ -29,8 +29,19 @@ static const struct {
 
 static bool make_folder(const char *path, struct err *e)
 {
-    return mkdir(path, 0777) == 0 || errno == EEXIST ||
-           fail_errno(e, CLI_FAILED, "the folder %.200s cannot be made", path);
+    struct stat there;
+    if (mkdir(path, 0777) == 0)
+        return true;
+    if (errno != EEXIST)
+        return fail_errno(e, CLI_FAILED, "the folder %.200s cannot be made", path);
+    return (stat(path, &there) == 0 && S_ISDIR(there.st_mode)) ||
+           fail(e, CLI_FAILED, "%.200s is there already and is no folder", path);
+}
+
+bool artifacts_open(const struct artifacts *a, struct err *e)
+{
+    scoped(string) char *local = xasprintf("%s/workspace", a->dir);
+    return make_folder(a->dir, e) && make_folder(local, e);
 }
 
 static bool write_file(const char *path, struct bytes data, struct err *e)
@@ -60,7 +71,7 @@ bool artifacts_save(struct artifacts *a, const json_t *bundle, struct err *e)
         }
         scoped(string) char *path =
             xasprintf("%s/%zu-%zu.%s", a->dir, a->cell, ++a->count, kinds[i].ending);
-        if (!make_folder(a->dir, e) || !write_file(path, data, e))
+        if (!write_file(path, data, e))
             return false;
         output_note("saved %s", path);
     }
@@ -128,5 +139,5 @@ bool artifacts_fetch(const struct artifacts *a, const struct target *t, const ch
 {
     scoped(string) char *path = xasprintf("/v1/sandboxes/%s/files/", sandbox);
     scoped(string) char *local = xasprintf("%s/workspace", a->dir);
-    return make_folder(a->dir, e) && fetch_folder(t, path, local, 0, e);
+    return fetch_folder(t, path, local, 0, e);
 }

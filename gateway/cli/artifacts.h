@@ -12,6 +12,10 @@ struct artifacts {
     size_t count;    /* saved of this cell */
 };
 
+/* Makes DIR and DIR/workspace, if they are not there. CLI_FAILED: that cannot be, as where one of
+ * them is a file. */
+bool artifacts_open(const struct artifacts *a, struct err *e);
+
 /* Images, PDF and HTML of a display's MIME bundle become DIR/CELL-N.png and so on, each named on
  * stderr. CLI_FAILED. */
 bool artifacts_save(struct artifacts *a, const json_t *bundle, struct err *e);

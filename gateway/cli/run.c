@@ -20,6 +20,7 @@
 #define SIGNAL_STATUS    128
 #define ANSWER_LIMIT     (1024 * 1024)
 #define READ_PIECE_BYTES (256 * 1024)
+#define LOST_TOLD        100 /* of the files that are not kept, by name */
 
 struct run_options {
     struct cli_options common;
@@ -181,6 +182,29 @@ static bool on_end(struct runner *r, const json_t *event, struct err *e)
     return true;
 }
 
+/* So many changed files are without their bytes, each of which says why. */
+static void tell_lost(const struct runner *r, json_int_t lost)
+{
+    struct err why = {0};
+    scoped(string) char *path = xasprintf("%s/changes?limit=1000", r->path);
+    scoped(json) json_t *changes = call_list(r->cli->target, path, "changes", &why);
+    size_t i, told = 0;
+    json_t *change;
+    json_array_foreach(changes, i, change)
+    {
+        const char *name = json_string_value(json_object_get(change, "path"));
+        const char *problem = json_string_value(json_object_get(change, "problem"));
+        if (!name || !problem || told == LOST_TOLD)
+            continue;
+        output_note("%s is not kept as an artifact: %s", name, problem);
+        told++;
+    }
+    if (lost > (json_int_t)told)
+        output_note("%lld%s of the changed files are not kept as artifacts%s%s",
+                    (long long)lost - (long long)told, told ? " more" : "", changes ? "" : ": ",
+                    changes ? "" : why.text);
+}
+
 /* What cannot be had later is said now. */
 static bool on_settled(struct runner *r, const json_t *event, struct err *e)
 {
@@ -193,7 +217,7 @@ static bool on_settled(struct runner *r, const json_t *event, struct err *e)
     if (problem)
         output_note("the files were not looked at: %s", problem);
     else if (lost)
-        output_note("%lld of the changed files are not kept as artifacts", (long long)lost);
+        tell_lost(r, lost);
     return true;
 }
 
@@ -352,7 +376,8 @@ static bool run_run(struct cli *c, struct err *e)
         .on_input = on_input,
     };
     bool ok = cli_language_choose(c->target, o->language, &code, c->words[0], &r.language, e) &&
-              enter(&r, e) && run_cells(&r, &code, e) &&
+              (!o->artifacts || artifacts_open(&r.artifacts, e)) && enter(&r, e) &&
+              run_cells(&r, &code, e) &&
               (!o->artifacts || artifacts_fetch(&r.artifacts, c->target, r.sandbox, e));
     ok = leave(&r, ok, e);
     c->exit_status = r.signal ? SIGNAL_STATUS + r.signal : r.ok ? 0 : r.status;

@@ -208,6 +208,20 @@ class TestRun:
         assert (out / "workspace" / "table.csv").read_text() == "1,2"
         assert run.ok("sandbox", "ls", "-q") == before
 
+    def test_what_is_not_kept_is_named(self, run: Tool, tmp_path: Path) -> None:
+        place = tmp_path / "script.py"
+        place.write_text(
+            "import os\nopen('kept', 'w').write('1')\n"
+            "os.symlink('kept', 'the link')\nos.mkfifo('pipe')\n"
+        )
+        done = run("run", str(place), "--artifacts", str(tmp_path / "out"))
+        assert (done.returncode, done.stdout) == (0, b"")
+        assert sorted(done.stderr.decode().splitlines()) == [
+            "warmcell: pipe is not kept as an artifact: a FIFO, a socket or a device has no bytes "
+            "that could be kept",
+            "warmcell: the link is not kept as an artifact: a symbolic link: it is not followed",
+        ]
+
     def test_input_ends(self, run: Tool, tmp_path: Path) -> None:
         place = tmp_path / "script.py"
         place.write_text(

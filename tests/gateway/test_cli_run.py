@@ -107,6 +107,21 @@ class TestRun:
         assert ids(place[0]) == [made["id"]]
         remove(place[0], made)
 
+    def test_a_folder_for_artifacts_that_cannot_be(self, run: Tool, tmp_path: Path) -> None:
+        """That is said before anything has run."""
+        name = script(tmp_path, "print one")
+        (tmp_path / "file").write_text("mine")
+        (tmp_path / "half").mkdir()
+        (tmp_path / "half" / "workspace").write_text("mine")
+        for place, sentence in [
+            ("file", "file is there already and is no folder"),
+            ("half", "half/workspace is there already and is no folder"),
+            ("file/deep", "cannot be made"),
+            ("absent/deep", "cannot be made"),
+        ]:
+            refused(run("run", name, "--artifacts", str(tmp_path / place)), 1, sentence)
+        assert (tmp_path / "file").read_text() == "mine"
+
     def test_input(self, run: Tool, tmp_path: Path) -> None:
         name = script(tmp_path, "input first? ", "input second? ")
         done = run("run", name, stdin="eins\nzwei ä".encode())
