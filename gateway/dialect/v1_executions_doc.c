@@ -84,8 +84,13 @@ static const struct doc_schema execution = {
                 .null = true),
         ANY("generation", "Which interpreter of its context ran it."),
         NUMBER("queue_ms", "How long it waited."), NUMBER("run_ms", "How long it ran."),
-        NUMBER("cpu_ms", "What it used of processors, ended child processes included."),
-        INTEGER("memory_peak_bytes", "The most that its interpreter had in memory while it ran. "
+        NUMBER("cpu_ms",
+               "What it used of processors, ended child processes included (of JavaScript "
+               "they are not)."),
+        INTEGER("memory_peak_bytes", "The most that one process had in memory: its interpreter "
+                                     "while it ran, or a child process that ended in the run "
+                                     "and had more than each that ended before it (of others, "
+                                     "and of those of JavaScript, the system does not tell). "
                                      "Absent where it is not known: the interpreter ended, and "
                                      "a child process of its had once had as much."),
         BOOLEAN("code_cache_hit", "Nothing of its code had to be compiled."),

@@ -107,14 +107,19 @@ static int64_t cpu_us(void)
     return sum;
 }
 
-static void tell_end(enum control_kind kind, int status, int64_t cpu_before_us)
+/* What was used before a run. */
+struct used {
+    int64_t cpu_us, children_peak_bytes;
+};
+
+static const struct used nothing;
+
+static void tell_end(enum control_kind kind, int status, const struct used *before)
 {
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
     struct control end = {.kind = kind,
                           .status = status,
-                          .cpu_us = cpu_us() - cpu_before_us,
-                          .memory_peak_bytes = used.ru_maxrss * INT64_C(1024)};
+                          .cpu_us = cpu_us() - before->cpu_us,
+                          .memory_peak_bytes = memory_peak_bytes(before->children_peak_bytes)};
     if (!shell_say(&end, NULL, NULL, 0))
         _exit(1);
 }
@@ -183,14 +188,14 @@ static bool wants_exit(enum shell_jump how)
 
 static void run_cell(const struct control *order, char *code)
 {
-    static int64_t before; /* as all here, it must survive a jump */
+    static struct used before; /* as all here, it must survive a jump */
     bool early = served.early;
     served.early = false;
-    before = cpu_us();
+    before = (struct used){cpu_us(), memory_peak_of_children()};
     memory_peak_forget();
     if (early && served.page && atomic_load(&served.page->interrupted) == order->number) {
         free(code);
-        tell_end(CONTROL_INTERRUPTED, 128 + SIGINT, before);
+        tell_end(CONTROL_INTERRUPTED, 128 + SIGINT, &before);
         return;
     }
     enum shell_jump how = run(code);
@@ -198,14 +203,14 @@ static void run_cell(const struct control *order, char *code)
     if (subshell_environment)
         exit_shell(status);
     if (wants_exit(how)) {
-        tell_end(CONTROL_EXIT, status, before);
+        tell_end(CONTROL_EXIT, status, &before);
         exit_shell(status);
     }
     bool interrupted = how == JUMP_DISCARD && status == 128 + SIGINT;
     tell_end(interrupted                    ? CONTROL_INTERRUPTED
              : status >= LEAST_INNER_STATUS ? CONTROL_SYNTAX
                                             : CONTROL_DONE,
-             status, before);
+             status, &before);
     if (status >= LEAST_INNER_STATUS)
         last_command_exit_value = SYNTAX_STATUS;
 }
@@ -234,7 +239,7 @@ static void run_aside(char *code)
     last_command_exit_value = there;
     set_pipestatus_from_exit(there);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    tell_end(CONTROL_DONE, status, 0);
+    tell_end(CONTROL_DONE, status, &nothing);
 }
 
 static void keep_descriptors_from_children(void)
@@ -254,7 +259,7 @@ static int serve(struct word_list *words)
     parse_and_execute_level = 0;
     interactive = interactive_shell = startup_state = 1;
     set_sigint_handler();
-    tell_end(CONTROL_READY, 0, 0);
+    tell_end(CONTROL_READY, 0, &nothing);
     static struct control order;
     static char *code;
     while (next_order(&order, &code)) {

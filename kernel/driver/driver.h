@@ -40,8 +40,8 @@ struct driver_outcome {
     char *name, *value; /* owned */
     json_t *traceback;  /* owned; an array of texts; NULL: "name: value" */
     int status;
-    double cpu_s, children_cpu_s; /* of the run; of child processes so far */
-    int64_t memory_peak_bytes, children_peak_bytes;
+    double cpu_s, children_cpu_s;                   /* of the run; of child processes so far */
+    int64_t memory_peak_bytes, children_peak_bytes; /* the same: memory_peak.h */
 };
 
 /* A question about code at a place of it; borrowed. */

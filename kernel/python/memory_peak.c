@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 void memory_peak_forget(void)
@@ -16,4 +17,22 @@ void memory_peak_forget(void)
         close(fd);
     }
     errno = error;
+}
+
+static int64_t peak_of(int whose)
+{
+    struct rusage used;
+    getrusage(whose, &used);
+    return used.ru_maxrss * INT64_C(1024);
+}
+
+int64_t memory_peak_of_children(void)
+{
+    return peak_of(RUSAGE_CHILDREN);
+}
+
+int64_t memory_peak_bytes(int64_t children_before)
+{
+    int64_t own = peak_of(RUSAGE_SELF), children = memory_peak_of_children();
+    return children > children_before && children > own ? children : own;
 }

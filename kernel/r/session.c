@@ -241,11 +241,12 @@ static void describe(struct session *s, json_t *answer, struct driver_outcome *o
     }
 }
 
-static double cpu_s(int whose, struct rusage *used)
+static double cpu_s(int whose)
 {
-    getrusage(whose, used);
-    return (double)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) +
-           (double)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1e6;
+    struct rusage used;
+    getrusage(whose, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
 /* An interrupt that came for this very request, before its code runs. */
@@ -259,9 +260,9 @@ static bool is_interrupted(struct session *s, uint64_t number)
 static void run(void *self, const struct driver_run *run, struct driver_outcome *out)
 {
     struct session *s = self;
-    struct rusage used;
     memory_peak_forget();
-    double children_before = cpu_s(RUSAGE_CHILDREN, &used), before = cpu_s(RUSAGE_SELF, &used);
+    int64_t children_peak_before = memory_peak_of_children();
+    double children_before = cpu_s(RUSAGE_CHILDREN), before = cpu_s(RUSAGE_SELF);
     scoped(string) char *count = xasprintf("%u", run->count);
     const char *texts[] = {run->code, count, run->silent ? "1" : "0"};
     s->may_ask = run->may_ask;
@@ -275,10 +276,10 @@ static void run(void *self, const struct driver_run *run, struct driver_outcome 
     s->hears = 0;
     s->may_ask = false;
     describe(s, answer, out);
-    out->children_cpu_s = cpu_s(RUSAGE_CHILDREN, &used);
-    out->children_peak_bytes = used.ru_maxrss * INT64_C(1024);
-    out->cpu_s = cpu_s(RUSAGE_SELF, &used) - before + out->children_cpu_s - children_before;
-    out->memory_peak_bytes = used.ru_maxrss * INT64_C(1024);
+    out->children_cpu_s = cpu_s(RUSAGE_CHILDREN);
+    out->children_peak_bytes = memory_peak_of_children();
+    out->cpu_s = cpu_s(RUSAGE_SELF) - before + out->children_cpu_s - children_before;
+    out->memory_peak_bytes = memory_peak_bytes(children_peak_before);
 }
 
 static json_t *evaluate(void *self, const struct driver_run *run, struct driver_outcome *out)

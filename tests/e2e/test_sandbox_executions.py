@@ -81,6 +81,9 @@ def test_what_it_used(box: Box) -> None:
     assert box.run("big = b'x' * (60 << 20); del big")["memory_peak_bytes"] >= before + (50 << 20)
     after = box.run("1")["memory_peak_bytes"]
     assert after <= before + (20 << 20)  # the peak is of the run
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'bytearray(150 << 20)'])"
+    assert box.run(child)["memory_peak_bytes"] >= 150 << 20
+    assert box.run("1")["memory_peak_bytes"] <= before + (20 << 20)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -327,7 +328,12 @@ def test_what_a_run_used(client: DirectClient) -> None:
     reply = client.run("for ((i = 0; i < 20000; i++)); do :; done").reply
     assert reply is not None
     assert reply.metadata["usage"]["cpu_s"] > 0
-    assert reply.metadata["usage"]["memory_peak_bytes"] > 1 << 20
+    assert 1 << 20 < reply.metadata["usage"]["memory_peak_bytes"] < 60 << 20
+    child = f"{sys.executable} -c 'x = bytearray(90 << 20)'"
+    for code, least, most in ((child, 90, 150), (":", 1, 60)):
+        reply = client.run(code).reply
+        assert reply is not None
+        assert least << 20 < reply.metadata["usage"]["memory_peak_bytes"] < most << 20
 
 
 def test_requests_that_are_not_right(client: DirectClient) -> None:

@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -293,7 +294,9 @@ def test_history_usage_and_an_end_that_was_asked_for(tmp_path: Path) -> None:
         assert reply.metadata["usage"]["cpu_s"] > 0
         before = reply.metadata["usage"]["memory_peak_bytes"]
         assert before > 1 << 20
+        child = f"system('{sys.executable} -c \"x = bytearray(600 << 20)\"')"
         for code, least, most in (("big <- numeric(2e7); rm(big); invisible(gc())", 100, 400),
+                                  ("1", 0, 50), (child, 300, 700),
                                   ("1", 0, 50)):  # fmt: skip
             reply = good(client.run(code)).reply
             assert reply is not None

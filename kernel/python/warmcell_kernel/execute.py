@@ -126,12 +126,14 @@ def failed_result(
     return result
 
 
-def usage_since(own_before: float, children_before: float) -> dict[str, float]:
+def usage_since(before: tuple[float, int, float, int]) -> dict[str, float]:
     """What an execution used: docs/link.md, "How an execution ends"."""
+    own_before, _, children_before, peak_before = before
     own, own_peak, children, children_peak = _warmcell.used()
+    of_run = children_peak if children_peak > peak_before else 0
     return {
         "cpu_s": round(own - own_before + children - children_before, 6),
-        "memory_peak_bytes": own_peak,
+        "memory_peak_bytes": max(own_peak, of_run),
         "children_cpu_s": round(children, 6),
         "children_peak_bytes": children_peak,
     }
@@ -170,11 +172,11 @@ class Executor:
         cache = self._shell.code_cache
         hits, misses = cache.hits, cache.misses
         _warmcell.forget_memory_peak()
-        own, _, children, _ = _warmcell.used()
+        before = _warmcell.used()
         content = self._run_there(order)
         status = content["status"]
         abort = status == "error" and order.stop_on_error and not order.silent
-        usage = usage_since(own, children)
+        usage = usage_since(before)
         compiled = cache.statistics()
         compiled["hit"] = cache.hits > hits and cache.misses == misses
         metadata = {"started": started, "status": status, "usage": usage, "code_cache": compiled}
