@@ -151,13 +151,26 @@ static void add_raw(struct buffer *out, const char *name, struct bytes value)
 
 static void add_outcome(struct buffer *out, struct bytes warmcell)
 {
-    enum { RETAINED, GENERATION, QUEUE, RUN, BYTES, WITHHELD, PASSED, ENDED_BY, DUMPED };
+    enum {
+        RETAINED,
+        GENERATION,
+        QUEUE,
+        RUN,
+        BYTES,
+        WITHHELD,
+        PASSED,
+        ENDED_BY,
+        DUMPED,
+        CAUSE,
+        REASON
+    };
     struct slice own[] = {
         [RETAINED] = {.name = "state_retained"}, [GENERATION] = {.name = "generation"},
         [QUEUE] = {.name = "queue_s"},           [RUN] = {.name = "run_s"},
         [BYTES] = {.name = "out_bytes"},         [WITHHELD] = {.name = "withheld_bytes"},
         [PASSED] = {.name = "deadline_passed"},  [ENDED_BY] = {.name = "ended_by"},
-        [DUMPED] = {.name = "stack_dumped"},
+        [DUMPED] = {.name = "stack_dumped"},     [CAUSE] = {.name = "cause"},
+        [REASON] = {.name = "reason"},
     };
     if (json_slice_is_object(warmcell))
         json_slices(warmcell, own, countof(own), NULL);
@@ -171,6 +184,8 @@ static void add_outcome(struct buffer *out, struct bytes warmcell)
     add_raw(out, "deadline_passed", own[PASSED].value);
     add_raw(out, "ended_by", own[ENDED_BY].value);
     add_raw(out, "stack_dumped", own[DUMPED].value);
+    add_raw(out, "cause", own[CAUSE].value);
+    add_raw(out, "reason", own[REASON].value);
 }
 
 /* The word of the reply for how it ended: the host's, or what the content says. */

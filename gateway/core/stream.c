@@ -86,6 +86,14 @@ static void next_interpreter(struct kernel *k)
     k->code_cache = (struct code_cache){0};
 }
 
+/* Why there is another interpreter is told of ends that nobody wanted. */
+static void forget_asked(struct kernel *k)
+{
+    bool works = k->state == KERNEL_IDLE || k->state == KERNEL_BUSY;
+    if (works && k->cause && strcmp(k->cause, "asked") == 0 && !k->ending && !k->gone)
+        kernel_set_reason(k, NULL, NULL);
+}
+
 static void set_state(struct kernel *k, struct bytes text, bool by_user)
 {
     for (size_t i = 0; i < countof(states); i++) {
@@ -131,6 +139,7 @@ static void take_status(struct kernel *k, struct bytes frame)
         take_reason(k, f.message.metadata);
     bool by_user = tracked(f.message.parent);
     set_state(k, state.value, by_user);
+    forget_asked(k);
     if (k->restoring && k->state == KERNEL_IDLE)
         resuming_ready(k);
     if (by_user)
@@ -331,6 +340,7 @@ static void take_state(struct kernel *k, const struct link_frame *frame)
     for (size_t i = 0; text && i < countof(states); i++)
         if (strcmp(text, states[i].text) == 0 && states[i].state != KERNEL_DEAD)
             k->state = states[i].state;
+    forget_asked(k);
     if (k->sandbox)
         sandbox_touch(k->sandbox);
     if (k->state == KERNEL_STARTING && !kernelspec_has_uplink(k->spec))

@@ -65,6 +65,7 @@ static void add_uplink(const struct launch *launch, struct words *w)
         words_add(w, xstrdup(launch->sandbox));
         words_add(w, xstrdup("--sandbox-plan"));
         words_add(w, xstrdup(launch->sandbox_plan));
+        words_add(w, xstrdup("--renew")); /* with its host, more of the sandbox would end */
     }
     if (launch->await_branch) {
         words_add(w, xstrdup("--await-branch"));

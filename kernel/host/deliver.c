@@ -158,7 +158,7 @@ static void on_reply(struct kernel *k, const struct link_frame *frame)
     k->replied = true;
     k->quick_deaths = 0; /* it works: a crash that a cell causes is no crash loop */
     kernel_finish(k);
-    if (k->told_to_end)
+    if (k->told_to_end && !k->plan.renews)
         kernel_leave(k, PHASE_ENDING);
 }
 
@@ -196,7 +196,11 @@ static void on_exit_wanted(struct kernel *k, const struct link_frame *frame)
     if (json_slices(part(frame, 0), slices, 1, NULL) && json_slice_bool(slices[0].value, false))
         return;
     k->told_to_end = true;
-    if (!k->running)
+    if (k->running)
+        return; /* it is answered first */
+    if (kernel_renews(k))
+        kernel_leave(k, PHASE_RESTARTING);
+    else if (k->phase != PHASE_RESTARTING || !k->plan.renews)
         kernel_leave(k, PHASE_ENDING);
 }
 

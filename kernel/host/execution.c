@@ -9,7 +9,7 @@
 #include "kernel/host/kernel.h"
 #include "protocol/json.h"
 
-#define METADATA_ROOM    400
+#define METADATA_ROOM    500
 #define HELD_MOST_BYTES  (1024u * 1024)
 #define REPLY_FREE_BYTES (64u * 1024) /* of a reply, beyond the limit of output */
 
@@ -60,12 +60,26 @@ static void add_ladder(struct buffer *out, const struct ladder *l)
     buffer_printf(out, ",\"stack_dumped\":%s", l->stack_dumped ? "true" : "false");
 }
 
+/* That the interpreter ends because somebody wants it to, which the run itself does not show. */
+static void add_cause(struct buffer *out, const struct kernel *k, const struct request *request,
+                      enum run_outcome outcome)
+{
+    bool restarts = k->phase == PHASE_RESTARTING && k->restarted.call;
+    enum cause cause = restarts ? CAUSE_RESTART : CAUSE_ASKED;
+    const char *reason = !restarts               ? EXECUTION_ASKED_FOR_END
+                         : request == k->running ? EXECUTION_RESTARTED
+                                                 : "the kernel was restarted before this ran";
+    if (outcome == RUN_CANCELLED || !(restarts || (request == k->running && k->told_to_end)))
+        return;
+    buffer_printf(out, ",\"cause\":\"%s\",\"reason\":\"%s\"", cause_word(cause), reason);
+}
+
 /* The metadata of a reply: base, an object or empty, and the member "warmcell" behind its own. */
 static void add_metadata(struct buffer *out, struct kernel *k, const struct request *request,
                          struct bytes base, enum run_outcome outcome)
 {
     bool retained = (k->phase == PHASE_READY || k->phase == PHASE_STARTING) &&
-                    (request != k->running || k->ladder.step != STEP_KILL);
+                    (request != k->running || (k->ladder.step != STEP_KILL && !k->told_to_end));
     int64_t now = monotonic_us();
     int64_t started = request->started_us ? request->started_us : now;
     struct slice own[] = {{.name = "warmcell"}, {.name = "usage"}};
@@ -93,6 +107,7 @@ static void add_metadata(struct buffer *out, struct kernel *k, const struct requ
     }
     if (request == k->running)
         add_ladder(out, &k->ladder);
+    add_cause(out, k, request, outcome);
     buffer_add_text(out, "}}");
 }
 

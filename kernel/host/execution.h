@@ -22,6 +22,11 @@ enum run_outcome {
     RUN_CANCELLED,
 };
 
+/* The reason of CAUSE_ASKED when it was no client. */
+#define EXECUTION_ASKED_FOR_END "the code that ran asked the kernel to end"
+/* That of CAUSE_RESTART for what ran. */
+#define EXECUTION_RESTARTED "the kernel was restarted while this ran"
+
 /* The running request is an execution, and was just sent. */
 void execution_begin(struct kernel *k);
 

@@ -226,6 +226,8 @@ void kernel_finish(struct kernel *k)
     publish_status(&k->publisher, request->header, "idle");
     request_release(request);
     kernel_abort_doomed(k);
+    if (kernel_renews(k)) /* before the next one could begin: that is for the new interpreter */
+        kernel_leave(k, PHASE_RESTARTING);
     kernel_dispatch(k);
 }
 

@@ -37,6 +37,7 @@ struct kernel_plan {
         *python_version; /* what kernel_info says before the interpreter does; NULL: not Python */
     const char *username;
     const char *await_branch; /* where the first interpreter comes from; NULL: it is started */
+    bool renews; /* code that asks for the end gets another interpreter; else the host ends */
     struct run_limits limits;
     void (*on_end)(void *data); /* the host must end: kernel.end says how */
     void *data;
@@ -136,6 +137,7 @@ bool kernel_congested(void *kernel);
 void kernel_on_end(void *kernel, const struct interpreter_end *end);
 void kernel_ready(struct kernel *k, struct bytes json);
 void kernel_leave(struct kernel *k, enum phase phase); /* asks the interpreter to end */
+bool kernel_renews(const struct kernel *k); /* its code asked for the end, and another follows */
 void kernel_hello(struct kernel *k);
 void kernel_broken_told(struct kernel *k); /* somebody knows now: it need not wait much longer */
 extern const struct backend_class kernel_backend;

@@ -137,8 +137,14 @@ static void start_interpreter(struct kernel *k)
         be_broken(k, e.text, (struct bytes){0});
 }
 
+bool kernel_renews(const struct kernel *k)
+{
+    return k->told_to_end && k->plan.renews && k->phase == PHASE_READY;
+}
+
 static void begin(struct kernel *k)
 {
+    k->told_to_end = false;
     k->phase = PHASE_STARTING;
     k->started_ms = monotonic_ms();
     k->execution_count = 0;
@@ -271,7 +277,7 @@ static void begin_again(struct kernel *k, enum cause cause, const char *reason)
     k->past_cause = cause;
     /* Clients take "restarting" for a death that nobody asked for: JupyterLab puts up a dialog. */
     if (!k->restarted.call) {
-        k->past_reason = xstrdup(reason);
+        k->past_reason = cause == CAUSE_ASKED ? NULL : xstrdup(reason);
         publish_restarting(&k->publisher, cause, reason);
     }
     publisher_new_session(&k->publisher);
@@ -314,8 +320,7 @@ static void end_now(struct kernel *k)
     say_goodbye(k);
     if (!k->end.reason)
         set_reason(k, CAUSE_ASKED,
-                   k->told_to_end ? "the code that ran asked the kernel to end"
-                                  : "the kernel was asked to shut down");
+                   k->told_to_end ? EXECUTION_ASKED_FOR_END : "the kernel was asked to shut down");
     outcome_tell(&k->stopped, true, 200, "");
     end_soon(k, k->end.exit_status, 0);
 }
@@ -359,11 +364,13 @@ void kernel_on_end(void *kernel, const struct interpreter_end *end)
     } else if (ended && interpreter_refusal(ended)) {
         if (k->phase != PHASE_STARTING || !may_come(k, interpreter_refusal_status(ended)))
             be_broken(k, interpreter_refusal(ended), (struct bytes){0});
+    } else if (k->phase == PHASE_RESTARTING && k->told_to_end && !k->restarted.call) {
+        begin_again(k, CAUSE_ASKED, EXECUTION_ASKED_FOR_END); /* what waits runs there */
     } else if (k->phase == PHASE_RESTARTING) {
         kernel_doom_queue(k);
         if (!k->running)
             kernel_abort_doomed(k);
-        settle(k, CAUSE_RESTART, "the kernel was restarted while this ran");
+        settle(k, CAUSE_RESTART, EXECUTION_RESTARTED);
         begin_again(k, CAUSE_RESTART, "the kernel was asked to restart");
     } else if (!k->ever_ready) {
         scoped(string) char *how = death_text(end);
@@ -384,7 +391,9 @@ static void backend_interrupt(struct backend *backend, struct outcome outcome)
 static void backend_restart(struct backend *backend, struct outcome outcome)
 {
     struct kernel *k = (struct kernel *)backend;
-    if (k->phase == PHASE_ENDING || k->phase == PHASE_RESTARTING || k->restarted.call) {
+    bool renews = k->phase == PHASE_RESTARTING && k->told_to_end;
+    if (k->phase == PHASE_ENDING || (k->phase == PHASE_RESTARTING && !renews) ||
+        k->restarted.call) {
         outcome_tell(&outcome, false, 409, "the kernel is already ending or restarting");
         return;
     }
@@ -397,7 +406,8 @@ static void backend_restart(struct backend *backend, struct outcome outcome)
         begin_again(k, CAUSE_RESTART, "the kernel was asked to restart");
         return;
     }
-    kernel_leave(k, PHASE_RESTARTING);
+    if (!renews) /* else that is under way */
+        kernel_leave(k, PHASE_RESTARTING);
 }
 
 static void backend_stop(struct backend *backend, enum cause cause, const char *reason,

@@ -249,6 +249,7 @@ static bool open_kernel(struct host *host, struct err *e)
                     .python_version = host->command.python_version,
                     .username = username(),
                     .await_branch = host->options.await_branch,
+                    .renews = host->options.renew,
                     .limits = host->options.limits,
                     .on_end = on_kernel_end,
                     .data = host,

@@ -35,6 +35,8 @@ static const struct option_row {
      "end when no gateway has been attached for so long"},
     {"--await-branch", NULL, "PATH", TEXT, offsetof(struct options, await_branch),
      "do not start an interpreter: another kernel's is forked into this one (see BRANCH_KERNEL)"},
+    {"--renew", NULL, NULL, FLAG, offsetof(struct options, renew),
+     "when code asks for the end of its interpreter, start another one (default: end)"},
     {"--execution-limit", NULL, "SECONDS", DURATION, offsetof(struct options, limits.execution_ms),
      "end an execution that runs longer: an interrupt, its stacks, then a kill"},
     {"--interrupt-grace", NULL, "SECONDS", DURATION,
@@ -156,8 +158,8 @@ static bool check(const struct options *o, struct err *e)
         return fail(e, 400, "--relay: needs --uplink and takes no -f");
     if (o->relay && has_limits(o))
         return fail(e, 400, "--relay: takes no limits; such a kernel is not watched");
-    if (o->relay && (o->keeper || o->cold))
-        return fail(e, 400, "--relay: does not go with --keeper and --cold");
+    if (o->relay && (o->keeper || o->cold || o->renew))
+        return fail(e, 400, "--relay: does not go with --keeper, --cold and --renew");
     if (o->sandbox && !o->keeper)
         return fail(e, 400, "--sandbox: needs --keeper");
     if (o->sandbox_plan && !o->sandbox)

@@ -212,6 +212,25 @@ def test_asked_for_by_the_code(gateway: Gateway) -> None:
     gateway.delete_kernel(kernel)
 
 
+def test_asked_for_by_the_code_in_a_sandbox(gateway: Gateway) -> None:
+    """Clients hear the same; the host goes on, and with it what else runs there."""
+    made = create(gateway)
+    kernel = kernel_of(made)
+    with closing(gateway.client(kernel)) as client:
+        host = host_of(gateway, kernel)
+        run = client.run("exit()")
+        assert run.status == "ok"
+        assert [one["source"] for one in run.content["payload"]] == ["ask_exit"]
+        assert told(client.take(is_end)) == (
+            "asked",
+            "the code that ran asked the kernel to end",
+        )
+        assert client.run("1").status == "ok"
+        assert host_of(gateway, kernel) == host
+        assert model_of(gateway, kernel) == (None, None)
+    remove(gateway, made)
+
+
 def host_of(gateway: Gateway, kernel: str) -> int:
     (host,) = (
         one.pid for one in psutil.process_iter(["cmdline"])

@@ -68,6 +68,22 @@ def test_code_cannot_say_how_it_ended(gateway: Gateway) -> None:
     remove(gateway, made)
 
 
+def test_code_that_ends_its_interpreter(gateway: Gateway) -> None:
+    made = create(gateway)
+    box = Box(gateway, made)
+    assert box.run("k5 = 5")["generation"] == 1
+    record = box.run("exit()")
+    assert (record["status"], record["state_retained"], record["generation"]) == ("ok", False, 1)
+    assert record["cause"] == "asked"
+    for _ in range(2):
+        record = box.run("k5")
+        assert (record["status"], record["error"]["name"]) == ("error", "NameError")
+        assert (record["generation"], record["state_retained"]) == (2, True)
+    (context,) = gateway.get(f"/v1/sandboxes/{made['id']}/contexts").json()["contexts"]
+    assert (context["state"], context["reason"], context["cause"]) == ("idle", None, None)
+    remove(gateway, made)
+
+
 def test_what_it_used(box: Box) -> None:
     busy = "import time; end = time.process_time() + %s\nwhile time.process_time() < end: pass"
     record = box.run(busy % 0.2)

@@ -337,6 +337,70 @@ def test_an_interpreter_that_dies(box: Box) -> None:
     assert box.run("print back")["generation"] == 2
 
 
+def context_model(box: Box) -> Record:
+    path = f"/v1/sandboxes/{box.model['id']}/contexts/{box.context}"
+    model: Record = box.gateway.get(path).json()
+    return model
+
+
+def test_code_that_asks_for_the_end_of_its_interpreter(box: Box) -> None:
+    """Another one follows, which runs what waits."""
+    first = box.detach("input x\nask_exit", stop_on_error=True)
+    behind = [box.detach("print a"), box.detach("print b")]
+    box.until(first, awaits_input=True)
+    box.ask(first, "input", {"value": "v"})
+    record = box.ended(first)
+    assert (record["status"], record["state_retained"], record["generation"]) == ("ok", False, 1)
+    assert (record["cause"], record["reason"]) == (
+        "asked",
+        "the code that ran asked the kernel to end",
+    )
+    for execution in behind:
+        record = box.ended(execution)
+        assert (record["status"], record["state_retained"], record["generation"]) == (
+            "ok", True, 2)  # fmt: skip
+        assert "cause" not in record and "reason" not in record
+    model = context_model(box)
+    assert (model["state"], model["reason"], model["cause"]) == ("idle", None, None)
+    assert box.run("ask_exit keep")["state_retained"]
+    assert box.run("print c")["generation"] == 2
+
+
+def test_a_restart_that_asked_code_has_begun_itself(box: Box) -> None:
+    """A restart and code that asks for the end, whichever is first."""
+    path = f"/api/kernels/{box.context}/restart"
+    for _ in range(5):
+        assert box.run("ask_exit")["cause"] == "asked"
+        assert box.gateway.request("POST", path).status == 200
+        assert box.run("print a")["status"] == "ok"
+
+
+def test_a_context_that_is_restarted(box: Box) -> None:
+    path = f"/api/kernels/{box.context}/restart"
+    running, behind = box.detach("print a\nwait"), box.detach("print b")
+    box.until(running, status="running")
+    processes.until(
+        lambda: box.get(f"/{running}?outputs=1").json()["outputs"]["stdout"], "it has begun"
+    )
+    assert box.gateway.request("POST", path).status == 200
+    record = box.ended(running)
+    assert (record["status"], record["state_retained"]) == ("interrupted", False)
+    assert (record["cause"], record["reason"]) == (
+        "restart",
+        "the kernel was restarted while this ran",
+    )
+    record = box.ended(behind)
+    assert (record["status"], record["state_retained"]) == ("aborted", False)
+    assert (record["cause"], record["reason"]) == (
+        "restart",
+        "the kernel was restarted before this ran",
+    )
+    model = context_model(box)
+    assert (model["reason"], model["cause"]) == (None, None)
+    record = box.run("print back")
+    assert (record["status"], record["generation"]) == ("ok", 2)
+
+
 def test_a_context_that_is_deleted(box: Box) -> None:
     made = box.gateway.request(
         "POST", f"/v1/sandboxes/{box.model['id']}/contexts", {"name": "other"}
