@@ -32,7 +32,7 @@ static bool copy_in(const struct cli *c, const char *from, const char *to, int64
     scoped(string) char *path = remote_api_path(c->target, to, from, e);
     if (!path)
         return false;
-    return is_folder(from) ? folder_up(c->target, from, path, bytes, e)
+    return is_folder(from) ? folder_up(c, from, path, bytes, e)
                            : transfer_up(c->target, from, path, bytes, e);
 }
 
@@ -48,7 +48,7 @@ static bool copy_out(const struct cli *c, const char *from, const char *to, int6
         return transfer_down(c->target, path, local, bytes, e);
     if (strcmp(local, "-") == 0)
         return fail(e, CLI_FAILED, "%.200s is a folder; name one here that it goes into", from);
-    return folder_down(c->target, path, local, bytes, e);
+    return folder_down(c, path, local, bytes, e);
 }
 
 /* word without slashes at its end, so that it has a last name; given. */
@@ -85,7 +85,7 @@ const struct verb cli_cp = {
     .words = "FILE|FOLDER|- SANDBOX:PATH | SANDBOX:PATH FILE|FOLDER|-",
     .help =
         "copy a file, or a folder with all in it, into a sandbox's workspace, or out of it; each "
-        "file appears whole or not at all",
+        "file appears whole or not at all; links that lead out of the folder are named and skipped",
     CLI_PLAIN,
     .min_words = 2,
     .max_words = 2,

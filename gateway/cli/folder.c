@@ -2,13 +2,16 @@
 #include "gateway/cli/folder.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/cli/cli.h"
+#include "gateway/cli/call.h"
+#include "gateway/cli/model.h"
 #include "gateway/cli/progress.h"
 #include "gateway/files/pack.h"
 #include "gateway/files/unpack.h"
+#include "protocol/json.h"
 
 #define PIECE_BYTES (256 * 1024)
 
@@ -28,12 +31,40 @@ static bool failed_here(struct err *e)
     return false;
 }
 
-static bool left_out(size_t count, struct err *e)
+/* The links that are not copied, since no side takes them. */
+struct skipped {
+    bool json;
+    size_t count;
+};
+
+static void on_skipped(void *user, const char *path, const char *target)
 {
-    return count == 0 || fail(e, CLI_FAILED,
-                              "%zu of all were left out: they cannot be read, or are neither "
-                              "files, folders nor links",
-                              count);
+    struct skipped *s = user;
+    s->count++;
+    if (s->json) {
+        scoped(json) json_t *line = json_pack("{s:s*, s:s*}", "skipped", path, "target", target);
+        if (!line || json_dumpf(line, stderr, JSON_COMPACT) < 0) /* no UTF-8 */
+            fputs("{\"skipped\":null}", stderr);
+        fputc('\n', stderr);
+        return;
+    }
+    scoped(string) char *shown = xasprintf("%s -> %s", path, target);
+    fprintf(stderr, "skipped: %s leads out of the folder\n", model_visible(shown));
+}
+
+/* What makes a copy that is done otherwise a failure. */
+static bool is_whole(size_t left_out, const struct skipped *s, struct err *e)
+{
+    scoped(buffer) struct buffer why = {0};
+    if (left_out)
+        buffer_printf(&why,
+                      "%zu of all were left out: they cannot be read, or are neither files, "
+                      "folders nor links",
+                      left_out);
+    if (s->count)
+        buffer_printf(&why, "%s%zu %s skipped: what leads out of the folder is not copied",
+                      left_out ? "; " : "", s->count, s->count == 1 ? "link was" : "links were");
+    return !why.len || fail(e, CLI_FAILED, "%s", buffer_text(&why));
 }
 
 /* Ends early when the gateway takes no more. */
@@ -72,7 +103,7 @@ static bool take_answer(struct call *c, int64_t *bytes, struct err *e)
     return true;
 }
 
-bool folder_up(const struct target *t, const char *local, const char *path, int64_t *bytes,
+bool folder_up(const struct cli *cli, const char *local, const char *path, int64_t *bytes,
                struct err *e)
 {
     scoped(string) char *query = xasprintf("%s?tar=1", path);
@@ -90,9 +121,11 @@ bool folder_up(const struct target *t, const char *local, const char *path, int6
     close(folder);
     if (!p)
         return failed_here(e);
-    scoped(call) struct call *c = call_send(t, &request, e);
+    struct skipped skipped = {.json = cli->json};
+    pack_skip_links(p, on_skipped, &skipped);
+    scoped(call) struct call *c = call_send(cli->target, &request, e);
     bool ok = c && send_pack(c, p, e) && call_accepted(c, e) && take_answer(c, bytes, e) &&
-              left_out(pack_left_out(p), e);
+              is_whole(pack_left_out(p), &skipped, e);
     pack_free(p);
     return ok;
 }
@@ -108,7 +141,8 @@ static bool unpack_piece(struct unpack *u, struct bytes piece, struct err *e)
     return true;
 }
 
-static bool receive_pack(struct call *c, struct unpack *u, int64_t *bytes, struct err *e)
+static bool receive_pack(struct call *c, struct unpack *u, const struct skipped *skipped,
+                         int64_t *bytes, struct err *e)
 {
     struct progress progress = {0};
     struct unpack_result result;
@@ -124,16 +158,16 @@ static bool receive_pack(struct call *c, struct unpack *u, int64_t *bytes, struc
     if (!unpack_finish(u, &result, e))
         return failed_here(e);
     *bytes = result.bytes;
-    return left_out((size_t)result.left_out, e);
+    return is_whole((size_t)result.left_out, skipped, e);
 }
 
-bool folder_down(const struct target *t, const char *path, const char *local, int64_t *bytes,
+bool folder_down(const struct cli *cli, const char *path, const char *local, int64_t *bytes,
                  struct err *e)
 {
     scoped(string) char *query = xasprintf("%s?tar=1", path);
     const struct call_request request = {.method = "GET", .path = query};
     struct room room = {.bytes = INT64_MAX, .names = INT64_MAX};
-    scoped(call) struct call *c = call_send(t, &request, e);
+    scoped(call) struct call *c = call_send(cli->target, &request, e);
     if (!c || !call_accepted(c, e))
         return false;
     mkdir(local, 0777); /* else it is there, or open says why not */
@@ -142,7 +176,11 @@ bool folder_down(const struct target *t, const char *path, const char *local, in
         return false;
     struct unpack *u = unpack_open(folder, "", INT64_MAX, &room, NULL, e);
     close(folder);
-    bool ok = u ? receive_pack(c, u, bytes, e) : failed_here(e);
+    if (!u)
+        return failed_here(e);
+    struct skipped skipped = {.json = cli->json};
+    unpack_skip_links(u, on_skipped, &skipped);
+    bool ok = receive_pack(c, u, &skipped, bytes, e);
     unpack_free(u);
     return ok;
 }

@@ -21,6 +21,8 @@ struct pack {
     struct walk *walk;                                   /* NULL: of one file */
     const char *(*choose)(void *user, const char *path); /* NULL: all, as they are */
     void *choose_user;
+    void (*skip)(void *user, const char *path, const char *target); /* NULL: no link is */
+    void *skip_user;
     int fd;                    /* the file that is being packed; -1: none */
     char *path;                /* of it; owned */
     int64_t size_bytes, left;  /* of it in the tar */
@@ -155,6 +157,10 @@ static void add_link(struct pack *p, struct buffer *out, const struct walk_entry
         return;
     }
     target[len] = '\0';
+    if (p->skip && tar_leads_out(entry->path, target)) {
+        p->skip(p->skip_user, entry->path, target);
+        return;
+    }
     entry->kind = TAR_SYMLINK;
     entry->target = target;
     add_header(p, out, entry);
@@ -239,6 +245,13 @@ void pack_choose(struct pack *p, const char *(*choose)(void *user, const char *p
 {
     p->choose = choose;
     p->choose_user = user;
+}
+
+void pack_skip_links(struct pack *p, void (*skip)(void *user, const char *path, const char *target),
+                     void *user)
+{
+    p->skip = skip;
+    p->skip_user = user;
 }
 
 static bool is_chosen(const struct pack *p, struct walk_entry *found)

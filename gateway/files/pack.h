@@ -20,6 +20,10 @@ struct pack;
 struct pack *pack_open(int root, const char *path, bool gzip, struct err *e);
 /* Asked for each path from now on: as what it is packed, or NULL: not at all, nor what is below. */
 void pack_choose(struct pack *p, const char *(*choose)(void *user, const char *path), void *user);
+/* From now on symlinks that lead out of what is packed, by their text, are told to skip, and not
+ * packed: who unpacks refuses them. */
+void pack_skip_links(struct pack *p, void (*skip)(void *user, const char *path, const char *target),
+                     void *user);
 /* For who will restore it as root: from now on entries have their owners, and files their holes: of
  * them only what is no hole is read, however large they are. A file in more than PACK_PIECES_MOST
  * pieces is left out. Such a tar is none for tar_reader_next. */

@@ -34,6 +34,9 @@ struct tar_piece {
     int64_t at, bytes;
 };
 
+/* Does a link at path lead out of the place that path is below, by its text? */
+bool tar_leads_out(const char *path, const char *target);
+
 /* --- reading */
 
 enum tar_step {
@@ -47,6 +50,12 @@ enum tar_step {
 struct tar_reader;
 struct tar_reader *tar_reader_new(int64_t file_limit_bytes); /* of all files together */
 void tar_reader_free(struct tar_reader *r);
+
+/* From now on a symlink that leads out is told to skip and passed over, and no reason to refuse;
+ * path and target are borrowed during that. */
+void tar_reader_skip_links(struct tar_reader *r,
+                           void (*skip)(void *user, const char *path, const char *target),
+                           void *user);
 
 /* The next thing of what is in input, from which is taken what was used. entry lives until the step
  * after TAR_COMPLETE of a file, or the next step of another.

@@ -30,6 +30,9 @@ struct tar_reader {
     int64_t size;                  /* -1: its header says it */
     int64_t modified;              /* -1: its header says it */
     char *last_path, *last_target; /* owned: of the entry that was told last */
+    /* NULL: links that lead out are refused */
+    void (*skip)(void *user, const char *path, const char *target);
+    void *skip_user;
 };
 
 struct tar_reader *tar_reader_new(int64_t file_limit_bytes)
@@ -38,6 +41,14 @@ struct tar_reader *tar_reader_new(int64_t file_limit_bytes)
     r->limit_bytes = file_limit_bytes;
     r->size = r->modified = -1;
     return r;
+}
+
+void tar_reader_skip_links(struct tar_reader *r,
+                           void (*skip)(void *user, const char *path, const char *target),
+                           void *user)
+{
+    r->skip = skip;
+    r->skip_user = user;
 }
 
 void tar_reader_free(struct tar_reader *r)
@@ -134,8 +145,7 @@ static char *clean(const char *path, struct err *e)
     return xstrdup(buffer_text(&out));
 }
 
-/* Does a link at path lead out of the place, by its text? */
-static bool leads_out(const char *path, const char *target)
+bool tar_leads_out(const char *path, const char *target)
 {
     int depth = 0;
     for (; *path; path++)
@@ -305,8 +315,13 @@ static enum tar_step tell(struct tar_reader *r, struct tar_entry *entry, int64_t
             r->target ? take(&r->target) : text_of(r->header.target, sizeof r->header.target);
         if (!*r->last_target || strlen(r->last_target) >= PATH_MAX)
             return refuse(400, entry->path, "a link to nothing, or too long", e);
-        if (leads_out(entry->path, r->last_target))
+        bool out = tar_leads_out(entry->path, r->last_target);
+        if (out && !r->skip)
             return refuse(400, entry->path, "a link that leads out", e);
+        if (out) {
+            r->skip(r->skip_user, entry->path, r->last_target);
+            return TAR_NEEDS;
+        }
         entry->kind = TAR_SYMLINK;
         entry->target = r->last_target;
         return TAR_ENTRY;

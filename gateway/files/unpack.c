@@ -70,6 +70,12 @@ struct unpack *unpack_look(int64_t file_limit_bytes)
     return u;
 }
 
+void unpack_skip_links(struct unpack *u,
+                       void (*skip)(void *user, const char *path, const char *target), void *user)
+{
+    tar_reader_skip_links(u->reader, skip, user);
+}
+
 static void end_file(struct unpack *u)
 {
     upload_free(u->upload);

@@ -24,6 +24,9 @@ struct unpack *unpack_open(int root, const char *path, int64_t file_limit_bytes,
                            struct touched *t, struct err *e);
 /* One that puts nothing anywhere: its steps refuse what a tar may not have, and count the rest. */
 struct unpack *unpack_look(int64_t file_limit_bytes);
+/* From now on as tar_reader_skip_links has it. */
+void unpack_skip_links(struct unpack *u,
+                       void (*skip)(void *user, const char *path, const char *target), void *user);
 /* A file that is not whole leaves nothing. NULL is legal. */
 void unpack_free(struct unpack *u);
 

@@ -271,6 +271,48 @@ def test_copy_and_run(run: Tool, box: str, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_bytes() == data
 
 
+def below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+LINKS = {"aa": "/usr/bin/python3", "deep/mm": "../../elsewhere", "inside": "deep/file"}
+
+
+def test_links_that_lead_out_are_skipped(run: Tool, box: str, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    (here / "deep").mkdir(parents=True)
+    for name in ("deep/file", "zz"):
+        (here / name).write_text(name)
+    for name, target in LINKS.items():
+        (here / name).symlink_to(target)
+    copied = {"deep", "deep/file", "inside", "zz"}
+    said = {
+        "skipped: aa -> /usr/bin/python3 leads out of the folder",
+        "skipped: deep/mm -> ../../elsewhere leads out of the folder",
+    }
+    last = "warmcell: 2 links were skipped: what leads out of the folder is not copied"
+
+    done = run("cp", str(here), f"{box}:there")
+    assert (done.returncode, done.stdout) == (1, b"")
+    *lines, end = done.stderr.decode().splitlines()
+    assert (set(lines), end) == (said, last)
+
+    run.ok("exec", box, "--no-stdin", "--shell", "cd there && ln -s /usr/bin/python3 aa")
+    run.ok("exec", box, "--no-stdin", "--shell", "cd there && ln -s ../../elsewhere deep/mm")
+    done = run("cp", f"{box}:there", str(tmp_path / "back"))
+    assert (done.returncode, done.stdout) == (1, b"")
+    *lines, end = done.stderr.decode().splitlines()
+    assert (set(lines), end) == (said, last)
+    assert below(tmp_path / "back") == copied
+
+    done = run("cp", "--json", f"{box}:there", str(tmp_path / "again"))
+    *skipped, error = (json.loads(line) for line in done.stderr.splitlines())
+    targets = {one["skipped"]: one["target"] for one in skipped}
+    assert targets == {name: LINKS[name] for name in ("aa", "deep/mm")}
+    assert (done.returncode, error["title"]) == (1, "Failed")
+    assert below(tmp_path / "again") == copied
+
+
 def test_logs_of_a_command(gateway: Gateway, run: Tool, box: str) -> None:
     body = {
         "shell": "printf 'one\\377\\n'; echo two >&2; read line; echo $line",

@@ -249,11 +249,19 @@ class TestCopy:
         os.mkfifo(inside / "left" / "fifo")
         refused(run("cp", f"{short}:left", str(tmp_path / "left")), 1, "1 of all were left out")
         (inside / "left" / "evil").symlink_to("/etc/passwd")
-        refused(
-            run("cp", f"{short}:left", str(tmp_path / "evil")), 1, "evil: a link that leads out"
-        )
+        done = run("cp", f"{short}:left", str(tmp_path / "evil"))
+        assert (done.returncode, done.stdout) == (1, b"")
+        skipped, last = done.stderr.decode().splitlines()
+        assert skipped == "skipped: evil -> /etc/passwd leads out of the folder"
+        assert "1 of all were left out" in last and "; 1 link was skipped" in last
+        assert not (tmp_path / "evil" / "evil").is_symlink()
+        assert (tmp_path / "evil" / "link").is_symlink()
         (here / "out").symlink_to("../..")
-        refused(run("cp", str(here), f"{short}:evil"), 1, "out: a link that leads out")
+        done = run("cp", str(here), f"{short}:evil")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr.startswith(b"skipped: out -> ../.. leads out of the folder\n")
+        assert (inside / "evil" / "link").is_symlink()
+        assert not (inside / "evil" / "out").is_symlink()
 
     def test_a_refusal_in_the_middle_is_told(self, run: Tool, place: Place, tmp_path: Path) -> None:
         """The limit of the workspace, of a file whose length nobody knows."""
