@@ -75,8 +75,8 @@ bool sandbox_check_network(json_t *network, struct err *e)
 {
     const char *word = json_string_value(network);
     json_t *allow = json_object_get(network, "allow"), *host;
-    bool good =
-        word ? strcmp(word, "none") == 0 || strcmp(word, "full") == 0 : json_is_array(allow);
+    bool good = word ? strcmp(word, "none") == 0 || strcmp(word, "full") == 0
+                     : json_is_array(allow) && json_object_size(network) == 1;
     size_t i;
     json_array_foreach(allow, i, host) good = good && json_is_string(host);
     return good || fail(e, 400, "network: must be \"none\", \"full\" or {\"allow\": [hosts]}");

@@ -136,6 +136,19 @@ bool template_file_bytes(json_t *file, struct buffer *out)
            base64_whole(&state);
 }
 
+static bool check_members(json_t *file, const char *path, struct err *e)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(file, name, value)
+    {
+        if (strcmp(name, "text") != 0 && strcmp(name, "base64") != 0 && strcmp(name, "mode") != 0)
+            return fail(e, 400, "files: %.200s: %.40s: a file has text or base64, and mode", path,
+                        name);
+    }
+    return true;
+}
+
 static bool read_mode(json_t *value, const char *path, int *mode, struct err *e)
 {
     const char *text = NULL;
@@ -163,7 +176,8 @@ static json_t *read_file(const char *name, json_t *value, size_t *bytes, struct 
         fail(e, 400, "files: a path must be 1 to %d bytes long", PATH_LIMIT);
         return NULL;
     }
-    if (json_is_object(value) && !read_mode(value, path, &mode, e))
+    if (json_is_object(value) &&
+        (!check_members(value, path, e) || !read_mode(value, path, &mode, e)))
         return NULL;
     if (!json_is_string(text ? text : coded) || (text && coded)) {
         fail(e, 400, "files: %s: must be a string, or have \"text\" or \"base64\"", path);

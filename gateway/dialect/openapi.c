@@ -20,7 +20,7 @@ static const char *usual_error(int status)
         const char *about;
     } usual[] = {
         {400, "The request is not understood; `detail` names the member or parameter."},
-        {401, "A token is needed."},
+        {401, "A token is needed, and must be good."},
         {403, "The token may not do this, or a limit is reached."},
         {404, "What the path names does not exist."},
         {408, "The body did not come in time."},

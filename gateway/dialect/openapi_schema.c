@@ -109,6 +109,8 @@ static json_t *object_schema(const struct doc_schema *s, json_t *named)
     if (json_array_size(required))
         json_object_set(schema, "required", required);
     json_decref(required);
+    if (s->closed)
+        json_object_set_new(schema, "additionalProperties", json_false());
     return schema;
 }
 

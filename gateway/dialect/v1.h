@@ -7,7 +7,8 @@
 #include "gateway/core/sandbox.h"
 #include "gateway/net/route.h"
 
-/* A body may be absent: it is then {}. Given; NULL: the exchange was answered. */
+/* A body may be absent: it is then {}. A member that a closed schema of the route's doc has not is
+ * 400. Given; NULL: the exchange was answered. */
 json_t *v1_body(struct exchange *x);
 /* One that may be so large: 413. */
 json_t *v1_body_within(struct exchange *x, size_t limit_bytes);

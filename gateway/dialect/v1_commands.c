@@ -281,8 +281,8 @@ bool v1_command_input_read(json_t *value, struct buffer *out, struct err *e)
     json_t *coded = json_object_get(value, "base64");
     json_t *text = json_is_object(value) ? coded : value;
     struct bytes bytes = {json_string_value(text), json_string_length(text)};
-    if (!json_is_string(text))
-        return fail(e, 400, "stdin: must be a string, or an object with base64");
+    if (!json_is_string(text) || json_object_size(value) > 1)
+        return fail(e, 400, "stdin: must be a string, or an object with base64 alone");
     if (!coded)
         buffer_add_bytes(out, bytes);
     else if (!base64_decode(&state, bytes, out) || !base64_whole(&state))
@@ -325,8 +325,10 @@ static void create(struct exchange *x, void *core)
     struct sandbox *s = find_sandbox(x, core, false);
     if (!s)
         return;
-    scoped(json) json_t *body = json_parse_object(exchange_body(x), "body", BODY_LIMIT_BYTES, &e);
-    if (!body || !v1_settled_wanted(x, &settled, &e) ||
+    scoped(json) json_t *body = v1_body_within(x, BODY_LIMIT_BYTES);
+    if (!body)
+        return;
+    if (!v1_settled_wanted(x, &settled, &e) ||
         !v1_command_request_read(body, &request, &input, &base64, &e)) {
         exchange_fail(x, &e);
         return;

@@ -9,11 +9,13 @@ static const struct doc_schema input = {
     .name = "CommandInput",
     .about = "Text, or any bytes.",
     .json = "{\"anyOf\": [{\"type\": \"string\"}, {\"type\": \"object\", \"required\": "
-            "[\"base64\"], \"properties\": {\"base64\": {\"type\": \"string\"}}}]}",
+            "[\"base64\"], \"additionalProperties\": false, \"properties\": {\"base64\": "
+            "{\"type\": \"string\"}}}]}",
 };
 
-static const struct doc_schema request = {
+const struct doc_schema v1_command_request_schema = {
     .name = "CommandRequest",
+    .closed = true,
     .about = "Either `argv` or `shell`.",
     .fields = FIELDS(
         LIST("argv", NULL, "The program and its words: 4,096 at most, 1 MiB together.",
@@ -94,8 +96,9 @@ static const struct doc_schema event = {
                      OBJECT("files_changed", &v1_files_changed_schema, "How much that is.")),
 };
 
-static const struct doc_schema signal_request = {
+const struct doc_schema v1_command_signal_schema = {
     .name = "CommandSignal",
+    .closed = true,
     .fields = FIELDS(ANY("signal", "Its name, as `SIGTERM`, or its number.", .must = true,
                          .example = "\"SIGINT\"")),
 };
@@ -135,7 +138,7 @@ const struct doc v1_commands_create_doc = {
         FIELDS(TEXT("Idempotency-Key", "The same key with the same body is the same command.",
                     .least = 1, .most = 255),
                ACCEPT),
-    .body = &request,
+    .body = &v1_command_request_schema,
     .body_example = "{\"shell\": \"ls -l | wc -l\"}",
     .body_must = true,
     .streams = true,
@@ -205,7 +208,7 @@ const struct doc v1_command_stdin_doc = {
 const struct doc v1_command_signal_doc = {
     .tag = "Commands",
     .path = one,
-    .body = &signal_request,
+    .body = &v1_command_signal_schema,
     .body_example = "{\"signal\": \"SIGINT\"}",
     .body_must = true,
     .replies = {REPLY(204, "It was sent to its process group.")},

@@ -31,6 +31,7 @@ static const struct doc_schema contexts = {
 
 static const struct doc_schema request = {
     .name = "ContextRequest",
+    .closed = true,
     .fields = FIELDS(TEXT("name", "Made up, if left out.", .least = 1, .most = 64),
                      TEXT("language",
                           "What its code is written in, by the name that `/v1/languages` has. "

@@ -20,6 +20,9 @@ extern const struct doc_field v1_idempotency[]; /* the header of a request that 
 extern const struct doc_schema v1_files_changed_schema; /* of a run: v1_executions_doc.c */
 extern const struct doc_schema v1_sandbox_schema, v1_context_schema, v1_limits_schema,
     v1_network_schema, v1_template_file_schema;
+/* Bodies of requests that /v1/stream takes, too. */
+extern const struct doc_schema v1_execution_request_schema, v1_execution_input_schema,
+    v1_command_request_schema, v1_command_signal_schema;
 
 extern const struct doc v1_readyz_doc, v1_metrics_doc;
 

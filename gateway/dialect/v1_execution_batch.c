@@ -148,6 +148,21 @@ static void go_on(struct batch *b)
         reply(b);
 }
 
+/* What would hold for one execution, and for no item. */
+static bool check_whole(json_t *body, struct err *e)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(body, name, value)
+    {
+        if (strcmp(name, "items") != 0 && strcmp(name, "parallel") != 0 &&
+            strcmp(name, "stop_on_error") != 0 && strcmp(name, "detach") != 0 &&
+            !json_is_null(value))
+            return fail(e, 400, "%.40s: not beside items: each of them has its own", name);
+    }
+    return true;
+}
+
 static bool read_batch(struct batch *b, json_t *body, struct err *e)
 {
     char key[KEY_TEXT];
@@ -165,7 +180,7 @@ static bool read_batch(struct batch *b, json_t *body, struct err *e)
     }
     return field_bool(body, "parallel", OPTIONAL, &b->parallel, e) &&
            field_bool(body, "stop_on_error", OPTIONAL, &b->stop_on_error, e) &&
-           (!json_object_get(body, "code") || fail(e, 400, "code: not beside items")) &&
+           check_whole(body, e) &&
            (!json_is_true(json_object_get(body, "detach")) ||
             fail(e, 400, "detach: a batch is awaited")) &&
            (v1_stream_wanted(b->exchange) == STREAM_NONE ||

@@ -140,12 +140,14 @@ void v1_executions_create(struct exchange *x, void *core)
     struct execution_request request;
     struct creating creating = {.exchange = x, .form = v1_stream_wanted(x)};
     v1_execution_request_begin(x, &request);
-    scoped(json) json_t *body = json_parse_object(request.body, "body", BODY_LIMIT_BYTES, &e);
-    if (body && json_object_get(body, "items")) {
+    scoped(json) json_t *body = v1_body_within(x, BODY_LIMIT_BYTES);
+    if (!body)
+        return;
+    if (json_object_get(body, "items")) {
         v1_batch_create(x, core, body);
         return;
     }
-    if (!body || !v1_execution_request_read(body, &request, &creating.detach, &e) ||
+    if (!v1_execution_request_read(body, &request, &creating.detach, &e) ||
         !v1_events_after(x, &creating.after, &e) || !v1_settled_wanted(x, &creating.settled, &e)) {
         exchange_fail(x, &e);
         return;
@@ -374,12 +376,13 @@ static void on_input(void *user, struct execution *execution, const struct err *
     struct exchange *x = user;
     struct err bad = {0};
     const char *value = NULL;
-    scoped(json) json_t *body =
-        execution ? json_parse_object(exchange_body(x), "body", INPUT_LIMIT_BYTES, &bad) : NULL;
+    scoped(json) json_t *body = execution ? v1_body_within(x, INPUT_LIMIT_BYTES) : NULL;
     if (!execution)
         exchange_fail(x, e);
-    else if (!body || !field_str(body, "value", REQUIRED, &value, &bad) ||
-             !execution_answer_input(execution, value, &bad))
+    if (!body)
+        return;
+    if (!field_str(body, "value", REQUIRED, &value, &bad) ||
+        !execution_answer_input(execution, value, &bad))
         exchange_fail(x, &bad);
     else
         exchange_reply_empty(x, 204);

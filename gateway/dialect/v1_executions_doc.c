@@ -118,26 +118,40 @@ static const struct doc_schema executions = {
         TEXT("next", "What `after` takes for what follows; null: that was all.", .null = true)),
 };
 
-static const struct doc_schema request = {
+#define RUN_FIELDS                                                                                 \
+    TEXT("context", "The id or name of a context; the first one, if left out."),                   \
+        INTEGER("deadline_ms", "Then it is interrupted; the variables stay.", .least = 1,          \
+                .most = INT64_C(2592000000)),                                                      \
+        MAP("env", NULL, "Environment for this run alone; null removes a name.",                   \
+            .items = DOC_ANY),                                                                     \
+        TEXT("cwd", "Folder for this run alone."),                                                 \
+        MAP("labels", NULL, "Kept with the record.", .items = DOC_TEXT),                           \
+        BOOLEAN("stop_on_error", "What waits behind it does not run if it fails.",                 \
+                .initial = "false"),                                                               \
+        BOOLEAN("store_history", "It gets a number and a place in the history.",                   \
+                .initial = "true"),                                                                \
+        BOOLEAN("silent", "Nothing of it is published.", .initial = "false"),                      \
+        BOOLEAN("allow_input", "`input()` waits for an answer at `/input`.", .initial = "false")
+
+static const struct doc_schema item = {
+    .name = "ExecutionItem",
+    .about = "Of a batch.",
+    .closed = true,
+    .fields = FIELDS(TEXT("code", "At most 8 MiB.", .must = true, .example = "\"print(6 * 7)\""),
+                     RUN_FIELDS,
+                     BOOLEAN("detach", "Not of an item: a batch is awaited.", .initial = "false")),
+};
+
+const struct doc_schema v1_execution_request_schema = {
     .name = "ExecutionRequest",
+    .closed = true,
     .fields = FIELDS(
         TEXT("code", "At most 8 MiB. Needed, but for a batch.", .example = "\"print(6 * 7)\""),
-        TEXT("context", "The id or name of a context; the first one, if left out."),
-        INTEGER("deadline_ms", "Then it is interrupted; the variables stay.", .least = 1,
-                .most = INT64_C(2592000000)),
-        MAP("env", NULL, "Environment for this run alone; null removes a name.", .items = DOC_ANY),
-        TEXT("cwd", "Folder for this run alone."),
-        MAP("labels", NULL, "Kept with the record.", .items = DOC_TEXT),
-        BOOLEAN("stop_on_error", "What waits behind it does not run if it fails.",
-                .initial = "false"),
-        BOOLEAN("store_history", "It gets a number and a place in the history.", .initial = "true"),
-        BOOLEAN("silent", "Nothing of it is published.", .initial = "false"),
-        BOOLEAN("allow_input", "`input()` waits for an answer at `/input`.", .initial = "false"),
+        RUN_FIELDS,
         BOOLEAN("detach", "Answer at once with 202; it goes on by itself.", .initial = "false"),
-        LIST("items", NULL,
+        LIST("items", &item,
              "Instead of `code`: a batch of 1 to 100 such requests, each an execution; "
-             "with `parallel` and `stop_on_error` of the whole.",
-             .items = DOC_OBJECT),
+             "with `parallel` and `stop_on_error` of the whole."),
         BOOLEAN("parallel", "Of a batch: all at once, not one after the other.",
                 .initial = "false")),
 };
@@ -168,8 +182,9 @@ static const struct doc_schema events = {
                BOOLEAN("settled", "There will be none at all; if it was asked for.")),
 };
 
-static const struct doc_schema input = {
+const struct doc_schema v1_execution_input_schema = {
     .name = "ExecutionInput",
+    .closed = true,
     .fields = FIELDS(TEXT("value", "One line, without its end.", .must = true)),
 };
 
@@ -212,7 +227,7 @@ const struct doc v1_executions_create_doc = {
         FIELDS(TEXT("Idempotency-Key", "The same key with the same body is the same execution.",
                     .least = 1, .most = 255),
                STREAM_HEADERS, TEXT("traceparent", "W3C trace context; kept with the record.")),
-    .body = &request,
+    .body = &v1_execution_request_schema,
     .body_example = "{\"code\": \"print(6 * 7)\"}",
     .body_must = true,
     .streams = true,
@@ -276,7 +291,7 @@ const struct doc v1_execution_cancel_doc = {
 const struct doc v1_execution_input_doc = {
     .tag = "Executions",
     .path = one,
-    .body = &input,
+    .body = &v1_execution_input_schema,
     .body_example = "{\"value\": \"yes\"}",
     .body_must = true,
     .replies = {REPLY(204, "It was passed on.")},

@@ -176,6 +176,7 @@ const struct doc v1_file_post_doc = {
 
 static const struct doc_schema change = {
     .name = "ModeChange",
+    .closed = true,
     .fields = FIELDS(
         TEXT("mode", "Permissions in octal: `755`.", .pattern = "^[0-7]{1,4}$", .must = true)),
 };

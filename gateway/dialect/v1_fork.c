@@ -59,18 +59,6 @@ static void on_forked(void *user, struct sandbox *s, const struct fork_answer *a
                                   "workspace", workspace_model(answer->copied)));
 }
 
-/* What the copy has from the first, and a client may think that it can choose. */
-static bool check_inherited(json_t *body, struct err *e)
-{
-    static const char *const inherited[] = {"limits",   "env",      "network", "policy",   "cold",
-                                            "template", "language", "preload", "packages", "files"};
-    for (size_t i = 0; i < countof(inherited); i++)
-        if (json_object_get(body, inherited[i]))
-            return fail(e, 400, "%s: a copy has that of the first: change it afterwards",
-                        inherited[i]);
-    return true;
-}
-
 /* A key with the same body made the copy of another one. */
 static bool read_once(struct exchange *x, const struct core *c, const struct sandbox *from,
                       json_t **out, struct err *e)
@@ -93,7 +81,7 @@ void v1_sandbox_fork(struct exchange *x, void *core)
         exchange_fail(x, &e);
     if (!body)
         return;
-    if (check_inherited(body, &e) && field_str(body, "name", OPTIONAL, &r.name, &e) &&
+    if (field_str(body, "name", OPTIONAL, &r.name, &e) &&
         field_object(body, "labels", OPTIONAL, &r.labels, &e) &&
         field_bool(body, "force", OPTIONAL, &r.force, &e) && read_once(x, core, s, &once, &e)) {
         r.once = once;

@@ -31,6 +31,7 @@ static const struct doc_schema packages = {
 
 static const struct doc_schema request = {
     .name = "PackageRequest",
+    .closed = true,
     .fields = FIELDS(
         LIST("packages", NULL,
              "1 to 64 names of packages with extras and versions, as PEP 508 has them, 256 bytes "

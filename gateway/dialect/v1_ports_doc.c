@@ -26,6 +26,7 @@ static const struct doc_schema ports = {
 
 static const struct doc_schema open_request = {
     .name = "PortRequest",
+    .closed = true,
     .fields =
         FIELDS(INTEGER("port", "Which one; nothing need listen there yet.", .least = 1,
                        .most = 65535, .must = true, .example = "8000"),

@@ -20,6 +20,7 @@
 #include "gateway/core/once.h"
 #include "gateway/core/snapshot.h"
 #include "gateway/core/template.h"
+#include "gateway/dialect/members.h"
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_page.h"
 #include "protocol/ids.h"
@@ -130,10 +131,13 @@ json_t *v1_body_within(struct exchange *x, size_t limit_bytes)
 {
     struct err e = {0};
     struct bytes text = exchange_body(x);
-    json_t *body = text.len ? json_parse_object(text, "body", limit_bytes, &e) : json_object();
-    if (!body)
-        exchange_fail(x, &e);
-    return body;
+    const struct doc *doc = exchange_doc(x);
+    scoped(json) json_t *body =
+        text.len ? json_parse_object(text, "body", limit_bytes, &e) : json_object();
+    if (body && (!doc || !doc->body || members_check(body, doc->body, &e)))
+        return take(&body);
+    exchange_fail(x, &e);
+    return NULL;
 }
 
 bool v1_once(const struct exchange *x, const struct core *c, json_t **out, struct err *e)
@@ -334,22 +338,10 @@ static void on_changed(void *user, const struct err *e)
     free(m);
 }
 
-/* What the code in a sandbox stands on from its first moment. */
-static bool check_fixed(json_t *body, struct err *e)
-{
-    static const char *const fixed[] = {"network", "policy",  "cold",     "template",
-                                        "files",   "preload", "packages", "language"};
-    for (size_t i = 0; i < countof(fixed); i++)
-        if (json_object_get(body, fixed[i]))
-            return fail(e, 400, "%s: cannot be changed while a sandbox lives: make another one",
-                        fixed[i]);
-    return true;
-}
-
 static bool read_change(json_t *body, struct sandbox_change *change, struct err *e)
 {
     change->no_name = json_is_null(json_object_get(body, "name"));
-    if (!check_fixed(body, e) || !field_object(body, "limits", OPTIONAL, &change->limits, e) ||
+    if (!field_object(body, "limits", OPTIONAL, &change->limits, e) ||
         !field_object(body, "labels", OPTIONAL, &change->labels, e) ||
         !field_object(body, "env", OPTIONAL, &change->env, e) ||
         !field_str(body, "name", OPTIONAL, &change->name, e))

@@ -50,12 +50,13 @@ const struct doc_schema v1_network_schema = {
     .name = "Network",
     .about = "`none`; `full`; or the hosts that may be reached.",
     .json = "{\"anyOf\": [{\"enum\": [\"none\", \"full\"]}, {\"type\": \"object\", "
-            "\"required\": [\"allow\"], \"properties\": {\"allow\": {\"type\": \"array\", "
-            "\"items\": {\"type\": \"string\"}}}}]}",
+            "\"required\": [\"allow\"], \"additionalProperties\": false, \"properties\": "
+            "{\"allow\": {\"type\": \"array\", \"items\": {\"type\": \"string\"}}}}]}",
 };
 
 static const struct doc_schema sandbox_request = {
     .name = "SandboxRequest",
+    .closed = true,
     .fields = FIELDS(
         OBJECT("limits", &v1_limits_schema, "What its code may use."),
         MAP("env", NULL, "The environment of its code. Values are never told again.",
@@ -164,6 +165,9 @@ static const struct doc_schema sandboxes = {
 static const struct doc_schema sandbox_change = {
     .name = "SandboxChange",
     .about = "One member at least.",
+    .closed = true,
+    .elsewhere = "network policy cold template files preload packages language",
+    .elsewhere_why = "cannot be changed while a sandbox lives: make another one",
     .fields = FIELDS(OBJECT("limits", &v1_limits_schema, "Those that are named change."),
                      TEXT("name", "Another one; null: none any more.", .most = NAME_LIMIT,
                           .pattern = V1_NAME_PATTERN, .null = true),

@@ -65,6 +65,7 @@ static const struct doc_schema resumed = {
 
 static const struct doc_schema force = {
     .name = "SnapshotRequest",
+    .closed = true,
     .fields = FIELDS(BOOLEAN("force",
                              "Leave out the variables of a context that is busy or cannot be "
                              "restored, and say so, instead of failing.",
@@ -73,6 +74,9 @@ static const struct doc_schema force = {
 
 static const struct doc_schema fork_request = {
     .name = "ForkRequest",
+    .closed = true,
+    .elsewhere = "limits env network policy cold template language preload packages files",
+    .elsewhere_why = "a copy has that of the first: change it afterwards",
     .fields = FIELDS(
         TEXT("name", "Of the copy; unique among the sandboxes of its owner.", .most = NAME_LIMIT,
              .pattern = V1_NAME_PATTERN, .null = true),

@@ -132,6 +132,7 @@ static void collect(struct exchange *x, void *core)
 
 static const struct doc_schema gc_request = {
     .name = "GcRequest",
+    .closed = true,
     .fields = FIELDS(BOOLEAN("dry_run", "Only count what would go.", .initial = "false")),
 };
 

@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "gateway/core/context.h"
+#include "gateway/dialect/members.h"
 #include "gateway/dialect/v1_commands.h"
+#include "gateway/dialect/v1_docs.h"
 #include "gateway/dialect/v1_stream.h"
 #include "protocol/json.h"
 
@@ -59,7 +61,8 @@ void v1_stream_input(struct v1_call *c, const struct v1_frame *f)
     struct sandbox *s = v1_call_sandbox(c, f, true);
     if (!s)
         return;
-    if (!field_str(f->body, "value", REQUIRED, &value, &e)) {
+    if (!members_check(f->body, &v1_execution_input_schema, &e) ||
+        !field_str(f->body, "value", REQUIRED, &value, &e)) {
         v1_call_fail(c, &e);
         return;
     }
@@ -133,6 +136,12 @@ static struct command_run *find_command(struct v1_call *c, const struct v1_frame
     return r;
 }
 
+static const struct doc_schema stdin_schema = {
+    .name = "StreamStdin",
+    .closed = true,
+    .fields = FIELDS(ANY("stdin", "Text, or `{\"base64\"}`."), BOOLEAN("eof", "Its end.")),
+};
+
 void v1_stream_stdin(struct v1_call *c, const struct v1_frame *f)
 {
     struct err e = {0};
@@ -141,7 +150,8 @@ void v1_stream_stdin(struct v1_call *c, const struct v1_frame *f)
     struct command_run *r = find_command(c, f);
     if (!r)
         return;
-    if (!field_bool(f->body, "eof", OPTIONAL, &ends, &e) ||
+    if (!members_check(f->body, &stdin_schema, &e) ||
+        !field_bool(f->body, "eof", OPTIONAL, &ends, &e) ||
         (given && !v1_command_input_read(given, &c->given, &e)) ||
         (c->given.len > COMMAND_STDIN_LIMIT_BYTES &&
          !fail(&e, 413, "stdin: longer than %d bytes", COMMAND_STDIN_LIMIT_BYTES))) {
@@ -159,7 +169,8 @@ void v1_stream_signal(struct v1_call *c, const struct v1_frame *f)
     struct command_run *r = find_command(c, f);
     if (!r)
         return;
-    if (!v1_command_signal_read(f->body, &number, &e)) {
+    if (!members_check(f->body, &v1_command_signal_schema, &e) ||
+        !v1_command_signal_read(f->body, &number, &e)) {
         v1_call_fail(c, &e);
         return;
     }

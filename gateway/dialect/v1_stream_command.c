@@ -2,8 +2,10 @@
  *
  * Invariant: nothing is read while the client's window is full, so that a call that waits holds no
  * events. */
+#include "gateway/dialect/members.h"
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_commands.h"
+#include "gateway/dialect/v1_docs.h"
 #include "gateway/dialect/v1_stream.h"
 #include "gateway/net/trace.h"
 
@@ -92,7 +94,8 @@ void v1_stream_command(struct v1_call *c, const struct v1_frame *f)
     struct sandbox *s = v1_call_sandbox(c, f, false);
     if (!s)
         return;
-    if (!v1_command_request_read(f->body, &request, &input, &c->base64, &e)) {
+    if (!members_check(f->body, &v1_command_request_schema, &e) ||
+        !v1_command_request_read(f->body, &request, &input, &c->base64, &e)) {
         v1_call_fail(c, &e);
         return;
     }

@@ -3,8 +3,10 @@
  *
  * Invariant: nothing is told of an execution that is not stored. One that ends before that is told
  * of in one frame. */
+#include "gateway/dialect/members.h"
 #include "gateway/dialect/v1.h"
 #include "gateway/dialect/v1_executions.h"
+#include "gateway/dialect/v1_docs.h"
 #include "gateway/dialect/v1_stream.h"
 #include "gateway/net/trace.h"
 
@@ -120,7 +122,8 @@ void v1_stream_run(struct v1_call *c, const struct v1_frame *f)
     struct sandbox *s = v1_call_sandbox(c, f, true);
     if (!s)
         return;
-    if (!v1_execution_request_read(f->body, &request, &detach, &e) ||
+    if (!members_check(f->body, &v1_execution_request_schema, &e) ||
+        !v1_execution_request_read(f->body, &request, &detach, &e) ||
         (json_object_get(f->body, "items") && !fail(&e, 400, "items: not here; send them")) ||
         (detach && !fail(&e, 400, "detach: unsubscribe instead"))) {
         v1_call_fail(c, &e);

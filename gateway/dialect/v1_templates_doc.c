@@ -7,14 +7,16 @@
 const struct doc_schema v1_template_file_schema = {
     .name = "TemplateFile",
     .about = "Text; or an object with `text` or `base64`, and `mode`, octal.",
-    .json = "{\"anyOf\": [{\"type\": \"string\"}, {\"type\": \"object\", \"properties\": "
-            "{\"text\": {\"type\": \"string\"}, \"base64\": {\"type\": \"string\"}, \"mode\": "
+    .json = "{\"anyOf\": [{\"type\": \"string\"}, {\"type\": \"object\", "
+            "\"additionalProperties\": false, \"properties\": {\"text\": {\"type\": \"string\"}, "
+            "\"base64\": {\"type\": \"string\"}, \"mode\": "
             "{\"type\": \"string\", \"pattern\": \"^[0-7]{1,4}$\"}}}]}",
 };
 
 static const struct doc_schema pool = {
     .name = "TemplatePool",
     .about = "Each at most what `--pool-max` allows.",
+    .closed = true,
     .fields = FIELDS(
         INTEGER("min", "Also while nobody asks for one. For administrators.", .initial = "0"),
         INTEGER("max", "At most; 0: none.")),
@@ -43,11 +45,13 @@ static const struct doc_schema pool = {
 
 static const struct doc_schema request = {
     .name = "TemplateRequest",
+    .closed = true,
     .fields = FIELDS(BODY_FIELDS(true)),
 };
 
 static const struct doc_schema template_change = {
     .name = "TemplateChange",
+    .closed = true,
     .fields = FIELDS(BODY_FIELDS(false)),
 };
 

@@ -161,6 +161,7 @@ static const struct doc_schema tokens_schema = {
 
 static const struct doc_schema request_schema = {
     .name = "TokenRequest",
+    .closed = true,
     .fields = FIELDS(
         TEXT("name", "For people.", .most = TOKEN_NAME_LIMIT),
         TEXT("principal", "Only an admin may name another than themselves.",

@@ -61,6 +61,9 @@ struct doc_schema {
     const struct doc_field *fields; /* of an object */
     bool whole;                     /* its members are always all there, as in answers */
     const char *json;               /* instead of fields: JSON Schema of what is no plain object */
+    bool closed;               /* in a request: other members are refused (dialect/members.h) */
+    const char *elsewhere;     /* words: of those the refusal says … */
+    const char *elsewhere_why; /* … this: "cannot be changed" */
 };
 
 struct doc_reply {

@@ -97,6 +97,11 @@ const char *exchange_header(const struct exchange *x, const char *name)
     return NULL;
 }
 
+const struct doc *exchange_doc(const struct exchange *x)
+{
+    return x->route ? x->route->doc : NULL;
+}
+
 struct bytes exchange_body(const struct exchange *x)
 {
     return buffer_view(&x->body);
@@ -412,6 +417,18 @@ static bool check_visitor(struct exchange *x, struct err *e)
                             x->site->sandbox, x->site->port_text);
 }
 
+/* Why one was no good is not told: who guesses learns nothing. */
+static bool fail_token(const struct credentials *shown, struct err *e)
+{
+    if ((shown->authorization && *shown->authorization) ||
+        (shown->query_token && *shown->query_token))
+        return fail(e, 401,
+                    "the token that was sent is not good here: it is not known, or was revoked, or "
+                    "has expired, or is not signed as this gateway wants");
+    return fail(e, 401,
+                "a token is needed: send it as Authorization: token <token>, or as ?token=");
+}
+
 static bool check_principal(struct exchange *x, struct err *e)
 {
     if (x->site)
@@ -434,8 +451,7 @@ static bool check_principal(struct exchange *x, struct err *e)
     x->known = x->credential != CREDENTIAL_NONE;
     if (x->known || x->options || (x->route && x->route->access == ACCESS_OPEN))
         return true;
-    return fail(e, 401,
-                "a token is needed: send it as Authorization: token <token>, or as ?token=");
+    return fail_token(&c, e);
 }
 
 static enum scope scope_needed(const struct exchange *x)

@@ -22,6 +22,7 @@ enum method {
     METHOD_COUNT
 }; /* HEAD runs GET; OPTIONS is answered by net/ */
 
+struct doc;
 struct exchange;
 
 /* All views are borrowed and live until the reply. */
@@ -39,7 +40,8 @@ const char *exchange_query(const struct exchange *x, const char *name); /* decod
  * moves on; NULL: that was all. */
 const char *exchange_query_next(const struct exchange *x, const char *name, size_t *at);
 const char *exchange_header(const struct exchange *x,
-                            const char *name); /* name in any case; NULL: absent */
+                            const char *name);            /* name in any case; NULL: absent */
+const struct doc *exchange_doc(const struct exchange *x); /* of its route; may be NULL */
 struct bytes exchange_body(const struct exchange *x);
 /* What the head says of the body's length; -1: it does not (chunks). */
 int64_t exchange_body_length(const struct exchange *x);

@@ -32,7 +32,8 @@ void jwt_free(struct jwt *j); /* NULL is legal */
 char *jwt_sign(const struct jwt *j, json_t *claims, struct err *e);
 
 /* Is it a good token now (seconds since 1970)? Then who it names. False with why (500 never), which
- * holds nothing of the token; for tests: a caller is told no more than that a token is needed. */
+ * holds nothing of the token; for tests: a caller is told no more than that the token is not good.
+ */
 bool jwt_check(struct jwt *j, struct bytes token, int64_t now_s, struct principal *out,
                struct err *why);
 /* Is who came with one let in still: it has not expired, and its key is still there? */

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "gateway/dialect/members.h"
 #include "gateway/dialect/openapi.h"
 #include "gateway/dialect/tables.h"
 #include "gateway/home.h"
@@ -153,6 +154,78 @@ static void shapes_are_whole(void **state)
     each_route(check_shapes);
 }
 
+/* Those of other dialects go on where a client says more than they know. */
+static void check_closed(const struct route *r)
+{
+    if (r->doc->body && r->doc->body->closed != (strncmp(r->pattern, "/v1/", 4) == 0))
+        stop_test("%s: its body is%s closed", r->pattern, r->doc->body->closed ? "" : " not");
+    if (r->doc->body && !r->doc->body->elsewhere != !r->doc->body->elsewhere_why)
+        stop_test("%s: words without a reason, or a reason without words", r->pattern);
+}
+
+static void bodies_of_the_native_api_are_closed(void **state)
+{
+    (void)state;
+    each_route(check_closed);
+}
+
+static const struct doc_schema inner = {
+    .name = "Inner",
+    .closed = true,
+    .fields = FIELDS(INTEGER("min", "One."), INTEGER("max", "Another.")),
+};
+
+static const struct doc_schema outer = {
+    .name = "Outer",
+    .closed = true,
+    .elsewhere = "fixed kept",
+    .elsewhere_why = "stays as it is",
+    .fields = FIELDS(INTEGER("expires_in_s", "A number."), OBJECT("pool", &inner, "An object."),
+                     LIST("items", &inner, "A list."), MAP("env", &inner, "A map."),
+                     ANY("any", "Anything.")),
+};
+
+/* text NULL: nothing is wrong. */
+static void check_members(const char *json, const char *text)
+{
+    struct err e = {0};
+    scoped(json) json_t *body = json_loads(json, 0, NULL);
+    assert_non_null(body);
+    if (members_check(body, &outer, &e) != !text)
+        stop_test("%s: %s", json, e.text);
+    if (text) {
+        assert_int_equal(e.status, 400);
+        assert_text(e.text, text);
+    }
+}
+
+static void members_that_nobody_reads_are_refused(void **state)
+{
+    (void)state;
+    check_members("{}", NULL);
+    check_members("{\"pool\": {\"min\": []}, \"items\": [{}, 1], \"any\": {\"a\": 1}}", NULL);
+    check_members("{\"env\": {\"a\": {\"b\": 1}}, \"pool\": null, \"items\": {\"a\": 1}}", NULL);
+    check_members("{\"expires_s\": 3}",
+                  "expires_s: there is no such member; did you mean expires_in_s?");
+    check_members("{\"expiresInS\": 3}",
+                  "expiresInS: there is no such member; did you mean expires_in_s?");
+    check_members("{\"any\": 1, \"\": 1}",
+                  ": there is no such member; there are: expires_in_s, pool, items, env, any");
+    check_members(
+        "{\"timeout\": 1}",
+        "timeout: there is no such member; there are: expires_in_s, pool, items, env, any");
+    check_members("{\"pool\": {\"mix\": 1}}",
+                  "pool.mix: there is no such member; did you mean min?");
+    check_members("{\"items\": [{}, {\"maxx\": 1}]}",
+                  "items[1]: maxx: there is no such member; did you mean max?");
+    check_members("{\"kept\": null}", "kept: stays as it is");
+    check_members("{\"kep\": 1}",
+                  "kep: there is no such member; there are: expires_in_s, pool, items, env, any");
+    check_members("{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\": 1}",
+                  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: there is no such member; there are: "
+                  "expires_in_s, pool, items, env, any");
+}
+
 /* Every "$ref" of value leads to something in document. */
 static void check_references(json_t *value, json_t *document)
 {
@@ -221,6 +294,8 @@ int main(void)
         cmocka_unit_test(parameters_of_paths_are_documented),
         cmocka_unit_test(errors_with_words_are_those_of_the_row),
         cmocka_unit_test(shapes_are_whole),
+        cmocka_unit_test(bodies_of_the_native_api_are_closed),
+        cmocka_unit_test(members_that_nobody_reads_are_refused),
         cmocka_unit_test(the_document_has_all_routes_and_no_loose_ends),
         cmocka_unit_test(an_undocumented_row_is_served_by_its_summary),
     };

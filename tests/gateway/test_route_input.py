@@ -85,6 +85,46 @@ def test_a_member_that_is_not_as_it_must_be_is_named(
             assert answer.status == 400 and member in told(answer), (operation, member, answer)
 
 
+def test_a_member_that_there_is_not_is_refused(
+    gateway: Gateway, contract: Contract, names: dict[str, str]
+) -> None:
+    """What would be passed over is a wish that nobody heard."""
+    seen = 0
+    for operation in native(contract):
+        if "application/json" not in media(operation):
+            continue
+        schema = resolved(contract, media(operation)["application/json"]["schema"])
+        assert schema["additionalProperties"] is False, operation
+        body = good(operation).body or {}
+        for member in ("no_such_member", next(iter(schema["properties"])) + "x"):
+            path = filled(operation.path, names)
+            answer = gateway.request(operation.method, path, body | {member: None})
+            assert answer.status == 400, (operation, member, answer)
+            assert told(answer).startswith(f"{member}: there is no such member"), answer
+            seen += 1
+        assert f"did you mean {member[:-1]}?" in told(answer), answer
+    assert seen > 30
+
+
+def test_members_of_objects_inside_a_body(gateway: Gateway, names: dict[str, str]) -> None:
+    box = f"/v1/sandboxes/{names['sandboxes']}"
+    template = f"/v1/templates/{names['templates']}"
+    for method, path, body, words in (
+        ("POST", f"{box}/executions", {"items": [{"code": ""}, {"code": "", "context_id": "a"}]},
+         "items[1]: context_id: "),
+        ("POST", f"{box}/executions", {"items": [{"code": ""}], "context": "a"}, "context: not "),
+        ("PATCH", template, {"pool": {"mni": 1}}, "pool.mni: "),
+        ("PATCH", template, {"files": {"a": {"text": "", "mod": "755"}}}, "files: a: mod: "),
+        ("PATCH", template, {"network": {"allow": [], "deny": ["a"]}}, "network: "),
+        ("POST", "/v1/sandboxes", {"files": {"a": {"text": "", "mod": "755"}}}, "files: a: mod: "),
+        ("POST", "/v1/sandboxes", {"network": {"allow": [], "deny": ["a"]}}, "network: "),
+        ("POST", f"{box}/commands", {"argv": ["true"], "stdin": {"base64": "", "eof": True}},
+         "stdin: "),
+    ):  # fmt: skip
+        answer = gateway.request(method, path, body)
+        assert (answer.status, told(answer).startswith(words)) == (400, True), answer
+
+
 def test_a_word_of_a_query_that_is_not_as_it_must_be_is_named(
     gateway: Gateway, contract: Contract, names: dict[str, str]
 ) -> None:

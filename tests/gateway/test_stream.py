@@ -257,6 +257,7 @@ def test_calls_that_are_refused(client: StreamClient, box: Box) -> None:
         ({"code": "", "detach": True}, "detach: "),
         ({"code": "", "items": []}, "items: "),
         ({"code": "", "env": []}, "env: must be an object"),
+        ({"code": "", "contexts": "a"}, "contexts: there is no such member"),
     ):
         status, text = client.problem("run", body=body, **sandbox)
         assert status == 400 and text.startswith(words)
@@ -269,6 +270,18 @@ def test_calls_that_are_refused(client: StreamClient, box: Box) -> None:
     assert client.problem("input", execution=NOBODY, body={"value": ""}, **sandbox)[0] == 404
     assert client.problem("input", execution=NOBODY, body={}, **sandbox)[0] == 400
     assert client.problem("stdin", command=NOBODY, body={}, **sandbox)[0] == 404
+    late = {"argv": ["true"], "deadline_s": 1}
+    assert "did you mean deadline_ms" in client.problem("command", body=late, **sandbox)[1]
+    path = f"/v1/sandboxes/{box.model['id']}/commands"
+    command = box.gateway.request("POST", path, {"argv": ["true"]}).json()["id"]
+    slips: tuple[tuple[str, dict[str, str], dict[str, Any]], ...] = (
+        ("input", {"execution": NOBODY}, {"value": ""}),
+        ("stdin", {"command": command}, {"eof": True}),
+        ("signal", {"command": command}, {"signal": 9}),
+    )
+    for op, named, body in slips:
+        status, text = client.problem(op, body=body | {"no": 1}, **named, **sandbox)
+        assert status == 400 and text.startswith("no: there is no such member")
     assert client.problem("signal", command=NOBODY, body={"signal": 9}, **sandbox)[0] == 404
     ended = box.run("print a")["id"]
     assert client.problem("input", execution=ended, body={"value": ""}, **sandbox)[0] == 409

@@ -119,6 +119,30 @@ def test_what_is_no_token(gateway: Gateway, body: Any, status: int, words: str) 
     assert listed(gateway) == before
 
 
+def test_a_slip_in_a_name_mints_nothing(gateway: Gateway) -> None:
+    before = listed(gateway)
+    answer = gateway.request("POST", "/v1/tokens", {"principal": "ada", "expires_s": 3})
+    assert problem(answer) == (
+        400, "expires_s: there is no such member; did you mean expires_in_s?"
+    )  # fmt: skip
+    assert listed(gateway) == before
+
+
+def test_a_token_that_is_no_good_is_not_told_to_be_missing(gateway: Gateway) -> None:
+    """Nor which of all that it is: who guesses learns nothing."""
+    model, revoked = mint(gateway, principal="ada")
+    assert gateway.request("DELETE", f"/v1/tokens/{model['id']}").status == 204
+    made_up = shown(gateway, "wc_" + "A" * 43)
+    answers = [one.get("/v1/sandboxes") for one in (revoked, made_up, shown(gateway, "e30.e30.AA"))]
+    answers.append(shown(gateway, "").get("/v1/sandboxes?token=wrong"))
+    for answer in answers:
+        assert problem(answer)[0] == 401 and "token that was sent" in problem(answer)[1]
+        assert answer.body == answers[0].body
+        assert "www-authenticate" in answer.headers
+    missing = gateway.request("GET", "/v1/sandboxes", headers={"Authorization": ""})
+    assert missing.status == 401 and "a token is needed" in problem(missing)[1]
+
+
 def test_nobody_gives_more_than_they_have(gateway: Gateway) -> None:
     all_but = ["read", "write", "tokens"]
     _, carol = mint(gateway, principal="carol", scopes=all_but, expires_in_s=3600)
