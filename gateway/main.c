@@ -133,22 +133,28 @@ static const struct command {
     int (*run)(char *const *args, size_t count);
     const char *help;
     const struct option_table *options; /* NULL: none, or those of a verb of it */
+    const char *words;                  /* behind the name, as in its help */
 } commands[] = {
     {"serve", serve_main,
-     "serve kernels over HTTP and WebSocket; this is also what no command does", &serve_options},
+     "serve kernels over HTTP and WebSocket; this is also what no command does", &serve_options,
+     "[OPTION]..."},
     {"kernelspec", kernelspec_main,
-     "install, remove [NAME] or list: our kernel among those that Jupyter finds", NULL},
+     "install, remove [NAME] or list: our kernel among those that Jupyter finds", NULL,
+     "install [OPTION]... | remove [NAME] | list"},
     {"warm", warm_main,
      "keep a Python warm, so that JupyterLab's kernels start in milliseconds; --status, --stop",
-     &warm_options},
+     &warm_options, "[OPTION]..."},
     {"doctor", doctor_main,
-     "what this machine can do for sandboxes, with the remedy of what it lacks; --json", NULL},
+     "what this machine can do for sandboxes, with the remedy of what it lacks; --json", NULL,
+     "[--json]"},
     {"options", options_main,
-     "list the options of serve; --markdown as docs/options.md, --cli as docs/cli.md", NULL},
+     "list the options of serve; --markdown as docs/options.md, --cli as docs/cli.md", NULL,
+     "[--markdown|--cli]"},
     {"completion", completion_main,
-     "print what bash, zsh or fish completes: . <(warmcell completion bash)", NULL},
-    {"version", version_main, "print the version; --json", NULL},
-    {"help", help_main, "this text", NULL},
+     "print what bash, zsh or fish completes: . <(warmcell completion bash)", NULL,
+     "bash|zsh|fish"},
+    {"version", version_main, "print the version; --json", NULL, "[--json]"},
+    {"help", help_main, "this text", NULL, ""},
 };
 
 static int help_main(char *const *args, size_t count)
@@ -170,6 +176,30 @@ static int help_main(char *const *args, size_t count)
     return print(&text);
 }
 
+/* Of one command; of `serve`, which no command is, too, and of `help` all of it. */
+static int command_help(const struct command *c)
+{
+    struct buffer text = {0};
+    const struct option_table *options =
+        c->run == kernelspec_main ? &kernelspec_install_options : c->options;
+    if (c->run == help_main || c->run == serve_main)
+        return help_main(NULL, 0);
+    buffer_printf(&text, "Usage: warmcell %s %s\n\n%s\n", c->name, c->words, c->help);
+    if (options) {
+        buffer_add_text(&text, "\nOptions:\n");
+        option_help(options, &text);
+    }
+    return print(&text);
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < countof(commands); i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
 static int completion_main(char *const *args, size_t count)
 {
     struct buffer text = {0};
@@ -189,16 +219,16 @@ int main(int argc, char **argv)
     size_t count = argc > 1 ? (size_t)argc - 1 : 0;
     if (count && cli_knows(args[0]))
         return cli_main(args, count);
+    const struct command *command = count ? find_command(args[0]) : NULL;
     for (size_t i = 0; i < count; i++)
         if (strcmp(args[i], "--help") == 0 || strcmp(args[i], "-h") == 0)
-            return help_main(NULL, 0);
+            return command ? command_help(command) : help_main(NULL, 0);
     if (count && strcmp(args[0], "--version") == 0)
         return version_main(NULL, 0);
     if (!count || args[0][0] == '-')
         return serve_main(args, count);
-    for (size_t i = 0; i < countof(commands); i++)
-        if (strcmp(args[0], commands[i].name) == 0)
-            return commands[i].run(args + 1, count - 1);
+    if (command)
+        return command->run(args + 1, count - 1);
     fprintf(stderr, "warmcell: unknown command %s; see warmcell help\n", args[0]);
     return 2;
 }

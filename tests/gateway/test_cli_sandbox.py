@@ -175,6 +175,16 @@ class TestSandboxes:
         assert (done.returncode, json.loads(done.stdout)) == (1, [made])
         assert json.loads(done.stderr)["status"] == 404
 
+    @pytest.mark.parametrize(
+        "name", ["doctor", "completion", "version", "options", "warm", "kernelspec"]
+    )
+    def test_help_of_one_command(self, name: str) -> None:
+        done = tool(name, "--help")
+        text = done.stdout.decode()
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert text.startswith(f"Usage: warmcell {name} ")
+        assert "sandbox create" not in text
+
     def test_version_as_json(self) -> None:
         version = tool("version").stdout.decode().removeprefix("warmcell ").strip()
         assert json.loads(tool("version", "--json").stdout) == {"version": version}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
@@ -249,3 +250,20 @@ def test_a_backup_that_breaks_off_leaves_nothing(begin: Begin, tmp_path: Path) -
     assert not left.exists()
     done = Tool(gateway)("backup", str(tmp_path / "no" / "folder"))
     refused(done, 1, f"cannot write {tmp_path}/no/folder.partial")
+
+
+def test_a_backup_to_stdout_and_over_a_file(begin: Begin, tmp_path: Path) -> None:
+    run = Tool(begin()[0])
+    done = run("backup", "-")
+    assert (done.returncode, done.stderr) == (0, b"")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+        assert "warmcell.db" in tar.getnames()
+    file, link = tmp_path / "all.tar", tmp_path / "link"
+    file.write_bytes(b"mine")
+    link.symlink_to(file)
+    refused(run("backup", str(file)), 1, "is there; name another file, or replace it with --force")
+    refused(run("backup", "--force", str(link)), 1, "is no file that could be replaced")
+    assert file.read_bytes() == b"mine"
+    assert run.ok("backup", "--force", str(file)) == ""
+    assert tarfile.is_tarfile(file)
+    assert link.is_symlink()
