@@ -55,6 +55,8 @@ struct runner {
     char *path;     /* of the execution; owned */
     char *language; /* owned; NULL: the sandbox's */
     char *context;  /* its id; owned; NULL: the sandbox's first */
+    json_t *argv;   /* owned; NULL: it is run as cells are */
+    bool notebook, has_words;
     struct follow follow;
     struct artifacts artifacts;
     struct buffer answers; /* of stdin, not yet asked for */
@@ -265,11 +267,51 @@ static bool on_signal(void *user, int number, struct err *e)
 
 /* --- cells */
 
+/* Whether it is run as a program: a script of Python. That of a named sandbox is asked for, unless
+ * words are given, which the gateway refuses for other languages with a sentence. */
+static bool is_program(const struct runner *r, struct err *e)
+{
+    const struct run_options *o = r->cli->options;
+    if (r->notebook || r->has_words)
+        return r->has_words;
+    if (r->language || !o->sandbox)
+        return !r->language || strcmp(r->language, "python") == 0;
+    scoped(string) char *path = xasprintf("/v1/sandboxes/%s", r->sandbox);
+    scoped(json) json_t *model = call_json(r->cli->target, "GET", path, NULL, e);
+    const char *language = json_string_value(json_object_get(model, "language"));
+    return language && strcmp(language, "python") == 0;
+}
+
+static bool add_words(json_t *argv, const char *const *words, size_t count, struct err *e)
+{
+    for (size_t i = 0; i < count; i++)
+        if (json_array_append_new(argv, json_string(words[i])) != 0)
+            return fail(e, CLI_FAILED, "the word %.100s is not UTF-8", words[i]);
+    return true;
+}
+
+/* What the script has as its words, as `python FILE WORD...` gives them. */
+static bool choose_argv(struct runner *r, struct err *e)
+{
+    const struct cli *c = r->cli;
+    struct err why = {0};
+    r->has_words = c->word_count + c->argv_count > 1;
+    if (r->notebook && r->has_words)
+        return fail(e, CLI_USAGE, "a notebook takes no words");
+    if (!is_program(r, &why)) {
+        *e = why;
+        return why.status == 0;
+    }
+    r->argv = json_array();
+    return add_words(r->argv, c->words, c->word_count, e) &&
+           add_words(r->argv, (const char *const *)c->argv, c->argv_count, e);
+}
+
 static struct call *begin(struct runner *r, const char *code, struct err *e)
 {
     scoped(json) json_t *body =
-        json_pack("{s:s, s:s*, s:b, s:b}", "code", code, "context", r->context, "allow_input",
-                  !r->stdin_is_code, "stop_on_error", 1);
+        json_pack("{s:s, s:s*, s:b, s:b, s:O*}", "code", code, "context", r->context, "allow_input",
+                  !r->stdin_is_code, "stop_on_error", 1, "argv", r->argv);
     scoped(string) char *path = xasprintf("/v1/sandboxes/%s/executions%s", r->sandbox,
                                           r->artifacts.dir ? "?settled=1" : "");
     scoped(call) struct call *c = call_events(r->cli->target, path, body, e);
@@ -365,6 +407,7 @@ static bool run_run(struct cli *c, struct err *e)
     struct runner r = {.cli = c, .artifacts.dir = o->artifacts};
     if (!read_code(c->words[0], &code, e))
         return false;
+    r.notebook = code.notebook;
     r.stdin_is_code = strcmp(c->words[0], "-") == 0;
     r.follow = (struct follow){
         .signal_fd = follow_signals(),
@@ -377,7 +420,7 @@ static bool run_run(struct cli *c, struct err *e)
     };
     bool ok = cli_language_choose(c->target, o->language, &code, c->words[0], &r.language, e) &&
               (!o->artifacts || artifacts_open(&r.artifacts, e)) && enter(&r, e) &&
-              run_cells(&r, &code, e) &&
+              choose_argv(&r, e) && run_cells(&r, &code, e) &&
               (!o->artifacts || artifacts_fetch(&r.artifacts, c->target, r.sandbox, e));
     ok = leave(&r, ok, e);
     c->exit_status = r.signal ? SIGNAL_STATUS + r.signal : r.ok ? 0 : r.status;
@@ -386,6 +429,7 @@ static bool run_run(struct cli *c, struct err *e)
     free(r.path);
     free(r.language);
     free(r.context);
+    json_decref(r.argv);
     buffer_free(&r.answers);
     code_free(&code);
     return ok;
@@ -393,15 +437,17 @@ static bool run_run(struct cli *c, struct err *e)
 
 const struct verb cli_run = {
     .name = "run",
-    .words = "FILE|-",
+    .words = "FILE|- [WORD]...",
+    .argv = "[WORD]...",
     .help =
-        "run a script, or a notebook's cells one after another, in a sandbox of its own: output "
+        "run a script with its words (behind -- also such as begin with -), or a notebook's cells "
+        "one after another, in a sandbox of its own: output "
         "as it comes, the exit status that it ends with, traceback and status 1 on an error; "
         "nothing of it is left",
     .options = rows,
     .option_count = countof(rows),
     .options_size = sizeof(struct run_options),
     .min_words = 1,
-    .max_words = 1,
+    .max_words = CLI_WORDS_LIMIT,
     .run = run_run,
 };

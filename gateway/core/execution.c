@@ -22,10 +22,12 @@
 #define STORE_DELAYS                                                                               \
     3 /* before it is written for nobody: most have ended, and are written once                    \
        */
-#define ENV_LIMIT    1000 /* names */
-#define LABELS_LIMIT 64
-#define LOOKS_MOST   100  /* for an end that is being stored */
-#define TEXT_LIMIT   4096 /* bytes of a path, or of a label */
+#define ENV_LIMIT        1000        /* names */
+#define ARGV_LIMIT       1000        /* words */
+#define ARGV_LIMIT_BYTES (64 * 1024) /* of all of them, which every record has */
+#define LABELS_LIMIT     64
+#define LOOKS_MOST       100  /* for an end that is being stored */
+#define TEXT_LIMIT       4096 /* bytes of a path, or of a label */
 
 struct execution *execution_new(struct core *c, const struct execution_row *row)
 {
@@ -139,6 +141,32 @@ static bool check_labels(json_t *labels, struct err *e)
     return true;
 }
 
+static bool check_argv(json_t *argv, struct err *e)
+{
+    size_t i, bytes = 0;
+    json_t *word;
+    if (argv &&
+        (!json_is_array(argv) || json_array_size(argv) < 1 || json_array_size(argv) > ARGV_LIMIT))
+        return fail(e, 400, "argv: must be a list of 1 to %d strings", ARGV_LIMIT);
+    json_array_foreach(argv, i, word)
+    {
+        if (!json_is_string(word) || strlen(json_string_value(word)) != json_string_length(word))
+            return fail(e, 400, "argv: must be a list of strings without NUL");
+        bytes += json_string_length(word);
+    }
+    return bytes <= ARGV_LIMIT_BYTES ||
+           fail(e, 400, "argv: longer than %d bytes", ARGV_LIMIT_BYTES);
+}
+
+/* Of the others none has what it would be. */
+static bool takes_argv(const struct kernel *k, const json_t *argv, struct err *e)
+{
+    const char *language = context_language(k);
+    return !argv || strcmp(language, "python") == 0 ||
+           fail(e, 409, "argv: is for Python alone, and context %.100s is %.60s; leave it out",
+                context_name(k), language);
+}
+
 static bool check_request(const struct execution_request *r, struct err *e)
 {
     if (strlen(r->code) > EXECUTION_CODE_LIMIT_BYTES)
@@ -147,7 +175,7 @@ static bool check_request(const struct execution_request *r, struct err *e)
         return fail(e, 400, "cwd: must be 1 to %d bytes long", TEXT_LIMIT);
     if (r->key && (!*r->key || strlen(r->key) > EXECUTION_KEY_LIMIT))
         return fail(e, 400, "Idempotency-Key: must be 1 to %d bytes long", EXECUTION_KEY_LIMIT);
-    return check_env(r->env, e) && check_labels(r->labels, e);
+    return check_env(r->env, e) && check_argv(r->argv, e) && check_labels(r->labels, e);
 }
 
 static struct kernel *find_context(const struct sandbox *s, const char *name, struct err *e)
@@ -222,6 +250,9 @@ static char *asked_of(const struct execution_request *r)
                   strlen(r->code));
     add_names(&text, r->env);
     add_word(&text, "cwd", r->cwd);
+    scoped(string) char *argv = r->argv ? json_dumps(r->argv, JSON_COMPACT) : NULL;
+    if (argv)
+        buffer_printf(&text, ",\"argv\":%s", argv);
     if (r->deadline_ms)
         buffer_printf(&text, ",\"deadline_ms\":%lld", (long long)r->deadline_ms);
     buffer_printf(&text, ",\"labels\":%s", labels ? labels : "{}");
@@ -239,12 +270,13 @@ static char *asked_of(const struct execution_request *r)
 /* --- to the kernel */
 
 /* Members of what was asked, as they stand there. */
-enum { CODE, SILENT, STORE_HISTORY, STOP_ON_ERROR, ALLOW_INPUT, DEADLINE, CWD, ASKED };
+enum { CODE, SILENT, STORE_HISTORY, STOP_ON_ERROR, ALLOW_INPUT, DEADLINE, CWD, ARGV, ASKED };
 
 static void find_asked(const char *asked, struct slice out[ASKED])
 {
-    static const char *const names[ASKED] = {
-        "code", "silent", "store_history", "stop_on_error", "allow_input", "deadline_ms", "cwd"};
+    static const char *const names[ASKED] = {"code",          "silent",      "store_history",
+                                             "stop_on_error", "allow_input", "deadline_ms",
+                                             "cwd",           "argv"};
     for (size_t i = 0; i < ASKED; i++)
         out[i] = (struct slice){.name = names[i]};
     json_slices(bytes_of(asked), out, ASKED, NULL);
@@ -278,6 +310,11 @@ static void add_metadata(struct buffer *out, const struct slice asked[ASKED], js
     if (asked[CWD].value.len) {
         buffer_printf(out, "%s\"cwd\":", before);
         buffer_add_bytes(out, asked[CWD].value);
+        before = ",";
+    }
+    if (asked[ARGV].value.len) {
+        buffer_printf(out, "%s\"argv\":", before);
+        buffer_add_bytes(out, asked[ARGV].value);
         before = ",";
     }
     if (json_object_size(env)) {
@@ -464,7 +501,8 @@ void executions_create(struct sandbox *s, const struct execution_request *reques
     struct kernel *k = NULL;
     int64_t keep = s->core->settings->core.executions_keep;
     if (!check_request(request, &e) || sandbox_refuses(s, &e) ||
-        !(k = find_context(s, request->context, &e)) || !has_room(k, strlen(request->code), &e)) {
+        !(k = find_context(s, request->context, &e)) || !takes_argv(k, request->argv, &e) ||
+        !has_room(k, strlen(request->code), &e)) {
         done(user, NULL, &e);
         return;
     }

@@ -28,6 +28,7 @@ struct execution_request {
     const char *code;
     json_t *env;         /* {"NAME": "value" or null} for this run alone */
     const char *cwd;     /* for this run alone */
+    json_t *argv;        /* the run is that of a program: its name and words; Python alone */
     json_t *labels;      /* {"name": "text"} */
     int64_t deadline_ms; /* 0: none of its own */
     bool stop_on_error;  /* what waits behind it does not run if it fails */
@@ -39,8 +40,9 @@ struct execution_request {
 
 /* Runs code. done is called once, at once or later, with an execution (borrowed for the call, for
  * a known key that of the first request with it) or NULL and why: 400 names the member; 404 no such
- * context; 409 the context is dead; 422 the key came with another body before; 429 too many are
- * open; 503. It is not acknowledged before execution_await says STORED. */
+ * context; 409 the context is dead, or argv is nothing to its language; 422 the key came with
+ * another body before; 429 too many are open; 503. It is not acknowledged before execution_await
+ * says STORED. */
 void executions_create(struct sandbox *s, const struct execution_request *request,
                        void (*done)(void *user, struct execution *x, const struct err *e),
                        void *user);

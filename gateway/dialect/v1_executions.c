@@ -117,6 +117,8 @@ void v1_execution_request_begin(const struct exchange *x, struct execution_reque
 bool v1_execution_request_read(json_t *body, struct execution_request *r, bool *detach,
                                struct err *e)
 {
+    json_t *argv = json_object_get(body, "argv");
+    r->argv = json_is_null(argv) ? NULL : argv;
     return field_str(body, "code", REQUIRED, &r->code, e) &&
            field_str(body, "context", OPTIONAL, &r->context, e) &&
            field_int(body, "deadline_ms", OPTIONAL, 1, EXECUTION_DEADLINE_MOST_MS, &r->deadline_ms,

@@ -74,7 +74,9 @@ static const struct doc_schema execution = {
         TEXT("code", "What runs. Lists and events are without it."),
         TEXT("code_sha256", "Of the code."), INTEGER("code_bytes", "Of the code."),
         LIST("env", NULL, "The names that were set for this run.", .items = DOC_TEXT),
-        TEXT("cwd", "Its folder, if one was given."), INTEGER("deadline_ms", "If one was given."),
+        TEXT("cwd", "Its folder, if one was given."),
+        LIST("argv", NULL, "As in the request, if it was there.", .items = DOC_TEXT),
+        INTEGER("deadline_ms", "If one was given."),
         MAP("labels", NULL, "As in the request.", .items = DOC_TEXT),
         BOOLEAN("stop_on_error", "As in the request."),
         BOOLEAN("store_history", "As in the request."), BOOLEAN("silent", "As in the request."),
@@ -125,6 +127,11 @@ static const struct doc_schema executions = {
         MAP("env", NULL, "Environment for this run alone; null removes a name.",                   \
             .items = DOC_ANY),                                                                     \
         TEXT("cwd", "Folder for this run alone."),                                                 \
+        LIST("argv", NULL,                                                                         \
+             "The code is that of a program of this name and with these words, as `sys.argv` has " \
+             "them for this run alone; `__file__` is the name, and `exit()` ends the run. 1 to "   \
+             "1,000, 64 KiB together. 409: the context is not of Python.",                         \
+             .items = DOC_TEXT),                                                                   \
         MAP("labels", NULL, "Kept with the record.", .items = DOC_TEXT),                           \
         BOOLEAN("stop_on_error", "What waits behind it does not run if it fails.",                 \
                 .initial = "false"),                                                               \

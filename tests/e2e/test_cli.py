@@ -254,6 +254,19 @@ class TestRun:
         done = run("run", str(place), "--json")
         assert (done.returncode, done.stderr) == (status, b"")
 
+    def test_a_script_has_words(self, run: Tool, box: str, tmp_path: Path) -> None:
+        place = tmp_path / "f.py"
+        place.write_text("import sys; print(sys.argv, __file__)\nquit()\nprint('never')")
+        name = str(place)
+        assert run.ok("run", name) == f"['{name}'] {name}\n"
+        said = run.ok("run", name, "a b", "--sandbox", box, "ä", "--", "--json", "-x")
+        assert said == f"['{name}', 'a b', 'ä', '--json', '-x'] {name}\n"
+        code = b"import sys; print(sys.argv)"
+        assert run.ok("run", "-", "--sandbox", box, "a", stdin=code) == "['-', 'a']\n"
+        assert run.ok("run", "-", "--sandbox", box, stdin=code) == "['-']\n"
+        (tmp_path / "book.ipynb").write_text('{"cells": []}')
+        refused(run("run", str(tmp_path / "book.ipynb"), "a"), 2, "a notebook takes no words")
+
     def test_exit_ends_a_notebook(self, run: Tool, tmp_path: Path) -> None:
         cells = ["print('one')", "raise SystemExit(4)", "print('never')"]
         book = {"cells": [{"cell_type": "code", "source": source} for source in cells]}

@@ -12,6 +12,7 @@ import pytest
 from e2e.test_sandbox_life import MIB, create, show
 from gateway.test_template_pools import await_ready, number
 from support import processes
+from support.cli import Tool, refused
 from support.files import end, make_gateway
 from support.gateway import Gateway
 
@@ -178,6 +179,19 @@ def test_both_languages_in_one_sandbox(gateway: Gateway, sandbox: dict[str, Any]
     made = python.json()["id"]
     assert gateway.request("DELETE", f"{path}/contexts/{made}").status == 204
     assert [one["id"] for one in show(gateway, sandbox)["contexts"]] == [kernel]
+
+
+def test_argv_is_for_python(gateway: Gateway, sandbox: dict[str, Any]) -> None:
+    """The tool gives it only where the sandbox is of Python, or words are asked for."""
+    path = f"/v1/sandboxes/{sandbox['id']}/executions"
+    reply = gateway.request("POST", path, {"code": "1", "argv": ["x"]})
+    assert reply.status == 409
+    assert "argv: is for Python alone" in reply.json()["detail"]
+    tool = Tool(gateway)
+    code = b"console.log(1 + 1)"
+    assert tool.ok("run", "-", "--sandbox", sandbox["id"], stdin=code) == "2\n"
+    words = ("run", "-", "a", "--sandbox", sandbox["id"])
+    refused(tool(*words, stdin=code), 1, "argv: is for Python alone")
 
 
 def test_from_a_pool() -> None:

@@ -204,6 +204,26 @@ def test_an_environment_and_a_folder_for_one_run(box: Box) -> None:
     assert box.run("os.environ['KEPT']")["outputs"]["text"] == "'2'"
 
 
+WORDS = "import sys; print(sys.argv, globals().get('__file__'))"
+
+
+def test_a_program_with_words(box: Box) -> None:
+    """Afterwards all is as it was, exit() included."""
+    before = box.run(WORDS)["outputs"]["stdout"]
+    assert before.endswith(" None\n")
+    inside = box.run(WORDS + "; sys.argv.append('x')\n1 / 0", argv=["dir/f.py", "a b", "-c"])
+    assert inside["outputs"]["stdout"] == "['dir/f.py', 'a b', '-c'] dir/f.py\n"
+    assert inside["argv"] == ["dir/f.py", "a b", "-c"]
+    assert box.run(WORDS)["outputs"]["stdout"] == before
+    piped = box.run(WORDS, argv=["-"])
+    assert piped["outputs"]["stdout"] == "['-'] None\n"
+    for code, value in ("quit()", "None"), ("exit(3)", "3"):
+        ended = box.run(f"kept = 1\n{code}\nprint('never')", argv=["f.py"])
+        assert (ended["error"]["name"], ended["error"]["value"]) == ("SystemExit", value)
+        assert (ended["outputs"]["stdout"], ended["state_retained"]) == ("", True)
+    assert box.run("kept")["outputs"]["text"] == "1"
+
+
 def test_a_folder_that_is_not_there(box: Box) -> None:
     record = box.run("print('ran')", cwd="none", env={"A": "x"})
     assert (record["status"], record["error"]["name"]) == ("error", "FileNotFoundError")

@@ -190,9 +190,9 @@ class Executor:
     def _run_there(self, order: Order) -> dict[str, Any]:
         """Runs it in the environment and folder that its request names for it alone."""
         wanted = order.cell_meta.get("warmcell")
-        if not isinstance(wanted, dict) or not ("env" in wanted or "cwd" in wanted):
+        if not isinstance(wanted, dict) or not wanted.keys() & {"env", "cwd", "argv"}:
             return self._run(order)
-        place = Place()
+        place = Place(self._shell)
         try:
             place.enter(wanted)
         except (OSError, TypeError, ValueError) as error:

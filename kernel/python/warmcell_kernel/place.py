@@ -1,9 +1,15 @@
-"""The environment and the working folder of one execution."""
+"""The environment, the working folder and the words of one execution."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warmcell_kernel.shell import ZMQInteractiveShell
+
+NO_FILES = frozenset({"", "-", "-c"})  # first words of which Python makes no __file__
 
 
 class Place:
@@ -12,7 +18,10 @@ class Place:
     Of the environment that is the variables that are named; what the run makes of others stays.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shell: ZMQInteractiveShell) -> None:
+        self._shell = shell
+        self._words: list[str] | None = None
+        self._had_file: list[Any] = []
         self._before: dict[str, str | None] = {}
         self._folder: int | None = None
 
@@ -36,8 +45,31 @@ class Place:
                 os.close(before)
                 raise
             self._folder = before
+        if wanted.get("argv") is not None:
+            self._become_program(wanted["argv"])
+
+    def _become_program(self, argv: Any) -> None:
+        if not (isinstance(argv, list) and argv and all(isinstance(word, str) for word in argv)):
+            raise TypeError("metadata.warmcell.argv: must be a list of one string or more")
+        names = self._shell.user_ns
+        self._words = getattr(sys, "argv", [])
+        self._had_file = [names["__file__"]] if "__file__" in names else []
+        self._shell.is_program = True
+        sys.argv = list(argv)
+        if argv[0] not in NO_FILES:
+            names["__file__"] = argv[0]
+
+    def _end_program(self) -> None:
+        if self._words is None:
+            return
+        self._shell.is_program = False
+        sys.argv, self._words = self._words, None
+        self._shell.user_ns.pop("__file__", None)
+        if self._had_file:
+            self._shell.user_ns["__file__"] = self._had_file.pop()
 
     def leave(self) -> None:
+        self._end_program()
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

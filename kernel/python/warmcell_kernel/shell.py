@@ -35,6 +35,15 @@ TERMINAL_ENVIRONMENT = {
 }
 
 
+class Exit(ZMQExitAutocall):
+    """exit and quit: in a program they raise SystemExit, as Python's own do."""
+
+    def __call__(self, keep_kernel: Any = False) -> None:
+        if self._ip.is_program:
+            raise SystemExit(None if keep_kernel is False else keep_kernel)
+        super().__call__(keep_kernel)
+
+
 class ZMQInteractiveShell(InteractiveShell):
     """IPython behind the link.
 
@@ -55,6 +64,8 @@ class ZMQInteractiveShell(InteractiveShell):
     # the content of the last `error` of the running cell
     last_error: dict[str, Any] | None = None
     failed_in_display = False
+    # the running code is that of a program (place.py): it has words, and ends by exit()
+    is_program = False
     # the running cell, when it was taken over without IPython's transformation
     _untransformed: str | None = None
 
@@ -94,7 +105,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     @default("exiter")
     def _default_exiter(self) -> ZMQExitAutocall:
-        return ZMQExitAutocall(self)
+        return Exit(self)
 
     @default("banner1")
     def _default_banner1(self) -> str:
