@@ -58,13 +58,27 @@ static int serve_main(char *const *args, size_t count)
     return serve_run(args, count, &service);
 }
 
+/* The status of a command that ended with this one, unless its output is lost. */
+static int written(int status)
+{
+    if (status != 0)
+        return status;
+    if (fflush(stdout) != 0)
+        fprintf(stderr, "warmcell: cannot write the output: %s\n", strerror(errno));
+    else if (ferror(stdout))
+        fprintf(stderr, "warmcell: not all of the output could be written\n");
+    else
+        return 0;
+    return 1;
+}
+
 static int print(struct buffer *text)
 {
-    bool written = fputs(buffer_text(text), stdout) >= 0 && fflush(stdout) == 0;
-    if (!written)
+    bool ok = fputs(buffer_text(text), stdout) >= 0 && fflush(stdout) == 0;
+    if (!ok)
         fprintf(stderr, "warmcell: cannot write the output: %s\n", strerror(errno));
     buffer_free(text);
-    return written ? 0 : 1;
+    return ok ? 0 : 1;
 }
 
 static int version_main(char *const *args, size_t count)
@@ -228,7 +242,7 @@ int main(int argc, char **argv)
     if (!count || args[0][0] == '-')
         return serve_main(args, count);
     if (command)
-        return command->run(args + 1, count - 1);
+        return written(command->run(args + 1, count - 1));
     fprintf(stderr, "warmcell: unknown command %s; see warmcell help\n", args[0]);
     return 2;
 }

@@ -47,8 +47,10 @@ static bool on_event(void *user, json_t *event, struct bytes line, struct err *e
     bool problem = type && strcmp(type, "problem") == 0;
     if (problem && json_integer_value(json_object_get(event, "status")) != 503)
         return fail(e, CLI_FAILED, "%s", detail ? detail : "the events broke off");
+    if (!problem && !show(r, event, line, e))
+        return false;
     r->follow.ended = (kind && strcmp(kind, "end") == 0) || (type && strcmp(type, "end") == 0);
-    return problem || show(r, event, line, e);
+    return true;
 }
 
 static bool read_stream(struct reader *r, const char *query, struct err *e)

@@ -118,7 +118,15 @@ class TestSandboxes:
         run.ok("sandbox", "rm", *ids(place[0]))
 
     @pytest.mark.parametrize(
-        "words", [["help"], ["version"], ["--version"], ["options"], ["completion", "bash"]]
+        "words",
+        [
+            ["help"],
+            ["version"],
+            ["--version"],
+            ["options"],
+            ["completion", "bash"],
+            ["kernelspec", "list"],
+        ],
     )
     def test_text_that_cannot_be_written(self, words: list[str]) -> None:
         with Path("/dev/full").open("wb") as full:
