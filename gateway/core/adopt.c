@@ -58,6 +58,9 @@ static void fill(struct kernel *k, json_t *saved)
     k->pooled = json_is_true(json_object_get(saved, "pooled"));
     k->handing = json_is_true(json_object_get(saved, "handing"));
     k->epoch = (uint32_t)json_integer_value(json_object_get(saved, "epoch"));
+    k->generation = json_integer_value(json_object_get(saved, "generation"));
+    if (!k->generation && json_integer_value(json_object_get(saved, "pid")))
+        k->generation = 1;
     k->spec = json_incref(json_object_get(saved, "spec"));
     free(k->resource_dir);
     k->resource_dir = xstrdup(resource_dir ? resource_dir : "");

@@ -237,6 +237,7 @@ static struct kernel *make_recorded(struct sandbox *s, json_t *record, struct er
         return NULL;
     uint64_t source;
     journal_source(k->journal, &source, &k->epoch); /* the next host is another than the last */
+    k->generation = json_integer_value(json_object_get(record, "generation"));
     k->context_name = xstrdup(json_string_value(json_object_get(record, "name")));
     k->forked_from = from ? xstrdup(from) : NULL;
     k->once = once_renewed(s->core, json_object_get(record, "once"));

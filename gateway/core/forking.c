@@ -232,6 +232,7 @@ static json_t *record_of(const struct sandbox *to, json_t *contexts)
         json_t *context = json_deep_copy(one);
         uuid_make(id);
         json_object_set(context, "forked_from", json_object_get(context, "id"));
+        json_object_del(context, "generation"); /* it has had no interpreter */
         json_object_set_new(context, "id", json_string(id));
         json_object_set_new(context, "created", json_string(created));
         json_object_del(context, "once");

@@ -283,6 +283,7 @@ void kernel_save(const struct kernel *k)
     json_object_set_new(saved, "dead", json_boolean(k->state == KERNEL_DEAD));
     if (k->sandbox) {
         json_object_set_new(saved, "sandbox", sandbox_save(k->sandbox));
+        json_object_set_new(saved, "generation", json_integer(k->generation));
         json_object_set_new(saved, "context_number", json_integer(k->context_number));
         add_text(saved, "context_name", k->context_name);
         add_text(saved, "forked_from", k->forked_from);
@@ -370,6 +371,7 @@ static bool start_host(struct kernel *k, struct err *e)
             return false;
         launch.sandbox = sandbox_id(k->sandbox);
         launch.sandbox_plan = plan;
+        launch.generation = k->generation;
         launch.cold = sandbox_is_cold(k->sandbox);
         launch.await_branch = k->branching ? branch : NULL;
     }

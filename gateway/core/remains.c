@@ -25,6 +25,10 @@ static json_t *context_of(json_t *saved)
     copy(context, "name", saved, "context_name");
     copy(context, "number", saved, "context_number");
     copy(context, "created", saved, "started");
+    if (json_integer_value(json_object_get(saved, "generation")))
+        copy(context, "generation", saved, "generation");
+    else /* a host had been started for it */
+        json_object_set_new(context, "generation", json_integer(1));
     copy(context, "forked_from", saved, "forked_from");
     copy(context, "once", saved, "once");
     if (json_is_true(json_object_get(saved, "dead"))) {

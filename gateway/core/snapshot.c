@@ -220,10 +220,11 @@ json_t *snapshot_context_record(const struct kernel *k)
 {
     char created[TIME_TEXT];
     time_text(k->started, created);
-    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o, s:n, s:n, s:O*}", "id", k->id, "name",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:n, s:n, s:O*}", "id", k->id, "name",
                      k->context_name, "language", context_language(k), "number",
-                     (json_int_t)k->context_number, "created", created, "forked_from",
-                     text_or_null(k->forked_from), "head", "problem", "once", k->once);
+                     (json_int_t)k->context_number, "generation", (json_int_t)k->generation,
+                     "created", created, "forked_from", text_or_null(k->forked_from), "head",
+                     "problem", "once", k->once);
 }
 
 static json_t *record_of(const struct sandbox *s, const char *why)

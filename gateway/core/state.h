@@ -244,8 +244,9 @@ struct kernel {
     int64_t launched_ms;
 
     struct uplink *uplink;
-    uint32_t epoch;  /* which host this is, from 1 */
-    uint64_t source; /* last sequence taken from this host */
+    int64_t generation; /* of its newest interpreter, as its hosts have said; 0: none yet */
+    uint32_t epoch;     /* which host this is, from 1 */
+    uint64_t source;    /* last sequence taken from this host */
     uint64_t acked;
 
     struct journal *journal;

@@ -128,6 +128,24 @@ static void take_reason(struct kernel *k, struct bytes metadata)
         kernel_set_reason(k, cause, reason);
 }
 
+/* Which interpreter begins: the next host counts on from it. */
+static void take_generation(struct kernel *k, struct bytes metadata)
+{
+    struct slice warmcell = {.name = "warmcell"}, number = {.name = "generation"};
+    char digits[20] = {0};
+    if (!k->sandbox || !json_slices(metadata, &warmcell, 1, NULL) || !warmcell.value.data ||
+        !json_slices(warmcell.value, &number, 1, NULL) || !number.value.data ||
+        number.value.len >= sizeof digits)
+        return;
+    memcpy(digits, number.value.data, number.value.len);
+    int64_t generation = strtoll(digits, NULL, 10);
+    if (generation <= k->generation)
+        return;
+    k->generation = generation;
+    if (generation > 1) /* of a kernel that has a host, one is known */
+        kernel_save(k);
+}
+
 static void take_status(struct kernel *k, struct bytes frame)
 {
     scoped(framed) struct framed f = {0};
@@ -137,6 +155,8 @@ static void take_status(struct kernel *k, struct bytes frame)
         return;
     if (slice_is(state.value, "restarting"))
         take_reason(k, f.message.metadata);
+    if (slice_is(state.value, "starting"))
+        take_generation(k, f.message.metadata);
     bool by_user = tracked(f.message.parent);
     set_state(k, state.value, by_user);
     forget_asked(k);

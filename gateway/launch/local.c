@@ -67,6 +67,10 @@ static void add_uplink(const struct launch *launch, struct words *w)
         words_add(w, xstrdup(launch->sandbox_plan));
         words_add(w, xstrdup("--renew")); /* with its host, more of the sandbox would end */
     }
+    if (launch->sandbox && launch->generation) {
+        words_add(w, xstrdup("--generation"));
+        words_add(w, xasprintf("%lld", (long long)launch->generation));
+    }
     if (launch->await_branch) {
         words_add(w, xstrdup("--await-branch"));
         words_add(w, xstrdup(launch->await_branch));

@@ -22,6 +22,7 @@ struct launch {
     const char *sandbox_plan; /* with a sandbox: the file that its interpreters are started by */
     const char *await_branch; /* with a sandbox: where its first interpreter is branched into it;
                                  NULL: one is started */
+    int64_t generation;       /* with a sandbox: how many interpreters it had before */
     bool cold;                /* with a keeper: never a fork */
     int listener;             /* what listen gave for dir; stays the caller's */
 };

@@ -65,6 +65,7 @@ void kernel_open(struct kernel *k, struct loop *loop, const struct kernel_plan *
     *k = (struct kernel){
         .backend.class = &kernel_backend, .loop = loop, .plan = *plan, .limits = plan->limits};
     k->end.last.wait_status = -1;
+    k->generation = plan->generation;
     publisher_init(&k->publisher, plan->username);
     k->requests = request_table_new(REQUESTS_REMEMBERED);
     k->usage = usage_new();

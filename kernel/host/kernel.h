@@ -37,6 +37,7 @@ struct kernel_plan {
         *python_version; /* what kernel_info says before the interpreter does; NULL: not Python */
     const char *username;
     const char *await_branch; /* where the first interpreter comes from; NULL: it is started */
+    uint64_t generation;      /* of its last interpreter, by an earlier host; 0: it had none */
     bool renews; /* code that asks for the end gets another interpreter; else the host ends */
     struct run_limits limits;
     void (*on_end)(void *data); /* the host must end: kernel.end says how */

@@ -126,7 +126,7 @@ static void start_interpreter(struct kernel *k)
     events.data = k;
     k->hello_sent = false;
     k->interpreter =
-        k->plan.await_branch && k->generation == 1
+        k->plan.await_branch && k->generation == k->plan.generation + 1
             ? interpreter_await(k->loop, k->plan.await_branch, k->plan.keeper, &events, &e)
             : interpreter_start(k->loop, k->plan.argv, k->plan.keeper, &events, &e);
     if (k->interpreter && k->history)
@@ -153,7 +153,7 @@ static void begin(struct kernel *k)
     k->branches = k->snapshots = false;
     k->spent = (struct spent){0};
     free(take(&k->interrupt_error));
-    publish_status(&k->publisher, (struct bytes){0}, "starting");
+    publish_starting(&k->publisher, k->generation);
     start_interpreter(k);
 }
 

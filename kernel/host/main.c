@@ -250,6 +250,7 @@ static bool open_kernel(struct host *host, struct err *e)
                     .username = username(),
                     .await_branch = host->options.await_branch,
                     .renews = host->options.renew,
+                    .generation = (uint64_t)host->options.generation,
                     .limits = host->options.limits,
                     .on_end = on_kernel_end,
                     .data = host,

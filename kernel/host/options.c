@@ -15,7 +15,7 @@
 
 #define DESCRIPTOR_MOST 65535
 
-enum kind { TEXT, SECONDS, DURATION, BYTES, DESCRIPTOR, FLAG };
+enum kind { TEXT, SECONDS, DURATION, BYTES, NUMBER, DESCRIPTOR, FLAG };
 
 static const struct option_row {
     const char *name;
@@ -37,6 +37,8 @@ static const struct option_row {
      "do not start an interpreter: another kernel's is forked into this one (see BRANCH_KERNEL)"},
     {"--renew", NULL, NULL, FLAG, offsetof(struct options, renew),
      "when code asks for the end of its interpreter, start another one (default: end)"},
+    {"--generation", NULL, "N", NUMBER, offsetof(struct options, generation),
+     "how many interpreters this kernel has had before: they are counted on from there"},
     {"--execution-limit", NULL, "SECONDS", DURATION, offsetof(struct options, limits.execution_ms),
      "end an execution that runs longer: an interrupt, its stacks, then a kill"},
     {"--interrupt-grace", NULL, "SECONDS", DURATION,
@@ -98,7 +100,10 @@ static bool set_number(const struct option_row *row, const char *text, int64_t m
     long long number = strtoll(text, &end, 10);
     if (errno || *end || end == text || number < 1 || number > most)
         return fail(e, 400, "%s: must be a number of %s from 1 to %lld", row->name,
-                    row->kind == BYTES ? "bytes" : "seconds", (long long)most);
+                    row->kind == BYTES    ? "bytes"
+                    : row->kind == NUMBER ? "interpreters"
+                                          : "seconds",
+                    (long long)most);
     *out = number;
     return true;
 }
@@ -128,6 +133,8 @@ static bool set_value(const struct option_row *row, const char *text, struct opt
     char *place = (char *)out + row->place;
     if (row->kind == SECONDS)
         return set_number(row, text, LEASE_MOST_S, (int64_t *)place, e);
+    if (row->kind == NUMBER)
+        return set_number(row, text, INT32_MAX, (int64_t *)place, e);
     if (row->kind == BYTES)
         return set_number(row, text, BYTES_MOST, (int64_t *)place, e);
     if (row->kind == DESCRIPTOR)

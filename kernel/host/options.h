@@ -16,7 +16,8 @@ struct options {
     int64_t lease_s; /* 0: none */
     struct run_limits limits;
     const char *await_branch;
-    bool renew; /* an interpreter whose code asked for its end is followed by another */
+    int64_t generation; /* of its last interpreter, by an earlier host; 0: it had none */
+    bool renew;         /* an interpreter whose code asked for its end is followed by another */
     const char *python;
     const char *keeper;       /* the socket of the keeper that starts the interpreter; NULL: none */
     const char *sandbox;      /* an id: what the keeper starts is confined in it */

@@ -77,6 +77,16 @@ void publish_status(struct publisher *p, struct bytes parent, const char *state)
     publish(p, parent, "status", &(struct body){.content = {content, (size_t)len}});
 }
 
+void publish_starting(struct publisher *p, uint64_t generation)
+{
+    scoped(buffer) struct buffer metadata = {0};
+    buffer_printf(&metadata, "{\"warmcell\":{\"generation\":%llu}}",
+                  (unsigned long long)generation);
+    publish(p, (struct bytes){0}, "status",
+            &(struct body){.metadata = buffer_view(&metadata),
+                           .content = bytes_of("{\"execution_state\":\"starting\"}")});
+}
+
 void publish_restarting(struct publisher *p, enum cause cause, const char *reason)
 {
     scoped(buffer) struct buffer metadata = {0};

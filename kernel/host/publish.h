@@ -40,6 +40,8 @@ void publisher_free(struct publisher *p);
 void publish(struct publisher *p, struct bytes parent, const char *msg_type,
              const struct body *body);
 void publish_status(struct publisher *p, struct bytes parent, const char *state);
+/* The status "starting", of no request, with the metadata {"warmcell": {"generation": 2}}. */
+void publish_starting(struct publisher *p, uint64_t generation);
 /* The status "restarting", of no request, with the metadata {"warmcell": {"cause": "oom", "reason":
  * "..."}}: why there is another interpreter. */
 void publish_restarting(struct publisher *p, enum cause cause, const char *reason);

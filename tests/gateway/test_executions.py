@@ -10,6 +10,7 @@ from contextlib import closing
 from http.client import HTTPResponse
 from typing import Any
 
+import psutil
 import pytest
 from gateway.test_sandboxes import NOBODY, Place, create, remove
 from support import processes
@@ -373,6 +374,19 @@ def test_a_restart_that_asked_code_has_begun_itself(box: Box) -> None:
         assert box.run("ask_exit")["cause"] == "asked"
         assert box.gateway.request("POST", path).status == 200
         assert box.run("print a")["status"] == "ok"
+
+
+def test_generations_of_several_hosts(box: Box) -> None:
+    """No number comes twice, also when the host ended and with it its count."""
+    assert box.run("crash 9")["generation"] == 1
+    assert box.run("print a")["generation"] == 2
+    driver = psutil.Process(int(box.run("pid")["outputs"]["stdout"].split()[0]))
+    host = driver.parent()
+    assert host
+    host.kill()
+    processes.until(lambda: box.post("print a").json().get("generation") == 3, "another host")
+    assert box.run("crash 9")["generation"] == 3
+    assert box.run("print a")["generation"] == 4
 
 
 def test_a_context_that_is_restarted(box: Box) -> None:
