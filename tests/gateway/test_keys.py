@@ -9,7 +9,7 @@ from contextlib import closing
 from gateway.test_sandbox_names import keyed
 from gateway.test_sandboxes import Begin, begin, context_of, create
 from gateway.test_store import run
-from support.cli import refused, tool
+from support.cli import problem, refused, tool
 from support.gateway import Gateway
 
 __all__ = ["begin"]
@@ -27,7 +27,8 @@ def test_a_key_that_is_changed(begin: Begin) -> None:
     box = create(gateway, {"env": {"SECRET": "kept"}})
     run(gateway, box, "set x 1")
     assert gateway.request("POST", f"/v1/sandboxes/{box['id']}/pause").status == 200
-    refused(tool(*state), 1, f"a gateway uses {gateway.state}: end it first")
+    told = problem(tool(*state), 1)
+    assert told["detail"] == f"a gateway uses {gateway.state}: end it first"
     refused(tool("keys", "rotate"), 2, "--state-dir has to be said")
     refused(tool(*state[:3], str(gateway.home / "none")), 1, "is no state folder")
     gateway.kill()
@@ -59,7 +60,8 @@ def test_a_key_that_is_changed(begin: Begin) -> None:
     gateway.kill()
     for count in range(2, 9):
         assert json.loads(tool(*state).stdout) == {"keys": count}
-    refused(tool(*state), 1, "holds 8 keys, the most that there may be")
+    told = problem(tool(*state), 1)
+    assert "holds 8 keys, the most that there may be" in told["detail"]
     assert json.loads(tool(*state, "--drop-oldest").stdout) == {"keys": 8}
     assert len(file.read_bytes()) == 256
     gateway.start()

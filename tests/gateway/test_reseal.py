@@ -13,7 +13,7 @@ from gateway.test_pause import change, resume
 from gateway.test_pause import run as run_in
 from gateway.test_sandboxes import Begin, begin, context_of, create
 from gateway.test_store import run
-from support.cli import Done, refused, tool
+from support.cli import Done, problem, refused, tool
 from support.gateway import Gateway
 from support.programs import programs
 
@@ -59,7 +59,8 @@ def test_the_older_key_is_needed_no_more(begin: Begin) -> None:
         run(gateway, box, f"set x {name}")
         assert change(gateway, box, labels={"a": "b"}).status == 200, "its keepsake is written"
     assert gateway.request("POST", f"/v1/sandboxes/{boxes['paused']['id']}/pause").status == 200
-    refused(tool(*words(gateway, "reseal")), 1, f"a gateway uses {gateway.state}: end it first")
+    told = problem(tool(*words(gateway, "reseal")), 1)
+    assert told["detail"] == f"a gateway uses {gateway.state}: end it first"
     refused(tool("keys", "reseal"), 2, "--state-dir and --runtime-dir have to be said")
     gateway.kill()
     old = key_of(gateway)
@@ -102,7 +103,8 @@ def test_what_cannot_be_opened_keeps_the_older_keys(begin: Begin, tmp_path: Path
     state = gateway.state / "snapshots" / box["id"] / "state.sealed"
     shutil.copy(state, tmp_path / "whole")
     state.write_bytes(state.read_bytes()[:-1])
-    refused(tool(*words(gateway, "reseal")), 1, "is not what was sealed")
+    told = problem(tool(*words(gateway, "reseal")), 1)
+    assert "is not what was sealed" in told["detail"]
     assert key_of(gateway) == both
     shutil.copy(tmp_path / "whole", state)
     assert json.loads(tool(*words(gateway, "reseal")).stdout)["keys"] == 1
@@ -118,7 +120,8 @@ def test_what_cannot_be_listed_is_not_taken_for_empty(begin: Begin) -> None:
         folder, away = gateway.state / name, gateway.state / "away"
         folder.rename(away)
         folder.symlink_to(gateway.state / "not-there")
-        refused(tool(*words(gateway, "reseal")), 1, "cannot be read")
+        told = problem(tool(*words(gateway, "reseal")), 1)
+        assert "cannot be read" in told["detail"]
         assert key_of(gateway) == both
         folder.unlink()
         away.rename(folder)
